@@ -1,0 +1,94 @@
+"""Evaluate now and then, remember every result, keep the best model."""
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from detectron2.checkpoint import Checkpointer
+from detectron2.engine import HookBase
+from detectron2.evaluation.testing import flatten_results_dict
+from detectron2.utils import comm
+
+from medmask.errors import InputError
+from medmask.utils.files import atomic_write
+
+logger = logging.getLogger(__name__)
+
+
+class EvaluationHook(HookBase):
+    """Evaluates every ``period`` iterations and after the last one.
+
+    All results are kept in ``evaluations.json`` and go to the event storage. The model whose
+    ``best_metric`` is the highest so far is saved as ``model_best.pth``.
+    """
+
+    def __init__(
+        self,
+        period: int,
+        evaluate: Callable[[], dict[str, Any]],
+        checkpointer: Checkpointer,
+        output_dir: str,
+        best_metric: str,
+    ):
+        """Create the hook.
+
+        Args:
+            period: iterations between evaluations; 0 evaluates after the last iteration only.
+            evaluate: returns nested dicts of numbers (in the main process; others may return {}).
+            checkpointer: saves the best model.
+            output_dir: where ``evaluations.json`` is.
+            best_metric: path of a number in the results, such as ``froc/R@0.3``; higher is better.
+        """
+        self.period = period
+        self.evaluate = evaluate
+        self.checkpointer = checkpointer
+        self.path = Path(output_dir) / "evaluations.json"
+        self.best_metric = best_metric
+        self.history: list[dict[str, float]] = []
+
+    def before_train(self) -> None:
+        start = self.trainer.start_iter
+        if start and self.path.exists():
+            past = json.loads(self.path.read_text())
+            self.history = [entry for entry in past if entry["iteration"] <= start]
+        # A run that died while evaluating owes the evaluation of its last checkpoint.
+        if self._is_due(start) and start not in {entry["iteration"] for entry in self.history}:
+            self._evaluate(start)
+
+    def after_step(self) -> None:
+        done = self.trainer.iter + 1
+        if self._is_due(done) or done == self.trainer.max_iter:
+            self._evaluate(done)
+
+    def _is_due(self, iterations: int) -> bool:
+        return self.period > 0 and iterations > 0 and iterations % self.period == 0
+
+    def _evaluate(self, iteration: int) -> None:
+        results = flatten_results_dict(self.evaluate())
+        comm.synchronize()
+        is_best = comm.all_gather(comm.is_main_process() and self._record(iteration, results))[0]
+        if is_best:
+            self.checkpointer.save("model_best", iteration=iteration - 1)
+
+    def _record(self, iteration: int, results: dict[str, float]) -> bool:
+        """Store the results; True if they are the best so far."""
+        if self.best_metric not in results:
+            raise InputError(
+                f"train.best_metric is {self.best_metric!r}, which the evaluation does not give; "
+                f"choose one of {sorted(results)}"
+            )
+        self.trainer.storage.put_scalars(**results, smoothing_hint=False)
+        values = [entry[self.best_metric] for entry in self.history]
+        best = max((v for v in values if v is not None and not math.isnan(v)), default=-math.inf)
+        # JSON has no NaN
+        entry = {k: None if math.isnan(v) else v for k, v in results.items()}
+        self.history.append({"iteration": iteration, **entry})
+        with atomic_write(self.path, "w") as file:
+            json.dump(self.history, file, indent=1)
+        value = results[self.best_metric]
+        if value > best:
+            logger.info(f"Best {self.best_metric} so far: {value:.4g} at iteration {iteration}")
+        return value > best

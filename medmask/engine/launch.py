@@ -1,0 +1,53 @@
+"""Starting the processes of a run."""
+
+import os
+from argparse import Namespace
+from collections.abc import Callable
+
+import torch
+from detectron2.engine import launch as detectron2_launch
+from detectron2.utils import comm
+from torch import distributed
+
+from medmask.errors import InputError
+
+
+def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
+    """Run ``main(args)`` in every process of the run.
+
+    Under torchrun this process is one of them. Otherwise ``args.num_gpus`` processes are started
+    on this machine (on its CPU if it has no GPU), as Detectron2 does.
+
+    Args:
+        main: the work of one process.
+        args: from Detectron2's ``default_argument_parser``.
+
+    Raises:
+        InputError: this machine has fewer GPUs than asked for.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _run_under_torchrun(main, args)
+        return
+    available = torch.cuda.device_count()
+    if available and args.num_gpus > available:
+        raise InputError(f"--num-gpus is {args.num_gpus}, but this machine has {available} GPUs")
+    detectron2_launch(
+        main,
+        max(args.num_gpus, 1),
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
+
+
+def _run_under_torchrun(main: Callable[[Namespace], None], args: Namespace) -> None:
+    use_cuda = torch.cuda.is_available()
+    if use_cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if use_cuda else "gloo")
+    comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
+    try:
+        main(args)
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,148 @@
+"""From a config to a trained, evaluated model."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import instantiate
+from detectron2.engine import create_ddp_model, hooks
+from detectron2.evaluation import inference_on_dataset, print_csv_format
+from detectron2.utils import comm
+from omegaconf import DictConfig
+from torch import nn
+
+from medmask.checkpoint import MedMaskCheckpointer
+from medmask.engine.evaluation_hook import EvaluationHook
+from medmask.engine.progress import build_writers
+from medmask.engine.trainer import MedMaskTrainer
+from medmask.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def select_device(name: str) -> str:
+    """The device that ``train.device`` means: ``"auto"`` is a GPU if there is one."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"train.device is {name}, but no GPU is usable here: set it to cpu")
+    return name
+
+
+def build_model(config: DictConfig) -> nn.Module:
+    """The model of a config on its device, with fresh weights."""
+    return instantiate(config.model).to(select_device(config.train.device))
+
+
+def evaluate(config: DictConfig, model: nn.Module) -> dict[str, Any]:
+    """Evaluate on ``dataloader.test`` with ``dataloader.evaluator``.
+
+    Returns:
+        Nested dicts of numbers in the main process; ``{}`` in others.
+    """
+    loader = instantiate(config.dataloader.test)
+    evaluator = instantiate(config.dataloader.evaluator)
+    with _amp(config):
+        results = inference_on_dataset(model, loader, evaluator) or {}
+    if comm.is_main_process():
+        print_csv_format(results)
+    return results
+
+
+def evaluate_checkpoint(config: DictConfig) -> dict[str, Any]:
+    """Evaluate ``train.init_checkpoint``."""
+    if not config.train.init_checkpoint:
+        raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
+    model = build_model(config)
+    MedMaskCheckpointer(model).load(config.train.init_checkpoint)
+    return evaluate(config, create_ddp_model(model))
+
+
+def train(config: DictConfig, resume: bool) -> dict[str, Any]:
+    """Train as the config says.
+
+    Args:
+        config: with ``model``, ``dataloader``, ``optimizer``, ``lr_multiplier``, ``train``.
+        resume: continue from the last checkpoint in ``train.output_dir`` if there is one.
+
+    Returns:
+        The results of the last evaluation (in the main process).
+    """
+    options = config.train
+    model = build_model(config)
+    config.optimizer.params.model = model
+    optimizer = instantiate(config.optimizer)
+    ddp_model = create_ddp_model(model, broadcast_buffers=options.ddp.broadcast_buffers)
+    trainer = MedMaskTrainer(
+        ddp_model,
+        instantiate(config.dataloader.train),
+        optimizer,
+        clip_gradient_norm=options.clip_gradient_norm,
+        amp_dtype=_amp_dtype(config),
+    )
+    checkpointer = MedMaskCheckpointer(
+        ddp_model, options.output_dir, optimizer=optimizer, trainer=trainer
+    )
+    evaluation = EvaluationHook(
+        options.eval_period,
+        lambda: _evaluate_in_training(config, ddp_model),
+        checkpointer,
+        options.output_dir,
+        options.best_metric,
+    )
+    trainer.register_hooks(
+        [
+            hooks.IterationTimer(),
+            hooks.LRScheduler(optimizer, instantiate(config.lr_multiplier)),
+            # before the evaluation, so that no fault there can lose work
+            _build_periodic_checkpointer(config, checkpointer),
+            evaluation,
+        ]
+    )
+    start_iter = 0
+    if resume and checkpointer.resume():
+        start_iter = trainer.iter + 1
+    else:
+        MedMaskCheckpointer(model).load(options.init_checkpoint)
+    if start_iter >= options.max_iter:
+        logger.info(f"Nothing to do: {start_iter} of {options.max_iter} iterations are done.")
+        return {}
+    if comm.is_main_process():
+        writers = build_writers(options.output_dir, start_iter, options.max_iter)
+        trainer.register_hooks([hooks.PeriodicWriter(writers, period=options.log_period)])
+    trainer.train(start_iter, options.max_iter)
+    return evaluation.history[-1]
+
+
+def _evaluate_in_training(config: DictConfig, model: nn.Module) -> dict[str, Any]:
+    """Evaluate between two steps; leaves the model in training mode."""
+    results = evaluate(config, model)
+    model.train()
+    return results
+
+
+def _build_periodic_checkpointer(
+    config: DictConfig, checkpointer: MedMaskCheckpointer
+) -> hooks.PeriodicCheckpointer:
+    options = config.train.checkpointer
+    hook = hooks.PeriodicCheckpointer(checkpointer, options.period, max_to_keep=options.max_to_keep)
+    # Those of the run that is resumed count, too.
+    written = Path(config.train.output_dir).glob("model_[0-9]*.pth")
+    hook.recent_checkpoints = [str(path) for path in sorted(written)]
+    return hook
+
+
+def _amp_dtype(config: DictConfig) -> torch.dtype | None:
+    amp = config.train.amp
+    if amp.dtype not in AMP_DTYPES:
+        raise InputError(f"train.amp.dtype is {amp.dtype!r}; choose one of {sorted(AMP_DTYPES)}")
+    return AMP_DTYPES[amp.dtype] if amp.enabled else None
+
+
+def _amp(config: DictConfig) -> torch.autocast:
+    device = torch.device(select_device(config.train.device)).type
+    dtype = _amp_dtype(config)
+    return torch.autocast(device, dtype=dtype, enabled=dtype is not None)

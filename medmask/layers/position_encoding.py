@@ -1,0 +1,72 @@
+"""Sine position encodings of feature maps and of boxes.
+
+The encoding of "Attention Is All You Need" (Vaswani et al., 2017) in two dimensions, as used by
+DETR (Carion et al., 2020) and Deformable DETR (Zhu et al., 2021).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+TEMPERATURE = 10000.0
+SCALE = 2 * math.pi
+
+
+def _sine_encoding(coordinates: Tensor, num_channels: int) -> Tensor:
+    """Encode coordinates in [0, 2*pi]: (...) -> (..., num_channels), sine, cosine, sine, ..."""
+    channels = torch.arange(num_channels, dtype=torch.float32, device=coordinates.device)
+    wavelengths = TEMPERATURE ** (2 * (channels // 2) / num_channels)
+    angles = coordinates[..., None] / wavelengths
+    return torch.stack((angles[..., 0::2].sin(), angles[..., 1::2].cos()), dim=-1).flatten(-2)
+
+
+class SinePositionEncoding(nn.Module):
+    """Position encoding of a padded feature map, normalised by the extent of the image in it.
+
+    The pixel in row r (counted from 1) of an image that covers h rows of the map has the vertical
+    coordinate ``(r - 0.5) / h * 2*pi``, whatever the padding below it; likewise horizontally.
+    """
+
+    def __init__(self, num_channels: int):
+        """Create the encoding.
+
+        Args:
+            num_channels: channels of the result, divisible by 4; the first half encodes y, the
+                second half x.
+        """
+        super().__init__()
+        if num_channels % 4:
+            raise ValueError(f"num_channels must be divisible by 4, got {num_channels}")
+        self.num_channels = num_channels
+
+    def forward(self, padding_mask: Tensor) -> Tensor:
+        """Encode every position of a map.
+
+        Args:
+            padding_mask: (N, H, W) bool, True where the map is padding.
+
+        Returns:
+            (N, num_channels, H, W) float32.
+        """
+        inside = ~padding_mask
+        y = inside.cumsum(1, dtype=torch.float32)
+        x = inside.cumsum(2, dtype=torch.float32)
+        y = (y - 0.5) / (y[:, -1:, :] + 1e-6) * SCALE
+        x = (x - 0.5) / (x[:, :, -1:] + 1e-6) * SCALE
+        half = self.num_channels // 2
+        encoding = torch.cat((_sine_encoding(y, half), _sine_encoding(x, half)), dim=-1)
+        return encoding.permute(0, 3, 1, 2)
+
+
+def box_position_encoding(boxes: Tensor, channels_per_coordinate: int) -> Tensor:
+    """Encode boxes for the queries of a two-stage detector.
+
+    Args:
+        boxes: (..., 4) as (cx, cy, w, h) in [0, 1].
+        channels_per_coordinate: an even number.
+
+    Returns:
+        (..., 4 * channels_per_coordinate), the encodings of cx, cy, w and h one after another.
+    """
+    return _sine_encoding(boxes.float() * SCALE, channels_per_coordinate).flatten(-2)

@@ -1,0 +1,134 @@
+"""The supervised loss of the detector (Deformable DETR, Zhu et al., 2021).
+
+Every decoder layer is matched on its own and penalised by a focal loss on its class logits and by
+L1 and generalised-IoU losses on its matched boxes; the layers are averaged. Sums are divided by the
+number of objects in the batch over all processes, so that the gradient does not depend on how a
+batch is spread over GPUs. A batch without any object has a class loss and zero box losses.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.utils import comm
+from fvcore.nn import sigmoid_focal_loss
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+
+from medmask.modeling.boxes import DetectionTarget, generalized_box_iou
+from medmask.modeling.decoder import DecoderOutput
+from medmask.modeling.matcher import Matcher
+from medmask.modeling.proposals import ProposalOutput
+
+
+class DetectionCriterion(nn.Module):
+    """Weighted losses of decoder layers and proposals."""
+
+    def __init__(
+        self,
+        *,
+        matcher: Matcher,
+        proposal_matcher: Matcher | None = None,
+        class_weight: float = 2.0,
+        box_weight: float = 5.0,
+        giou_weight: float = 2.0,
+        focal_alpha: float = 0.25,
+        focal_gamma: float = 2.0,
+    ):
+        """Create the criterion.
+
+        Args:
+            matcher: pairs decoder predictions with objects.
+            proposal_matcher: pairs encoder proposals with objects; ``matcher`` if None.
+            class_weight: weight of the focal loss.
+            box_weight: weight of the L1 loss.
+            giou_weight: weight of the generalised-IoU loss.
+            focal_alpha: weight of the positive class in the focal loss, in [0, 1].
+            focal_gamma: exponent of the focal loss.
+        """
+        super().__init__()
+        self.matcher = matcher
+        self.proposal_matcher = proposal_matcher or matcher
+        self.weights = {
+            "loss_class": class_weight,
+            "loss_box": box_weight,
+            "loss_giou": giou_weight,
+        }
+        self.focal_alpha = focal_alpha
+        self.focal_gamma = focal_gamma
+
+    def forward(
+        self,
+        output: DecoderOutput,
+        targets: Sequence[DetectionTarget],
+        proposals: ProposalOutput | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the weighted losses.
+
+        Args:
+            output: predictions of every decoder layer.
+            targets: one per image.
+            proposals: of the two-stage detector.
+
+        Returns:
+            ``loss_class``, ``loss_box``, ``loss_giou``, each a scalar, and the same with the suffix
+            ``_proposals`` if there are proposals; their sum is what to minimise.
+        """
+        num_objects = self._num_objects(targets, output.logits.device)
+        num_layers = len(output.logits)
+        # The layers of one image are independent problems: treat them as one larger batch.
+        losses = self._losses(
+            output.logits.flatten(0, 1),
+            output.boxes.flatten(0, 1),
+            list(targets) * num_layers,
+            anchors=output.boxes.flatten(0, 1),
+            matcher=self.matcher,
+            normaliser=num_objects * num_layers,
+        )
+        if proposals is not None:
+            objects = [DetectionTarget(torch.zeros_like(t.labels), t.boxes) for t in targets]
+            proposal_losses = self._losses(
+                proposals.logits,
+                proposals.boxes,
+                objects,
+                proposals.anchors,
+                self.proposal_matcher,
+                normaliser=num_objects * self.proposal_matcher.matches_per_target,
+            )
+            losses |= {f"{name}_proposals": loss for name, loss in proposal_losses.items()}
+        return losses
+
+    def _losses(
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        targets: Sequence[DetectionTarget],
+        anchors: Tensor,
+        matcher: Matcher,
+        normaliser: Tensor,
+    ) -> dict[str, Tensor]:
+        matches = matcher(logits, boxes, targets, anchors)
+        first = torch.tensor([0, *(len(t.labels) for t in targets[:-1])]).cumsum(0)
+        index = first.to(matches.image.device)[matches.image] + matches.target
+        labels = torch.cat([t.labels for t in targets])[index]
+        target_boxes = torch.cat([t.boxes for t in targets])[index]
+
+        target_classes = torch.zeros_like(logits, dtype=torch.float32)
+        target_classes[matches.image, matches.prediction, labels] = 1
+        matched = boxes[matches.image, matches.prediction]
+        sums = {
+            "loss_class": sigmoid_focal_loss(
+                logits.float(), target_classes, self.focal_alpha, self.focal_gamma, reduction="sum"
+            ),
+            "loss_box": F.l1_loss(matched, target_boxes, reduction="sum"),
+            "loss_giou": (1 - generalized_box_iou(matched, target_boxes)).sum(),
+        }
+        return {name: self.weights[name] * loss / normaliser for name, loss in sums.items()}
+
+    @staticmethod
+    def _num_objects(targets: Sequence[DetectionTarget], device: torch.device) -> Tensor:
+        """Objects per process, averaged over all processes, at least 1."""
+        count = torch.tensor([sum(len(t.labels) for t in targets)], dtype=torch.float32)
+        count = count.to(device)
+        if comm.get_world_size() > 1:
+            distributed.all_reduce(count)
+        return (count / comm.get_world_size()).clamp(min=1)[0]

@@ -1,0 +1,94 @@
+"""The deformable encoder: every token attends to a few points on every level."""
+
+from torch import Tensor, nn
+
+from medmask.layers import FeedForward, MultiScaleDeformableAttention
+from medmask.modeling.gradient_checkpointing import run_layer
+from medmask.modeling.multi_scale_tokens import MultiScaleTokens, token_centres
+
+
+class DeformableEncoderLayer(nn.Module):
+    """Deformable self-attention, then a feed-forward network; both residual, post-norm."""
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        feed_forward_dim: int,
+        dropout: float,
+        num_levels: int,
+        num_points: int,
+    ):
+        super().__init__()
+        self.self_attention = MultiScaleDeformableAttention(
+            embed_dim, num_heads, num_levels, num_points
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(embed_dim)
+        self.feed_forward = FeedForward(embed_dim, feed_forward_dim, dropout)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        value_mask: Tensor,
+    ) -> Tensor:
+        """(N, S, C) -> (N, S, C); see :class:`MultiScaleDeformableAttention` for the arguments."""
+        update = self.self_attention(
+            tokens + positions,
+            reference_points,
+            tokens,
+            spatial_shapes,
+            level_start_index,
+            value_mask,
+        )
+        tokens = self.norm(tokens + self.dropout(update))
+        return self.feed_forward(tokens)
+
+
+class DeformableEncoder(nn.Module):
+    """A stack of :class:`DeformableEncoderLayer`."""
+
+    def __init__(self, num_layers: int, gradient_checkpointing: bool, **layer):
+        """Create the stack.
+
+        Args:
+            num_layers: depth.
+            gradient_checkpointing: recompute each layer in the backward pass to save memory.
+            layer: arguments of :class:`DeformableEncoderLayer`.
+        """
+        super().__init__()
+        self.layers = nn.ModuleList(DeformableEncoderLayer(**layer) for _ in range(num_layers))
+        self.gradient_checkpointing = gradient_checkpointing
+
+    def forward(self, features: MultiScaleTokens, value_mask: Tensor | None = None) -> Tensor:
+        """Encode.
+
+        Args:
+            features: the tokens of all levels. Reference points come from its padding.
+            value_mask: (N, S) bool, True where a token gives no value to attention; the padding
+                mask if None.
+
+        Returns:
+            The memory, (N, S, C).
+        """
+        if value_mask is None:
+            value_mask = features.padding_mask
+        # A token's centre, in the coordinates of each padded level.
+        reference_points = token_centres(features)[:, :, None] * features.valid_ratios[:, None]
+        tokens = features.tokens
+        for layer in self.layers:
+            tokens = run_layer(
+                layer,
+                self.gradient_checkpointing,
+                tokens,
+                features.positions,
+                reference_points,
+                features.spatial_shapes,
+                features.level_start_index,
+                value_mask,
+            )
+        return tokens

@@ -1,0 +1,181 @@
+"""The MedMask detector as a Detectron2 meta-architecture."""
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
+from detectron2.modeling.postprocessing import detector_postprocess
+from detectron2.structures import ImageList, Instances
+from torch import Tensor, nn
+from torchvision.ops import box_convert
+
+from medmask.layers import SinePositionEncoding
+from medmask.modeling.boxes import DetectionTarget
+from medmask.modeling.criterion import DetectionCriterion
+from medmask.modeling.detections import select_detections
+from medmask.modeling.matcher import HungarianMatcher, MatchingCost, OneToManyMatcher
+from medmask.modeling.multi_scale_tokens import make_padding_mask, resize_mask
+from medmask.modeling.neck import MultiScaleNeck
+from medmask.modeling.transformer import DeformableTransformer, TransformerOutput
+
+
+@META_ARCH_REGISTRY.register()
+class MedMask(nn.Module):
+    """A deformable transformer on a convolutional backbone.
+
+    Takes and gives what every Detectron2 detector does: in training a dict of weighted losses, in
+    inference ``[{"instances": Instances}, ...]`` in the coordinates of the original images.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        neck: MultiScaleNeck,
+        transformer: DeformableTransformer,
+        criterion: DetectionCriterion,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        max_detections: int = 100,
+    ):
+        """Assemble the detector.
+
+        Args:
+            backbone: gives the maps that ``neck`` reads.
+            neck: projects them to the transformer's levels.
+            transformer: encoder, queries and decoder.
+            criterion: the supervised loss.
+            pixel_mean: mean of each image channel, in the mapper's units (0 to 255).
+            pixel_std: standard deviation of each channel.
+            max_detections: detections per image in inference.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.transformer = transformer
+        self.position_encoding = SinePositionEncoding(transformer.level_embedding.shape[1])
+        self.criterion = criterion
+        self.max_detections = max_detections
+        self.register_buffer(
+            "pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False
+        )
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+
+    @classmethod
+    def from_config(cls, cfg) -> dict:
+        """Constructor arguments from a yacs config with :func:`medmask.add_medmask_config`."""
+        options = cfg.MODEL.MEDMASK
+        backbone = build_backbone(cfg)
+        shapes = backbone.output_shape()
+        cost = MatchingCost(options.CLASS_WEIGHT, options.BOX_WEIGHT, options.GIOU_WEIGHT)
+        proposal_matcher = None
+        if options.MATCHES_PER_PROPOSAL_TARGET > 1:
+            proposal_matcher = OneToManyMatcher(cost, options.MATCHES_PER_PROPOSAL_TARGET)
+        return {
+            "backbone": backbone,
+            "neck": MultiScaleNeck(
+                {name: shape.channels for name, shape in shapes.items()},
+                options.EMBED_DIM,
+                options.NUM_LEVELS,
+            ),
+            "transformer": DeformableTransformer(
+                num_classes=options.NUM_CLASSES,
+                num_queries=options.NUM_QUERIES,
+                num_levels=options.NUM_LEVELS,
+                embed_dim=options.EMBED_DIM,
+                num_heads=options.NUM_HEADS,
+                num_points=options.NUM_POINTS,
+                feed_forward_dim=options.FEED_FORWARD_DIM,
+                num_encoder_layers=options.NUM_ENCODER_LAYERS,
+                num_decoder_layers=options.NUM_DECODER_LAYERS,
+                dropout=options.DROPOUT,
+                box_refinement=options.BOX_REFINEMENT,
+                two_stage=options.TWO_STAGE,
+                gradient_checkpointing=options.GRADIENT_CHECKPOINTING,
+            ),
+            "criterion": DetectionCriterion(
+                matcher=HungarianMatcher(cost),
+                proposal_matcher=proposal_matcher,
+                class_weight=options.CLASS_WEIGHT,
+                box_weight=options.BOX_WEIGHT,
+                giou_weight=options.GIOU_WEIGHT,
+            ),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "max_detections": cfg.TEST.DETECTIONS_PER_IMAGE,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Instances]]:
+        """Train or detect.
+
+        Args:
+            batched_inputs: one dict per image: ``image`` (3, H, W), 0 to 255; in training
+                ``instances`` with ``gt_boxes`` and ``gt_classes`` (none are legal); in inference
+                optionally ``height`` and ``width``, the size that detections are scaled to.
+
+        Returns:
+            In training, weighted losses by name. In inference, one dict per image with
+            ``instances``: ``pred_boxes``, ``scores``, ``pred_classes``.
+        """
+        images = self.preprocess_image(batched_inputs)
+        output = self.detect(images)
+        if self.training:
+            targets = self.prepare_targets(batched_inputs)
+            return self.criterion(output.decoder, targets, output.proposals)
+        detections = select_detections(
+            output.decoder.logits[-1],
+            output.decoder.boxes[-1],
+            images.image_sizes,
+            self.max_detections,
+        )
+        return [
+            {"instances": _rescale(d, image)}
+            for d, image in zip(detections, batched_inputs, strict=True)
+        ]
+
+    def detect(self, images: ImageList) -> TransformerOutput:
+        """Everything up to the predictions, for normalised images."""
+        features = self.backbone(images.tensor)
+        maps = self.neck(features)
+        padding_mask = make_padding_mask(images.image_sizes, images.tensor.shape[-2:])
+        padding_mask = padding_mask.to(self.device)
+        padding_masks = [resize_mask(padding_mask, m.shape[-2:]) for m in maps]
+        positions = [self.position_encoding(m) for m in padding_masks]
+        return self.transformer(maps, positions, padding_masks)
+
+    def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
+        """Normalise the images and pad them to one size."""
+        images = [
+            (x["image"].to(self.device) - self.pixel_mean) / self.pixel_std for x in batched_inputs
+        ]
+        return ImageList.from_tensors(images, self.backbone.size_divisibility)
+
+    def prepare_targets(self, batched_inputs: list[dict]) -> list[DetectionTarget]:
+        """Ground truth in the coordinates of the unpadded images."""
+        targets = []
+        num_classes = self.transformer.num_classes
+        for x in batched_inputs:
+            classes = x["instances"].gt_classes
+            if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes:
+                raise ValueError(
+                    f"{x.get('file_name', 'an image')} has objects of the classes "
+                    f"{sorted(set(classes.tolist()))}, but the model has {num_classes}: set "
+                    "model.transformer.num_classes"
+                )
+            instances = x["instances"].to(self.device)
+            height, width = instances.image_size
+            boxes = box_convert(instances.gt_boxes.tensor, "xyxy", "cxcywh")
+            boxes = boxes / boxes.new_tensor([width, height, width, height])
+            targets.append(DetectionTarget(instances.gt_classes, boxes))
+        return targets
+
+
+def _rescale(detections: Instances, image: dict) -> Instances:
+    height, width = detections.image_size
+    return detector_postprocess(detections, image.get("height", height), image.get("width", width))

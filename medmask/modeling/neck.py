@@ -1,0 +1,61 @@
+"""From the backbone's maps to maps of equal width, with coarser levels added."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+NORM_GROUPS = 32
+
+
+class MultiScaleNeck(nn.Module):
+    """1x1 convolution + GroupNorm per backbone map, then stride-2 3x3 convolutions on the last.
+
+    The first extra level is computed from the last backbone map itself, each further one from the
+    level before (Deformable DETR, Zhu et al., 2021, appendix A.2).
+    """
+
+    def __init__(self, in_channels: Mapping[str, int], out_channels: int, num_levels: int):
+        """Create the projections.
+
+        Args:
+            in_channels: backbone feature name -> its channels, from fine to coarse.
+            out_channels: channels of every output level, divisible by 32.
+            num_levels: number of output levels, at least ``len(in_channels)``.
+        """
+        super().__init__()
+        if num_levels < len(in_channels):
+            raise ValueError(
+                f"num_levels must be at least the number of backbone maps {list(in_channels)}, "
+                f"got {num_levels}"
+            )
+        self.in_features = list(in_channels)
+        self.projections = nn.ModuleList(
+            _projection(channels, out_channels, kernel_size=1) for channels in in_channels.values()
+        )
+        channels = in_channels[self.in_features[-1]]
+        for _ in range(num_levels - len(in_channels)):
+            self.projections.append(
+                _projection(channels, out_channels, kernel_size=3, stride=2, padding=1)
+            )
+            channels = out_channels
+
+    def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """Project the maps {name: (N, C_i, h, w)} to a list of ``num_levels`` (N, C, h, w)."""
+        maps = [features[name] for name in self.in_features]
+        num_backbone_maps = len(maps)
+        outputs = [
+            projection(m)
+            for projection, m in zip(self.projections[:num_backbone_maps], maps, strict=True)
+        ]
+        coarsest = maps[-1]
+        for projection in self.projections[num_backbone_maps:]:
+            coarsest = projection(coarsest)
+            outputs.append(coarsest)
+        return outputs
+
+
+def _projection(in_channels: int, out_channels: int, **convolution: int) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, **convolution)
+    nn.init.xavier_uniform_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    return nn.Sequential(conv, nn.GroupNorm(NORM_GROUPS, out_channels))

@@ -1,0 +1,87 @@
+"""Two-stage detection: the encoder's tokens propose the boxes that the decoder refines."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from medmask.layers import box_position_encoding
+from medmask.modeling.decoder import apply_box_deltas
+from medmask.modeling.heads import build_box_head, build_class_head
+from medmask.modeling.multi_scale_tokens import MultiScaleTokens, token_centres
+
+ANCHOR_SIZE = 0.05
+"""Side of a token's anchor on the finest level, as a share of the image; doubles per level."""
+BORDER = 0.01
+"""Tokens nearer to the image's border than this share of it propose nothing."""
+REJECTED_LOGIT = -1e4
+"""Objectness of a token that may not propose: no gradient, last in every ranking."""
+
+
+@dataclass(frozen=True)
+class ProposalOutput:
+    """One proposal per encoder token."""
+
+    logits: Tensor
+    """(N, S, 1): objectness"""
+    boxes: Tensor
+    """(N, S, 4) as (cx, cy, w, h) in [0, 1] of the unpadded image"""
+    anchors: Tensor
+    """(N, S, 4): the boxes that the tokens stand for before any correction"""
+
+
+@dataclass(frozen=True)
+class DecoderInput:
+    """What the decoder starts from."""
+
+    queries: Tensor
+    """(N, Q, C)"""
+    query_positions: Tensor
+    """(N, Q, C)"""
+    references: Tensor
+    """(N, Q, 4), without gradient"""
+
+
+class ProposalGenerator(nn.Module):
+    """Scores every encoder token and turns the best into queries (Zhu et al., 2021, section 4.2).
+
+    Objectness knows no classes, so that a checkpoint fits data sets with other classes.
+    """
+
+    def __init__(self, embed_dim: int, num_queries: int):
+        super().__init__()
+        self.num_queries = num_queries
+        self.projection = nn.Linear(embed_dim, embed_dim)
+        self.norm = nn.LayerNorm(embed_dim)
+        self.objectness_head = build_class_head(embed_dim, 1)
+        self.box_head = build_box_head(embed_dim, initial_size_logit=0.0)
+        self.query_projection = nn.Linear(2 * embed_dim, 2 * embed_dim)
+        self.query_norm = nn.LayerNorm(2 * embed_dim)
+
+    def propose(self, memory: Tensor, features: MultiScaleTokens) -> ProposalOutput:
+        """Predict objectness and a box for every token of ``memory`` (N, S, C)."""
+        centres = token_centres(features)
+        # Tokens in the padding have centres beyond 1, so the border rule rejects them too.
+        accepted = ((centres > BORDER) & (centres < 1 - BORDER)).all(-1, keepdim=True)
+        accepted &= ~features.padding_mask[..., None]
+        areas = features.spatial_shapes.prod(1)
+        level = torch.arange(features.num_levels, device=memory.device).repeat_interleave(areas)
+        sides = (ANCHOR_SIZE * 2.0**level)[None, :, None].expand(len(centres), -1, 2)
+        anchors = torch.cat((centres, sides), dim=-1)
+
+        tokens = self.norm(self.projection(memory))
+        logits = self.objectness_head(tokens).float().masked_fill(~accepted, REJECTED_LOGIT)
+        return ProposalOutput(logits, apply_box_deltas(anchors, self.box_head(tokens)), anchors)
+
+    def select(self, proposals: ProposalOutput) -> DecoderInput:
+        """Make queries of the best proposals; no gradient flows back into them.
+
+        A batch with fewer tokens than queries gives as many queries as it has tokens.
+        """
+        num_queries = min(self.num_queries, proposals.logits.shape[1])
+        best = proposals.logits[..., 0].topk(num_queries, dim=1).indices
+        references = proposals.boxes.detach().gather(1, best[..., None].expand(-1, -1, 4))
+        channels = self.query_projection.in_features // 4
+        encoded = box_position_encoding(references, channels)
+        positions, contents = self.query_norm(self.query_projection(encoded)).chunk(2, dim=-1)
+        return DecoderInput(contents, positions, references)
