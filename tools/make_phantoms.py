@@ -1,0 +1,124 @@
+#!/usr/bin/env python
+"""Generate phantom mammograms: COCO data sets of two scanner domains, film and ffdm."""
+
+import argparse
+import os
+
+from medmask.data.phantom import PhantomParameters, make_phantom_dataset
+from medmask.data.phantom.dataset import DEFAULT_SPLIT_SIZES, FORMATS
+from medmask.data.phantom.scanner import DOMAINS
+from medmask.errors import command_line_tool
+
+_EXAMPLE = """
+example:
+  python tools/make_phantoms.py --output datasets/phantom
+  python tools/make_phantoms.py --output /tmp/small --size 96x128 --train 40 --val 20 --test 0
+"""
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no size: give WIDTHxHEIGHT, as 192x256"
+        ) from None
+    return width, height
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = PhantomParameters()
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--size",
+        type=_size,
+        default=(defaults.width, defaults.height),
+        metavar="WxH",
+        help=f"image size in pixels (default {defaults.width}x{defaults.height})",
+    )
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="default %(default)s")
+    for split, size in DEFAULT_SPLIT_SIZES.items():
+        parser.add_argument(
+            f"--{split}",
+            type=int,
+            default=size,
+            metavar="N",
+            help=f"{split} images per domain (default %(default)s)",
+        )
+    parser.add_argument(
+        "--domains", nargs="+", choices=DOMAINS, default=list(DOMAINS), help="default both"
+    )
+    parser.add_argument(
+        "--positive-fraction",
+        type=float,
+        default=defaults.positive_fraction,
+        metavar="F",
+        help="fraction of the breasts with a malignant lesion (default %(default)s)",
+    )
+    parser.add_argument(
+        "--lesion-contrast",
+        type=float,
+        default=defaults.lesion_contrast,
+        metavar="C",
+        help="density of the lesions; lower is harder (default %(default)s)",
+    )
+    parser.add_argument(
+        "--ffdm-curve-strength",
+        type=float,
+        default=defaults.ffdm_curve_strength,
+        metavar="C",
+        help="steepness of the ffdm grey curve; decides how far ffdm lies from film "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="png8",
+        help="png8: 8-bit grey; png16: 12-bit values in 16 bits; dicom: modality MG, 12-bit "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="W",
+        help="processes (default: one per core); does not change the images",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace phantoms of other parameters in DIR"
+    )
+    return parser
+
+
+@command_line_tool
+def main() -> None:
+    args = _parser().parse_args()
+    width, height = args.size
+    written = make_phantom_dataset(
+        args.output,
+        PhantomParameters(
+            width=width,
+            height=height,
+            seed=args.seed,
+            positive_fraction=args.positive_fraction,
+            lesion_contrast=args.lesion_contrast,
+            ffdm_curve_strength=args.ffdm_curve_strength,
+        ),
+        split_sizes={split: getattr(args, split) for split in DEFAULT_SPLIT_SIZES},
+        domains=args.domains,
+        file_format=args.format,
+        workers=args.workers,
+        overwrite=args.overwrite,
+        progress=True,
+    )
+    if written:
+        print(f"wrote {args.output}")
+    else:
+        print(f"{args.output} already holds these phantoms")
+
+
+if __name__ == "__main__":
+    main()
