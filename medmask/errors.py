@@ -9,7 +9,8 @@ class InputError(ValueError):
     """A fault in what the user gave: a file, a field, a config key.
 
     The message is complete by itself: it names the file, the field or the config key at fault and
-    says what to do. Command-line tools print it without a traceback (see :func:`command_line_tool`).
+    says what to do. Command-line tools print it without a traceback; see
+    :func:`command_line_tool`.
     """
 
 

@@ -1,0 +1,35 @@
+# Two commands do all the set-up themselves: `make demo` and `make test`. `make help` lists the rest.
+
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+SOURCES := medmask tools tests configs setup.py
+
+.PHONY: help env demo test test-all lint format clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+env:  ## create the environment in .venv; seconds when it already stands
+	@VENV=$(VENV) bash tools/make_env.sh
+
+demo: env  ## phantoms, training, evaluation in both domains, pictures: output/demo
+	@$(PYTHON) tools/demo.py --output output/demo
+
+test: env  ## the tests that need no more than a few minutes
+	@$(PYTHON) -m pytest -m "not slow"
+
+test-all: env  ## every test
+	@$(PYTHON) -m pytest
+
+lint: env  ## check format and style of Python, C++ and CUDA
+	@$(PYTHON) -m ruff format --check $(SOURCES)
+	@$(PYTHON) -m ruff check $(SOURCES)
+	@$(VENV)/bin/clang-format --dry-run --Werror $(wildcard medmask/layers/csrc/*)
+
+format: env  ## format all code
+	@$(PYTHON) -m ruff format $(SOURCES)
+	@$(PYTHON) -m ruff check --fix $(SOURCES)
+	@$(VENV)/bin/clang-format -i $(wildcard medmask/layers/csrc/*)
+
+clean:  ## remove builds (not the environment, not results)
+	@rm -rf build *.egg-info medmask/layers/*.so

@@ -1,0 +1,90 @@
+import json
+import math
+
+import pytest
+import torch
+from detectron2.engine import TrainerBase
+
+from medmask.checkpoint import MedMaskCheckpointer
+from medmask.engine.evaluation_hook import EvaluationHook
+from medmask.errors import InputError
+
+
+class CountingTrainer(TrainerBase):
+    """Takes steps that do nothing."""
+
+    def run_step(self):
+        pass
+
+
+def run(tmp_path, values, *, start_iter=0, max_iter=8, period=2, metric="froc/R@0.3"):
+    """Train with evaluations that give ``values`` in turn; return the hook."""
+    model = torch.nn.Linear(1, 1)
+    trainer = CountingTrainer()
+    checkpointer = MedMaskCheckpointer(model, str(tmp_path), trainer=trainer)
+    values = iter(values)
+    hook = EvaluationHook(
+        period,
+        lambda: {"froc": {"R@0.3": next(values), "R@1": 1.0}},
+        checkpointer,
+        str(tmp_path),
+        metric,
+    )
+    trainer.register_hooks([hook])
+    trainer.train(start_iter, max_iter)
+    assert next(values, None) is None, "not every evaluation was made"
+    return hook
+
+
+def best_iteration(tmp_path):
+    checkpoint = torch.load(tmp_path / "model_best.pth", weights_only=True)
+    return checkpoint["iteration"] + 1
+
+
+def test_the_highest_value_is_kept(tmp_path):
+    run(tmp_path, [0.1, 0.7, 0.7, 0.3])
+    history = json.loads((tmp_path / "evaluations.json").read_text())
+    assert [e["iteration"] for e in history] == [2, 4, 6, 8]
+    assert [e["froc/R@0.3"] for e in history] == [0.1, 0.7, 0.7, 0.3]
+    assert best_iteration(tmp_path) == 4
+
+
+def test_period_zero_evaluates_at_the_end_only(tmp_path):
+    hook = run(tmp_path, [0.5], period=0)
+    assert [e["iteration"] for e in hook.history] == [8]
+
+
+def test_last_iteration_is_evaluated_once(tmp_path):
+    hook = run(tmp_path, [0.1, 0.2, 0.3], max_iter=5)
+    assert [e["iteration"] for e in hook.history] == [2, 4, 5]
+
+
+def test_nan_is_never_best_and_is_null_in_the_file(tmp_path):
+    run(tmp_path, [math.nan, 0.2, math.nan, 0.1])
+    history = json.loads((tmp_path / "evaluations.json").read_text())
+    assert history[0]["froc/R@0.3"] is None
+    assert best_iteration(tmp_path) == 4
+
+
+def test_resumed_run_remembers_the_best(tmp_path):
+    run(tmp_path, [0.1, 0.7], max_iter=4)
+    hook = run(tmp_path, [0.3, 0.4], start_iter=4)
+    assert [e["iteration"] for e in hook.history] == [2, 4, 6, 8]
+    assert best_iteration(tmp_path) == 4
+
+
+def test_results_after_the_checkpoint_are_forgotten(tmp_path):
+    run(tmp_path, [0.1, 0.2, 0.9], max_iter=6)
+    hook = run(tmp_path, [0.3, 0.4], start_iter=4)
+    assert [e["froc/R@0.3"] for e in hook.history] == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_run_that_died_while_evaluating_makes_up_for_it(tmp_path):
+    run(tmp_path, [0.1], max_iter=2)
+    hook = run(tmp_path, [0.2, 0.3, 0.4], start_iter=4)
+    assert [e["iteration"] for e in hook.history] == [2, 4, 6, 8]
+
+
+def test_unknown_metric_names_the_known_ones(tmp_path):
+    with pytest.raises(InputError, match=r"train\.best_metric.*froc/R@0\.3.*froc/R@1"):
+        run(tmp_path, [0.1], metric="froc/R@03")
