@@ -26,7 +26,7 @@ class Regression(nn.Module):
 
     def forward(self, x):
         y = self.linear(x)
-        return {"loss_a": self.factor * (y - 1).square().mean(), "loss_b": y.abs().mean()}
+        return {"loss_a": self.factor * (y - 1).square().mean(), "loss_b": 0.1 * y.abs().mean()}
 
 
 def make_trainer(model, clip=1e9, **kwargs):
@@ -76,7 +76,7 @@ def test_loss_that_is_not_finite_stops_before_the_update(factor):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_mixed_precision_comes_near_full_precision(dtype):
     torch.manual_seed(0)
-    model = Regression()
+    model = Regression(factor=0.1)  # gradients that survive being scaled up in half precision
     half = copy.deepcopy(model)
     start = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
     make_trainer(model).train(0, 4)
@@ -86,11 +86,11 @@ def test_mixed_precision_comes_near_full_precision(dtype):
     moved, moved_half = (
         nn.utils.parameters_to_vector(m.parameters()) - start for m in (model, half)
     )
-    torch.testing.assert_close(moved, moved_half, rtol=0.05, atol=1e-4)
+    torch.testing.assert_close(moved, moved_half, rtol=0.02, atol=1e-5)
 
 
 def test_scaler_state_is_in_the_checkpoint():
-    trainer = make_trainer(Regression(), amp_dtype=torch.float16)
+    trainer = make_trainer(Regression(factor=0.1), amp_dtype=torch.float16)
     trainer.train(0, 3)
     other = make_trainer(Regression(), amp_dtype=torch.float16)
     other.load_state_dict(trainer.state_dict())
