@@ -1,0 +1,124 @@
+"""Geometric augmentation for supervised training, and the fixed resizing for testing.
+
+The training recipe is that of DETR (Carion et al., 2020): a flip, then a resize to one of several
+scales, half of the time after zooming into a random part of the image.
+"""
+
+from collections.abc import Sequence
+
+import detectron2.data.transforms as T
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from medmask.errors import InputError
+
+
+class SmoothResizeTransform(T.ResizeTransform):
+    """Resizing that low-pass filters images of every type before it shrinks them.
+
+    Detectron2 does so for uint8 only. Without it, float32 images (16-bit files, DICOM) would alias,
+    look unlike 8-bit ones, and lose microcalcifications of a few pixels.
+    """
+
+    def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
+        """Resize an (H, W, 3) image, uint8 or float32, to (new_h, new_w, 3)."""
+        if img.dtype == np.uint8:
+            return super().apply_image(img, interp)
+        planes = torch.from_numpy(np.ascontiguousarray(img)).permute(2, 0, 1)
+        planes = F.interpolate(
+            planes[None], (self.new_h, self.new_w), mode="bilinear", antialias=True
+        )
+        return planes[0].permute(1, 2, 0).numpy()
+
+
+class SmoothResizeShortestEdge(T.ResizeShortestEdge):
+    """Detectron2's ``ResizeShortestEdge`` with :class:`SmoothResizeTransform`.
+
+    Args:
+        short_edge_length: the lengths in pixels to choose from.
+        max_size: the longest that the long edge may become; the short one is then shorter.
+    """
+
+    def __init__(self, short_edge_length: Sequence[int], max_size: int) -> None:
+        super().__init__(list(short_edge_length), max_size, sample_style="choice")
+
+    def get_transform(self, image: np.ndarray) -> SmoothResizeTransform:
+        """Draw a length; ``image`` (H, W, 3) gives the size to start from."""
+        height, width = image.shape[:2]
+        length = int(np.random.choice(self.short_edge_length))
+        new_height, new_width = self.get_output_shape(height, width, length, self.max_size)
+        return SmoothResizeTransform(height, width, max(new_height, 1), max(new_width, 1))
+
+
+def build_train_augmentation(
+    *,
+    short_edge_lengths: Sequence[int] = tuple(range(480, 673, 32)),
+    max_size: int = 1333,
+    flip_probability: float = 0.5,
+    crop_probability: float = 0.5,
+    crop_short_edge_lengths: Sequence[int] = (400, 500, 600),
+    crop_size_range: tuple[int, int] = (256, 600),
+) -> T.AugmentationList:
+    """Flip, perhaps zoom into a random part, resize.
+
+    All random choices come from numpy's global generator.
+
+    Args:
+        short_edge_lengths: final lengths of the short edge to choose from, in pixels.
+        max_size: the longest that the long edge may become in any of the resizes.
+        flip_probability: of a horizontal flip.
+        crop_probability: of zooming: a resize of the short edge to one of
+            ``crop_short_edge_lengths``, then a random crop.
+        crop_short_edge_lengths: see above, in pixels.
+        crop_size_range: least and greatest height and width of the crop, in pixels, drawn
+            independently; an image that is smaller is kept whole in that direction.
+
+    Raises:
+        InputError: a probability is not in [0, 1], or a size makes no sense.
+    """
+    _check_sizes("short_edge_lengths", short_edge_lengths)
+    _check_sizes("crop_short_edge_lengths", crop_short_edge_lengths)
+    _check_sizes("crop_size_range", crop_size_range)
+    if len(crop_size_range) != 2 or crop_size_range[0] > crop_size_range[1]:
+        raise InputError(f"crop_size_range is {tuple(crop_size_range)}, not (least, greatest)")
+    for name, value in (
+        ("flip_probability", flip_probability),
+        ("crop_probability", crop_probability),
+    ):
+        if not 0 <= value <= 1:
+            raise InputError(f"{name} is {value}, but a probability lies in [0, 1]")
+    zoom = T.AugmentationList(
+        [
+            SmoothResizeShortestEdge(crop_short_edge_lengths, max_size),
+            T.RandomCrop("absolute_range", tuple(crop_size_range)),
+        ]
+    )
+    return T.AugmentationList(
+        [
+            T.RandomFlip(flip_probability, horizontal=True),
+            T.RandomApply(zoom, crop_probability),
+            SmoothResizeShortestEdge(short_edge_lengths, max_size),
+        ]
+    )
+
+
+def build_test_augmentation(
+    *, short_edge_length: int = 800, max_size: int = 1333
+) -> T.AugmentationList:
+    """Resize the short edge to a fixed length, with the very resizing of training.
+
+    Args:
+        short_edge_length: in pixels.
+        max_size: the longest that the long edge may become.
+
+    Raises:
+        InputError: a size is not positive.
+    """
+    _check_sizes("short_edge_length", [short_edge_length])
+    return T.AugmentationList([SmoothResizeShortestEdge([short_edge_length], max_size)])
+
+
+def _check_sizes(name: str, sizes: Sequence[int]) -> None:
+    if not sizes or min(sizes) < 1:
+        raise InputError(f"{name} is {list(sizes)}, but needs sizes of at least 1 pixel")

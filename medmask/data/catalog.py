@@ -1,0 +1,272 @@
+"""Registration of data sets with Detectron2, without touching the disk.
+
+The folder trees are described in ``datasets/README.md``. The root is the environment variable
+``DETECTRON2_DATASETS`` (``./datasets`` if unset), read when a data set is used, not before.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.catalog import Metadata
+
+from medmask.data.categories import category_names, map_categories
+from medmask.data.coco import load_coco, read_coco_json
+from medmask.errors import InputError
+
+CITYSCAPES_CLASSES = (
+    "person",
+    "car",
+    "train",
+    "rider",
+    "truck",
+    "motorcycle",
+    "bicycle",
+    "bus",
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the files of a data set may lie. The first candidate that exists is taken.
+
+    Args:
+        section: the section of ``datasets/README.md``; None for a set that the user registered.
+        json_files: candidates for the annotation file, relative to the root or absolute.
+        image_roots: candidates for the folder of the images, likewise.
+        thing_classes: the class names; None takes those of the annotation file.
+    """
+
+    section: str | None
+    json_files: tuple[str, ...]
+    image_roots: tuple[str, ...]
+    thing_classes: tuple[str, ...] | None
+
+
+class CocoMetadata(Metadata):
+    """Metadata whose paths and categories are looked up when they are asked for.
+
+    Evaluators read ``json_file`` from the metadata, sometimes before the data set is loaded; the
+    root may change until then.
+    """
+
+    def __init__(self, name: str, layout: Layout) -> None:
+        super().__init__(name=name, evaluator_type="coco", layout=layout)
+
+    @property
+    def json_file(self) -> str:
+        """Path of the annotation file.
+
+        Raises:
+            InputError: no candidate exists.
+        """
+        return self._first_existing("annotation file", self.layout.json_files, Path.is_file)
+
+    @property
+    def image_root(self) -> str:
+        """Path of the folder of the images.
+
+        Raises:
+            InputError: no candidate exists.
+        """
+        return self._first_existing("image folder", self.layout.image_roots, Path.is_dir)
+
+    @property
+    def thing_classes(self) -> list[str]:
+        """Class names in the order of the contiguous ids."""
+        if self.layout.thing_classes is not None:
+            return list(self.layout.thing_classes)
+        return category_names(self._categories())
+
+    @property
+    def thing_dataset_id_to_contiguous_id(self) -> dict[int, int]:
+        """Category id of the annotation file to contiguous class id."""
+        return map_categories(self._categories(), self.layout.thing_classes)
+
+    def _categories(self) -> list[dict]:
+        return _read_categories(self.json_file, os.stat(self.json_file).st_mtime_ns)
+
+    def _first_existing(
+        self, what: str, candidates: Sequence[str], exists: Callable[[Path], bool]
+    ) -> str:
+        root = dataset_root()
+        paths = [root / candidate for candidate in candidates]
+        for path in paths:
+            if exists(path):
+                return str(path)
+        if self.layout.section is None:
+            advice = "check the path given to register_coco_dataset"
+        else:
+            advice = (
+                f"build the tree of section '{self.layout.section}' in datasets/README.md, or set "
+                f"DETECTRON2_DATASETS to its root (now {root})"
+            )
+        looked_for = " or ".join(map(str, paths))
+        raise InputError(f"data set '{self.name}' has no {what} {looked_for}: {advice}")
+
+
+def check_registered(name: str) -> None:
+    """Raise an InputError, which lists the known names, unless a data set has this name."""
+    if name not in DatasetCatalog:
+        raise InputError(
+            f"data set '{name}' is not registered; known are "
+            f"{', '.join(sorted(DatasetCatalog.list()))}; register your own by "
+            "medmask.data.register_coco_dataset"
+        )
+
+
+def dataset_root() -> Path:
+    """The folder that holds all data sets."""
+    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser().absolute()
+
+
+def register_coco_dataset(
+    name: str,
+    json_file: str | os.PathLike,
+    image_root: str | os.PathLike,
+    thing_classes: Sequence[str] | None = None,
+) -> None:
+    """Register your own COCO-style data set; the files are read when the set is used.
+
+    Args:
+        name: the name by which configs call the set.
+        json_file: the annotation file.
+        image_root: the folder that its file names are relative to.
+        thing_classes: the class names, such as ``["malignant"]``; None takes the categories of the
+            file in the order of their ids.
+
+    Raises:
+        InputError: another data set has this name.
+    """
+    layout = Layout(
+        section=None,
+        json_files=(os.path.abspath(json_file),),
+        image_roots=(os.path.abspath(image_root),),
+        thing_classes=None if thing_classes is None else tuple(thing_classes),
+    )
+    if name in DatasetCatalog and getattr(MetadataCatalog.get(name), "layout", None) != layout:
+        raise InputError(f"a data set '{name}' is already registered; choose another name")
+    _register(name, layout)
+
+
+def register_datasets() -> None:
+    """Register every data set of ``datasets/README.md``; names that are taken are left alone."""
+    for name, layout in _known_layouts():
+        _register(name, layout)
+
+
+def _register(name: str, layout: Layout) -> None:
+    if name not in DatasetCatalog:
+        MetadataCatalog[name] = CocoMetadata(name, layout)
+        DatasetCatalog.register(name, functools.partial(_load, name))
+
+
+def _load(name: str) -> list[dict]:
+    metadata = MetadataCatalog.get(name)
+    return load_coco(metadata.json_file, metadata.image_root, metadata.layout.thing_classes)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_categories(json_file: str, modified: int) -> list[dict]:
+    """The categories of a file; ``modified`` makes a changed file another entry of the cache."""
+    content = read_coco_json(json_file)
+    try:
+        return [{"id": int(c["id"]), "name": str(c["name"])} for c in content["categories"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"annotation file {json_file} has no usable list of categories; "
+            "run tools/check_dataset.py on it"
+        ) from error
+
+
+def _known_layouts() -> Iterator[tuple[str, Layout]]:
+    for split in ("train", "val", "test"):
+        for name, folder, section in (
+            ("inbreast", "inbreast", "INbreast"),
+            ("ddsm", "ddsm", "DDSM"),
+            ("phantom_film", "phantom/film", "Phantoms"),
+            ("phantom_ffdm", "phantom/ffdm", "Phantoms"),
+        ):
+            yield f"{name}_{split}", _mammography(section, folder, split)
+        yield f"rsna_bsd1k_{split}", _rsna_bsd1k(split)
+    for split in ("train", "val"):
+        yield f"cityscapes_{split}", _cityscapes(split)
+        yield f"cityscapes_caronly_{split}", _cityscapes_caronly(split)
+        yield f"foggy_cityscapes_{split}", _foggy_cityscapes(split)
+        yield f"sim10k_{split}", _sim10k(split)
+        yield f"bdd100k_daytime_{split}", _bdd100k_daytime(split)
+
+
+def _mammography(section: str, folder: str, split: str) -> Layout:
+    return Layout(
+        section=section,
+        json_files=(f"{folder}/annotations/instances_{split}.json",),
+        image_roots=(f"{folder}/images/{split}",),
+        thing_classes=("malignant",),
+    )
+
+
+def _rsna_bsd1k(split: str) -> Layout:
+    """The published archive names its files in several ways."""
+    names = {
+        "train": ("instances_train", "instances_full", "instances_train2017"),
+        "val": ("instances_val", "instances_val2017"),
+        "test": ("instances_test", "image_info_test-dev2017"),
+    }[split]
+    folders = dict.fromkeys((f"images/{split}", f"{split}2017", "train2017"))
+    return Layout(
+        section="RSNA-BSD1K",
+        json_files=tuple(f"rsna-bsd1k/annotations/{name}.json" for name in names),
+        image_roots=tuple(f"rsna-bsd1k/{folder}" for folder in folders),
+        thing_classes=("malignant",),
+    )
+
+
+def _cityscapes(split: str) -> Layout:
+    return Layout(
+        section="Cityscapes",
+        json_files=(f"cityscapes/annotations/cityscapes_{split}_cocostyle.json",),
+        image_roots=(f"cityscapes/leftImg8bit/{split}",),
+        thing_classes=CITYSCAPES_CLASSES,
+    )
+
+
+def _cityscapes_caronly(split: str) -> Layout:
+    names = (f"cityscapes_{split}_caronly", f"cityscapes_caronly_{split}")
+    return Layout(
+        section="Cityscapes",
+        json_files=tuple(f"cityscapes/annotations/{name}_cocostyle.json" for name in names),
+        image_roots=(f"cityscapes/leftImg8bit/{split}",),
+        thing_classes=("car",),
+    )
+
+
+def _foggy_cityscapes(split: str) -> Layout:
+    return Layout(
+        section="Foggy Cityscapes",
+        json_files=(f"foggy_cityscapes/annotations/foggy_cityscapes_{split}_cocostyle.json",),
+        image_roots=(f"foggy_cityscapes/leftImg8bit_foggy/{split}",),
+        thing_classes=CITYSCAPES_CLASSES,
+    )
+
+
+def _sim10k(split: str) -> Layout:
+    return Layout(
+        section="SIM10k",
+        json_files=(f"sim10k/annotations/sim10k_{split}_cocostyle.json",),
+        image_roots=("sim10k/JPEGImages",),
+        thing_classes=("car",),
+    )
+
+
+def _bdd100k_daytime(split: str) -> Layout:
+    file = f"annotations/bdd100k_daytime_{split}_cocostyle.json"
+    return Layout(
+        section="BDD100K, daytime",
+        json_files=(f"bdd10k/{file}", f"bdd100k/{file}"),
+        image_roots=("bdd10k/JPEGImages", f"bdd100k/images/100k/{split}"),
+        thing_classes=CITYSCAPES_CLASSES,
+    )

@@ -1,0 +1,171 @@
+"""A full check of data sets on disk: annotations, image sizes, and overlap between splits."""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+from tqdm import tqdm
+
+from medmask.data.catalog import CocoMetadata, check_registered
+from medmask.data.coco import read_coco_json
+from medmask.data.coco_check import (
+    find_problems,
+    image_label,
+    is_box,
+    is_size,
+    structure_problems,
+)
+from medmask.data.image_io import read_image_size
+from medmask.errors import InputError
+
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_MOST_SHARED_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What a data set holds and what is wrong with it.
+
+    Args:
+        name: of the data set.
+        problems: one sentence each; empty if the set is sound.
+        file_names: of all images, relative to the image folder.
+        patients: the patient ids that the image records carry.
+        num_lesions: annotations that are not crowds.
+        num_images_with_lesions: images that have such an annotation.
+        box_sides: (N,) square root of the area of each sound box, in pixels.
+    """
+
+    name: str
+    problems: list[str]
+    file_names: frozenset[str] = frozenset()
+    patients: frozenset[Any] = frozenset()
+    num_lesions: int = 0
+    num_images_with_lesions: int = 0
+    box_sides: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def summary(self) -> str:
+        """Counts and the distribution of box sizes, as one or two lines of text."""
+        patients = f"{len(self.patients)} patients" if self.patients else "no patient ids"
+        counts = (
+            f"{len(self.file_names)} images ({self.num_images_with_lesions} with lesions), "
+            f"{self.num_lesions} lesions, {patients}"
+        )
+        if not len(self.box_sides):
+            return counts
+        sides = ", ".join(
+            f"{quantile:.0%} {side:.0f}"
+            for quantile, side in zip(
+                _QUANTILES, np.quantile(self.box_sides, _QUANTILES), strict=True
+            )
+        )
+        return f"{counts}\nbox side in pixels (root of the area), quantiles: {sides}"
+
+
+def inspect_registered_dataset(name: str) -> DatasetReport:
+    """Check a data set of Detectron2's catalog; see :func:`inspect_dataset`.
+
+    Raises:
+        InputError: no data set has this name, or it was not registered by medmask.
+    """
+    check_registered(name)
+    metadata = MetadataCatalog.get(name)
+    if not isinstance(metadata, CocoMetadata):
+        raise InputError(
+            f"data set '{name}' was not registered by medmask; give its files by --json and "
+            "--images instead"
+        )
+    try:
+        json_file, image_root = metadata.json_file, metadata.image_root
+    except InputError as error:
+        return DatasetReport(name, [str(error)])
+    return inspect_dataset(name, json_file, image_root, metadata.layout.thing_classes)
+
+
+def inspect_dataset(
+    name: str,
+    json_file: str | os.PathLike,
+    image_root: str | os.PathLike,
+    thing_classes: Sequence[str] | None = None,
+) -> DatasetReport:
+    """Check a data set, and the header of every image; shows a progress bar.
+
+    Args:
+        name: what to call the set in the report.
+        json_file: its annotation file.
+        image_root: the folder that the file names are relative to.
+        thing_classes: its classes, see :func:`medmask.data.categories.map_categories`.
+
+    Returns:
+        The report. A file that cannot be read at all is a problem in it, not an error.
+    """
+    try:
+        content = read_coco_json(json_file)
+    except InputError as error:
+        return DatasetReport(name, [str(error)])
+    problems = find_problems(content, image_root=image_root, thing_classes=thing_classes)
+    if any(structure_problems(content)):
+        return DatasetReport(name, problems)
+    images = content["images"]
+    problems += _size_problems(images, Path(image_root), name)
+    lesions = [a for a in content["annotations"] if not a.get("iscrowd", 0)]
+    boxes = [lesion["bbox"] for lesion in lesions if is_box(lesion.get("bbox"))]
+    return DatasetReport(
+        name=name,
+        problems=problems,
+        file_names=frozenset(str(image.get("file_name")) for image in images),
+        patients=frozenset(str(image["patient_id"]) for image in images if "patient_id" in image),
+        num_lesions=len(lesions),
+        num_images_with_lesions=len({str(lesion.get("image_id")) for lesion in lesions}),
+        box_sides=np.sqrt([width * height for _, _, width, height in boxes]),
+    )
+
+
+def find_overlaps(reports: Sequence[DatasetReport]) -> list[str]:
+    """List the images and patients that two of the data sets share.
+
+    Args:
+        reports: of the splits of one data set.
+
+    Returns:
+        One sentence a pair of splits and kind of overlap.
+    """
+    problems = []
+    for first, second in itertools.combinations(reports, 2):
+        for what, shared in (
+            ("images", first.file_names & second.file_names),
+            ("patients", first.patients & second.patients),
+        ):
+            if shared:
+                shown = ", ".join(sorted(shared)[:_MOST_SHARED_SHOWN])
+                rest = " ..." if len(shared) > _MOST_SHARED_SHOWN else ""
+                problems.append(
+                    f"{first.name} and {second.name} share {len(shared)} {what} ({shown}{rest}); "
+                    "each must be in one split only"
+                )
+    return problems
+
+
+def _size_problems(images: list[dict], image_root: Path, name: str) -> Iterator[str]:
+    for image in tqdm(images, desc=f"{name}: image headers", unit="image", leave=False):
+        if not isinstance(image.get("file_name"), str):
+            continue
+        path = image_root / image["file_name"]
+        if not path.is_file():
+            continue  # find_problems has reported it
+        try:
+            height, width = read_image_size(path)
+        except InputError as error:
+            yield str(error)
+            continue
+        told = image.get("width"), image.get("height")
+        if all(map(is_size, told)) and told != (width, height):
+            yield (
+                f"{image_label(image)} is {width} x {height} (width x height) on disk, but the "
+                f"annotation file says {told[0]} x {told[1]}"
+            )

@@ -1,0 +1,86 @@
+"""From a record of a data set to an input of the detector."""
+
+from typing import Any
+
+import detectron2.data.transforms as T
+import numpy as np
+import torch
+from detectron2.structures import Boxes, BoxMode, Instances
+
+from medmask.data.image_io import read_image
+from medmask.errors import InputError
+
+_SLIVER = 1e-3
+"""Pixels: what is left of a box by rounding, when it was cropped away at its very edge."""
+
+
+class DetectionMapper:
+    """Reads the image of a record, augments it, and brings its boxes along.
+
+    Args:
+        is_train: whether to give the boxes.
+        augmentation: what to do to image and boxes.
+    """
+
+    def __init__(self, *, is_train: bool, augmentation: T.Augmentation) -> None:
+        self.is_train = is_train
+        self.augmentation = augmentation
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Prepare one image.
+
+        Args:
+            record: a dict in Detectron2's format; it is not changed.
+
+        Returns:
+            The fields of the record (``file_name``, ``image_id``, ``height`` and ``width`` of the
+            original image, ``patient_id``, ...) without ``annotations``, and:
+
+            - ``image``: (3, H, W) RGB tensor in [0, 255], uint8 or (from more than 8 bits) float32.
+            - ``instances``, in training: ``gt_boxes`` (N, 4) in pixels of ``image``, clipped to it,
+              and ``gt_classes`` (N,) int64. Crowds, and boxes that a crop emptied, are left out.
+
+        Raises:
+            InputError: the image cannot be read, or has another size than the record says.
+        """
+        image = read_image(record["file_name"])
+        _check_size(record, image)
+        augmentation_input = T.AugInput(image)
+        transform = self.augmentation(augmentation_input)
+        image = augmentation_input.image
+        sample = {key: value for key, value in record.items() if key != "annotations"}
+        sample["image"] = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+        if self.is_train:
+            sample["instances"] = _transform_annotations(
+                record["annotations"], transform, image.shape[:2]
+            )
+        return sample
+
+
+def _check_size(record: dict[str, Any], image: np.ndarray) -> None:
+    height, width = image.shape[:2]
+    if (height, width) != (record["height"], record["width"]):
+        raise InputError(
+            f"image {record['file_name']} is {width} x {height} (width x height), but the "
+            f"annotation file says {record['width']} x {record['height']}; run "
+            "tools/check_dataset.py to find all such images and correct the file"
+        )
+
+
+def _transform_annotations(
+    annotations: list[dict], transform: T.Transform, image_size: tuple[int, int]
+) -> Instances:
+    annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
+    corners = [
+        BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS)
+        for annotation in annotations
+    ]
+    corners = transform.apply_box(np.array(corners, dtype=np.float64).reshape(-1, 4))
+    boxes = Boxes(torch.from_numpy(corners).float())
+    boxes.clip(image_size)
+    instances = Instances(image_size)
+    instances.gt_boxes = boxes
+    instances.gt_classes = torch.tensor(
+        [annotation["category_id"] for annotation in annotations], dtype=torch.int64
+    )
+    return instances[boxes.nonempty(threshold=_SLIVER)]
