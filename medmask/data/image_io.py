@@ -37,7 +37,34 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         pixels = stretch_to_255(read_dicom(path))
     else:
         pixels = _read_with_pillow(path)
+    return to_rgb(pixels)
+
+
+def to_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Bring the pixels of an image into the form of :func:`read_image`.
+
+    Args:
+        pixels: (H, W) grey or (H, W, 3) RGB. uint8 and float32 in [0, 255] are left as they are;
+            other types are stretched, see :func:`stretch_to_255`.
+
+    Returns:
+        (H, W, 3), uint8 or float32 in [0, 255].
+
+    Raises:
+        InputError: the shape is another one.
+    """
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or not pixels.size:
+        raise InputError(
+            f"an image of shape {pixels.shape} was given; it must be (height, width) or "
+            "(height, width, 3)"
+        )
+    if pixels.dtype != np.uint8 and not (pixels.dtype == np.float32 and _is_in_range(pixels)):
+        pixels = stretch_to_255(pixels)
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+
+
+def _is_in_range(pixels: np.ndarray) -> bool:
+    return bool(pixels.min() >= 0 and pixels.max() <= 255)
 
 
 def read_image_size(path: str | os.PathLike) -> tuple[int, int]:

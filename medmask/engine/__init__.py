@@ -1,19 +1,27 @@
 """Training, evaluation and inference runs."""
 
+from medmask.engine.image_inputs import find_images
 from medmask.engine.launch import launch
 from medmask.engine.lazy_config import load_config
 from medmask.engine.optimizer import build_parameter_groups
+from medmask.engine.prediction_run import predict_images
+from medmask.engine.predictor import MedMaskPredictor
+from medmask.engine.result_pictures import draw_results
 from medmask.engine.run_setup import set_up_run
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.engine.training import evaluate, evaluate_checkpoint, train
 
 __all__ = [
+    "MedMaskPredictor",
     "MedMaskTrainer",
     "build_parameter_groups",
+    "draw_results",
     "evaluate",
     "evaluate_checkpoint",
+    "find_images",
     "launch",
     "load_config",
+    "predict_images",
     "set_up_run",
     "train",
 ]
