@@ -1,0 +1,87 @@
+"""Confidence intervals by the bootstrap over patients.
+
+Images of one patient are not independent, so patients are resampled with replacement, each with all
+its images, lesions and detections (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
+percentile intervals). A resample is a row of weights: how often each patient was drawn.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .froc import false_positive_budgets
+from .matching import Localizations
+
+
+def draw_patients(num_patients: int, num_resamples: int, seed: int) -> np.ndarray:
+    """Draw ``num_patients`` patients with replacement, ``num_resamples`` times.
+
+    Returns:
+        (B, P) int64 weights: how often each patient is in each resample; the rows sum to P.
+    """
+    drawn = np.random.default_rng(seed).integers(num_patients, size=(num_resamples, num_patients))
+    drawn += np.arange(num_resamples)[:, None] * num_patients
+    counts = np.bincount(drawn.ravel(), minlength=num_resamples * num_patients)
+    return counts.reshape(num_resamples, num_patients)
+
+
+def resampled_sensitivity(
+    localizations: Localizations,
+    patients: np.ndarray,
+    weights: np.ndarray,
+    fpi: Sequence[float],
+) -> np.ndarray:
+    """The sensitivity at each operating point (:func:`sensitivity_at`) of each resample.
+
+    Args:
+        localizations: what was found at which score in the set.
+        patients: (N,) the patient of each image.
+        weights: (B, P) from :func:`draw_patients`.
+        fpi: K rates of false positives per image.
+
+    Returns:
+        (B, K) sensitivities, NaN for resamples without a lesion.
+    """
+    num_images = weights @ np.bincount(patients, minlength=weights.shape[1])
+    budgets = false_positive_budgets(fpi, num_images)  # (B, K)
+
+    lesion_order = np.argsort(-localizations.lesion_scores, kind="stable")
+    lesion_patients = patients[localizations.lesion_images[lesion_order]]
+    lesions_up_to = np.zeros((len(weights), len(lesion_patients) + 1))  # (B, L + 1)
+    np.cumsum(weights[:, lesion_patients], axis=1, out=lesions_up_to[:, 1:])
+    num_lesions = lesions_up_to[:, -1:]
+
+    false_positive_order = np.argsort(-localizations.false_positive_scores, kind="stable")
+    scores = localizations.false_positive_scores[false_positive_order]
+    false_positive_patients = patients[localizations.false_positive_images[false_positive_order]]
+    # A threshold stays within the budget as long as it is above the first false positive that
+    # exceeds it; past the last false positive nothing does, and every hit counts.
+    found = np.sort(localizations.lesion_scores[localizations.lesion_scores > -np.inf])
+    found_above = len(found) - np.searchsorted(found, scores, side="right")
+    found_above = np.append(found_above, len(found))
+
+    lesions_found = np.empty(budgets.shape)
+    for row, patient_weights in enumerate(weights):
+        false_positives = np.cumsum(patient_weights[false_positive_patients])
+        first_excess = np.searchsorted(false_positives, budgets[row], side="right")
+        lesions_found[row] = lesions_up_to[row, found_above[first_excess]]
+    return np.divide(
+        lesions_found, num_lesions, out=np.full(budgets.shape, np.nan), where=num_lesions > 0
+    )
+
+
+def percentile_interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """The central interval that holds ``level`` of the resampled values.
+
+    Args:
+        values: (B, ...) a statistic of B resamples; NaN where a resample does not define it.
+        level: in (0, 1).
+
+    Returns:
+        (..., 2) lower and upper end, NaN where no resample defines the statistic.
+    """
+    interval = np.full((2, *values.shape[1:]), np.nan)
+    defined = ~np.isnan(values).all(axis=0)
+    tail = (1 - level) / 2
+    interval[:, defined] = np.nanquantile(values[:, defined], [tail, 1 - tail], axis=0)
+    return np.moveaxis(interval, 0, -1)

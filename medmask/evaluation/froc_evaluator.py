@@ -1,0 +1,245 @@
+"""FROC analysis as a Detectron2 evaluator."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.structures import BoxMode, Instances
+from detectron2.utils import comm
+
+from medmask.errors import InputError
+
+from .coco_files import detections_to_coco
+from .evaluate import ClassificationResult, EvaluationSettings, FrocResult, evaluate_detections
+from .froc import OPERATING_POINTS
+from .plot import plot_froc
+from .report import format_table, result_to_json, write_json
+from .structures import Detections, GroundTruth
+
+logger = logging.getLogger(__name__)
+
+
+class _Prediction(NamedTuple):
+    """What a model found in one image; arrays travel between processes faster than Instances."""
+
+    boxes: np.ndarray  # (D, 4) XYXY pixels
+    scores: np.ndarray  # (D,)
+    classes: np.ndarray  # (D,) contiguous category ids
+
+
+class FROCEvaluator(DatasetEvaluator):
+    """Lesion sensitivity per false positive, and image- and breast-level AUC, of a data set.
+
+    The results are percentages in [0, 100], as those of Detectron2's ``COCOEvaluator``, which a
+    config puts beside this one. Under the key ``froc``: ``R@0.025`` to ``R@4`` (sensitivity at that
+    many false positives per image), ``image_auc``, ``image_f1``, ``image_sensitivity`` and
+    ``image_specificity`` (at the score with the best F1), and the same for ``breast_`` where all
+    images carry a ``patient_id`` and a ``laterality``. A figure that is undefined is NaN.
+
+    The evaluator merges the predictions of all processes; an image that several of them saw counts
+    once.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        *,
+        nms_iou: float | None = 0.1,
+        iou_threshold: float | None = None,
+        bootstrap: int = 1000,
+        seed: int = 0,
+        score: float = 0.5,
+        operating_points: Sequence[float] = OPERATING_POINTS,
+        output_dir: str | None = None,
+    ) -> None:
+        """Load the ground truth.
+
+        Args:
+            dataset_name: a set in Detectron2's ``DatasetCatalog``. Its records may carry
+                ``patient_id`` and ``laterality``.
+            nms_iou: non-maximum suppression before the evaluation, None for none.
+            iou_threshold: None: a detection hits a lesion when its centre lies in the lesion's
+                box; else when their IoU is at least this.
+            bootstrap: resamples of the patients for 95% intervals, 0 for no intervals.
+            seed: of the resampling.
+            score: threshold at which F1, sensitivity and specificity are reported in the files.
+            operating_points: false positives per image at which sensitivities are reported.
+            output_dir: where to write ``froc_detections.json`` (in COCO's result format, with the
+                data set's own category ids), ``froc.json`` (fractions in [0, 1]) and ``froc.png``;
+                None to write nothing.
+
+        Raises:
+            InputError: for a setting out of its range, or a faulty data set.
+        """
+        self._dataset_name = dataset_name
+        self._settings = EvaluationSettings(
+            operating_points=tuple(float(point) for point in operating_points),
+            iou_threshold=iou_threshold,
+            nms_iou=nms_iou,
+            bootstrap=bootstrap,
+            seed=seed,
+            score=score,
+        )
+        self._output_dir = None if output_dir is None else Path(output_dir)
+        self._ground_truth = _load_ground_truth(dataset_name)
+        self._predictions: dict[Hashable, _Prediction] = {}
+
+    def reset(self) -> None:
+        self._predictions = {}
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Keep the predictions of a batch.
+
+        Args:
+            inputs: records with ``image_id``.
+            outputs: for each, ``instances`` with ``pred_boxes``, ``scores`` and ``pred_classes``,
+                in pixels of the image as it is in the data set.
+        """
+        for record, output in zip(inputs, outputs, strict=True):
+            self._predictions[record["image_id"]] = _to_prediction(output["instances"])
+
+    def evaluate(self) -> OrderedDict[str, OrderedDict[str, float]]:
+        """Evaluate the predictions of all processes.
+
+        Returns:
+            ``{"froc": {metric: percentage}}`` on the main process, nothing on the others.
+
+        Raises:
+            InputError: if images of the set were not predicted on, or others were, or if boxes or
+                scores are not finite.
+        """
+        comm.synchronize()
+        gathered = comm.gather(self._predictions, dst=0)
+        if not comm.is_main_process():
+            return OrderedDict()
+        predictions: dict[Hashable, _Prediction] = {}
+        for of_process in gathered:
+            for image_id, prediction in of_process.items():
+                predictions.setdefault(image_id, prediction)
+        detections = self._collect(predictions)
+        result = evaluate_detections(self._ground_truth, detections, self._settings)
+        logger.info("FROC of %s:\n%s", self._dataset_name, format_table(result))
+        for sentence in result.warnings:
+            logger.warning("%s: %s", self._dataset_name, sentence)
+        if self._output_dir is not None:
+            self._write(detections, result)
+        return OrderedDict(froc=_to_percentages(result))
+
+    def _collect(self, predictions: dict[Hashable, _Prediction]) -> Detections:
+        """All predictions in the order of the data set's images."""
+        self._check_images(predictions)
+        image_ids = self._ground_truth.image_ids
+        ordered = [predictions[image_id] for image_id in image_ids]
+        detections = Detections(
+            boxes=np.concatenate([p.boxes for p in ordered]).astype(np.float64),
+            scores=np.concatenate([p.scores for p in ordered]).astype(np.float64),
+            image_indices=np.repeat(np.arange(len(ordered)), [len(p.scores) for p in ordered]),
+            category_indices=np.concatenate([p.classes for p in ordered]),
+        )
+        finite = np.isfinite(detections.boxes).all(axis=1) & np.isfinite(detections.scores)
+        if not finite.all():
+            bad_images = detections.image_indices[~finite]
+            raise InputError(
+                f"the model predicted {len(bad_images)} boxes or scores that are not finite, first "
+                f"on image {image_ids[bad_images[0]]!r} of {self._dataset_name}: "
+                "its weights are broken, or training has diverged"
+            )
+        num_classes = len(self._ground_truth.category_ids)
+        highest = int(detections.category_indices.max(initial=0))
+        if highest >= num_classes:
+            raise InputError(
+                f"the model predicted class {highest}, but {self._dataset_name} has {num_classes} "
+                "classes, counted from 0: set the model's number of classes to match"
+            )
+        return detections
+
+    def _check_images(self, predictions: dict[Hashable, _Prediction]) -> None:
+        known = set(self._ground_truth.image_ids)
+        unknown = [image_id for image_id in predictions if image_id not in known]
+        if unknown:
+            raise InputError(
+                f"{len(unknown)} predicted images are not in {self._dataset_name} (first "
+                f"{unknown[0]!r}): evaluate with that data set's own loader"
+            )
+        missing = [image_id for image_id in known if image_id not in predictions]
+        if missing:
+            raise InputError(
+                f"{len(missing)} of {len(known)} images of {self._dataset_name} have no prediction "
+                f"(one is {missing[0]!r}): evaluate with a loader over the whole data set"
+            )
+
+    def _write(self, detections: Detections, result: FrocResult) -> None:
+        records = detections_to_coco(self._ground_truth, detections)
+        write_json(self._output_dir / "froc_detections.json", records)
+        write_json(self._output_dir / "froc.json", result_to_json(result))
+        plot_froc([(self._dataset_name, result)], self._output_dir / "froc.png")
+
+
+def _load_ground_truth(dataset_name: str) -> GroundTruth:
+    """Ground truth from Detectron2's records, whose category ids are contiguous."""
+    records = DatasetCatalog.get(dataset_name)
+    metadata = MetadataCatalog.get(dataset_name)
+    if not records:
+        raise InputError(f"the data set {dataset_name} is empty, so there is nothing to evaluate")
+    image_ids = tuple(record["image_id"] for record in records)
+    if len(set(image_ids)) < len(image_ids):
+        raise InputError(f"the data set {dataset_name} has several images with the same image_id")
+    annotations = [
+        (index, annotation)
+        for index, record in enumerate(records)
+        for annotation in record.get("annotations", [])
+    ]
+    boxes = [
+        BoxMode.convert(list(a["bbox"]), a["bbox_mode"], BoxMode.XYXY_ABS) for _, a in annotations
+    ]
+    classes = np.array([a["category_id"] for _, a in annotations], dtype=np.int64)
+    names = metadata.get("thing_classes") or [str(i) for i in range(classes.max(initial=0) + 1)]
+    dataset_ids = metadata.get("thing_dataset_id_to_contiguous_id") or {
+        index: index for index in range(len(names))
+    }
+    return GroundTruth(
+        image_ids=image_ids,
+        category_ids=tuple(sorted(dataset_ids, key=dataset_ids.get)),
+        category_names=tuple(names),
+        boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        image_indices=np.array([index for index, _ in annotations], dtype=np.int64),
+        category_indices=classes,
+        is_crowd=np.array([a.get("iscrowd", 0) == 1 for _, a in annotations], dtype=bool),
+        patients=tuple(record.get("patient_id") for record in records),
+        lateralities=tuple(record.get("laterality") for record in records),
+    )
+
+
+def _to_prediction(instances: Instances) -> _Prediction:
+    return _Prediction(
+        boxes=instances.pred_boxes.tensor.detach().float().cpu().numpy(),
+        scores=instances.scores.detach().float().cpu().numpy(),
+        classes=instances.pred_classes.cpu().numpy(),
+    )
+
+
+def _to_percentages(result: FrocResult) -> OrderedDict[str, float]:
+    metrics: OrderedDict[str, float] = OrderedDict()
+    for point, sensitivity in zip(
+        result.settings.operating_points, result.sensitivity, strict=True
+    ):
+        metrics[f"R@{point:g}"] = 100 * float(sensitivity)
+    metrics.update(_classification_percentages("image", result.images))
+    if result.breasts is not None:
+        metrics.update(_classification_percentages("breast", result.breasts))
+    return metrics
+
+
+def _classification_percentages(level: str, result: ClassificationResult) -> dict[str, float]:
+    best = result.best_f1
+    return {
+        f"{level}_auc": 100 * result.auc,
+        f"{level}_f1": 100 * best.f1 if best else float("nan"),
+        f"{level}_sensitivity": 100 * best.sensitivity if best else float("nan"),
+        f"{level}_specificity": 100 * best.specificity if best else float("nan"),
+    }

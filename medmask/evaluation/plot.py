@@ -1,0 +1,115 @@
+"""FROC curves as a picture."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from medmask.utils.files import atomic_write
+
+from .evaluate import FrocResult, positive_rates
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_INK, _GRID = "#333333", "#E4E4E4"
+_RATE_NAMED_IN_LEGEND = 0.3
+
+
+def plot_froc(
+    curves: Sequence[tuple[str, FrocResult]], path: str | os.PathLike, title: str | None = None
+) -> None:
+    """Draw FROC curves into one PNG, whole or not at all.
+
+    Each curve is the exact staircase over a logarithmic axis of false positives per image, with its
+    95% band and its operating points. Beyond a curve's last false positive, where no lower
+    threshold finds more, it continues as a dotted line.
+
+    Args:
+        curves: (label, result) pairs, the main one first.
+        path: the file to write.
+        title: above the axes.
+    """
+    figure = Figure(figsize=(7.2, 4.8), dpi=160, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    points = sorted({p for _, result in curves for p in positive_rates(result.settings)})
+    limits = (points[0] / 1.4, points[-1] * 1.4)
+    _style_axes(axes, points, limits)
+    for index, (label, result) in enumerate(curves):
+        _draw_curve(axes, label, result, _COLOURS[index % len(_COLOURS)], limits)
+    # Above the axes, where no curve can run into it.
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.01),
+        borderaxespad=0,
+        frameon=False,
+        fontsize=10,
+        labelcolor=_INK,
+        handlelength=1.4,
+    )
+    if title:
+        figure.suptitle(title, x=0.02, ha="left", color=_INK, fontsize=13, fontweight="bold")
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png")
+
+
+def _style_axes(axes: Axes, ticks: Sequence[float], limits: tuple[float, float]) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(limits)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([f"{tick:g}" for tick in ticks])
+    axes.set_ylim(0, 1.01)
+    axes.set_yticks(np.linspace(0, 1, 6))
+    axes.set_xlabel("False positives per image", color=_INK, fontsize=10.5, labelpad=7)
+    axes.set_ylabel("Lesion sensitivity", color=_INK, fontsize=10.5, labelpad=7)
+    axes.grid(axis="both", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_INK, labelsize=9.5, length=0, pad=6)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_INK)
+
+
+def _draw_curve(
+    axes: Axes, label: str, result: FrocResult, colour: str, limits: tuple[float, float]
+) -> None:
+    fpi, sensitivity = result.curve.fpi, result.curve.sensitivity
+    left = np.searchsorted(fpi, limits[0], side="right") - 1
+    x = np.concatenate([[limits[0]], fpi[left + 1 :]])
+    y = sensitivity[left:]
+    axes.step(x, y, where="post", color=colour, linewidth=2, label=_legend(label, result))
+    if x[-1] < limits[1]:
+        axes.plot([x[-1], limits[1]], [y[-1]] * 2, color=colour, linewidth=1.4, linestyle=":")
+    if result.band is not None:
+        band = result.band
+        axes.fill_between(band.fpi, band.lower, band.upper, color=colour, alpha=0.14, linewidth=0)
+    axes.plot(
+        result.settings.operating_points,
+        result.sensitivity,
+        "o",
+        color=colour,
+        markersize=6.5,
+        markeredgecolor="white",
+        markeredgewidth=1.3,
+        clip_on=False,
+        zorder=3,
+    )
+
+
+def _legend(label: str, result: FrocResult) -> str:
+    """The label with the sensitivity at 0.3 false positives per image, if that was asked for."""
+    if result.counts.lesions == 0:
+        return f"{label}   (no lesions: sensitivity undefined)"
+    if _RATE_NAMED_IN_LEGEND not in result.settings.operating_points:
+        return label
+    index = result.settings.operating_points.index(_RATE_NAMED_IN_LEGEND)
+    text = f"{label}   R@{_RATE_NAMED_IN_LEGEND:g} = {result.sensitivity[index]:.3f}"
+    if result.intervals is not None:
+        text += f" ({result.intervals[index, 0]:.3f} to {result.intervals[index, 1]:.3f})"
+    return text

@@ -1,0 +1,155 @@
+"""Showing a result: as strict JSON and as a table for the terminal."""
+
+import json
+import math
+import os
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from medmask.utils.files import atomic_write
+
+from .average_precision import AveragePrecision
+from .classification import ThresholdMetrics
+from .evaluate import ClassificationResult, FrocResult
+
+
+def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> dict[str, Any]:
+    """The result as JSON values.
+
+    Fractions are in [0, 1]; what is undefined is null. ``fpi``, ``sensitivity`` and ``intervals``
+    have one entry for each operating point; ``intervals`` is null without the bootstrap. ``curve``
+    holds the corners of the exact staircase: the sensitivity at a rate of false positives is that
+    of the last corner whose ``fpi`` does not exceed it.
+    """
+    corners = result.curve.corners()
+    content = {
+        "fpi": result.settings.operating_points,
+        "sensitivity": result.sensitivity,
+        "intervals": _intervals_to_json(result.intervals),
+        "counts": asdict(result.counts),
+        "image_level": _classification_to_json(result.images),
+        "breast_level": result.breasts and _classification_to_json(result.breasts),
+        "average_precision": ap and asdict(ap),
+        "categories": [asdict(category) for category in result.categories],
+        "curve": {
+            "score": corners.thresholds,
+            "fpi": corners.fpi,
+            "sensitivity": corners.sensitivity,
+        },
+        "settings": asdict(result.settings),
+        "warnings": result.warnings,
+    }
+    return _strict(content)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write strict JSON, whole or not at all."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    with atomic_write(path, "w") as file:
+        file.write(text + "\n")
+
+
+def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
+    """A short report for the terminal."""
+    counts = result.counts
+    patients = "" if counts.patients is None else f" of {counts.patients} patients"
+    lines = [
+        f"{counts.images} images{patients}, {counts.lesions} lesions in "
+        f"{counts.images_with_lesions} images, {counts.detections_after_nms} detections "
+        f"({counts.detections} before suppression)",
+        "",
+        _sensitivity_table(result),
+        "",
+        _classification_table(result),
+    ]
+    if len(result.categories) > 1:
+        lines += ["", _category_table(result)]
+    if ap is not None:
+        lines += ["", f"AP {_decimal(ap.ap)}   AP50 {_decimal(ap.ap50)}   AP75 {_decimal(ap.ap75)}"]
+    return "\n".join(lines)
+
+
+def _classification_to_json(result: ClassificationResult) -> dict[str, Any]:
+    return {
+        "auc": result.auc,
+        "auc_interval": _interval_to_json(result.auc_interval),
+        "best_f1": result.best_f1 and asdict(result.best_f1),
+        "at_score": asdict(result.at_score),
+    }
+
+
+def _intervals_to_json(intervals: np.ndarray | None) -> list[list[float] | None] | None:
+    return None if intervals is None else [_interval_to_json(interval) for interval in intervals]
+
+
+def _interval_to_json(interval: np.ndarray | None) -> list[float] | None:
+    return None if interval is None or np.isnan(interval).any() else interval.tolist()
+
+
+def _strict(value: Any) -> Any:
+    """Plain JSON values: arrays become lists, what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value
+
+
+def _sensitivity_table(result: FrocResult) -> str:
+    rows = [
+        [
+            f"{point:g}",
+            _decimal(result.sensitivity[index]),
+            "" if result.intervals is None else _range(result.intervals[index]),
+        ]
+        for index, point in enumerate(result.settings.operating_points)
+    ]
+    return _table(rows, ["FP/image", "sensitivity", "95% interval"])
+
+
+def _classification_table(result: FrocResult) -> str:
+    rows = []
+    for level, metrics in (("image", result.images), ("breast", result.breasts)):
+        if metrics is None:
+            continue
+        interval = "" if metrics.auc_interval is None else _range(metrics.auc_interval)
+        rows.append(
+            [level, _decimal(metrics.auc), interval, *_threshold_row("given", metrics.at_score)]
+        )
+        if metrics.best_f1 is not None:
+            rows.append(["", "", "", *_threshold_row("best F1", metrics.best_f1)])
+    headers = ["level", "AUC", "95% interval", "threshold", "score"]
+    return _table(rows, [*headers, "F1", "sensitivity", "specificity"])
+
+
+def _threshold_row(name: str, metrics: ThresholdMetrics) -> list[str]:
+    values = (metrics.score, metrics.f1, metrics.sensitivity, metrics.specificity)
+    return [name, *map(_decimal, values)]
+
+
+def _category_table(result: FrocResult) -> str:
+    rows = [
+        [category.name, category.lesions, *map(_decimal, category.sensitivity)]
+        for category in result.categories
+    ]
+    points = [f"R@{point:g}" for point in result.settings.operating_points]
+    return _table(rows, ["category", "lesions", *points])
+
+
+def _table(rows: list[list], headers: list[str]) -> str:
+    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right")
+
+
+def _range(interval: np.ndarray) -> str:
+    return f"{_decimal(interval[0])} to {_decimal(interval[1])}"
+
+
+def _decimal(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,96 @@
+"""Ground truth and detections as flat arrays: what every metric here is computed from."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The annotated boxes of a set of N images.
+
+    Every image of the set is listed, also those without a box: false positives are counted over all
+    of them.
+
+    Attributes:
+        image_ids: N ids, as the annotation file gives them.
+        category_ids: C ids, as detections name them.
+        category_names: C names.
+        boxes: (G, 4) float64, (x0, y0, x1, y1) in pixels.
+        image_indices: (G,) index of each box's image in ``image_ids``.
+        category_indices: (G,) index of each box's category in ``category_ids``.
+        is_crowd: (G,) bool. A crowd box is a region to ignore, not a lesion.
+        patients: N patient ids, None where an image carries none.
+        lateralities: N breast sides ("L", "R"), None where an image carries none.
+    """
+
+    image_ids: tuple[Hashable, ...]
+    category_ids: tuple[int, ...]
+    category_names: tuple[str, ...]
+    boxes: np.ndarray
+    image_indices: np.ndarray
+    category_indices: np.ndarray
+    is_crowd: np.ndarray
+    patients: tuple[Hashable | None, ...]
+    lateralities: tuple[Hashable | None, ...]
+
+    @property
+    def num_images(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def num_lesions(self) -> int:
+        return int(np.count_nonzero(~self.is_crowd))
+
+    def images_with_lesions(self) -> np.ndarray:
+        """(N,) bool: the images with at least one lesion."""
+        labels = np.zeros(self.num_images, dtype=bool)
+        labels[self.image_indices[~self.is_crowd]] = True
+        return labels
+
+    def patient_groups(self) -> np.ndarray:
+        """(N,) int64: the patient of each image, counted from 0.
+
+        An image without a patient id is a patient of its own.
+        """
+        keys = [
+            ("image", index) if patient is None else ("patient", patient)
+            for index, patient in enumerate(self.patients)
+        ]
+        return group_indices(keys)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Scored boxes on the images of a :class:`GroundTruth`.
+
+    Attributes:
+        boxes: (D, 4) float64, (x0, y0, x1, y1) in pixels.
+        scores: (D,) float64, finite and at least 0.
+        image_indices: (D,) index into ``GroundTruth.image_ids``.
+        category_indices: (D,) index into ``GroundTruth.category_ids``.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    image_indices: np.ndarray
+    category_indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def select(self, keep: np.ndarray) -> "Detections":
+        """The detections at the indices, or where the mask, ``keep``."""
+        return Detections(
+            boxes=self.boxes[keep],
+            scores=self.scores[keep],
+            image_indices=self.image_indices[keep],
+            category_indices=self.category_indices[keep],
+        )
+
+
+def group_indices(keys: Sequence[Hashable]) -> np.ndarray:
+    """Number equal keys alike, from 0 in the order of first appearance: (len(keys),) int64."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)

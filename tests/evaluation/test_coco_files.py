@@ -1,0 +1,147 @@
+import copy
+import json
+
+import numpy as np
+import pytest
+
+from medmask.errors import InputError
+from medmask.evaluation import read_detections, read_ground_truth
+from medmask.evaluation.coco_files import detections_to_coco
+
+TRUTH = {
+    "images": [
+        {"id": 7, "width": 100, "height": 80, "patient_id": "P1", "laterality": "L"},
+        {"id": 3},
+    ],
+    "categories": [{"id": 4, "name": "malignant"}, {"id": 2, "name": "benign"}],
+    "annotations": [
+        {"id": 0, "image_id": 3, "category_id": 2, "bbox": [10, 20, 5, 6.5]},
+        {"id": 0, "image_id": 7, "category_id": 4, "bbox": [1, 2, 3, 4], "iscrowd": 1},
+    ],
+}
+DETECTIONS = [
+    {"image_id": 3, "category_id": 4, "bbox": [0, 0, 2, 2], "score": 0.25},
+    {"image_id": 7, "category_id": 2, "bbox": [5.5, 1, 0, 3], "score": 1},
+]
+
+
+def write(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def truth_file(tmp_path):
+    return write(tmp_path / "truth.json", TRUTH)
+
+
+def changed(content, *edits):
+    """A deep copy with values set: each edit is (*keys, value)."""
+    content = copy.deepcopy(content)
+    for *keys, last, value in edits:
+        target = content
+        for key in keys:
+            target = target[key]
+        target[last] = value
+    return content
+
+
+def test_reads_what_the_file_says(truth_file, tmp_path):
+    truth = read_ground_truth(truth_file)
+    assert truth.image_ids == (7, 3)
+    assert truth.category_ids == (4, 2)
+    assert truth.category_names == ("malignant", "benign")
+    assert truth.boxes.tolist() == [[10, 20, 15, 26.5], [1, 2, 4, 6]]
+    assert truth.image_indices.tolist() == [1, 0]
+    assert truth.category_indices.tolist() == [1, 0]
+    assert truth.is_crowd.tolist() == [False, True]
+    assert truth.patients == ("P1", None)
+    assert truth.lateralities == ("L", None)
+    detections = read_detections(write(tmp_path / "d.json", DETECTIONS), truth)
+    assert detections.boxes.tolist() == [[0, 0, 2, 2], [5.5, 1, 5.5, 4]]
+    assert detections.scores.tolist() == [0.25, 1]
+    assert detections.image_indices.tolist() == [1, 0]
+    assert detections.category_indices.tolist() == [0, 1]
+    assert detections_to_coco(truth, detections) == DETECTIONS
+
+
+def test_no_detections_and_no_lesions_are_legal(tmp_path):
+    truth = read_ground_truth(write(tmp_path / "truth.json", changed(TRUTH, ("annotations", []))))
+    assert truth.boxes.shape == (0, 4)
+    assert truth.num_lesions == 0
+    detections = read_detections(write(tmp_path / "d.json", []), truth)
+    assert detections.boxes.shape == (0, 4)
+    assert len(detections) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "sentences"),
+    [
+        ('{"images": [{"id": 1}, {"i', ["not valid JSON", "cut off"]),
+        ([1, 2], ["is a JSON object"]),
+        ({"images": []}, ["'annotations' is missing", "'categories' is missing"]),
+        (changed(TRUTH, ("images", 3)), ["'images' is missing or is not a list of objects"]),
+        ({"images": [], "annotations": [], "categories": []}, ["'images' is empty"]),
+        (changed(TRUTH, ("images", 1, "id", 7)), ["images[1]: id 7 is that of images[0] too"]),
+        (changed(TRUTH, ("images", 1, "id", [7])), ["images[1]: id [7] is not an id"]),
+        (changed(TRUTH, ("images", 0, "width", "100")), ['image 7: width "100" is not a positive']),
+        (
+            changed(TRUTH, ("annotations", 0, "bbox", ["1", "2", "3", "4"])),
+            ['annotation 0: bbox ["1", "2", "3", "4"] is not [x, y, width, height]'],
+        ),
+        (changed(TRUTH, ("annotations", 0, "bbox", [1, 2, 3])), ["bbox [1, 2, 3] is not"]),
+        (changed(TRUTH, ("annotations", 0, "bbox", None)), ["bbox (missing or null) is not"]),
+        (changed(TRUTH, ("annotations", 1, "bbox", [1, 2, 0, 4])), ["has no positive width"]),
+        (changed(TRUTH, ("annotations", 1, "iscrowd", "no")), ["iscrowd is neither 0 nor 1"]),
+        (changed(TRUTH, ("images", 0, "patient_id", {})), ["image 7: patient_id is neither"]),
+        (
+            changed(
+                TRUTH, ("annotations", 0, "image_id", 99), ("annotations", 1, "category_id", {})
+            ),
+            ["2 faults", "image_id 99 is unknown", "category_id {} is unknown"],
+        ),
+    ],
+)
+def test_faulty_ground_truth_is_one_sentence(tmp_path, content, sentences):
+    path = write(tmp_path / "truth.json", content)
+    with pytest.raises(InputError) as error:
+        read_ground_truth(path)
+    for sentence in [str(path), *sentences]:
+        assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentences"),
+    [
+        ("[{", ["not valid JSON"]),
+        ({"annotations": DETECTIONS}, ["are a JSON list"]),
+        ([DETECTIONS[0], "x"], ["record 1 is not an object"]),
+        (changed(DETECTIONS, (0, "image_id", 8)), ["record 0: image_id 8 is unknown"]),
+        (changed(DETECTIONS, (0, "image_id", "7")), ['image_id "7" is unknown']),
+        (changed(DETECTIONS, (1, "category_id", 9)), ["record 1: category_id 9 is unknown"]),
+        (changed(DETECTIONS, (1, "score", np.nan)), ["record 1: score NaN is not a finite"]),
+        (changed(DETECTIONS, (1, "score", np.inf)), ["score Infinity is not a finite"]),
+        (changed(DETECTIONS, (1, "score", -0.5)), ["score -0.5 is not a finite"]),
+        (changed(DETECTIONS, (1, "score", "0.5")), ['score "0.5" is not a finite']),
+        (changed(DETECTIONS, (1, "score", True)), ["score true is not a finite"]),
+        (changed(DETECTIONS, (0, "bbox", [1, 2, -3, 4])), ["has a negative width or height"]),
+        (changed(DETECTIONS, (0, "bbox", [1, 2, np.nan, 4])), ["is not [x, y, width, height]"]),
+        (changed(DETECTIONS, (0, "bbox", 5)), ["bbox 5 is not [x, y, width, height]"]),
+        ([{}], ["4 faults", "image_id (missing or null)", "score (missing or null)"]),
+        ([{}] * 30, ["120 faults", "record 9: image_id", "; and 110 more"]),
+    ],
+)
+def test_faulty_detections_are_one_sentence(truth_file, tmp_path, content, sentences):
+    path = write(tmp_path / "detections.json", content)
+    with pytest.raises(InputError) as error:
+        read_detections(path, read_ground_truth(truth_file))
+    for sentence in [str(path), *sentences]:
+        assert sentence in str(error.value)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.json: there is no such file"):
+        read_ground_truth(tmp_path / "nowhere.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_ground_truth(tmp_path)

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""FROC analysis of detections: lesion sensitivity per false positive, AUC, F1 and COCO AP."""
+
+import argparse
+from pathlib import Path
+
+from medmask.errors import command_line_tool
+from medmask.evaluation import (
+    EvaluationSettings,
+    average_precision,
+    evaluate_detections,
+    format_table,
+    plot_froc,
+    read_detections,
+    read_ground_truth,
+    result_to_json,
+    write_json,
+)
+
+_EXAMPLE = """
+example:
+  python tools/evaluate_froc.py --annotations datasets/inbreast/annotations/instances_val.json \\
+      --detections output/inference/froc_detections.json --json froc.json --plot froc.png
+
+Image records may carry patient_id (intervals resample patients) and laterality (breast-level
+metrics). COCO AP is computed before the suppression, all else after it.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = EvaluationSettings()
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--annotations", required=True, metavar="GT.json", help="ground truth, a COCO file"
+    )
+    parser.add_argument(
+        "--detections",
+        required=True,
+        metavar="DETS.json",
+        help="list of {image_id, category_id, bbox: [x, y, width, height], score}",
+    )
+    parser.add_argument("--json", metavar="OUT.json", help="write everything that was computed")
+    parser.add_argument("--plot", metavar="OUT.png", help="draw the curve with its 95%% band")
+    parser.add_argument(
+        "--nms-iou",
+        type=_iou_or_none,
+        default=defaults.nms_iou,
+        metavar="IOU",
+        help=f"non-maximum suppression, or 'none' (default {defaults.nms_iou})",
+    )
+    parser.add_argument(
+        "--iou",
+        type=float,
+        metavar="IOU",
+        help="a hit needs this IoU (default: the detection's centre lies in the lesion's box)",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=defaults.bootstrap,
+        metavar="N",
+        help=f"resamples for the 95%% intervals, 0 for none (default {defaults.bootstrap})",
+    )
+    parser.add_argument(
+        "--score",
+        type=float,
+        default=defaults.score,
+        help=f"threshold for F1, sensitivity and specificity (default {defaults.score})",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=defaults.seed,
+        help=f"of the resampling (default {defaults.seed})",
+    )
+    return parser
+
+
+def _iou_or_none(text: str) -> float | None:
+    if text.lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'none'") from None
+
+
+@command_line_tool
+def main() -> None:
+    arguments = _parser().parse_args()
+    settings = EvaluationSettings(
+        iou_threshold=arguments.iou,
+        nms_iou=arguments.nms_iou,
+        bootstrap=arguments.bootstrap,
+        seed=arguments.seed,
+        score=arguments.score,
+    )
+    ground_truth = read_ground_truth(arguments.annotations)
+    detections = read_detections(arguments.detections, ground_truth)
+    result = evaluate_detections(ground_truth, detections, settings)
+    ap = average_precision(ground_truth, detections)
+    print(format_table(result, ap))
+    for sentence in result.warnings:
+        print(f"\nnote: {sentence}")
+    if arguments.json:
+        write_json(arguments.json, result_to_json(result, ap))
+    if arguments.plot:
+        plot_froc([(Path(arguments.detections).stem, result)], arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
