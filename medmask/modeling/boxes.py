@@ -25,7 +25,7 @@ def generalized_box_iou(a: Tensor, b: Tensor) -> Tensor:
 
     Returns:
         (...) in [-1, 1]. Where the union is empty (both boxes have no area) it is 0 minus the
-        empty share of the hull, never NaN.
+        empty share of the hull. Neither it nor its gradient is ever NaN or infinite.
     """
     a = box_convert(a, "cxcywh", "xyxy")
     b = box_convert(b, "cxcywh", "xyxy")
@@ -36,8 +36,9 @@ def generalized_box_iou(a: Tensor, b: Tensor) -> Tensor:
     intersection = overlap.prod(-1)
     union = _area(a) + _area(b) - intersection
     hull_area = hull.clamp(0).prod(-1)
-    tiny = torch.finfo(a.dtype).tiny
-    return intersection / union.clamp(tiny) - (hull_area - union) / hull_area.clamp(tiny)
+    # Below any real box, and large enough for the gradient of a quotient to stay finite.
+    eps = torch.finfo(a.dtype).eps
+    return intersection / union.clamp(eps) - (hull_area - union) / hull_area.clamp(eps)
 
 
 def _area(xyxy: Tensor) -> Tensor:
