@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from medmask.layers import FeedForward, MultiScaleDeformableAttention
 from medmask.modeling.gradient_checkpointing import run_layer
-from medmask.modeling.multi_scale_tokens import MultiScaleTokens, token_centres
+from medmask.modeling.multi_scale_tokens import MultiScaleTokens
 
 
 class DeformableEncoderLayer(nn.Module):
@@ -78,7 +78,7 @@ class DeformableEncoder(nn.Module):
         if value_mask is None:
             value_mask = features.padding_mask
         # A token's centre, in the coordinates of each padded level.
-        reference_points = token_centres(features)[:, :, None] * features.valid_ratios[:, None]
+        reference_points = features.centres[:, :, None] * features.valid_ratios[:, None]
         tokens = features.tokens
         for layer in self.layers:
             tokens = run_layer(

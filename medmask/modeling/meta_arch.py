@@ -10,6 +10,7 @@ from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
+from medmask.errors import InputError
 from medmask.layers import SinePositionEncoding
 from medmask.modeling.boxes import DetectionTarget
 from medmask.modeling.criterion import DetectionCriterion
@@ -141,10 +142,11 @@ class MedMask(nn.Module):
 
     def detect(self, images: ImageList) -> TransformerOutput:
         """Everything up to the predictions, for normalised images."""
-        features = self.backbone(images.tensor)
-        maps = self.neck(features)
-        padding_mask = make_padding_mask(images.image_sizes, images.tensor.shape[-2:])
-        padding_mask = padding_mask.to(self.device)
+        # Made first: once the backbone is under way, the copy of the sizes would wait for it.
+        padding_mask = make_padding_mask(
+            images.image_sizes, images.tensor.shape[-2:], images.tensor.device
+        )
+        maps = self.neck(self.backbone(images.tensor))
         padding_masks = [resize_mask(padding_mask, m.shape[-2:]) for m in maps]
         positions = [self.position_encoding(m) for m in padding_masks]
         return self.transformer(maps, positions, padding_masks)
@@ -157,16 +159,20 @@ class MedMask(nn.Module):
         return ImageList.from_tensors(images, self.backbone.size_divisibility)
 
     def prepare_targets(self, batched_inputs: list[dict]) -> list[DetectionTarget]:
-        """Ground truth in the coordinates of the unpadded images."""
+        """Ground truth in the coordinates of the unpadded images.
+
+        Raises:
+            InputError: an object has a class that the model does not know.
+        """
         targets = []
         num_classes = self.transformer.num_classes
         for x in batched_inputs:
             classes = x["instances"].gt_classes
             if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes:
-                raise ValueError(
+                raise InputError(
                     f"{x.get('file_name', 'an image')} has objects of the classes "
-                    f"{sorted(set(classes.tolist()))}, but the model has {num_classes}: set "
-                    "model.transformer.num_classes"
+                    f"{sorted(set(classes.tolist()))}, but the model knows 0 to {num_classes - 1}: "
+                    "set model.transformer.num_classes (yacs: MODEL.MEDMASK.NUM_CLASSES)"
                 )
             instances = x["instances"].to(self.device)
             height, width = instances.image_size

@@ -24,6 +24,8 @@ class MultiScaleTokens:
     """(L,) int64: index of the first token of each level"""
     valid_ratios: Tensor
     """(N, L, 2): the share of each map's (width, height) that the image covers, in (0, 1]"""
+    centres: Tensor
+    """(N, S, 2): centre of each token as (x, y) in [0, 1] of the unpadded image; > 1 in padding"""
 
     @property
     def num_levels(self) -> int:
@@ -41,15 +43,19 @@ def flatten_levels(
         padding_masks: per level (N, h, w) bool, True where the map is padding.
     """
     device = maps[0].device
-    sizes = torch.tensor([m.shape[-2:] for m in maps])
-    areas = sizes.prod(1)
+    sizes = [m.shape[-2:] for m in maps]
+    spatial_shapes = torch.tensor(sizes)
+    areas = spatial_shapes.prod(1)
+    valid_ratios = torch.stack([_valid_ratio(m) for m in padding_masks], dim=1)
     return MultiScaleTokens(
         tokens=torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1),
         positions=torch.cat([p.flatten(2).transpose(1, 2) for p in positions], dim=1),
         padding_mask=torch.cat([m.flatten(1) for m in padding_masks], dim=1),
-        spatial_shapes=sizes.to(device),
-        level_start_index=(areas.cumsum(0) - areas).to(device),
-        valid_ratios=torch.stack([_valid_ratio(m) for m in padding_masks], dim=1),
+        # Blocking copies would wait for the backbone.
+        spatial_shapes=spatial_shapes.to(device, non_blocking=True),
+        level_start_index=(areas.cumsum(0) - areas).to(device, non_blocking=True),
+        valid_ratios=valid_ratios,
+        centres=_token_centres(sizes, valid_ratios),
     )
 
 
@@ -60,31 +66,36 @@ def _valid_ratio(padding_mask: Tensor) -> Tensor:
     return torch.stack((width, height), dim=-1)
 
 
-def make_padding_mask(image_sizes: Sequence[tuple[int, int]], padded: tuple[int, int]) -> Tensor:
+def _token_centres(sizes: Sequence[tuple[int, int]], valid_ratios: Tensor) -> Tensor:
+    """Sizes (h, w) of the levels and their (N, L, 2) valid ratios -> (N, S, 2)."""
+    options = {"dtype": torch.float32, "device": valid_ratios.device}
+    centres = []
+    for level, (h, w) in enumerate(sizes):
+        y = (torch.arange(h, **options) + 0.5) / h
+        x = (torch.arange(w, **options) + 0.5) / w
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)  # (h*w, 2)
+        centres.append(grid / valid_ratios[:, None, level])
+    return torch.cat(centres, dim=1)
+
+
+def make_padding_mask(
+    image_sizes: Sequence[tuple[int, int]],
+    padded: tuple[int, int],
+    device: torch.device | None = None,
+) -> Tensor:
     """Mask of a padded batch: (N, H, W) bool, True outside each image.
 
     Args:
         image_sizes: (height, width) of each image in pixels.
         padded: (H, W) of the batch.
+        device: of the mask; the CPU if None.
     """
-    heights, widths = torch.tensor(image_sizes).unbind(1)
-    rows = torch.arange(padded[0]) >= heights[:, None]  # (N, H)
-    columns = torch.arange(padded[1]) >= widths[:, None]  # (N, W)
+    heights, widths = torch.tensor(image_sizes, device=device).unbind(1)
+    rows = torch.arange(padded[0], device=device) >= heights[:, None]  # (N, H)
+    columns = torch.arange(padded[1], device=device) >= widths[:, None]  # (N, W)
     return rows[:, :, None] | columns[:, None, :]
 
 
 def resize_mask(padding_mask: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest-neighbour resize of a mask: (N, H, W) -> (N, *size) bool."""
     return F.interpolate(padding_mask[:, None].float(), size=size)[:, 0].bool()
-
-
-def token_centres(features: MultiScaleTokens) -> Tensor:
-    """Centre of every token: (N, S, 2) as (x, y) in [0, 1] of the unpadded image (padding: > 1)."""
-    centres = []
-    for level, (h, w) in enumerate(features.spatial_shapes.tolist()):
-        options = {"dtype": torch.float32, "device": features.tokens.device}
-        y = (torch.arange(h, **options) + 0.5) / h
-        x = (torch.arange(w, **options) + 0.5) / w
-        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)  # (h*w, 2)
-        centres.append(grid[None] / features.valid_ratios[:, None, level])
-    return torch.cat(centres, dim=1)

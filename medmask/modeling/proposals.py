@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from medmask.layers import box_position_encoding
 from medmask.modeling.decoder import apply_box_deltas
 from medmask.modeling.heads import build_box_head, build_class_head
-from medmask.modeling.multi_scale_tokens import MultiScaleTokens, token_centres
+from medmask.modeling.multi_scale_tokens import MultiScaleTokens
 
 ANCHOR_SIZE = 0.05
 """Side of a token's anchor on the finest level, as a share of the image; doubles per level."""
@@ -28,6 +28,8 @@ class ProposalOutput:
     """(N, S, 4) as (cx, cy, w, h) in [0, 1] of the unpadded image"""
     anchors: Tensor
     """(N, S, 4): the boxes that the tokens stand for before any correction"""
+    accepted: Tensor
+    """(N, S) bool: True where a token may propose; neither padding nor at the image's border"""
 
 
 @dataclass(frozen=True)
@@ -60,18 +62,21 @@ class ProposalGenerator(nn.Module):
 
     def propose(self, memory: Tensor, features: MultiScaleTokens) -> ProposalOutput:
         """Predict objectness and a box for every token of ``memory`` (N, S, C)."""
-        centres = token_centres(features)
+        centres = features.centres
         # Tokens in the padding have centres beyond 1, so the border rule rejects them too.
-        accepted = ((centres > BORDER) & (centres < 1 - BORDER)).all(-1, keepdim=True)
-        accepted &= ~features.padding_mask[..., None]
+        accepted = ((centres > BORDER) & (centres < 1 - BORDER)).all(-1) & ~features.padding_mask
+        rejected = ~accepted[..., None]
         areas = features.spatial_shapes.prod(1)
-        level = torch.arange(features.num_levels, device=memory.device).repeat_interleave(areas)
+        level = torch.arange(features.num_levels, device=memory.device)
+        level = level.repeat_interleave(areas, output_size=memory.shape[1])
         sides = (ANCHOR_SIZE * 2.0**level)[None, :, None].expand(len(centres), -1, 2)
         anchors = torch.cat((centres, sides), dim=-1)
 
-        tokens = self.norm(self.projection(memory))
-        logits = self.objectness_head(tokens).float().masked_fill(~accepted, REJECTED_LOGIT)
-        return ProposalOutput(logits, apply_box_deltas(anchors, self.box_head(tokens)), anchors)
+        # What stands in the padding has no way into a query, even if tokens are too few.
+        tokens = self.norm(self.projection(memory.masked_fill(rejected, 0)))
+        logits = self.objectness_head(tokens).float().masked_fill(rejected, REJECTED_LOGIT)
+        boxes = apply_box_deltas(anchors, self.box_head(tokens))
+        return ProposalOutput(logits, boxes, anchors, accepted)
 
     def select(self, proposals: ProposalOutput) -> DecoderInput:
         """Make queries of the best proposals; no gradient flows back into them.
