@@ -80,8 +80,7 @@ class DetectionCriterion(nn.Module):
             output.logits.flatten(0, 1),
             output.boxes.flatten(0, 1),
             list(targets) * num_layers,
-            anchors=output.boxes.flatten(0, 1),
-            matcher=self.matcher,
+            self.matcher,
             normaliser=num_objects * num_layers,
         )
         if proposals is not None:
@@ -90,9 +89,10 @@ class DetectionCriterion(nn.Module):
                 proposals.logits,
                 proposals.boxes,
                 objects,
-                proposals.anchors,
                 self.proposal_matcher,
                 normaliser=num_objects * self.proposal_matcher.matches_per_target,
+                anchors=proposals.anchors,
+                candidates=proposals.accepted,
             )
             losses |= {f"{name}_proposals": loss for name, loss in proposal_losses.items()}
         return losses
@@ -102,11 +102,11 @@ class DetectionCriterion(nn.Module):
         logits: Tensor,
         boxes: Tensor,
         targets: Sequence[DetectionTarget],
-        anchors: Tensor,
         matcher: Matcher,
         normaliser: Tensor,
+        **options: Tensor,
     ) -> dict[str, Tensor]:
-        matches = matcher(logits, boxes, targets, anchors)
+        matches = matcher(logits, boxes, targets, **options)
         first = torch.tensor([0, *(len(t.labels) for t in targets[:-1])]).cumsum(0)
         index = first.to(matches.image.device)[matches.image] + matches.target
         labels = torch.cat([t.labels for t in targets])[index]

@@ -17,8 +17,10 @@ from torch import Tensor
 
 from medmask.modeling.boxes import DetectionTarget, generalized_box_iou
 
-FORBIDDEN = 1e6
-"""Cost of a pair that must not match, and of a NaN: above any real cost, but finite for SciPy."""
+NAN_COST = 1e4
+"""Cost of a pair whose prediction is NaN: above any real cost, but finite for SciPy."""
+FORBIDDEN = 1e8
+"""Cost of a pair that must not match: above any number of other pairs."""
 
 
 class Matches(NamedTuple):
@@ -38,8 +40,24 @@ class Matcher(Protocol):
     matches_per_target: int
 
     def __call__(
-        self, logits: Tensor, boxes: Tensor, targets: Sequence[DetectionTarget], anchors: Tensor
-    ) -> Matches: ...
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        targets: Sequence[DetectionTarget],
+        anchors: Tensor | None = None,
+        candidates: Tensor | None = None,
+    ) -> Matches:
+        """Match.
+
+        Args:
+            logits: (B, Q, classes).
+            boxes: (B, Q, 4) as (cx, cy, w, h).
+            targets: B targets.
+            anchors: (B, Q, 4), the boxes that predictions stand for before any correction;
+                ``boxes`` if None.
+            candidates: (B, Q) bool, True where a prediction may be matched; all if None.
+        """
+        ...
 
 
 class MatchingCost:
@@ -86,7 +104,7 @@ class MatchingCost:
         box_cost = torch.cdist(boxes.float(), target_boxes, p=1)
         giou = generalized_box_iou(boxes.float()[:, :, None], target_boxes[:, None])
         cost = self.class_weight * class_cost + self.box_weight * box_cost - self.giou_weight * giou
-        return cost.nan_to_num(nan=FORBIDDEN)
+        return cost.nan_to_num(nan=NAN_COST)
 
 
 class HungarianMatcher:
@@ -98,27 +116,40 @@ class HungarianMatcher:
         self.cost = cost
 
     def __call__(
-        self, logits: Tensor, boxes: Tensor, targets: Sequence[DetectionTarget], anchors: Tensor
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        targets: Sequence[DetectionTarget],
+        anchors: Tensor | None = None,
+        candidates: Tensor | None = None,
     ) -> Matches:
-        """Match; ``anchors`` do not matter. See :class:`MatchingCost` for the other arguments.
+        """Match; ``anchors`` do not matter. See :class:`Matcher` for the arguments.
 
-        An image with more objects than predictions leaves the objects that fit worst unmatched.
+        An image with more objects than candidates leaves the objects that fit worst unmatched.
         """
-        costs = self.cost(logits, boxes, targets).cpu()
+        costs = self.cost(logits, boxes, targets)
+        if candidates is not None:
+            costs = costs.masked_fill(~candidates[..., None], FORBIDDEN)
         pairs = [
-            linear_sum_assignment(cost[:, : len(target.labels)])
-            for cost, target in zip(costs, targets, strict=True)
+            self._match_image(cost[:, : len(target.labels)])
+            for cost, target in zip(costs.cpu(), targets, strict=True)
         ]
-        return _to_matches(
-            [(torch.from_numpy(p), torch.from_numpy(t)) for p, t in pairs], logits.device
-        )
+        return _to_matches(pairs, logits.device)
+
+    @staticmethod
+    def _match_image(cost: Tensor) -> tuple[Tensor, Tensor]:
+        """(Q, T) costs -> (prediction, target) indices."""
+        prediction, target = map(torch.from_numpy, linear_sum_assignment(cost))
+        allowed = cost[prediction, target] < FORBIDDEN
+        return prediction[allowed], target[allowed]
 
 
 class OneToManyMatcher:
     """The ``matches_per_target`` cheapest predictions whose anchor centre lies in an object's box.
 
-    A prediction that several objects want goes to the one where it is cheapest. An object too small
-    to hold any anchor centre takes its cheapest prediction from anywhere.
+    An object too small to hold the anchor centre of any candidate wants its cheapest prediction
+    from anywhere. A prediction that several objects want goes to the one where it is cheapest, so
+    an object can come away with fewer matches, or none.
     """
 
     def __init__(self, cost: MatchingCost, matches_per_target: int):
@@ -126,30 +157,32 @@ class OneToManyMatcher:
         self.matches_per_target = matches_per_target
 
     def __call__(
-        self, logits: Tensor, boxes: Tensor, targets: Sequence[DetectionTarget], anchors: Tensor
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        targets: Sequence[DetectionTarget],
+        anchors: Tensor | None = None,
+        candidates: Tensor | None = None,
     ) -> Matches:
-        """Match.
-
-        Args:
-            logits: (B, Q, classes).
-            boxes: (B, Q, 4) as (cx, cy, w, h).
-            targets: B targets.
-            anchors: (B, Q, 4), the boxes that predictions stand for before any correction.
-        """
+        """Match; see :class:`Matcher` for the arguments."""
         costs = self.cost(logits, boxes, targets)
         _, target_boxes = _pad_targets(targets, logits.device)
+        anchors = boxes if anchors is None else anchors
+        if candidates is None:
+            candidates = boxes.new_ones(boxes.shape[:2], dtype=torch.bool)
         distance = (anchors[:, :, None, :2] - target_boxes[:, None, :, :2]).abs()
-        inside = (distance < target_boxes[:, None, :, 2:] / 2).all(-1)  # (B, Q, T)
-        inside |= ~inside.any(dim=1, keepdim=True)  # an object without any: from anywhere
-        homeless = inside.all(dim=1).cpu()  # (B, T)
-        costs = costs.masked_fill(~inside, FORBIDDEN).cpu()
+        inside = (distance < target_boxes[:, None, :, 2:] / 2).all(-1) & candidates[..., None]
+        homeless = ~inside.any(dim=1)  # (B, T)
+        allowed = inside | (homeless[:, None] & candidates[..., None])  # (B, Q, T)
+        costs = costs.masked_fill(~allowed, FORBIDDEN)
         pairs = []
-        for cost, target, anywhere in zip(costs, targets, homeless, strict=True):
-            pairs.append(self._match_image(cost[:, : len(target.labels)], anywhere))
+        for cost, target, is_homeless in zip(costs.cpu(), targets, homeless.cpu(), strict=True):
+            count = len(target.labels)
+            pairs.append(self._match_image(cost[:, :count], is_homeless[:count]))
         return _to_matches(pairs, logits.device)
 
-    def _match_image(self, cost: Tensor, anywhere: Tensor) -> tuple[Tensor, Tensor]:
-        """(Q, T) costs -> (prediction, target) indices."""
+    def _match_image(self, cost: Tensor, homeless: Tensor) -> tuple[Tensor, Tensor]:
+        """(Q, T) costs and (T,) objects that hold no anchor -> (prediction, target) indices."""
         num_predictions, num_targets = cost.shape
         if num_targets == 0:
             return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
@@ -158,7 +191,7 @@ class OneToManyMatcher:
         wanted = torch.zeros_like(cost, dtype=torch.bool).scatter_(0, cheapest, True)
         wanted &= cost < FORBIDDEN
         only_one = torch.zeros_like(wanted).scatter_(0, cheapest[:1], True)
-        wanted &= only_one | ~anywhere[:num_targets]
+        wanted &= only_one | ~homeless
         owner = cost.masked_fill(~wanted, torch.inf).argmin(dim=1)  # (Q,)
         prediction = wanted.any(dim=1).nonzero()[:, 0]
         return prediction, owner[prediction]
