@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from medmask.errors import InputError
 from medmask.layers.ms_deform_attn import ms_deform_attn
 
 
@@ -17,7 +18,7 @@ class MultiScaleDeformableAttention(nn.Module):
     def __init__(self, embed_dim: int, num_heads: int, num_levels: int, num_points: int):
         super().__init__()
         if embed_dim % num_heads:
-            raise ValueError(
+            raise InputError(
                 f"embed_dim must be divisible by num_heads, got {embed_dim} and {num_heads}"
             )
         self.num_heads = num_heads

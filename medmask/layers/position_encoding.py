@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from medmask.errors import InputError
+
 TEMPERATURE = 10000.0
 SCALE = 2 * math.pi
 
@@ -37,7 +39,7 @@ class SinePositionEncoding(nn.Module):
         """
         super().__init__()
         if num_channels % 4:
-            raise ValueError(f"num_channels must be divisible by 4, got {num_channels}")
+            raise InputError(f"num_channels must be divisible by 4, got {num_channels}")
         self.num_channels = num_channels
 
     def forward(self, padding_mask: Tensor) -> Tensor:

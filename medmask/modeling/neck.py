@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from medmask.errors import InputError
+
 NORM_GROUPS = 32
 
 
@@ -21,13 +23,18 @@ class MultiScaleNeck(nn.Module):
             in_channels: backbone feature name -> its channels, from fine to coarse.
             out_channels: channels of every output level, divisible by 32.
             num_levels: number of output levels, at least ``len(in_channels)``.
+
+        Raises:
+            InputError: a number does not fit.
         """
         super().__init__()
         if num_levels < len(in_channels):
-            raise ValueError(
+            raise InputError(
                 f"num_levels must be at least the number of backbone maps {list(in_channels)}, "
                 f"got {num_levels}"
             )
+        if out_channels % NORM_GROUPS:
+            raise InputError(f"embed_dim must be divisible by {NORM_GROUPS}, got {out_channels}")
         self.in_features = list(in_channels)
         self.projections = nn.ModuleList(
             _projection(channels, out_channels, kernel_size=1) for channels in in_channels.values()
