@@ -1,0 +1,133 @@
+"""Installs MedMask and, where there is a compiler, its compiled deformable-attention operator.
+
+    pip install --no-build-isolation .       install, with the operator compiled for this machine
+    python setup.py build_ext --inplace      compile the operator for use from the source tree
+
+The operator is compiled against the PyTorch of the environment that builds it, hence
+``--no-build-isolation`` and no pyproject.toml. Without PyTorch or a compiler at hand the package
+installs all the same and runs the operator in plain PyTorch, more slowly.
+
+MEDMASK_CUDA=0 leaves the CUDA kernels out, MEDMASK_CUDA=1 insists on them; by default they are built
+where nvcc is found. TORCH_CUDA_ARCH_LIST chooses the GPU architectures.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+SOURCES = "medmask/layers/csrc"
+DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"  # where no GPU is there to ask
+
+try:
+    import torch
+    from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
+except ImportError:
+    torch = None
+
+
+def say(sentence: str) -> None:
+    print(f"medmask: {sentence}", file=sys.stderr)
+
+
+def version() -> str:
+    """The version that medmask/__init__.py states, read without importing it."""
+    text = (ROOT / "medmask" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1]
+
+
+def builds_cuda() -> bool:
+    """Whether to compile the CUDA kernels."""
+    wish = os.environ.get("MEDMASK_CUDA", "")
+    if wish not in ("", "0", "1"):
+        sys.exit(f"medmask: MEDMASK_CUDA must be 0 or 1, but is {wish!r}")
+    possible = CUDA_HOME is not None and torch.version.cuda is not None
+    if wish == "1" and not possible:
+        sys.exit("medmask: MEDMASK_CUDA=1 needs nvcc and a PyTorch built for CUDA")
+    return possible and wish != "0"
+
+
+def extensions() -> list:
+    if torch is None:
+        say(
+            "PyTorch is not importable here, so the compiled operator is left out and the slower "
+            "pure-PyTorch one will be used; to build it, install PyTorch first and use "
+            "`pip install --no-build-isolation .`"
+        )
+        return []
+    sources = sorted(path.as_posix() for path in (ROOT / SOURCES).glob("*.cpp"))
+    # Loops with comparisons are vectorised only if comparisons may not trap; no result depends on it.
+    # Vectors are only passed between inlined functions, so warnings about their ABI mean nothing.
+    arguments = {"cxx": ["-O3", "-fno-trapping-math", "-Wno-psabi", "-g0"]}
+    if sys.platform == "linux":
+        # Only compiled, not linked: the symbols are found in the OpenMP runtime that PyTorch has
+        # loaded, so that the operator shares PyTorch's threads.
+        arguments["cxx"].append("-fopenmp")
+    kind = CppExtension
+    if builds_cuda():
+        kind = CUDAExtension
+        sources += sorted(path.as_posix() for path in (ROOT / SOURCES).glob("*.cu"))
+        arguments["nvcc"] = ["-O3"]
+        if not torch.cuda.is_available():
+            os.environ.setdefault("TORCH_CUDA_ARCH_LIST", DEFAULT_ARCHITECTURES)
+    return [kind("medmask.layers._C", sources, extra_compile_args=arguments, py_limited_api=True)]
+
+
+def build_commands() -> dict:
+    if torch is None:
+        return {}
+
+    class OptionalBuildExtension(BuildExtension):
+        """Goes on without the CUDA kernels, or without the extension, where they do not compile."""
+
+        def build_extensions(self) -> None:
+            try:
+                super().build_extensions()
+            except Exception as error:
+                if os.environ.get("MEDMASK_CUDA") == "1":
+                    sys.exit(f"medmask: the CUDA kernels could not be compiled ({error})")
+                say(
+                    f"the compiled operator could not be built ({error}); the slower pure-PyTorch "
+                    "one will be used"
+                )
+                self.extensions = []
+
+    return {"build_ext": OptionalBuildExtension}
+
+
+setup(
+    name="medmask",
+    version=version(),
+    description="Lesion detection in mammograms from few annotations, as a Detectron2 project",
+    license="Apache-2.0",
+    packages=find_packages(include=["medmask", "medmask.*"]),
+    python_requires=">=3.10",
+    # Detectron2 is needed too. It is not listed, because it is not on the package index under its
+    # own name; the README says how to install it.
+    install_requires=[
+        "torch>=2.4",
+        "torchvision",
+        "fvcore",
+        "iopath",
+        "omegaconf",
+        "pycocotools",
+        "numpy",
+        "scipy",
+        "opencv-python-headless",
+        "pydicom",
+        "tqdm",
+        "tensorboard",
+        "matplotlib",
+    ],
+    extras_require={
+        "experts": ["open_clip_torch"],
+        "dicom": ["pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg"],
+        "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", "clang-format", "ninja"],
+    },
+    ext_modules=extensions(),
+    cmdclass=build_commands(),
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+)
