@@ -5,6 +5,7 @@ import argparse
 import os
 
 from medmask.data.phantom import PhantomParameters, make_phantom_dataset
+from medmask.data.phantom.contact_sheet import write_contact_sheet
 from medmask.data.phantom.dataset import DEFAULT_SPLIT_SIZES, FORMATS
 from medmask.data.phantom.scanner import DOMAINS
 from medmask.errors import command_line_tool
@@ -90,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace phantoms of other parameters in DIR"
     )
+    parser.add_argument(
+        "--contact-sheet",
+        metavar="PATH",
+        help="also draw a page of both domains with the lesions outlined (.png or .jpg)",
+    )
     return parser
 
 
@@ -97,16 +103,20 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> None:
     args = _parser().parse_args()
     width, height = args.size
+    parameters = PhantomParameters(
+        width=width,
+        height=height,
+        seed=args.seed,
+        positive_fraction=args.positive_fraction,
+        lesion_contrast=args.lesion_contrast,
+        ffdm_curve_strength=args.ffdm_curve_strength,
+    )
+    if args.contact_sheet:
+        write_contact_sheet(args.contact_sheet, parameters)
+        print(f"wrote {args.contact_sheet}")
     written = make_phantom_dataset(
         args.output,
-        PhantomParameters(
-            width=width,
-            height=height,
-            seed=args.seed,
-            positive_fraction=args.positive_fraction,
-            lesion_contrast=args.lesion_contrast,
-            ffdm_curve_strength=args.ffdm_curve_strength,
-        ),
+        parameters,
         split_sizes={split: getattr(args, split) for split in DEFAULT_SPLIT_SIZES},
         domains=args.domains,
         file_format=args.format,
@@ -114,10 +124,7 @@ def main() -> None:
         overwrite=args.overwrite,
         progress=True,
     )
-    if written:
-        print(f"wrote {args.output}")
-    else:
-        print(f"{args.output} already holds these phantoms")
+    print(f"wrote {args.output}" if written else f"{args.output} already holds these phantoms")
 
 
 if __name__ == "__main__":

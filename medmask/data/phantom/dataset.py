@@ -6,10 +6,9 @@
 """
 
 import json
-import logging
 import multiprocessing
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,12 +24,9 @@ from medmask.data.phantom.generator import (
     PhantomParameters,
     generate_patient,
 )
-from medmask.data.phantom.grid import Grid
 from medmask.data.phantom.scanner import DOMAINS
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
-
-logger = logging.getLogger(__name__)
 
 MANIFEST = "phantom.json"
 FORMATS = ("png8", "png16", "dicom")
@@ -108,12 +104,12 @@ def make_phantom_dataset(
         desc="phantoms",
         disable=not progress,
     ) as bar:
-        for task, written in zip(tasks, _map(_write_patient, tasks, workers), strict=True):
+        for task, written in zip(tasks, _write_patients(tasks, workers), strict=True):
             records.setdefault((task.domain, task.split), []).extend(written)
             bar.update(len(written))
     for (domain, split), images in records.items():
         path = output / domain / "annotations" / f"instances_{split}.json"
-        _write_json(path, _coco_document(images, request, domain, split))
+        _write_json(path, _coco_document(images, parameters, domain, split))
     _write_json(output / MANIFEST, {"complete": True, **request})
     return True
 
@@ -149,7 +145,7 @@ def _prepare_output(output: Path, request: dict, overwrite: bool) -> bool:
             domains = [domain for domain in DOMAINS if domain in present["domains"]]
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise InputError(
-                f"{manifest} is not a manifest of phantoms: remove {output} or choose another output"
+                f"{manifest} was not written by this tool: remove {output} or choose another output"
             ) from error
         if complete and present == request:
             return True
@@ -182,22 +178,22 @@ def _patient_tasks(
                 )
 
 
-def _map(function, tasks: Sequence, workers: int) -> Iterable:
-    """Map in order, over worker processes if there is more than one."""
+def _write_patients(tasks: Sequence[_PatientTask], workers: int) -> Iterator[list[dict]]:
+    """Write patients, by worker processes if there is more than one; yields in order."""
     if workers == 1:
-        yield from map(function, tasks)
+        yield from map(_write_patient, tasks)
         return
     # Forking a process that runs the threads of PyTorch or OpenCV can hang the child.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with context.Pool(workers) as pool:
-        yield from pool.imap(function, tasks, chunksize=4)
+    # One thread a process: the processes share the cores already.
+    with context.Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield from pool.imap(_write_patient, tasks, chunksize=4)
 
 
 def _write_patient(task: _PatientTask) -> list[dict]:
     """Generate and write one patient; returns one record per image."""
     patient = generate_patient(task.parameters, task.domain, task.split, task.index)
-    spacing = Grid(task.parameters.height, task.parameters.width).spacing
     records = []
     for image in patient.images[: task.images]:
         suffix = "dcm" if task.file_format == "dicom" else "png"
@@ -206,7 +202,11 @@ def _write_patient(task: _PatientTask) -> list[dict]:
             # Every second film patient comes inverted, as from some digitisers.
             monochrome1 = task.domain == "film" and task.index % 2 == 1
             write_dicom(
-                task.folder / name, image, patient.patient_id, spacing, monochrome1=monochrome1
+                task.folder / name,
+                image,
+                patient.patient_id,
+                task.parameters,
+                monochrome1=monochrome1,
             )
         else:
             _write_png(task.folder / name, image, bits=16 if task.file_format == "png16" else 8)
@@ -232,11 +232,14 @@ def _write_png(path: Path, image: PhantomImage, bits: int) -> None:
     path.write_bytes(np.asarray(data).tobytes())
 
 
-def _coco_document(images: list[dict], request: dict, domain: str, split: str) -> dict:
+def _coco_document(
+    images: list[dict], parameters: PhantomParameters, domain: str, split: str
+) -> dict:
+    """A data set in COCO's format; ids count from 1."""
     document = {
         "info": {
             "description": f"MedMask phantom mammograms, {domain}, {split}",
-            "generator": request,
+            "generator": parameters.as_dict(),
         },
         "images": [],
         "annotations": [],

@@ -1,5 +1,6 @@
 """Phantom mammograms as DICOM files: modality MG, 12 bits stored in 16."""
 
+import json
 from pathlib import Path
 
 import pydicom
@@ -7,38 +8,60 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as MammographyStorage
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from medmask.data.phantom.generator import PhantomImage
+from medmask.data.phantom.generator import PhantomImage, PhantomParameters
+from medmask.data.phantom.grid import Grid
 
 _BITS = 12
+_UNKNOWN = (  # attributes that the standard wants present, if only empty
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PatientBirthDate",
+    "SeriesNumber",
+)
 
 
 def write_dicom(
-    path: Path, image: PhantomImage, patient_id: str, spacing: float, *, monochrome1: bool = False
+    path: Path,
+    image: PhantomImage,
+    patient_id: str,
+    parameters: PhantomParameters,
+    *,
+    monochrome1: bool = False,
 ) -> None:
     """Write one image; the same image gives the same bytes.
 
     Args:
         path: the file.
         image: the image.
-        patient_id: identifies patient and study; also seeds the unique identifiers.
-        spacing: millimetres per pixel.
+        patient_id: identifies patient and study.
+        parameters: that the image was generated with; they seed the unique identifiers.
         monochrome1: store the values inverted, with white as the lowest value.
     """
-    name = f"{patient_id}_{image.laterality}_{image.view}"
+    origin = json.dumps(parameters.as_dict())
+
+    def identifier(*what: str) -> str:
+        return generate_uid(entropy_srcs=[origin, patient_id, *what])
+
+    view = (image.laterality, image.view)
     pixels = image.quantised(_BITS)
     if monochrome1:
         pixels = (2**_BITS - 1) - pixels
 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = MammographyStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["instance", name])
+    meta.MediaStorageSOPInstanceUID = identifier("instance", *view)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
 
     dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SOPClassUID = meta.MediaStorageSOPClassUID
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    dataset.StudyInstanceUID = generate_uid(entropy_srcs=["study", patient_id])
-    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["series", name])
+    dataset.StudyInstanceUID = identifier("study")
+    dataset.SeriesInstanceUID = identifier("series", *view)
+    for keyword in _UNKNOWN:
+        setattr(dataset, keyword, "")
     dataset.Modality = "MG"
     dataset.PresentationIntentType = "FOR PRESENTATION"
     dataset.ImageType = ["DERIVED", "PRIMARY"]
@@ -50,8 +73,8 @@ def write_dicom(
     dataset.ImageLaterality = image.laterality
     dataset.ViewPosition = image.view
     dataset.BurnedInAnnotation = "NO"
-    dataset.PixelSpacing = [f"{spacing:.6g}"] * 2
-    dataset.ImagerPixelSpacing = [f"{spacing:.6g}"] * 2
+    spacing = f"{Grid.of_image(parameters.height, parameters.width).spacing:.6g}"
+    dataset.PixelSpacing = dataset.ImagerPixelSpacing = [spacing, spacing]  # millimetres
     dataset.InstanceNumber = 1
     dataset.Rows, dataset.Columns = pixels.shape
     dataset.SamplesPerPixel = 1

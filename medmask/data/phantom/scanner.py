@@ -1,60 +1,149 @@
-"""The two scanners: digitised film and full-field digital mammography."""
+"""The two scanner domains: digitised film, and full-field digital mammography (ffdm).
+
+Both turn the same attenuation into grey values; what differs between them is what a detector that
+moves from one hospital to another meets.
+"""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 
-from medmask.data.phantom.anatomy import Geometry
+from medmask.data.phantom.film_artefacts import add_dust, lead_attenuation
+from medmask.data.phantom.geometry import Geometry
 from medmask.data.phantom.texture import power_law_fields, smooth_field
 from medmask.data.phantom.tissue import FAT_ATTENUATION
 
 DOMAINS = ("film", "ffdm")
 
 
-@dataclass(frozen=True)
-class FilmScanner:
-    """Screen-film mammography, digitised."""
-
-    gradient: float = 3.4
-    grain: float = 0.012
-    blur: float = 0.7
+class Scanner(Protocol):
+    """Turns attenuation into an image."""
 
     def scan(
-        self, attenuation: np.ndarray, geometry: Geometry, random: np.random.Generator
+        self,
+        attenuation: np.ndarray,
+        geometry: Geometry,
+        laterality: str,
+        random: np.random.Generator,
     ) -> np.ndarray:
-        """Attenuation (H, W) to grey values (H, W) float32 in [0, 1]."""
+        """Expose, develop or process, and digitise.
+
+        Args:
+            attenuation: (H, W) in natural-log units, as it lies on the detector.
+            geometry: what it shows, mirrored for a right breast.
+            laterality: "L" or "R".
+            random: draws noise and what varies between exposures.
+
+        Returns:
+            (H, W) float32 grey values in [0, 1], dense tissue bright.
+        """
+
+
+@dataclass(frozen=True)
+class FilmScanner:
+    """Screen-film mammography, digitised.
+
+    The film's optical density is a sigmoid of the log exposure (characteristic curve), so contrast
+    dies at the breast's edge, where film is burnt black, and in the densest tissue.
+
+    Attributes:
+        gradient: steepness of the characteristic curve at its middle.
+        base_density: optical density of unexposed film.
+        top_density: optical density of burnt film.
+        grain: standard deviation of the film grain, in optical density.
+        blur: of screen and digitiser, standard deviation in millimetres.
+    """
+
+    gradient: float = 3.2
+    base_density: float = 0.2
+    top_density: float = 3.6
+    grain: float = 0.035
+    blur: float = 0.55
+
+    def scan(
+        self,
+        attenuation: np.ndarray,
+        geometry: Geometry,
+        laterality: str,
+        random: np.random.Generator,
+    ) -> np.ndarray:
+        """See :meth:`Scanner.scan`."""
         grid = geometry.grid
-        inside = geometry.skin_distance > 12
-        reference = np.percentile(attenuation[inside], 60)
-        log_exposure = (reference - attenuation) / np.log(10) + random.normal(0, 0.05)
-        log_exposure += 0.03 * smooth_field(grid.shape, grid.pixels(90), random)
-        log_exposure = cv2.GaussianBlur(log_exposure, (0, 0), max(0.5, grid.pixels(self.blur)))
-        grain, _ = power_law_fields(grid.shape, 0.6, random)
-        density = 0.2 + 3.4 / (1 + np.exp(-self.gradient * (log_exposure - 0.12)))
-        density = density + self.grain * 3.4 * grain
-        return np.clip((3.75 - density) / 3.55, 0, 1).astype(np.float32)
+        # Automatic exposure control aims at the same mean blackening under every breast.
+        reference = np.percentile(attenuation[geometry.skin_distance > 10], 75)
+        log_exposure = (reference - attenuation) / np.log(10) + random.normal(0.12, 0.06)
+        log_exposure += 0.03 * smooth_field(grid.shape, grid.pixels(90), random)  # heel effect
+        log_exposure -= lead_attenuation(geometry, laterality, random)
+        log_exposure = cv2.GaussianBlur(log_exposure, (0, 0), max(grid.pixels(self.blur), 0.45))
+
+        span = self.top_density - self.base_density
+        steepness = 4 * self.gradient * random.uniform(0.9, 1.1) / span
+        density = self.base_density + span / (1 + np.exp(-steepness * (log_exposure - 0.1)))
+        grain, digitiser = power_law_fields(grid.shape, 0.8, random)
+        density += self.grain * (0.7 * grain + 0.3 * digitiser)
+        density = add_dust(density, grid, random)
+        fog = random.uniform(0.0, 0.25)
+        return np.clip((self.top_density + fog - density) / span, 0, 1).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class FfdmScanner:
-    """Full-field digital mammography with a vendor's presentation processing."""
+    """Full-field digital mammography with a vendor's presentation processing.
+
+    The detector is linear; the vendor takes the logarithm, evens out the thinner rim of the breast
+    so that the skin line shows, sharpens, and applies a grey curve.
+
+    Attributes:
+        curve_strength: steepness of the sigmoid grey curve; 0 is a straight line. It decides how
+            far this domain lies from film: the higher, the fewer shades are left in dense tissue.
+        equalisation: fraction of the rim's missing thickness that is made up for.
+        noise: standard deviation of the quantum noise, in attenuation.
+        sharpening: weight of the unsharp mask.
+    """
 
     curve_strength: float = 1.0
-    equalisation: float = 0.8
-    noise: float = 0.008
+    equalisation: float = 0.85
+    noise: float = 0.015
+    sharpening: float = 0.3
 
     def scan(
-        self, attenuation: np.ndarray, geometry: Geometry, random: np.random.Generator
+        self,
+        attenuation: np.ndarray,
+        geometry: Geometry,
+        laterality: str,
+        random: np.random.Generator,
     ) -> np.ndarray:
-        """Attenuation (H, W) to grey values (H, W) float32 in [0, 1]."""
+        """See :meth:`Scanner.scan`."""
         grid = geometry.grid
         missing = geometry.breast.compression - geometry.thickness
         flat = attenuation + self.equalisation * FAT_ATTENUATION * missing
-        flat = flat + self.noise * random.standard_normal(grid.shape, dtype=np.float32) * 2
-        inside = geometry.skin_distance > 6
-        low, high = np.percentile(flat[inside], (2, 99.5))
-        value = np.clip((flat - low) / (high - low), -0.3, 1.3)
-        steep = 4.0 * self.curve_strength
-        value = 1 / (1 + np.exp(-steep * (value - 0.5)))
-        return np.clip((0.1 + 0.9 * value) * geometry.coverage, 0, 1).astype(np.float32)
+        flat += self.noise * random.standard_normal(grid.shape, dtype=np.float32)
+        smooth = cv2.GaussianBlur(flat, (0, 0), max(grid.pixels(2.0), 1.0))
+        flat += self.sharpening * (flat - smooth)
+
+        low, high = np.percentile(flat[geometry.skin_distance > 8], (1, 99.7))
+        value = np.clip((flat - low) / (high - low), -0.2, 1.2)
+        value = self._grey_curve(value, random.normal(0.5, 0.03))
+        darkest = random.uniform(0.08, 0.14)  # fat is grey: only the bare detector is black
+        return np.clip((darkest + (1 - darkest) * value) * geometry.coverage, 0, 1)
+
+    def _grey_curve(self, value: np.ndarray, middle: float) -> np.ndarray:
+        """Sigmoid that keeps 0 and 1 in place."""
+        if self.curve_strength == 0:
+            return value
+        steepness = 4 * self.curve_strength
+
+        def sigmoid(v):
+            return 1 / (1 + np.exp(-steepness * (v - middle)))
+
+        black, white = sigmoid(0.0), sigmoid(1.0)
+        return (sigmoid(value) - black) / (white - black)
+
+
+def make_scanner(domain: str, ffdm_curve_strength: float) -> Scanner:
+    """The scanner of a domain, "film" or "ffdm"."""
+    if domain == "film":
+        return FilmScanner()
+    return FfdmScanner(curve_strength=ffdm_curve_strength)

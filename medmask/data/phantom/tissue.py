@@ -1,13 +1,19 @@
-"""What the breast is made of: glandular tissue, ligaments, ducts, vessels, skin.
+"""What the breast is made of: fat, fibroglandular tissue, ligaments, vessels, skin and muscle.
 
-The result is a map of linear attenuation along the ray, in natural-log units per pixel column.
+The result is the attenuation along each ray, in natural-log units: 0 where nothing is in the way.
 """
 
 import cv2
 import numpy as np
 
-from medmask.data.phantom.anatomy import Geometry
-from medmask.data.phantom.texture import distance_to_contour, power_law_fields, smooth_field
+from medmask.data.phantom.geometry import Geometry
+from medmask.data.phantom.strokes import draw_strokes, wandering_path
+from medmask.data.phantom.texture import (
+    band_pass_fields,
+    contour_lines,
+    power_law_fields,
+    smooth_field,
+)
 
 # Linear attenuation at about 20 keV, per millimetre (Johns and Yaffe, Phys. Med. Biol. 32, 1987).
 FAT_ATTENUATION = 0.045
@@ -27,27 +33,24 @@ def tissue_attenuation(geometry: Geometry, random: np.random.Generator) -> np.nd
     Returns:
         (H, W) float32, the attenuation of the whole breast; 0 outside.
     """
-    gland = _glandular_fraction(geometry, random)
-    strands = _strands(geometry, random)
-    vessels = _vessels(geometry, random)
-    skin = np.exp(-((geometry.skin_distance / 1.8) ** 2)) * geometry.coverage
+    texture, second_texture = power_law_fields(geometry.grid.shape, TEXTURE_BETA, random)
+    ducts = _along_ducts(second_texture, geometry, 1.8, random)
+    gland = _fibroglandular_tissue(geometry, texture, ducts, random)
+    septa = _septa(geometry, random)
+    fibres = geometry.breast.fibrousness * _fibres(geometry, random)
 
-    fraction = gland + strands * (1 - 0.6 * gland)
-    fraction = fraction * (1 - geometry.muscle)
-    muscle = geometry.muscle * _muscle_density(geometry, random)
-    attenuation = geometry.thickness * (FAT_ATTENUATION + GLAND_CONTRAST * (fraction + muscle))
-    attenuation += geometry.coverage * GLAND_ATTENUATION * (2.5 * skin + 2.2 * vessels)
+    fat = 0.09 + 0.05 * texture
+    fraction = gland * (1 + 0.09 * fibres) + 0.085 * septa + 0.015 * fibres + fat
+    fraction = np.maximum(fraction, 0) * (1 - 0.8 * geometry.muscle)
+    if geometry.layout.muscle is not None:
+        fraction += geometry.muscle * _muscle_density(geometry, random)
+    attenuation = geometry.thickness * (FAT_ATTENUATION + GLAND_CONTRAST * fraction)
+    skin = np.exp(-np.square(geometry.skin_distance / 1.6))
+    attenuation += GLAND_CONTRAST * (5.0 * skin + 4.0 * _vessels(geometry, random))
     return attenuation * geometry.coverage
 
 
-def _radial_coordinates(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """Distance (mm) from the nipple and angle (radians) about it, for every pixel."""
-    x, y = geometry.grid.coordinates
-    dx, dy = geometry.nipple[0] + 6 - x, y - geometry.nipple[1]
-    return np.hypot(dx, dy), np.arctan2(dy, dx)
-
-
-def _towards_nipple(
+def _along_ducts(
     field: np.ndarray, geometry: Geometry, stretch: float, random: np.random.Generator
 ) -> np.ndarray:
     """Draw out an isotropic field along the ducts, which converge on the nipple.
@@ -58,92 +61,75 @@ def _towards_nipple(
         stretch: how much longer structures become along the ducts than across.
         random: draws how the ducts meander.
     """
-    spacing = geometry.grid.spacing
-    distance, angle = _radial_coordinates(geometry)
-    meander = smooth_field(field.shape, geometry.grid.pixels(35), random)
-    along = (distance + 6 * meander) / (stretch * spacing)
-    across = (angle + 0.1 * meander) * 60.0 / spacing
+    grid = geometry.grid
+    distance, angle = geometry.duct_coordinates
+    meander = smooth_field(grid.shape, grid.pixels(28), random)
+    along = (distance + 5 * meander) * np.float32(1 / (stretch * grid.spacing))
+    across = (angle + 0.16 * meander) * np.float32(60 / grid.spacing) + 0.5 * grid.height
     return cv2.remap(
-        field,
-        along.astype(np.float32),
-        across.astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT,
+        field, along, across.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
 
 
-def _glandular_fraction(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
-    """Fraction of fibroglandular tissue under each pixel, 0 to 1."""
+def _fibroglandular_tissue(
+    geometry: Geometry, texture: np.ndarray, ducts: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    """Fraction of fibroglandular tissue under each pixel, 0 to about 1."""
     breast, grid = geometry.breast, geometry.grid
-    isotropic, directed = power_law_fields(grid.shape, TEXTURE_BETA, random)
-    directed = _towards_nipple(directed, geometry, 1.7, random)
-    texture = 0.6 * isotropic + 0.6 * directed
-
     x, y = grid.coordinates
-    distance, _ = _radial_coordinates(geometry)
-    # The glandular disc: behind the nipple, off the skin, off the chest wall.
-    centre_x = breast.depth * random.uniform(0.5, 0.62)
-    centre_y = geometry.nipple[1] - random.uniform(-4, 16) * (1 if geometry.view == "MLO" else 0.6)
-    radius_x = breast.depth * random.uniform(0.42, 0.52)
-    radius_y = breast.half_height * random.uniform(0.5, 0.72)
-    disc = 1 - np.hypot((x - centre_x) / radius_x, (y - centre_y) / radius_y)
-    under_skin = np.minimum((geometry.skin_distance - breast.subcutaneous_fat) / 12, 1)
-    duct_cone = np.exp(-((distance / 16) ** 2))
-    envelope = np.minimum(disc * 1.6, under_skin) + 0.5 * duct_cone
-    off_muscle = np.minimum(geometry.muscle_distance / 14, 1) - 1
-    # Density sets where the level cuts the landscape and how high the plateau is.
-    level = 0.55 - 1.5 * breast.density
-    landscape = envelope + 0.42 * texture + 0.8 * off_muscle - level
-    plateau = 1 / (1 + np.exp(np.clip(-landscape / 0.16, -30, 30)))
-    amount = (0.35 + 0.45 * breast.density) * (1 + 0.28 * texture)
-    fat_texture = 0.05 * (1 + np.clip(isotropic, -1, 2))
-    return np.clip(plateau * amount + fat_texture, 0, 1.2).astype(np.float32)
+    dx, dy = geometry.nipple[0] - x, y - geometry.nipple[1]
+
+    # The gland is a disc that opens from the nipple and leans to the axilla; fat lies under the
+    # skin and before the chest wall.
+    reach = breast.depth * breast.gland_reach
+    lean, squeeze = random.uniform(0.0, 0.3), random.uniform(0.5, 0.75)
+    disc = 1 - np.hypot(
+        (dx - 0.52 * reach) / (0.55 * reach), (dy + lean * dx) / (squeeze * breast.half_height)
+    )
+    under_skin = (geometry.skin_distance - breast.subcutaneous_fat) / 10
+    off_muscle = np.minimum(geometry.muscle_distance / 12 - 0.5, 0.8)
+    envelope = np.minimum(np.minimum(1.3 * disc, under_skin), off_muscle)
+    envelope = envelope + 0.6 * np.exp(-(dx * dx + dy * dy) / 14**2)
+
+    # Fat lobules indent the gland and lie in it: rounded hollows between septa.
+    lobules = np.abs(band_pass_fields(grid.shape, grid.pixels(24), random)[0])
+    landscape = envelope + 0.4 * texture + 0.35 * ducts - 0.14 * lobules
+    # Flood the landscape so that the wanted part of the breast stands out.
+    inside = landscape[geometry.skin_distance > 3]
+    level = np.quantile(inside, 1 - breast.density) if inside.size else 0.0
+    plateau = 1 / (1 + np.exp(np.clip((level - landscape) / 0.18, -30, 30)))
+    amount = 0.34 + 0.2 * breast.density + 0.09 * texture + 0.1 * ducts - 0.04 * lobules
+    return plateau * np.clip(amount, 0.1, 1.0)
 
 
-def _strands(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
-    """Cooper's ligaments and ducts: thin bright curves, denser towards the gland."""
+def _septa(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
+    """Cooper's ligaments: arcs between fat lobules, 0 to about 1."""
     grid = geometry.grid
-    strands = np.zeros(grid.shape, np.float32)
-    for stretch, width_mm, strength in ((1.3, 0.55, 0.2), (2.2, 0.5, 0.18)):
-        first, second = power_law_fields(grid.shape, 2.6, random)
-        for field in (first, second):
-            field = _towards_nipple(field, geometry, stretch, random)
-            width = max(grid.pixels(width_mm), 0.6)
-            visible = np.clip(smooth_field(grid.shape, grid.pixels(22), random), 0, 1.5)
-            line = np.exp(-((distance_to_contour(field) / width) ** 2))
-            strands += strength * visible * line * min(1, grid.pixels(width_mm) / 0.6 + 0.2)
-    return strands
+    septa = np.zeros(grid.shape, np.float32)
+    width = max(grid.pixels(0.4), 0.6)
+    for wavelength in (19, 32):
+        for field in band_pass_fields(grid.shape, grid.pixels(wavelength), random):
+            arcs = contour_lines(_along_ducts(field, geometry, 1.4, random), width)
+            septa += arcs * np.clip(0.1 + smooth_field(grid.shape, grid.pixels(18), random), 0, 1.2)
+    return septa
+
+
+def _fibres(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
+    """Fine fibres along the ducts, mean about 0 and standard deviation about 1.4."""
+    straight, wavy = power_law_fields(geometry.grid.shape, 1.6, random)
+    return _along_ducts(straight, geometry, 3.0, random) + _along_ducts(wavy, geometry, 2.0, random)
 
 
 def _vessels(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
-    """A few veins that run from the chest wall towards the nipple, under the skin."""
-    grid = geometry.grid
-    canvas = np.zeros((2 * grid.height, 2 * grid.width), np.uint8)
+    """A few veins that run from the chest wall towards the nipple, 0 to 1."""
+    nipple_x, nipple_y = geometry.nipple
+    strokes = []
     for _ in range(random.integers(1, 5)):
-        points = _wandering_path(geometry, random)
-        fixed = np.round((points * (2 / grid.spacing) - 0.5) * 16).astype(np.int32)
-        thickness = max(1, round(2 * grid.pixels(random.uniform(0.9, 1.8))))
-        layer = np.zeros_like(canvas)
-        cv2.polylines(
-            layer, [fixed], False, int(random.uniform(60, 150)), thickness, cv2.LINE_AA, 4
-        )
-        canvas = np.maximum(canvas, layer)
-    vessels = cv2.resize(canvas, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
-    return cv2.GaussianBlur(vessels.astype(np.float32) / 255, (0, 0), max(0.4, grid.pixels(0.4)))
-
-
-def _wandering_path(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
-    """A meandering curve from the chest wall towards the nipple, (N, 2) in millimetres."""
-    start = np.array(
-        [-5.0, geometry.nipple[1] + random.uniform(-0.8, 0.8) * geometry.breast.half_height]
-    )
-    end = np.array(geometry.nipple) - [random.uniform(8, 30), random.uniform(-20, 20)]
-    at = np.linspace(0, 1, 60)[:, None]
-    path = start + at * (end - start)
-    across = np.array([-(end - start)[1], (end - start)[0]])
-    for order in (1, 2, 3, 5):
-        path = path + across * random.normal(0, 0.07 / order) * np.sin(np.pi * order * at)
-    return path
+        start = (-5.0, nipple_y + random.uniform(-0.8, 0.8) * geometry.breast.half_height)
+        end = (nipple_x - random.uniform(8, 40), nipple_y + random.uniform(-25, 25))
+        path = wandering_path(start, end, 0.06, random)
+        strokes.append((path, random.uniform(1.2, 2.2), random.uniform(0.3, 0.8)))
+    return draw_strokes(strokes, geometry.grid)
 
 
 def _muscle_density(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
@@ -151,15 +137,17 @@ def _muscle_density(geometry: Geometry, random: np.random.Generator) -> np.ndarr
     grid, breast = geometry.grid, geometry.breast
     x, y = grid.coordinates
     slope = np.arctan2(breast.muscle_height, breast.muscle_width)
-    across = x * np.sin(slope) + y * np.cos(slope)
-    along = -x * np.cos(slope) + y * np.sin(slope)
-    fibres, _ = power_law_fields(grid.shape, 2.0, random)
+    across = x * np.sin(slope) + (y - geometry.layout.top) * np.cos(slope)
+    along = y * np.sin(slope) - x * np.cos(slope)
+    fibres, cloud = power_law_fields(grid.shape, 2.4, random)
     fibres = cv2.remap(
         fibres,
         (across / grid.spacing).astype(np.float32),
-        (along / (6 * grid.spacing)).astype(np.float32),
+        (along / (5 * grid.spacing)).astype(np.float32),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
-    deep = np.clip(1 - y / breast.muscle_height, 0, 1)
-    return (random.uniform(0.55, 0.75) + 0.2 * deep + 0.05 * fibres).astype(np.float32)
+    # Thicker away from its free edge.
+    depth = np.maximum(breast.muscle_height * np.cos(slope) - across, 0)
+    body = 1 - np.exp(-depth / 18)
+    return random.uniform(0.22, 0.3) + 0.24 * body + 0.04 * fibres + 0.05 * cloud
