@@ -3,8 +3,21 @@
 Importing this package registers the data sets with Detectron2 by name and touches no disk.
 """
 
+from medmask.data.augmentation import build_test_augmentation, build_train_augmentation
 from medmask.data.catalog import register_coco_dataset, register_datasets
+from medmask.data.image_io import read_image
+from medmask.data.loaders import build_test_loader, build_train_loader
+from medmask.data.mapper import DetectionMapper
 
 register_datasets()
 
-__all__ = ["register_coco_dataset", "register_datasets"]
+__all__ = [
+    "DetectionMapper",
+    "build_test_augmentation",
+    "build_test_loader",
+    "build_train_augmentation",
+    "build_train_loader",
+    "read_image",
+    "register_coco_dataset",
+    "register_datasets",
+]

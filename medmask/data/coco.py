@@ -1,6 +1,7 @@
 """Reading a COCO annotation file into Detectron2's dataset dicts."""
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 from detectron2.structures import BoxMode
 
 from medmask.data.categories import map_categories
-from medmask.data.coco_check import find_problems
+from medmask.data.coco_check import find_cautions, find_problems
 from medmask.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 _MOST_PROBLEMS_SHOWN = 20
 _NOT_CARRIED = ("id", "license", "flickr_url", "coco_url", "date_captured")
@@ -30,7 +33,8 @@ def read_coco_json(json_file: str | os.PathLike) -> Any:
     try:
         return json.loads(content)
     except json.JSONDecodeError as error:
-        what = "is cut off" if error.pos >= len(error.doc.rstrip()) - 1 else "is not valid JSON"
+        at_end = error.pos >= len(error.doc.rstrip()) - 1 or error.msg.startswith("Unterminated")
+        what = "is cut off" if at_end else "is not valid JSON"
         raise InputError(
             f"annotation file {json_file} {what} at line {error.lineno}, column {error.colno} "
             f"(offset {error.pos}): {error.msg}; copy or write the file again"
@@ -69,6 +73,8 @@ def load_coco(
     problems = find_problems(content, image_root=image_root, thing_classes=thing_classes)
     if problems:
         raise InputError(_describe(problems, json_file, image_root))
+    for caution in find_cautions(content["annotations"]):
+        logger.warning("%s: %s", json_file, caution)
     classes = map_categories(content["categories"], thing_classes)
     records = {image["id"]: _to_record(image, image_root) for image in content["images"]}
     for annotation in content["annotations"]:

@@ -54,6 +54,24 @@ def find_problems(
     return problems
 
 
+def find_cautions(annotations: list[dict]) -> list[str]:
+    """List what training does not mind, but Detectron2's ``COCOEvaluator`` does."""
+    cautions = []
+    for field in ("area", "iscrowd"):
+        ids = [annotation["id"] for annotation in annotations if field not in annotation]
+        if ids:
+            cautions.append(
+                f"{len(ids)} annotations have no '{field}' ({_some(ids)}), which COCOEvaluator "
+                "needs; FROC is not concerned"
+            )
+    if any(annotation["id"] == 0 for annotation in annotations):
+        cautions.append(
+            "an annotation has the id 0, which COCOEvaluator takes for 'not matched', so its AP "
+            "misses that lesion; number the annotations from 1"
+        )
+    return cautions
+
+
 def is_box(box: Any) -> bool:
     """Whether ``box`` is four finite numbers with a positive width and height."""
     return _is_four_numbers(box) and box[2] > 0 and box[3] > 0

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from medmask.data.catalog import CocoMetadata, check_registered
 from medmask.data.coco import read_coco_json
 from medmask.data.coco_check import (
+    find_cautions,
     find_problems,
     image_label,
     is_box,
@@ -34,6 +35,7 @@ class DatasetReport:
     Args:
         name: of the data set.
         problems: one sentence each; empty if the set is sound.
+        cautions: likewise, what only some evaluators mind.
         file_names: of all images, relative to the image folder.
         patients: the patient ids that the image records carry.
         num_lesions: annotations that are not crowds.
@@ -43,6 +45,7 @@ class DatasetReport:
 
     name: str
     problems: list[str]
+    cautions: list[str] = field(default_factory=list)
     file_names: frozenset[str] = frozenset()
     patients: frozenset[Any] = frozenset()
     num_lesions: int = 0
@@ -50,7 +53,9 @@ class DatasetReport:
     box_sides: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def summary(self) -> str:
-        """Counts and the distribution of box sizes, as one or two lines of text."""
+        """Counts and the quantiles of the box sizes, in one line."""
+        if not self.file_names:
+            return "no image records could be read"
         patients = f"{len(self.patients)} patients" if self.patients else "no patient ids"
         counts = (
             f"{len(self.file_names)} images ({self.num_images_with_lesions} with lesions), "
@@ -58,13 +63,11 @@ class DatasetReport:
         )
         if not len(self.box_sides):
             return counts
-        sides = ", ".join(
-            f"{quantile:.0%} {side:.0f}"
-            for quantile, side in zip(
-                _QUANTILES, np.quantile(self.box_sides, _QUANTILES), strict=True
-            )
+        sides = np.quantile(self.box_sides, _QUANTILES)
+        quantiles = ", ".join(
+            f"{quantile:.0%} {side:.0f}" for quantile, side in zip(_QUANTILES, sides, strict=True)
         )
-        return f"{counts}\nbox side in pixels (root of the area), quantiles: {sides}"
+        return f"{counts}; box side (root of the area) in pixels: {quantiles}"
 
 
 def inspect_registered_dataset(name: str) -> DatasetReport:
@@ -118,6 +121,7 @@ def inspect_dataset(
     return DatasetReport(
         name=name,
         problems=problems,
+        cautions=find_cautions(content["annotations"]),
         file_names=frozenset(str(image.get("file_name")) for image in images),
         patients=frozenset(str(image["patient_id"]) for image in images if "patient_id" in image),
         num_lesions=len(lesions),

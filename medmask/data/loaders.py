@@ -176,7 +176,6 @@ class _Loader(DataLoader):
         super().__init__(
             _InputErrorsAsSamples(dataset),
             num_workers=num_workers,
-            persistent_workers=num_workers > 0,
             collate_fn=list,
             worker_init_fn=_init_worker,
             **options,

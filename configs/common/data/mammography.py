@@ -1,0 +1,56 @@
+"""Full-size mammograms; a benchmark names its data sets."""
+
+from detectron2.config import LazyCall as L
+from detectron2.evaluation import COCOEvaluator
+from omegaconf import OmegaConf
+
+from medmask.data import (
+    DetectionMapper,
+    build_test_augmentation,
+    build_test_loader,
+    build_train_augmentation,
+    build_train_loader,
+)
+from medmask.evaluation import FROCEvaluator
+
+dataloader = OmegaConf.create()
+
+dataloader.train = L(build_train_loader)(
+    dataset="???",
+    mapper=L(DetectionMapper)(
+        is_train=True,
+        augmentation=L(build_train_augmentation)(
+            short_edge_lengths=[480, 512, 544, 576, 608, 640, 672],
+            max_size=1333,
+            flip_probability=0.5,
+            crop_probability=0.5,
+            crop_short_edge_lengths=[400, 500, 600],
+            crop_size_range=[256, 600],
+        ),
+    ),
+    total_batch_size=8,
+    num_workers=4,
+    seed="${train.seed}",
+)
+
+dataloader.test = L(build_test_loader)(
+    dataset="???",
+    mapper=L(DetectionMapper)(
+        is_train=False,
+        augmentation=L(build_test_augmentation)(short_edge_length=800, max_size=1333),
+    ),
+    batch_size=1,
+    num_workers=4,
+)
+
+dataloader.evaluator = [
+    L(FROCEvaluator)(
+        dataset_name="${...test.dataset}",
+        output_dir="${train.output_dir}/inference",
+    ),
+    L(COCOEvaluator)(
+        dataset_name="${...test.dataset}",
+        tasks=["bbox"],
+        use_fast_impl=False,
+    ),
+]

@@ -1,0 +1,97 @@
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medmask.data.dataset_report import find_overlaps, inspect_dataset
+
+TOOL = Path(__file__).parents[2] / "tools" / "check_dataset.py"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [TOOL.name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(TOOL), run_name="__main__")
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return run
+
+
+def test_summary(coco_content, write_tree):
+    coco_content["annotations"].append({**coco_content["annotations"][0], "id": 14, "iscrowd": 1})
+    report = inspect_dataset("mine", *write_tree(coco_content))
+    assert report.problems == []
+    assert report.summary().startswith("3 images (2 with lesions), 3 lesions, 2 patients")
+    sides = np.sqrt([20 * 30, 25.5 * 20, 100 * 80])
+    np.testing.assert_allclose(report.box_sides, sides)
+    assert f"50% {np.median(sides):.0f}" in report.summary()
+
+
+def test_sizes_on_disk_are_compared(coco_content, write_tree):
+    json_file, image_root = write_tree(coco_content)
+    Image.fromarray(np.zeros((81, 100), np.uint8)).save(image_root / "1.png")
+    (image_root / "3.png").write_bytes(b"no image")
+    report = inspect_dataset("mine", json_file, image_root)
+    wrong, unreadable = report.problems
+    assert "image 1 (1.png) is 100 x 81" in wrong
+    assert "says 100 x 80" in wrong
+    assert "3.png cannot be read" in unreadable
+
+
+def test_overlap_of_splits(coco_content, write_tree):
+    first = inspect_dataset("a", *write_tree(coco_content, "a.json", "a"))
+    coco_content["images"] = coco_content["images"][:1]
+    coco_content["annotations"] = coco_content["annotations"][:2]
+    second = inspect_dataset("b", *write_tree(coco_content, "b.json", "b"))
+    assert find_overlaps([first, second]) == [
+        "a and b share 1 images (1.png); each must be in one split only",
+        "a and b share 1 patients (P1); each must be in one split only",
+    ]
+    coco_content["images"][0].update(file_name="other.png", patient_id="P9")
+    third = inspect_dataset("c", *write_tree(coco_content, "c.json", "c"))
+    assert find_overlaps([first, third]) == []
+
+
+def test_tool_on_files(run, coco_content, write_tree):
+    json_file, image_root = write_tree(coco_content)
+    code, out, _ = run("--json", json_file, "--images", image_root)
+    assert code == 0
+    assert f"{json_file}: no problems" in out
+    assert "3 images (2 with lesions)" in out
+
+    for annotation in coco_content["annotations"]:
+        annotation["bbox"][2] = -1
+    json_file.write_text(json.dumps(coco_content))
+    code, out, _ = run("--json", json_file, "--images", image_root)
+    assert code == 1
+    assert f"{json_file}: 3 problems" in out
+    for number in (11, 12, 13):
+        assert f"annotation {number} " in out
+
+
+def test_tool_on_names(run, coco_content, write_tree, monkeypatch, tmp_path):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    write_tree(coco_content, "ddsm/annotations/instances_train.json", "ddsm/images/train")
+    write_tree(coco_content, "inbreast/annotations/instances_val.json", "inbreast/images/val")
+    code, out, _ = run("ddsm_train", "inbreast_val")  # other sets may have the same names
+    assert (code, "share" in out) == (0, False)
+    write_tree(coco_content, "ddsm/annotations/instances_val.json", "ddsm/images/val")
+    code, out, _ = run("ddsm_train", "ddsm_val", "ddsm_test")
+    assert code == 1
+    assert "ddsm_train and ddsm_val share 3 images" in out
+    assert "data set 'ddsm_test' has no annotation file" in out
+
+
+def test_tool_on_wrong_arguments(run):
+    assert run("no_such_set")[0] == 2
+    code, _, err = run("--json", "a.json")
+    assert code == 2
+    assert "give one --images folder for each --json file" in err
+    assert run()[0] == 2

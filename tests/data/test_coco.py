@@ -1,0 +1,237 @@
+import copy
+import re
+
+import numpy as np
+import pytest
+from detectron2.structures import BoxMode
+
+from medmask.data.categories import map_categories
+from medmask.data.coco import load_coco, read_coco_json
+from medmask.data.coco_check import find_cautions, find_problems
+from medmask.errors import InputError
+
+
+def test_sound_file_is_loaded_whole(coco_content, write_tree):
+    json_file, image_root = write_tree(coco_content)
+    records = load_coco(json_file, image_root, ["malignant"])
+    assert [len(record["annotations"]) for record in records] == [2, 1, 0]
+    first = records[0]
+    assert first.pop("annotations")[1] == {
+        "bbox": [50, 40, 25.5, 20],
+        "bbox_mode": BoxMode.XYWH_ABS,
+        "category_id": 0,
+        "iscrowd": 0,
+    }
+    assert first == {
+        "file_name": str(image_root / "1.png"),
+        "image_id": 1,
+        "height": 80,
+        "width": 100,
+        "patient_id": "P1",
+        "laterality": "L",
+        "view": "CC",
+    }
+
+
+@pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        ([-1, -0.5, 10, 10], [0, 0, 9, 9.5]),
+        ([95, 75, 6, 5.25], [95, 75, 5, 5]),
+        ([99.9, 79.9, 0.1, 0.1], [99.9, 79.9, 0.1, 0.1]),
+    ],
+)
+def test_subpixel_overhang_is_clipped(coco_content, write_tree, box, clipped):
+    coco_content["annotations"][0]["bbox"] = box
+    records = load_coco(*write_tree(coco_content))
+    assert records[0]["annotations"][0]["bbox"] == pytest.approx(clipped, abs=1e-12)
+
+
+def _image(field, value):
+    return lambda content: content["images"][1].__setitem__(field, value)
+
+
+def _annotation(field, value):
+    return lambda content: content["annotations"][1].__setitem__(field, value)
+
+
+def _box(*box):
+    return _annotation("bbox", list(box))
+
+
+# (what breaks the file, what the only sentence must say)
+BROKEN = {
+    "no images": (lambda c: c.pop("images"), "top-level key 'images' is missing"),
+    "no annotations": (lambda c: c.pop("annotations"), "'annotations' is missing"),
+    "categories no list": (lambda c: c.update(categories={}), "'categories' is a dict"),
+    "record no object": (lambda c: c["images"].append(5), r"images\[3\] is a int"),
+    "record without id": (lambda c: c["annotations"][2].pop("id"), r"annotations\[2\].*'id'"),
+    "duplicate image id": (_image("id", 1), "image id 1 is used by 2"),
+    "duplicate annotation id": (_annotation("id", 11), "annotation id 11 is used by 2"),
+    "duplicate file name": (_image("file_name", "1.png"), "file name '1.png' is used by 2"),
+    "no file name": (_image("file_name", None), "image 2 has no file_name"),
+    "absent on disk": (_image("file_name", "x.png"), r"image 2 \(x.png\) is not in .*train"),
+    "width as text": (_image("width", "100"), r"image 2 \(2.png\) gives its width as text"),
+    "no height": (lambda c: c["images"][1].pop("height"), "image 2 .* height None"),
+    "fractional height": (_image("height", 80.5), "image 2 .* height 80.5 is not"),
+    "zero width": (_image("width", 0), "image 2 .* width 0 is not a positive"),
+    "unknown image": (_annotation("image_id", 99), "annotation 12 .* no image has the id 99"),
+    "image id as text": (_annotation("image_id", "1"), "annotation 12 .* no image has the id '1'"),
+    "unhashable image id": (_annotation("image_id", [1]), r"annotation 12 .* the id \[1\]"),
+    "unknown category": (_annotation("category_id", 5), "annotation 12 .* unknown category 5"),
+    "no category": (_annotation("category_id", None), "annotation 12 .* unknown category None"),
+    "no box": (lambda c: c["annotations"][1].pop("bbox"), "annotation 12 .* bbox None is not four"),
+    "three numbers": (_box(1, 2, 3), "annotation 12 .* is not four finite numbers"),
+    "NaN": (_box(1, 2, float("nan"), 4), "annotation 12 .* is not four finite numbers"),
+    "infinite": (_box(1, 2, float("inf"), 4), "annotation 12 .* is not four finite numbers"),
+    "box as text": (_box("1", "2", "3", "4"), "annotation 12 .* write numbers, not text"),
+    "zero width box": (_box(1, 2, 0, 4), "annotation 12 .* zero or negative"),
+    "negative height box": (_box(10, 20, 3, -4), "annotation 12 .* zero or negative"),
+    "beyond the right": (_box(90, 10, 11.5, 10), "annotation 12 .* outside the image.* 100 x 80"),
+    "beyond the top": (_box(10, -1.5, 10, 10), "annotation 12 .* outside the image"),
+    "just outside": (_box(100.2, 10, 0.5, 10), "annotation 12 .* outside the image"),
+    "category without name": (lambda c: c["categories"][0].pop("name"), "category 7 has no name"),
+    "category id as text": (
+        lambda c: c["categories"].append({"id": "8", "name": "b"}),
+        "category id '8' is not a whole number",
+    ),
+    "duplicate category": (
+        lambda c: c["categories"].append({"id": 7, "name": "b"}),
+        "category id 7 is used by 2",
+    ),
+    "two categories for one class": (
+        lambda c: c["categories"].append({"id": 8, "name": "benign"}),
+        r"categories \['mal', 'benign'\] do not match the classes \['malignant'\]",
+    ),
+    "another class": (
+        lambda c: c.update(
+            categories=[{"id": 7, "name": "benign"}, {"id": 8, "name": "Malignant"}],
+            annotations=[{**c["annotations"][1]}],
+        ),
+        r"annotation 12 .* category 7 \(benign\), which is none of the classes \['malignant'\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_broken_file_is_reported(coco_content, write_tree, fault):
+    _, image_root = write_tree(coco_content)
+    break_it, expected = BROKEN[fault]
+    break_it(coco_content)
+    problems = find_problems(coco_content, image_root=image_root, thing_classes=["malignant"])
+    if fault == "duplicate image id":  # leaves annotation 13 without its image, and rightly so
+        assert re.search("no image has the id 2", problems.pop())
+    assert len(problems) == 1
+    assert re.search(expected, problems[0])
+
+
+def test_all_problems_are_reported_at_once(coco_content, write_tree):
+    json_file, image_root = write_tree(coco_content)
+    coco_content["annotations"] = [
+        {"id": 100 + i, "image_id": 1, "category_id": 7, "bbox": [0, 0, -i, 1]} for i in range(30)
+    ]
+    coco_content["images"][2]["width"] = "100"
+    json_file.write_text(str(coco_content).replace("'", '"'))
+    with pytest.raises(InputError) as error:
+        load_coco(json_file, image_root)
+    lines = str(error.value).splitlines()
+    assert lines[0] == f"annotation file {json_file} has 31 problems:"
+    assert "image 3" in lines[1]
+    assert [f"annotation {100 + i} " in line for i, line in enumerate(lines[2:21])] == [True] * 19
+    assert lines[21] == (
+        f"  and 11 more; run tools/check_dataset.py --json {json_file} --images {image_root}"
+    )
+
+
+def _random_boxes(content, number=40):
+    random = np.random.default_rng(0)
+    sizes = random.integers(5, 30, (number, 2))
+    corners = random.integers(0, [100, 80] - sizes + 1)
+    corners[0, 1] = 0  # one touches the upper edge
+    template = content["annotations"][0]
+    content["annotations"] = [
+        {**template, "id": 100 + i, "bbox": [*map(int, (*corner, *size))]}
+        for i, (corner, size) in enumerate(zip(corners, sizes, strict=True))
+    ]
+    return content["annotations"]
+
+
+def test_lower_left_corners_are_recognised(coco_content):
+    annotations = _random_boxes(coco_content)
+    assert find_problems(coco_content) == []
+    upright = copy.deepcopy(annotations)
+    for annotation in annotations:
+        annotation["bbox"][1] += annotation["bbox"][3]
+    (problem,) = find_problems(coco_content)
+    below = [a["id"] for a in annotations if a["bbox"][1] + a["bbox"][3] > 81]
+    assert f"{len(below)} of 40 boxes" in problem
+    assert f"annotations {below[0]}, " in problem
+    assert "[xmin, ymax, width, height]" in problem
+    for annotation in annotations:  # what the message says to do
+        annotation["bbox"][1] -= annotation["bbox"][3]
+    assert annotations == upright
+    assert find_problems(coco_content) == []
+
+
+def test_one_stray_box_is_no_systematic_fault(coco_content):
+    annotations = _random_boxes(coco_content)
+    annotations[5]["bbox"] = [10, 70, 20, 15]
+    (problem,) = find_problems(coco_content)
+    assert "annotation 105" in problem
+    assert "ymax" not in problem
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"images": [{"id": 1},\n {"id": 2', r"is cut off at line 2, column \d+ \(offset 32\)"),
+        (b'{"images": [{"id": 1, "file_na', r"is cut off at line 1, column 23"),
+        (b"", "is cut off at line 1"),
+        (b'{"images": [}, "annotations": []}', r"is not valid JSON at line 1.*offset 12"),
+        (b'{"images": "\xff\xfe"}', "not UTF-8"),
+    ],
+)
+def test_unreadable_json(tmp_path, content, expected):
+    path = tmp_path / "broken.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=expected) as error:
+        read_coco_json(path)
+    assert str(path) in str(error.value)
+
+
+def test_absent_json(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.json: No such file"):
+        read_coco_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "expected"),
+    [
+        ({3: "b", 1: "a"}, None, {1: 0, 3: 1}),
+        ({5: "mal"}, ["malignant"], {5: 0}),
+        ({1: "Car", 0: "person"}, ["car"], {1: 0}),
+        ({1: "b", 2: "a"}, ["a", "b"], {2: 0, 1: 1}),
+        ({9: "x", 4: "y"}, ["a", "b"], {4: 0, 9: 1}),
+    ],
+)
+def test_categories_are_mapped(names, classes, expected):
+    categories = [{"id": id_, "name": name} for id_, name in names.items()]
+    assert map_categories(categories, classes) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"), [(["a", "b", "c"], ["x", "y"]), (["a", "x"], ["x", "y"]), ([], ["x"])]
+)
+def test_categories_that_do_not_match(names, classes):
+    categories = [{"id": id_, "name": name} for id_, name in enumerate(names)]
+    with pytest.raises(InputError, match="do not match the classes"):
+        map_categories(categories, classes)
+
+
+def test_cautions(coco_content):
+    assert find_cautions(coco_content["annotations"]) == []
+    del coco_content["annotations"][1]["area"]
+    coco_content["annotations"][2]["id"] = 0
+    no_area, zero_id = find_cautions(coco_content["annotations"])
+    assert "1 annotations have no 'area' (12)" in no_area
+    assert "id 0" in zero_id

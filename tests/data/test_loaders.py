@@ -1,0 +1,135 @@
+import itertools
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from detectron2.config import LazyConfig, instantiate
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils import comm
+from torch.utils.data import get_worker_info
+
+from medmask.data import build_test_loader, build_train_loader, register_coco_dataset
+from medmask.errors import InputError
+
+NAME, OTHER = "loader_test_set", "other_loader_test_set"
+CONFIGS = Path(__file__).parents[2] / "configs" / "common"
+
+
+@pytest.fixture
+def dataset(coco_content, write_tree):
+    register_coco_dataset(NAME, *write_tree(coco_content), ["malignant"])
+    yield NAME
+    for name in (NAME, OTHER):
+        if name in DatasetCatalog:
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
+
+
+def keep(record):
+    info = get_worker_info()
+    threads = None if info is None else (torch.get_num_threads(), cv2.getNumThreads())
+    return {"image_id": record["image_id"], "threads": threads}
+
+
+def fail_at_three(record):
+    if record["image_id"] == 3:
+        raise InputError("image 3.png cannot be read")
+    return record
+
+
+def _train_loader(dataset, mapper=keep, **options):
+    defaults = {"total_batch_size": 2, "num_workers": 0, "seed": 0}
+    return build_train_loader(dataset=dataset, mapper=mapper, **(defaults | options))
+
+
+def test_negative_images_are_trained_on(dataset):
+    batches = itertools.islice(_train_loader(dataset), 3)
+    assert sorted(s["image_id"] for batch in batches for s in batch) == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_test_loader_gives_every_image_once_in_order(dataset, num_workers):
+    loader = build_test_loader(dataset=dataset, mapper=keep, batch_size=2, num_workers=num_workers)
+    assert len(loader) == 2
+    for _ in range(2):  # evaluations repeat
+        assert [[s["image_id"] for s in batch] for batch in loader] == [[1, 2], [3]]
+
+
+def test_workers_are_single_threaded(dataset):
+    (sample, *_), *_ = build_test_loader(dataset=dataset, mapper=keep, num_workers=1)
+    assert sample["threads"] == (1, 1)
+
+
+def test_several_sets_are_joined(dataset, coco_content, write_tree):
+    coco_content["images"].pop()
+    register_coco_dataset(OTHER, *write_tree(coco_content, "b.json", "b"), ["malignant"])
+    loader = build_test_loader(dataset=[dataset, OTHER], mapper=keep, num_workers=0)
+    assert [batch[0]["image_id"] for batch in loader] == [1, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_errors_of_samples_arrive_as_they_were_raised(dataset, num_workers):
+    loaders = (
+        _train_loader(dataset, fail_at_three, num_workers=num_workers),
+        build_test_loader(dataset=dataset, mapper=fail_at_three, num_workers=num_workers),
+    )
+    for loader in loaders:
+        with pytest.raises(InputError) as error:
+            list(itertools.islice(loader, 3))
+        assert str(error.value) == "image 3.png cannot be read"
+
+
+def test_unknown_set():
+    with pytest.raises(InputError, match=r"'inbrest_train' is not registered; .*inbreast_train"):
+        _train_loader("inbrest_train")
+
+
+def test_no_set():
+    with pytest.raises(InputError, match="name at least one"):
+        _train_loader([])
+
+
+def test_empty_set(dataset, coco_content, write_tree):
+    coco_content.update(images=[], annotations=[])
+    register_coco_dataset(OTHER, *write_tree(coco_content, "b.json", "."), ["malignant"])
+    with pytest.raises(InputError, match=f"'{OTHER}' holds no images"):
+        _train_loader([dataset, OTHER])
+
+
+def test_sets_of_different_classes(dataset, coco_content, write_tree):
+    register_coco_dataset(OTHER, *write_tree(coco_content, "b.json", "b"), ["mass"])
+    with pytest.raises(InputError, match=r"different classes, \['malignant'\] and \['mass'\]"):
+        _train_loader([dataset, OTHER])
+
+
+@pytest.mark.parametrize(("size", "world_size"), [(0, 1), (3, 2)])
+def test_batches_that_do_not_divide(monkeypatch, size, world_size):
+    monkeypatch.setattr(comm, "get_world_size", lambda: world_size)
+    with pytest.raises(InputError, match=f"total_batch_size is {size}"):
+        _train_loader("ddsm_train", total_batch_size=size)
+
+
+def test_config_composes(dataset, tmp_path):
+    config = LazyConfig.load(str(CONFIGS / "data" / "mammography.py"))
+    config.train = LazyConfig.load(str(CONFIGS / "train.py")).train
+    config.train.output_dir = str(tmp_path)
+    config = LazyConfig.apply_overrides(
+        config,
+        [
+            f"dataloader.train.dataset={dataset}",
+            f"dataloader.test.dataset={dataset}",
+            "dataloader.train.total_batch_size=3",
+            "dataloader.train.num_workers=0",
+            "dataloader.test.num_workers=0",
+            "dataloader.train.mapper.augmentation.short_edge_lengths=[100]",
+            "dataloader.train.mapper.augmentation.crop_probability=0",
+        ],
+    )
+    batch = next(iter(instantiate(config.dataloader.train)))
+    assert {sample["image"].shape for sample in batch} == {(3, 100, 125)}
+    assert sorted(len(sample["instances"]) for sample in batch) == [0, 1, 2]
+    images = [sample["image"].shape for (sample,) in instantiate(config.dataloader.test)]
+    assert images == [(3, 800, 1000)] * 3
+    evaluators = instantiate(config.dataloader.evaluator)
+    assert [type(e).__name__ for e in evaluators] == ["FROCEvaluator", "COCOEvaluator"]

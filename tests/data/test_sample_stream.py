@@ -1,0 +1,93 @@
+import itertools
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from medmask.data.loaders import TrainLoader
+from medmask.data.sample_stream import PositionSampler, SampleStream, seeded
+from medmask.utils.random_state import get_random_state
+
+RECORDS = [{"image_id": number} for number in range(7)]
+
+
+def draw(record):
+    """A mapper that uses all three generators."""
+    return {
+        **record,
+        "draws": (random.random(), np.random.rand(), torch.rand(1).item()),
+    }
+
+
+def _stream(seed=5):
+    return SampleStream(RECORDS, draw, seed)
+
+
+def _take(loader, start, number):
+    return list(itertools.islice(loader.iterate_from(start), number))
+
+
+def test_every_epoch_is_another_shuffle():
+    stream = _stream()
+    ids = [stream[position]["image_id"] for position in range(70)]
+    epochs = [tuple(ids[start : start + 7]) for start in range(0, 70, 7)]
+    assert {tuple(sorted(epoch)) for epoch in epochs} == {tuple(range(7))}
+    assert len(set(epochs)) > 7
+    assert ids != [_stream(seed=6)[position]["image_id"] for position in range(70)]
+
+
+def test_samples_depend_on_seed_and_position_alone():
+    stream, again = _stream(), _stream()
+    forwards = [stream[position] for position in range(30)]
+    backwards = [again[position] for position in reversed(range(30))]
+    assert forwards == backwards[::-1]
+    draws = [draw for sample in forwards for draw in sample["draws"]]
+    draws += [draw for position in range(30) for draw in _stream(seed=6)[position]["draws"]]
+    assert len(set(draws)) == len(draws)  # no two generators, positions or seeds go together
+    for generator in np.array(draws).reshape(60, 3).T:
+        assert 0.3 < generator.mean() < 0.7
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_workers_make_no_difference(num_workers):
+    stream = _stream()
+    loader = TrainLoader(_stream(), total_batch_size=4, num_workers=num_workers)
+    expected = [[stream[4 * i + k] for k in range(4)] for i in range(6)]
+    assert _take(loader, 0, 6) == expected
+    assert _take(loader, 3, 3) == expected[3:]  # a run that resumes
+
+
+def test_processes_share_the_global_batch():
+    whole = list(itertools.islice(PositionSampler(3, 6, 0, 1), 4))
+    assert whole == [list(range(first, first + 6)) for first in (18, 24, 30, 36)]
+    for world_size in (2, 3, 6):
+        parts = [PositionSampler(3, 6, rank, world_size) for rank in range(world_size)]
+        batches = itertools.islice(zip(*parts, strict=True), 4)
+        assert [list(itertools.chain(*batch)) for batch in batches] == whole
+
+
+def _equal(state, other):
+    if isinstance(state, dict):
+        return all(_equal(state[key], other[key]) for key in state)
+    if isinstance(state, list):
+        return all(map(_equal, state, other))
+    return torch.equal(state, other) if isinstance(state, torch.Tensor) else state == other
+
+
+def _draw_and_fail():
+    with seeded(0, 1):
+        draw({})
+        raise KeyError
+
+
+def test_global_generators_are_put_back():
+    np.random.normal()  # leaves a second normal value in the generator
+    before = get_random_state()
+    assert not _equal(before, (draw({}), get_random_state())[1])
+    before = get_random_state()
+    _stream()[12]
+    assert _equal(before, get_random_state())
+    with pytest.raises(KeyError):
+        _draw_and_fail()
+    assert _equal(before, get_random_state())
