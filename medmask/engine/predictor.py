@@ -56,8 +56,8 @@ class MedMaskPredictor:
 
         Args:
             images: one image or several, which then go through the model as one batch. An image is
-                a path (PNG, JPEG, TIFF, DICOM) or an array, (H, W) grey or (H, W, 3) RGB; uint8, or float32
-                in [0, 255]; any other values are stretched from their own range to that.
+                a path (PNG, JPEG, TIFF, DICOM) or an array, (H, W) grey or (H, W, 3) RGB, of uint8
+                or of float32 in [0, 255]; other values are stretched from their own range to that.
 
         Returns:
             ``{"instances": Instances}`` with ``pred_boxes`` in pixels of the image, ``scores``

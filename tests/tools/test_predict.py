@@ -1,0 +1,161 @@
+"""Prediction on files, and the pictures, as a user runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.config import LazyConfig, instantiate
+
+from medmask.data.image_io import read_image
+from medmask.data.phantom import PhantomParameters, make_phantom_dataset
+from medmask.engine import MedMaskPredictor, load_config
+from medmask.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "configs" / "medmask" / "phantom" / "source_only.py"
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """What a training run leaves: config.yaml and weights (fresh ones)."""
+    folder = tmp_path_factory.mktemp("run")
+    config = load_config(str(CONFIG))
+    torch.manual_seed(0)
+    torch.save({"model": instantiate(config.model).state_dict()}, folder / "model_best.pth")
+    LazyConfig.save(config, str(folder / "config.yaml"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    root = tmp_path_factory.mktemp("datasets")
+    for file_format in ("png8", "dicom"):
+        make_phantom_dataset(
+            root / file_format / "phantom",
+            PhantomParameters(width=96, height=128, positive_fraction=0.9),
+            split_sizes={"val": 4},
+            domains=["film"],
+            file_format=file_format,
+        )
+    return root
+
+
+@pytest.fixture(scope="module")
+def predictor(run_folder):
+    return MedMaskPredictor(
+        str(run_folder / "config.yaml"),
+        str(run_folder / "model_best.pth"),
+        overrides=["train.device=cpu"],
+    )
+
+
+def images_of(phantoms, file_format):
+    return sorted((phantoms / file_format / "phantom" / "film" / "images" / "val").iterdir())
+
+
+def run_tool(name, *arguments, **kwargs):
+    command = [sys.executable, str(ROOT / "tools" / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
+
+
+def test_path_array_and_batch_give_the_same_detections(predictor, phantoms):
+    paths = images_of(phantoms, "png8")
+    alone = predictor(paths[0])["instances"]
+    assert alone.image_size == (128, 96)
+    assert alone.scores.tolist() == sorted(alone.scores.tolist(), reverse=True)
+    from_array = predictor(read_image(paths[0]))["instances"]
+    assert torch.equal(alone.scores, from_array.scores)
+    grey = predictor(read_image(paths[0])[:, :, 0])["instances"]
+    assert torch.equal(alone.scores, grey.scores)
+    batch = predictor([str(path) for path in paths])
+    assert len(batch) == 4
+    torch.testing.assert_close(batch[0]["instances"].scores, alone.scores, rtol=1e-3, atol=1e-4)
+
+
+def test_deep_values_are_stretched_to_the_range_of_the_model(predictor, phantoms):
+    image = read_image(images_of(phantoms, "dicom")[0])
+    as_stored = np.round(image[:, :, 0] / 255 * 4095).astype(np.uint16)
+    expected = predictor(image)["instances"].scores
+    torch.testing.assert_close(
+        predictor(as_stored)["instances"].scores, expected, rtol=1e-2, atol=1e-3
+    )
+
+
+def test_array_of_another_shape_is_refused(predictor):
+    with pytest.raises(InputError, match=r"shape \(5, 4, 2\)"):
+        predictor(np.zeros((5, 4, 2), np.uint8))
+
+
+def test_tool_writes_pictures_and_json_and_survives_a_bad_file(run_folder, phantoms, tmp_path):
+    good = images_of(phantoms, "png8")[0]
+    cut = tmp_path / "in" / "cut.png"
+    cut.parent.mkdir()
+    cut.write_bytes(good.read_bytes()[:500])
+    output = tmp_path / "out"
+    result = run_tool(
+        "predict.py",
+        *(cut, good, phantoms / "dicom" / "phantom" / "film" / "images"),
+        *("--output", output, "--checkpoint", run_folder / "model_best.pth", "--device", "cpu"),
+        *("--score-threshold", 0),
+    )
+    assert result.returncode == 1, result.stderr
+    assert "cut.png cannot be read" in result.stderr
+    assert "5 of 6 images" in result.stdout
+    assert "Traceback" not in result.stderr
+
+    detections = json.loads((output / "detections.json").read_text())
+    assert {d["image_id"] for d in detections} == {2, 3, 4, 5, 6}
+    assert {d["category_id"] for d in detections} == {1}
+    for x, y, width, height in (d["bbox"] for d in detections):
+        assert 0 <= x <= x + width <= 96.001
+        assert 0 <= y <= y + height <= 128.001
+    overlays = sorted((output / "overlays").iterdir())
+    assert len(overlays) == 5
+    overlay = cv2.imread(str(overlays[0]))
+    assert min(overlay.shape[:2]) == 600
+    # detections are drawn in colour on a grey image
+    assert np.ptp(overlay, axis=2).max() > 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.png"], "input nowhere.png does not exist"),
+        ([str(ROOT / "README.md"), "--checkpoint", "nowhere.pth"], "nowhere.pth does not exist"),
+    ],
+)
+def test_tool_names_what_is_missing(run_folder, tmp_path, arguments, words):
+    checkpoint = (
+        [] if "--checkpoint" in arguments else ["--checkpoint", run_folder / "model_best.pth"]
+    )
+    result = run_tool("predict.py", *arguments, "--output", tmp_path, *checkpoint)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_results_of_an_evaluation_are_drawn_over_the_lesions(phantoms, tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(phantoms / "png8"))
+    annotations = phantoms / "png8" / "phantom" / "film" / "annotations" / "instances_val.json"
+    content = json.loads(annotations.read_text())
+    lesion = content["annotations"][0]
+    detection = {"image_id": lesion["image_id"], "category_id": 1, "bbox": lesion["bbox"]}
+    detections = tmp_path / "detections.json"
+    detections.write_text(json.dumps([detection | {"score": 0.9}, detection | {"score": 0.1}]))
+    result = run_tool(
+        "visualize_results.py",
+        *("--dataset", "phantom_film_val", "--detections", detections),
+        *("--output", tmp_path / "pictures", "--num-images", 2),
+    )
+    assert result.returncode == 0, result.stderr
+    pictures = sorted((tmp_path / "pictures").iterdir())
+    assert len(pictures) == 2
+    file_name = next(i["file_name"] for i in content["images"] if i["id"] == lesion["image_id"])
+    picture = cv2.imread(str(tmp_path / "pictures" / f"{Path(file_name).stem}.png")).astype(int)
+    # a lesion's dashed outline is green: channels are BGR
+    assert ((picture[:, :, 1] - picture[:, :, 2] > 80) & (picture[:, :, 1] > 150)).sum() > 100
