@@ -1,5 +1,17 @@
 """Reading and writing checkpoints, our own and published ones."""
 
 from medmask.checkpoint.checkpointer import MedMaskCheckpointer
+from medmask.checkpoint.conversion import Conversion, SkippedParameter, convert_checkpoint
+from medmask.checkpoint.conversion_report import format_report
+from medmask.checkpoint.published_file import read_published_file
+from medmask.checkpoint.tensor_file import load_tensor_file
 
-__all__ = ["MedMaskCheckpointer"]
+__all__ = [
+    "Conversion",
+    "MedMaskCheckpointer",
+    "SkippedParameter",
+    "convert_checkpoint",
+    "format_report",
+    "load_tensor_file",
+    "read_published_file",
+]

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Convert a published checkpoint to one that train.init_checkpoint accepts.
+
+Reads checkpoints of MedMask, D-MASTER and MRT and of official Deformable DETR (plain, with box
+refinement, two-stage), without running code from them. The config says what the model needs.
+
+The exit status is 1 if the file leaves a part of the model empty other than class heads for another
+number of classes; what the file has is written all the same.
+"""
+
+import os
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+
+import torch
+from detectron2.config import instantiate
+
+from medmask.checkpoint import convert_checkpoint, format_report, read_published_file
+from medmask.engine import load_config
+from medmask.errors import InputError, command_line_tool
+from medmask.utils.files import atomic_write
+
+EXAMPLES = """
+Examples:
+
+    $ python tools/convert_checkpoint.py r50_deformable_detr-checkpoint.pth deformable_detr.pth \\
+        --config-file configs/medmask/ddsm/source_only.py
+    $ python tools/lazyconfig_train_net.py --config-file configs/medmask/ddsm/source_only.py \\
+        train.init_checkpoint=deformable_detr.pth
+
+With box refinement and two stages, as the file's name says, and the file's 91 classes:
+    $ python tools/convert_checkpoint.py \\
+        r50_deformable_detr_plus_iterative_bbox_refinement_plus_plus_two_stage-checkpoint.pth \\
+        two_stage.pth --config-file configs/medmask/ddsm/source_only.py \\
+        model.transformer.box_refinement=True model.transformer.two_stage=True \\
+        model.transformer.num_classes=91
+"""
+
+
+def parse_args() -> Namespace:
+    parser = ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("input", metavar="INPUT", help="published checkpoint, .pth")
+    parser.add_argument("output", metavar="OUTPUT", help="file to write, .pth")
+    parser.add_argument("--config-file", required=True, help="LazyConfig file of the model")
+    parser.add_argument("--verbose", action="store_true", help="report on every parameter")
+    parser.add_argument("opts", metavar="key=value", nargs="*", help="changes to the config")
+    # Options may stand between the files and the changes to the config.
+    return parser.parse_intermixed_args()
+
+
+@command_line_tool
+def main() -> int:
+    args = parse_args()
+    if not args.output.endswith(".pth"):
+        raise InputError(f"OUTPUT {args.output} must end in .pth")
+    published = read_published_file(args.input)
+    if os.path.exists(args.output) and os.path.samefile(args.input, args.output):
+        raise InputError(f"OUTPUT {args.output} is the INPUT: choose another name")
+    model = instantiate(load_config(args.config_file, args.opts).model)
+    try:
+        conversion = convert_checkpoint(published, model.state_dict())
+    except InputError as error:
+        raise InputError(f"checkpoint {args.input} cannot be converted: {error}") from None
+    try:
+        with atomic_write(args.output) as file:
+            torch.save({"model": conversion.state_dict}, file)
+    except OSError as error:
+        raise InputError(f"OUTPUT {args.output} cannot be written: {error.strerror}") from None
+    print(format_report(conversion, args.verbose))
+    print(f"written: {args.output}")
+    if not conversion.is_complete:
+        print("incomplete: what is missing stays untrained")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    main()
