@@ -2,11 +2,12 @@
 
 from .average_precision import AveragePrecision, average_precision
 from .coco_files import read_detections, read_ground_truth
-from .evaluate import EvaluationSettings, FrocResult, evaluate_detections
+from .evaluate import evaluate_detections
 from .froc import OPERATING_POINTS
 from .froc_evaluator import FROCEvaluator
 from .plot import plot_froc
 from .report import format_table, result_to_json, write_json
+from .results import EvaluationSettings, FrocResult
 from .structures import Detections, GroundTruth
 
 __all__ = [

@@ -47,9 +47,6 @@ def resampled_sensitivity(
 
     lesion_order = np.argsort(-localizations.lesion_scores, kind="stable")
     lesion_patients = patients[localizations.lesion_images[lesion_order]]
-    lesions_up_to = np.zeros((len(weights), len(lesion_patients) + 1))  # (B, L + 1)
-    np.cumsum(weights[:, lesion_patients], axis=1, out=lesions_up_to[:, 1:])
-    num_lesions = lesions_up_to[:, -1:]
 
     false_positive_order = np.argsort(-localizations.false_positive_scores, kind="stable")
     scores = localizations.false_positive_scores[false_positive_order]
@@ -60,14 +57,16 @@ def resampled_sensitivity(
     found_above = len(found) - np.searchsorted(found, scores, side="right")
     found_above = np.append(found_above, len(found))
 
-    lesions_found = np.empty(budgets.shape)
-    for row, patient_weights in enumerate(weights):
-        false_positives = np.cumsum(patient_weights[false_positive_patients])
+    sensitivity = np.full(budgets.shape, np.nan)
+    for row, times_drawn in enumerate(weights):
+        lesions = np.cumsum(times_drawn[lesion_patients])
+        if len(lesions) == 0 or lesions[-1] == 0:
+            continue
+        false_positives = np.cumsum(times_drawn[false_positive_patients])
         first_excess = np.searchsorted(false_positives, budgets[row], side="right")
-        lesions_found[row] = lesions_up_to[row, found_above[first_excess]]
-    return np.divide(
-        lesions_found, num_lesions, out=np.full(budgets.shape, np.nan), where=num_lesions > 0
-    )
+        lesions_found = np.append(0, lesions)[found_above[first_excess]]
+        sensitivity[row] = lesions_found / lesions[-1]
+    return sensitivity
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:

@@ -15,10 +15,11 @@ from detectron2.utils import comm
 from medmask.errors import InputError
 
 from .coco_files import detections_to_coco
-from .evaluate import ClassificationResult, EvaluationSettings, FrocResult, evaluate_detections
+from .evaluate import evaluate_detections
 from .froc import OPERATING_POINTS
 from .plot import plot_froc
 from .report import format_table, result_to_json, write_json
+from .results import ClassificationResult, EvaluationSettings, FrocResult
 from .structures import Detections, GroundTruth
 
 logger = logging.getLogger(__name__)
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 class _Prediction(NamedTuple):
     """What a model found in one image; arrays travel between processes faster than Instances."""
 
-    boxes: np.ndarray  # (D, 4) XYXY pixels
-    scores: np.ndarray  # (D,)
+    boxes: np.ndarray  # (D, 4) float64 XYXY pixels
+    scores: np.ndarray  # (D,) float64
     classes: np.ndarray  # (D,) contiguous category ids
 
 
@@ -136,8 +137,8 @@ class FROCEvaluator(DatasetEvaluator):
         image_ids = self._ground_truth.image_ids
         ordered = [predictions[image_id] for image_id in image_ids]
         detections = Detections(
-            boxes=np.concatenate([p.boxes for p in ordered]).astype(np.float64),
-            scores=np.concatenate([p.scores for p in ordered]).astype(np.float64),
+            boxes=np.concatenate([p.boxes for p in ordered]),
+            scores=np.concatenate([p.scores for p in ordered]),
             image_indices=np.repeat(np.arange(len(ordered)), [len(p.scores) for p in ordered]),
             category_indices=np.concatenate([p.classes for p in ordered]),
         )
@@ -159,18 +160,18 @@ class FROCEvaluator(DatasetEvaluator):
         return detections
 
     def _check_images(self, predictions: dict[Hashable, _Prediction]) -> None:
-        known = set(self._ground_truth.image_ids)
-        unknown = [image_id for image_id in predictions if image_id not in known]
+        image_ids = self._ground_truth.image_ids
+        unknown = list(predictions.keys() - set(image_ids))
         if unknown:
             raise InputError(
-                f"{len(unknown)} predicted images are not in {self._dataset_name} (first "
+                f"{len(unknown)} predicted images are not in {self._dataset_name} (one is "
                 f"{unknown[0]!r}): evaluate with that data set's own loader"
             )
-        missing = [image_id for image_id in known if image_id not in predictions]
+        missing = [image_id for image_id in image_ids if image_id not in predictions]
         if missing:
             raise InputError(
-                f"{len(missing)} of {len(known)} images of {self._dataset_name} have no prediction "
-                f"(one is {missing[0]!r}): evaluate with a loader over the whole data set"
+                f"{len(missing)} of {len(image_ids)} images of {self._dataset_name} have no "
+                f"prediction (first {missing[0]!r}): evaluate with a loader over the whole data set"
             )
 
     def _write(self, detections: Detections, result: FrocResult) -> None:
@@ -217,8 +218,8 @@ def _load_ground_truth(dataset_name: str) -> GroundTruth:
 
 def _to_prediction(instances: Instances) -> _Prediction:
     return _Prediction(
-        boxes=instances.pred_boxes.tensor.detach().float().cpu().numpy(),
-        scores=instances.scores.detach().float().cpu().numpy(),
+        boxes=instances.pred_boxes.tensor.detach().cpu().double().numpy(),
+        scores=instances.scores.detach().cpu().double().numpy(),
         classes=instances.pred_classes.cpu().numpy(),
     )
 

@@ -10,7 +10,7 @@ that hits it and no lesion counts nowhere, not even in its image's score. By the
 overlap with such a region is divided by the detection's own area, as the COCO protocol does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Localizations:
         false_positive_scores: (F,) scores of the detections that hit nothing.
         false_positive_images: (F,) image index.
         false_positive_categories: (F,) category index.
-        ignored: (D,) bool, the detections that hit an ignored region and no lesion.
+        ignored: (D,) bool, which of all detections hit an ignored region and no lesion.
     """
 
     num_images: int
@@ -48,15 +48,14 @@ class Localizations:
         """The lesions and false positives of one category, over the same images."""
         lesions = self.lesion_categories == index
         false_positives = self.false_positive_categories == index
-        return Localizations(
-            num_images=self.num_images,
+        return replace(
+            self,
             lesion_scores=self.lesion_scores[lesions],
             lesion_images=self.lesion_images[lesions],
             lesion_categories=self.lesion_categories[lesions],
             false_positive_scores=self.false_positive_scores[false_positives],
             false_positive_images=self.false_positive_images[false_positives],
             false_positive_categories=self.false_positive_categories[false_positives],
-            ignored=self.ignored,
         )
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from medmask.utils.files import atomic_write
 
-from .evaluate import FrocResult, positive_rates
+from .results import FrocResult
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -37,7 +37,7 @@ def plot_froc(
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    points = sorted({p for _, result in curves for p in positive_rates(result.settings)})
+    points = sorted({p for _, result in curves for p in result.settings.positive_rates()})
     limits = (points[0] / 1.4, points[-1] * 1.4)
     _style_axes(axes, points, limits)
     for index, (label, result) in enumerate(curves):
@@ -89,9 +89,10 @@ def _draw_curve(
     if result.band is not None:
         band = result.band
         axes.fill_between(band.fpi, band.lower, band.upper, color=colour, alpha=0.14, linewidth=0)
+    points = np.array(result.settings.operating_points)
     axes.plot(
-        result.settings.operating_points,
-        result.sensitivity,
+        points[points > 0],
+        result.sensitivity[points > 0],
         "o",
         color=colour,
         markersize=6.5,

@@ -13,7 +13,7 @@ from medmask.utils.files import atomic_write
 
 from .average_precision import AveragePrecision
 from .classification import ThresholdMetrics
-from .evaluate import ClassificationResult, FrocResult
+from .results import ClassificationResult, FrocResult
 
 
 def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> dict[str, Any]:

@@ -84,7 +84,10 @@ def test_no_detections_and_no_lesions_are_legal(tmp_path):
         ({"images": [], "annotations": [], "categories": []}, ["'images' is empty"]),
         (changed(TRUTH, ("images", 1, "id", 7)), ["images[1]: id 7 is that of images[0] too"]),
         (changed(TRUTH, ("images", 1, "id", [7])), ["images[1]: id [7] is not an id"]),
-        (changed(TRUTH, ("images", 0, "width", "100")), ['image 7: width "100" is not a positive']),
+        (
+            changed(TRUTH, ("images", 0, "width", "100")),
+            ['images[0]: width "100" is not a positive'],
+        ),
         (
             changed(TRUTH, ("annotations", 0, "bbox", ["1", "2", "3", "4"])),
             ['annotation 0: bbox ["1", "2", "3", "4"] is not [x, y, width, height]'],
@@ -93,7 +96,7 @@ def test_no_detections_and_no_lesions_are_legal(tmp_path):
         (changed(TRUTH, ("annotations", 0, "bbox", None)), ["bbox (missing or null) is not"]),
         (changed(TRUTH, ("annotations", 1, "bbox", [1, 2, 0, 4])), ["has no positive width"]),
         (changed(TRUTH, ("annotations", 1, "iscrowd", "no")), ["iscrowd is neither 0 nor 1"]),
-        (changed(TRUTH, ("images", 0, "patient_id", {})), ["image 7: patient_id is neither"]),
+        (changed(TRUTH, ("images", 0, "patient_id", {})), ["images[0]: patient_id {} is neither"]),
         (
             changed(
                 TRUTH, ("annotations", 0, "image_id", 99), ("annotations", 1, "category_id", {})
