@@ -91,7 +91,7 @@ def _show_results(output: Path, minutes: float) -> None:
 
 @command_line_tool
 def main() -> None:
-    args = _parser().parse_args()
+    args = _parser().parse_intermixed_args()
     start = time.monotonic()
     output = args.output
     phantoms = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")) / "phantom"

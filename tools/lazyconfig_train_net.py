@@ -1,39 +1,69 @@
 #!/usr/bin/env python3
 """Train or evaluate a detector that a LazyConfig file describes."""
 
-from argparse import ArgumentParser, Namespace
-
-from detectron2.engine import default_argument_parser
+import argparse
 
 from medmask.engine import evaluate_checkpoint, launch, load_config, set_up_run, train
 from medmask.errors import command_line_tool
 
-EXAMPLES = """
-Examples:
+_EXAMPLES = """
+examples:
+  Train on phantoms; two CPU cores are enough:
+    python tools/lazyconfig_train_net.py --config-file configs/medmask/phantom/source_only.py
 
-Train on the phantoms, two CPU cores are enough:
-    $ python tools/lazyconfig_train_net.py --config-file configs/medmask/phantom/source_only.py
+  Continue after a crash, exactly from the last checkpoint:
+    python tools/lazyconfig_train_net.py --config-file ... --resume
 
-Continue after a crash, exactly where the last checkpoint was written:
-    $ python tools/lazyconfig_train_net.py --config-file ... --resume
-
-Evaluate a checkpoint on other images:
-    $ python tools/lazyconfig_train_net.py --config-file ... --eval-only \\
+  Evaluate a checkpoint on other images:
+    python tools/lazyconfig_train_net.py --config-file ... --eval-only \\
         train.init_checkpoint=output/model_best.pth dataloader.test.dataset=phantom_ffdm_val
 
-Eight GPUs (or torchrun --nproc-per-node 8 tools/lazyconfig_train_net.py ...):
-    $ python tools/lazyconfig_train_net.py --num-gpus 8 --config-file ...
+  Eight GPUs (or torchrun --nproc-per-node 8 tools/lazyconfig_train_net.py ...):
+    python tools/lazyconfig_train_net.py --num-gpus 8 --config-file ...
 
-Any key of the config can be set: key=value; +key=value adds one that the config does not have.
-All keys are in config.yaml, which every run leaves in its output folder.
+Every run leaves all keys of its config in config.yaml in its output folder.
 """
 
 
-def get_parser() -> ArgumentParser:
-    return default_argument_parser(epilog=EXAMPLES)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", default="", metavar="FILE", help="a LazyConfig file")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the last checkpoint, if there is one"
+    )
+    parser.add_argument(
+        "--eval-only", action="store_true", help="evaluate train.init_checkpoint, do not train"
+    )
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one per GPU (on the CPU if it has none)",
+    )
+    parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all")
+    parser.add_argument(
+        "--machine-rank", type=int, default=0, metavar="I", help="number of this machine, from 0"
+    )
+    parser.add_argument(
+        "--dist-url",
+        default="auto",
+        metavar="URL",
+        help="where the processes meet, such as tcp://HOST:PORT; needed with several machines",
+    )
+    parser.add_argument(
+        "opts",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="settings of the config; +KEY=VALUE adds a key that it does not have",
+    )
+    return parser
 
 
-def run(args: Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """The work of one process."""
     config = load_config(args.config_file, args.opts)
     set_up_run(config, args)
     if args.eval_only:
@@ -44,7 +74,7 @@ def run(args: Namespace) -> None:
 
 @command_line_tool
 def main() -> None:
-    launch(run, get_parser().parse_args())
+    launch(run, _parser().parse_intermixed_args())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Detectron2's checkpointer, made safe: atomic writes, no code run from files, exact resume."""
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
 
 from medmask.checkpoint.restricted_pickle import load_array_pickle
+from medmask.checkpoint.tensor_file import load_tensor_file
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
 from medmask.utils.random_state import get_random_state, set_random_state
@@ -55,7 +55,10 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         """
         if path and "://" not in path and not os.path.isfile(path):
             raise InputError(f"checkpoint {path} does not exist: check train.init_checkpoint")
-        return super().load(path, checkpointables)
+        try:
+            return super().load(path, checkpointables)
+        finally:
+            self._parsed_url_during_load = None  # Detectron2 asserts this at the next load
 
     def resume(self) -> bool:
         """Continue from the last checkpoint of ``save_dir``: model, checkpointables, generators.
@@ -65,7 +68,13 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         """
         if not self.has_checkpoint():
             return False
-        extra = self.load(self.get_checkpoint_file())
+        path = self.get_checkpoint_file()
+        if not os.path.isfile(path):
+            raise InputError(
+                f"{os.path.join(self.save_dir, LAST)} names {path}, which does not exist: write "
+                "the name of another checkpoint of that folder into it, or start without --resume"
+            )
+        extra = self.load(path)
         states = extra.get("random_states", [])
         if len(states) != comm.get_world_size():
             self.logger.warning(
@@ -77,21 +86,22 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         return True
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        try:
-            if not filename.endswith(".pkl"):
-                return super()._load_file(filename)
-            with open(filename, "rb") as file:
-                content = load_array_pickle(file)
-        except InputError as error:
-            raise InputError(f"checkpoint {filename} was not loaded: {error}") from None
-        except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, ValueError) as error:
-            raise InputError(
-                f"checkpoint {filename} cannot be read as a file of tensors (damaged, cut off, or "
-                f"not a checkpoint): {str(error).splitlines()[0]}"
-            ) from None
+        if filename.endswith(".pkl"):
+            content = load_array_pickle(filename)
+        else:
+            content = super()._load_file(filename)
         if not isinstance(content, dict) or "model" not in content:
             raise InputError(f"checkpoint {filename} has no entry 'model'")
         return content
 
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        incompatible = super()._load_model(checkpoint)
+        if len(incompatible.missing_keys) == len(self.model.state_dict()):
+            raise InputError(
+                "the checkpoint has no parameter of this model: convert a published one with "
+                "tools/convert_checkpoint.py, or choose the config that it was trained with"
+            )
+        return incompatible
+
     def _torch_load(self, f: str) -> Any:
-        return torch.load(f, map_location="cpu", weights_only=True)
+        return load_tensor_file(f)

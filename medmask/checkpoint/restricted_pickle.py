@@ -2,13 +2,15 @@
 
 import collections
 import pickle
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from medmask.errors import InputError
 
-# What a dict of numpy arrays consists of, under the names of numpy 1 and numpy 2.
+_numpy_core = getattr(np, "_core", None) or np.core  # numpy 2 or numpy 1
+
+# What a dict of numpy arrays consists of, under the names of both.
 _ALLOWED = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("numpy", "dtype"): np.dtype,
@@ -16,8 +18,10 @@ _ALLOWED = {
     ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),
 }
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _ALLOWED[_module, "_reconstruct"] = np._core.multiarray._reconstruct
-    _ALLOWED[_module, "scalar"] = np._core.multiarray.scalar
+    _ALLOWED[_module, "_reconstruct"] = _numpy_core.multiarray._reconstruct
+    _ALLOWED[_module, "scalar"] = _numpy_core.multiarray.scalar
+for _module in ("numpy.core.numeric", "numpy._core.numeric"):
+    _ALLOWED[_module, "_frombuffer"] = _numpy_core.numeric._frombuffer  # of pickle protocol 5
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -31,10 +35,19 @@ class _ArrayUnpickler(pickle.Unpickler):
             ) from None
 
 
-def load_array_pickle(file: IO[bytes]) -> Any:
+def load_array_pickle(path: str) -> Any:
     """Unpickle containers, strings, numbers and numpy arrays.
 
     Raises:
-        InputError: the pickle refers to anything else.
+        InputError: the file is damaged, or refers to anything else.
     """
-    return _ArrayUnpickler(file, encoding="latin1").load()
+    try:
+        with open(path, "rb") as file:
+            return _ArrayUnpickler(file, encoding="latin1").load()
+    except InputError as error:
+        raise InputError(f"checkpoint {path} was not loaded: {error}") from None
+    except Exception:  # bytes of any kind come in, so any error comes out
+        raise InputError(
+            f"checkpoint {path} cannot be read as a pickle: it is damaged, cut off, or no "
+            "checkpoint"
+        ) from None

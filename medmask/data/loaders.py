@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.common import DatasetFromList
 from detectron2.data.samplers import InferenceSampler
@@ -178,6 +179,9 @@ class _Loader(DataLoader):
             num_workers=num_workers,
             collate_fn=list,
             worker_init_fn=_init_worker,
+            # PyTorch draws a seed for each iterator; were it from the global generator, a run that
+            # resumes, and so makes another iterator, would get other dropout than one that does not
+            generator=torch.Generator(),
             **options,
         )
 

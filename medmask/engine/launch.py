@@ -20,14 +20,17 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
 
     Args:
         main: the work of one process.
-        args: from Detectron2's ``default_argument_parser``.
+        args: with ``num_gpus``, ``num_machines``, ``machine_rank`` and ``dist_url``.
 
     Raises:
-        InputError: this machine has fewer GPUs than asked for.
+        InputError: this machine has fewer GPUs than asked for, or several machines have no address
+            to meet at.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         _run_under_torchrun(main, args)
         return
+    if args.num_machines > 1 and args.dist_url == "auto":
+        raise InputError("--num-machines needs --dist-url tcp://HOST:PORT of the first machine")
     available = torch.cuda.device_count()
     if available and args.num_gpus > available:
         raise InputError(f"--num-gpus is {args.num_gpus}, but this machine has {available} GPUs")

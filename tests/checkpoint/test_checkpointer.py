@@ -11,10 +11,6 @@ from torch import nn
 from medmask.checkpoint import MedMaskCheckpointer
 from medmask.errors import InputError
 
-NOT_YET = pytest.mark.xfail(
-    strict=True, reason="the checkpointer has no sentence of its own for such a file yet"
-)
-
 
 def make_model(value=None):
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
@@ -87,7 +83,7 @@ def test_a_failed_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     assert holds(resumed, 1)
 
 
-@pytest.mark.parametrize("protocol", [2, pytest.param(5, marks=NOT_YET)])
+@pytest.mark.parametrize("protocol", [2, 5])
 def test_model_zoo_pickles_are_loaded_by_matching_names(tmp_path, protocol):
     model = nn.Module()
     model.backbone = make_model(0)
@@ -107,10 +103,10 @@ def test_model_zoo_pickles_are_loaded_by_matching_names(tmp_path, protocol):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        pytest.param("file.pth", {"model": {}, "hook": RunsCode()}, "exec", marks=NOT_YET),
+        ("file.pth", {"model": {}, "hook": RunsCode()}, "exec"),
         ("file.pth", b"PK\x03\x04 cut off", "damaged"),
-        pytest.param("file.pth", b"", "damaged", marks=NOT_YET),
-        pytest.param("file.pth", b"hello", "damaged", marks=NOT_YET),
+        ("file.pth", b"", "damaged"),
+        ("file.pth", b"hello", "damaged"),
         ("file.pth", b"<html>404 not found</html>", "damaged"),
         ("file.pth", None, "does not exist"),
         ("file.pkl", {"model": {}, "hook": RunsCode()}, r"exec.* only containers of numpy arrays"),
@@ -144,3 +140,19 @@ def test_pickles_of_other_classes_than_arrays_are_refused(tmp_path):
     path.write_bytes(pickle.dumps({"model": {"weight": Path("x")}}))
     with pytest.raises(InputError, match="pathlib"):
         MedMaskCheckpointer(make_model()).load(str(path))
+
+
+def test_file_of_another_model_is_refused(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save({"model": {"transformer.level_embed": torch.zeros(4, 8)}}, path)
+    with pytest.raises(InputError, match=r"no parameter of this model.*convert_checkpoint"):
+        MedMaskCheckpointer(torch.nn.Linear(2, 2)).load(str(path))
+
+
+def test_resume_names_a_checkpoint_that_was_deleted(tmp_path):
+    checkpointer = MedMaskCheckpointer(torch.nn.Linear(2, 2), str(tmp_path))
+    assert not checkpointer.resume()
+    checkpointer.save("model_0000009")
+    (tmp_path / "model_0000009.pth").unlink()
+    with pytest.raises(InputError, match=r"last_checkpoint names .*model_0000009"):
+        checkpointer.resume()

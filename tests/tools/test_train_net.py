@@ -141,7 +141,7 @@ def test_two_processes_train_like_one_on_the_same_global_batch(command, tmp_path
         torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone")
         result = run(command(two, *options, launcher=(*torchrun, "--nproc-per-node=2")))
     else:
-        result = run(command(two, *options, "--num-gpus=2", "--dist-url=auto"))
+        result = run(command(two, *options, "--num-gpus=2"))
     assert result.returncode == 0, result.stderr
 
     for iteration, values in losses(one).items():
