@@ -1,14 +1,14 @@
 """Evaluation of lesion detection: FROC analysis, image- and breast-level classification."""
 
-from .average_precision import AveragePrecision, average_precision
-from .coco_files import read_detections, read_ground_truth
-from .evaluate import evaluate_detections
-from .froc import OPERATING_POINTS
-from .froc_evaluator import FROCEvaluator
-from .plot import plot_froc
-from .report import format_table, result_to_json, write_json
-from .results import EvaluationSettings, FrocResult
-from .structures import Detections, GroundTruth
+from medmask.evaluation.average_precision import AveragePrecision, average_precision
+from medmask.evaluation.coco_files import read_detections, read_ground_truth
+from medmask.evaluation.evaluate import evaluate_detections
+from medmask.evaluation.froc import OPERATING_POINTS
+from medmask.evaluation.froc_evaluator import FROCEvaluator
+from medmask.evaluation.plot import plot_froc
+from medmask.evaluation.report import format_table, result_to_json, write_json
+from medmask.evaluation.results import EvaluationSettings, FrocResult
+from medmask.evaluation.structures import Detections, GroundTruth
 
 __all__ = [
     "OPERATING_POINTS",

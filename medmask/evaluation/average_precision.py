@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from .structures import Detections, GroundTruth
+from medmask.evaluation.structures import Detections, GroundTruth
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .froc import false_positive_budgets
-from .matching import Localizations
+from medmask.evaluation.froc import false_positive_budgets
+from medmask.evaluation.matching import Localizations
 
 
 def draw_patients(num_patients: int, num_resamples: int, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .structures import Detections, GroundTruth, group_indices
+from medmask.evaluation.structures import Detections, GroundTruth, group_indices
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from medmask.errors import InputError
-
-from .records import BoxTable, Faults, column, numbers, show
-from .structures import Detections, GroundTruth
+from medmask.evaluation.records import BoxTable, Faults, column, numbers, show
+from medmask.evaluation.structures import Detections, GroundTruth
 
 
 def read_ground_truth(path: str | os.PathLike) -> GroundTruth:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .bootstrap import draw_patients, percentile_interval, resampled_sensitivity
-from .classification import (
+from medmask.evaluation.bootstrap import draw_patients, percentile_interval, resampled_sensitivity
+from medmask.evaluation.classification import (
     ScoredUnits,
     best_f1,
     metrics_at,
@@ -13,9 +13,9 @@ from .classification import (
     score_breasts,
     score_images,
 )
-from .froc import froc_curve, sensitivity_at
-from .matching import Localizations, localize
-from .results import (
+from medmask.evaluation.froc import froc_curve, sensitivity_at
+from medmask.evaluation.matching import Localizations, localize
+from medmask.evaluation.results import (
     CategorySensitivity,
     ClassificationResult,
     ConfidenceBand,
@@ -23,8 +23,8 @@ from .results import (
     EvaluationSettings,
     FrocResult,
 )
-from .structures import Detections, GroundTruth
-from .suppression import suppress_overlaps
+from medmask.evaluation.structures import Detections, GroundTruth
+from medmask.evaluation.suppression import suppress_overlaps
 
 _BAND_POINTS = 181
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .matching import Localizations
+from medmask.evaluation.matching import Localizations
 
 OPERATING_POINTS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0)
 """False positives per image at which sensitivities are reported."""

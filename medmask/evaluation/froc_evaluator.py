@@ -13,14 +13,13 @@ from detectron2.structures import BoxMode, Instances
 from detectron2.utils import comm
 
 from medmask.errors import InputError
-
-from .coco_files import detections_to_coco
-from .evaluate import evaluate_detections
-from .froc import OPERATING_POINTS
-from .plot import plot_froc
-from .report import format_table, result_to_json, write_json
-from .results import ClassificationResult, EvaluationSettings, FrocResult
-from .structures import Detections, GroundTruth
+from medmask.evaluation.coco_files import detections_to_coco
+from medmask.evaluation.evaluate import evaluate_detections
+from medmask.evaluation.froc import OPERATING_POINTS
+from medmask.evaluation.plot import plot_froc
+from medmask.evaluation.report import format_table, result_to_json, write_json
+from medmask.evaluation.results import ClassificationResult, EvaluationSettings, FrocResult
+from medmask.evaluation.structures import Detections, GroundTruth
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .structures import Detections, GroundTruth
+from medmask.evaluation.structures import Detections, GroundTruth
 
 
 @dataclass(frozen=True)

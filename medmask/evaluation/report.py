@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from medmask.evaluation.average_precision import AveragePrecision
+from medmask.evaluation.classification import ThresholdMetrics
+from medmask.evaluation.results import ClassificationResult, FrocResult
 from medmask.utils.files import atomic_write
-
-from .average_precision import AveragePrecision
-from .classification import ThresholdMetrics
-from .results import ClassificationResult, FrocResult
 
 
 def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> dict[str, Any]:

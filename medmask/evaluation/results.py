@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from medmask.errors import InputError
-
-from .classification import ThresholdMetrics
-from .froc import OPERATING_POINTS, FrocCurve
+from medmask.evaluation.classification import ThresholdMetrics
+from medmask.evaluation.froc import OPERATING_POINTS, FrocCurve
 
 
 @dataclass(frozen=True)

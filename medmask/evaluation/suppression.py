@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torchvision.ops import nms
 
-from .structures import Detections
+from medmask.evaluation.structures import Detections
 
 
 def suppress_overlaps(detections: Detections, iou_threshold: float) -> Detections:
