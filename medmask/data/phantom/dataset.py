@@ -93,24 +93,12 @@ def make_phantom_dataset(
         "domains": [domain for domain in DOMAINS if domain in domains],
         "format": file_format,
     }
-    if _prepare_output(output, request, overwrite):
-        return False
-
-    tasks = list(_patient_tasks(output, parameters, request))
-    records: dict[tuple[str, str], list[dict]] = {}
-    with tqdm(
-        total=sum(task.images for task in tasks),
-        unit="image",
-        desc="phantoms",
-        disable=not progress,
-    ) as bar:
-        for task, written in zip(tasks, _write_patients(tasks, workers), strict=True):
-            records.setdefault((task.domain, task.split), []).extend(written)
-            bar.update(len(written))
-    for (domain, split), images in records.items():
-        path = output / domain / "annotations" / f"instances_{split}.json"
-        _write_json(path, _coco_document(images, parameters, domain, split))
-    _write_json(output / MANIFEST, {"complete": True, **request})
+    try:
+        if _prepare_output(output, request, overwrite):
+            return False
+        _write_tree(output, parameters, request, workers, progress)
+    except OSError as error:
+        raise InputError(f"cannot write phantoms to {output}: {error.strerror}") from error
     return True
 
 
@@ -156,12 +144,30 @@ def _prepare_output(output: Path, request: dict, overwrite: bool) -> bool:
                 "choose another output, or pass --overwrite to replace them"
             )
         for domain in domains:
-            shutil.rmtree(output / domain, ignore_errors=True)
+            if (output / domain).exists():
+                shutil.rmtree(output / domain)
     elif output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} exists and holds no phantoms: choose another output")
     # An interrupted run leaves this behind: the folder is ours, and not complete.
     _write_json(manifest, {"complete": False, **request})
     return False
+
+
+def _write_tree(
+    output: Path, parameters: PhantomParameters, request: dict, workers: int, progress: bool
+) -> None:
+    """Write the images, then the annotations, then the manifest."""
+    tasks = list(_patient_tasks(output, parameters, request))
+    records: dict[tuple[str, str], list[dict]] = {}
+    total = sum(task.images for task in tasks)
+    with tqdm(total=total, unit="image", desc="phantoms", disable=not progress) as bar:
+        for task, written in zip(tasks, _write_patients(tasks, workers), strict=True):
+            records.setdefault((task.domain, task.split), []).extend(written)
+            bar.update(len(written))
+    for (domain, split), images in records.items():
+        path = output / domain / "annotations" / f"instances_{split}.json"
+        _write_json(path, _coco_document(images, parameters, domain, split))
+    _write_json(output / MANIFEST, {"complete": True, **request})
 
 
 def _patient_tasks(

@@ -29,10 +29,11 @@ SPLITS = ("train", "val", "test")
 LATERALITIES = ("L", "R")
 IMAGES_PER_PATIENT = len(LATERALITIES) * len(VIEWS)
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raised with every change that alters pixels or boxes."""
 
 _SECOND_LESION_FREQUENCY = 0.25
+_ATTEMPTS = 100  # a large lesion may find no room in a small breast: then another is drawn
 
 
 @dataclass(frozen=True)
@@ -189,14 +190,18 @@ def _is_positive(parameters: PhantomParameters, key: tuple[int, int, int], side:
 def _draw_findings(positive: bool, placement: Placement, random: np.random.Generator) -> _Findings:
     """Draw what is in a breast and where; malignant lesions get their places first."""
     findings = _Findings([], [])
-    wanted = positive * (1 + (random.uniform() < _SECOND_LESION_FREQUENCY))
-    for _ in range(100):  # a large lesion may find no room in a small breast: draw another
+    wanted = 0
+    if positive:
+        wanted = 2 if random.uniform() < _SECOND_LESION_FREQUENCY else 1
+    for _ in range(_ATTEMPTS):
         if len(findings.malignant) == wanted:
             break
         plan = draw_lesion_plan(random)
         centres = placement.place(plan.reach, random)
         if centres is not None:
             findings.malignant.append((plan, centres))
+    if positive and not findings.malignant:
+        raise RuntimeError(f"no lesion found room in a breast in {_ATTEMPTS} attempts")
     for plan in draw_benign_plans(random):
         if plan.in_axilla:
             node = placement.place_in_axilla(plan.reach, random)
@@ -226,19 +231,20 @@ def _add_findings(
         contrast: scales every finding's density.
         random: draws what differs between views.
     """
-    scale = np.float32(contrast * GLAND_CONTRAST)
+
+    def add(plan, centre, draw):
+        window = grid.window(centre, plan.reach)
+        density = draw(plan, centre, window, random)
+        attenuation[window.slices] += contrast * GLAND_CONTRAST * plan.thickness * density
+        return density, window
+
     for plan, centres in findings.benign:
-        if centres[number] is None:
-            continue
-        window = grid.window(centres[number], plan.reach)
-        density = benign_density(plan, centres[number], window, random)
-        attenuation[window.slices] += scale * plan.thickness * density
+        if centres[number] is not None:
+            add(plan, centres[number], benign_density)
     lesions = []
     for plan, centres in findings.malignant:
-        window = grid.window(centres[number], plan.reach)
-        density = lesion_density(plan, centres[number], window, random)
-        attenuation[window.slices] += scale * plan.thickness * density
-        lesions.append(Lesion(plan.lesion_type, visible_box(density, window)))
+        drawn = add(plan, centres[number], lesion_density)
+        lesions.append(Lesion(plan.lesion_type, visible_box(*drawn)))
     return lesions
 
 

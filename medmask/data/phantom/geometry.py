@@ -1,5 +1,6 @@
 """A view's layout drawn on pixels: what is breast, how thick it is, what is muscle."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -82,7 +83,7 @@ def _fill_outline(points: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarra
     cv2.fillPoly(canvas, [canvas_points(closed, grid)], 255, cv2.LINE_8, FRACTION_BITS)
     distance = cv2.distanceTransform(canvas, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     distance = cv2.resize(distance, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
-    return reduce_canvas(canvas, grid), distance * np.float32(grid.spacing / SUPERSAMPLING)
+    return reduce_canvas(canvas, grid), distance * (grid.spacing / SUPERSAMPLING)
 
 
 def _pectoral_muscle(layout: Layout, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +98,6 @@ def _pectoral_muscle(layout: Layout, grid: Grid) -> tuple[np.ndarray, np.ndarray
         down = (y - layout.top) / muscle.height
         bulge = 1 + muscle.belly * np.sin(np.pi * np.clip(down, 0, 1))
         depth = muscle.width * (1 - down) * bulge - x
-        depth *= np.cos(np.arctan2(muscle.width, muscle.height))  # across the slanted edge
+        depth *= math.cos(math.atan2(muscle.width, muscle.height))  # across the slanted edge
     density = 1 / (1 + np.exp(np.clip(-depth / muscle.softness, -30, 30)))
-    return density.astype(np.float32), np.maximum(-depth, 0).astype(np.float32)
+    return density, np.maximum(-depth, 0)

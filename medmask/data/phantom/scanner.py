@@ -4,6 +4,7 @@ Both turn the same attenuation into grey values; what differs between them is wh
 moves from one hospital to another meets.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,21 +72,31 @@ class FilmScanner:
     ) -> np.ndarray:
         """See :meth:`Scanner.scan`."""
         grid = geometry.grid
-        # Automatic exposure control aims at the same mean blackening under every breast.
-        reference = np.percentile(attenuation[geometry.skin_distance > 10], 75)
-        log_exposure = (reference - attenuation) / np.log(10) + random.normal(0.12, 0.06)
+        # Automatic exposure control: the denser parts of every breast come out equally grey.
+        reference = float(np.percentile(attenuation[geometry.skin_distance > 10], 75))
+        log_exposure = (reference - attenuation) / math.log(10) + random.normal(0.02, 0.06)
         log_exposure += 0.03 * smooth_field(grid.shape, grid.pixels(90), random)  # heel effect
         log_exposure -= lead_attenuation(geometry, laterality, random)
         log_exposure = cv2.GaussianBlur(log_exposure, (0, 0), max(grid.pixels(self.blur), 0.45))
 
-        span = self.top_density - self.base_density
-        steepness = 4 * self.gradient * random.uniform(0.9, 1.1) / span
-        density = self.base_density + span / (1 + np.exp(-steepness * (log_exposure - 0.1)))
+        density = self.optical_density(log_exposure, random.uniform(0.9, 1.1))
         grain, digitiser = power_law_fields(grid.shape, 0.8, random)
         density += self.grain * (0.7 * grain + 0.3 * digitiser)
         density = add_dust(density, grid, random)
         fog = random.uniform(0.0, 0.25)
+        span = self.top_density - self.base_density
         return np.clip((self.top_density + fog - density) / span, 0, 1).astype(np.float32)
+
+    def optical_density(self, log_exposure: np.ndarray, development: float) -> np.ndarray:
+        """The characteristic curve.
+
+        Args:
+            log_exposure: log10 of the exposure, 0 at the curve's middle.
+            development: scales the gradient, about 1.
+        """
+        span = self.top_density - self.base_density
+        steepness = 4 * self.gradient * development / span
+        return self.base_density + span / (1 + np.exp(-steepness * log_exposure))
 
 
 @dataclass(frozen=True)
@@ -123,14 +134,15 @@ class FfdmScanner:
         smooth = cv2.GaussianBlur(flat, (0, 0), max(grid.pixels(2.0), 1.0))
         flat += self.sharpening * (flat - smooth)
 
-        low, high = np.percentile(flat[geometry.skin_distance > 8], (1, 99.7))
+        inside = flat[geometry.skin_distance > 8]
+        low, high = (float(np.percentile(inside, percent)) for percent in (1, 99.7))
         value = np.clip((flat - low) / (high - low), -0.2, 1.2)
-        value = self._grey_curve(value, random.normal(0.5, 0.03))
+        value = self.grey_curve(value, random.normal(0.5, 0.03))
         darkest = random.uniform(0.08, 0.14)  # fat is grey: only the bare detector is black
         return np.clip((darkest + (1 - darkest) * value) * geometry.coverage, 0, 1)
 
-    def _grey_curve(self, value: np.ndarray, middle: float) -> np.ndarray:
-        """Sigmoid that keeps 0 and 1 in place."""
+    def grey_curve(self, value: np.ndarray, middle: float) -> np.ndarray:
+        """Sigmoid that is steepest at ``middle`` and keeps 0 and 1 in place."""
         if self.curve_strength == 0:
             return value
         steepness = 4 * self.curve_strength
@@ -138,7 +150,7 @@ class FfdmScanner:
         def sigmoid(v):
             return 1 / (1 + np.exp(-steepness * (v - middle)))
 
-        black, white = sigmoid(0.0), sigmoid(1.0)
+        black, white = float(sigmoid(0.0)), float(sigmoid(1.0))
         return (sigmoid(value) - black) / (white - black)
 
 

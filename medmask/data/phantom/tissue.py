@@ -3,6 +3,8 @@
 The result is the attenuation along each ray, in natural-log units: 0 where nothing is in the way.
 """
 
+import math
+
 import cv2
 import numpy as np
 
@@ -64,11 +66,9 @@ def _along_ducts(
     grid = geometry.grid
     distance, angle = geometry.duct_coordinates
     meander = smooth_field(grid.shape, grid.pixels(28), random)
-    along = (distance + 5 * meander) * np.float32(1 / (stretch * grid.spacing))
-    across = (angle + 0.16 * meander) * np.float32(60 / grid.spacing) + 0.5 * grid.height
-    return cv2.remap(
-        field, along, across.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+    along = (distance + 5 * meander) * (1 / (stretch * grid.spacing))
+    across = (angle + 0.16 * meander) * (60 / grid.spacing) + 0.5 * grid.height
+    return cv2.remap(field, along, across, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def _fibroglandular_tissue(
@@ -89,17 +89,19 @@ def _fibroglandular_tissue(
     under_skin = (geometry.skin_distance - breast.subcutaneous_fat) / 10
     off_muscle = np.minimum(geometry.muscle_distance / 12 - 0.5, 0.8)
     envelope = np.minimum(np.minimum(1.3 * disc, under_skin), off_muscle)
-    envelope = envelope + 0.6 * np.exp(-(dx * dx + dy * dy) / 14**2)
+    behind_nipple = np.exp(-(dx * dx + dy * dy) / 14**2)
+    envelope = envelope + 0.6 * behind_nipple
 
     # Fat lobules indent the gland and lie in it: rounded hollows between septa.
     lobules = np.abs(band_pass_fields(grid.shape, grid.pixels(24), random)[0])
     landscape = envelope + 0.4 * texture + 0.35 * ducts - 0.14 * lobules
     # Flood the landscape so that the wanted part of the breast stands out.
     inside = landscape[geometry.skin_distance > 3]
-    level = np.quantile(inside, 1 - breast.density) if inside.size else 0.0
+    level = float(np.quantile(inside, 1 - breast.density))
     plateau = 1 / (1 + np.exp(np.clip((level - landscape) / 0.18, -30, 30)))
     amount = 0.34 + 0.2 * breast.density + 0.09 * texture + 0.1 * ducts - 0.04 * lobules
-    return plateau * np.clip(amount, 0.1, 1.0)
+    rim = np.clip(geometry.skin_distance / breast.subcutaneous_fat - 0.3, 0, 1)
+    return plateau * np.clip(amount, 0.1, 1.0) * np.maximum(rim, behind_nipple)
 
 
 def _septa(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
@@ -116,7 +118,7 @@ def _septa(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
 
 def _fibres(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
     """Fine fibres along the ducts, mean about 0 and standard deviation about 1.4."""
-    straight, wavy = power_law_fields(geometry.grid.shape, 1.6, random)
+    straight, wavy = power_law_fields(geometry.grid.shape, 2.0, random)
     return _along_ducts(straight, geometry, 3.0, random) + _along_ducts(wavy, geometry, 2.0, random)
 
 
@@ -136,18 +138,18 @@ def _muscle_density(geometry: Geometry, random: np.random.Generator) -> np.ndarr
     """Density of the pectoral muscle relative to gland: smooth, with faint parallel fibres."""
     grid, breast = geometry.grid, geometry.breast
     x, y = grid.coordinates
-    slope = np.arctan2(breast.muscle_height, breast.muscle_width)
-    across = x * np.sin(slope) + (y - geometry.layout.top) * np.cos(slope)
-    along = y * np.sin(slope) - x * np.cos(slope)
+    slope = math.atan2(breast.muscle_height, breast.muscle_width)
+    across = x * math.sin(slope) + (y - geometry.layout.top) * math.cos(slope)
+    along = y * math.sin(slope) - x * math.cos(slope)
     fibres, cloud = power_law_fields(grid.shape, 2.4, random)
     fibres = cv2.remap(
         fibres,
-        (across / grid.spacing).astype(np.float32),
-        (along / (5 * grid.spacing)).astype(np.float32),
+        across / grid.spacing,
+        along / (5 * grid.spacing),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
     # Thicker away from its free edge.
-    depth = np.maximum(breast.muscle_height * np.cos(slope) - across, 0)
+    depth = np.maximum(breast.muscle_height * math.cos(slope) - across, 0)
     body = 1 - np.exp(-depth / 18)
     return random.uniform(0.22, 0.3) + 0.24 * body + 0.04 * fibres + 0.05 * cloud
