@@ -17,16 +17,7 @@ from medmask.data.categories import category_names, map_categories
 from medmask.data.coco import load_coco, read_coco_json
 from medmask.errors import InputError
 
-CITYSCAPES_CLASSES = (
-    "person",
-    "car",
-    "train",
-    "rider",
-    "truck",
-    "motorcycle",
-    "bicycle",
-    "bus",
-)
+_CITYSCAPES_CLASSES = ("person", "car", "train", "rider", "truck", "motorcycle", "bicycle", "bus")
 
 
 @dataclass(frozen=True)
@@ -230,7 +221,7 @@ def _cityscapes(split: str) -> Layout:
         section="Cityscapes",
         json_files=(f"cityscapes/annotations/cityscapes_{split}_cocostyle.json",),
         image_roots=(f"cityscapes/leftImg8bit/{split}",),
-        thing_classes=CITYSCAPES_CLASSES,
+        thing_classes=_CITYSCAPES_CLASSES,
     )
 
 
@@ -249,7 +240,7 @@ def _foggy_cityscapes(split: str) -> Layout:
         section="Foggy Cityscapes",
         json_files=(f"foggy_cityscapes/annotations/foggy_cityscapes_{split}_cocostyle.json",),
         image_roots=(f"foggy_cityscapes/leftImg8bit_foggy/{split}",),
-        thing_classes=CITYSCAPES_CLASSES,
+        thing_classes=_CITYSCAPES_CLASSES,
     )
 
 
@@ -268,5 +259,5 @@ def _bdd100k_daytime(split: str) -> Layout:
         section="BDD100K, daytime",
         json_files=(f"bdd10k/{file}", f"bdd100k/{file}"),
         image_roots=("bdd10k/JPEGImages", f"bdd100k/images/100k/{split}"),
-        thing_classes=CITYSCAPES_CLASSES,
+        thing_classes=_CITYSCAPES_CLASSES,
     )

@@ -74,7 +74,7 @@ def find_cautions(annotations: list[dict]) -> list[str]:
 
 def is_box(box: Any) -> bool:
     """Whether ``box`` is four finite numbers with a positive width and height."""
-    return _is_four_numbers(box) and box[2] > 0 and box[3] > 0
+    return _box_fault(box) is None
 
 
 def is_size(value: Any) -> bool:
@@ -139,8 +139,11 @@ def _annotation_problems(
     names = {category["id"]: category.get("name") for category in categories}
     wanted = names if thing_classes is None else map_categories(categories, thing_classes)
     for annotation in annotations:
+        crowd = annotation.get("iscrowd", 0)
+        if crowd not in (0, 1):
+            yield f"{_annotation_label(annotation)}: its iscrowd {crowd!r} is not 0 or 1"
         category = annotation.get("category_id")
-        if not isinstance(category, Hashable) or category not in names:
+        if not isinstance(category, int | str) or category not in names:
             yield (
                 f"{_annotation_label(annotation)} has the unknown category {category!r}; "
                 f"the file defines {list(names)}"
@@ -172,23 +175,29 @@ class _PlacedBox(NamedTuple):
 
 
 def _box_problems(annotations: list[dict], images: list[dict]) -> Iterator[str]:
-    images_by_id = {image["id"]: image for image in images}
+    sizes = {image["id"]: (image.get("width"), image.get("height")) for image in images}
+    sound_sizes = {id_: size for id_, size in sizes.items() if all(map(is_size, size))}
     placed = []
     for annotation in annotations:
-        label, box = _annotation_label(annotation), annotation.get("bbox")
-        image = None
-        if isinstance(annotation.get("image_id"), Hashable):
-            image = images_by_id.get(annotation.get("image_id"))
-        if image is None:
-            yield f"{label}: no image has the id {annotation.get('image_id')!r}"
-        if not _is_four_numbers(box):
-            hint = "; write numbers, not text" if _has_text(box) else ""
-            yield f"{label}: its bbox {box!r} is not four finite numbers{hint}"
-        elif not is_box(box):
-            yield f"{label}: its bbox {box} has a zero or negative width or height"
-        elif image is not None and is_size(image.get("width")) and is_size(image.get("height")):
-            placed.append(_PlacedBox(annotation, *box, image["width"], image["height"]))
+        image_id, box = annotation.get("image_id"), annotation.get("bbox")
+        if not isinstance(image_id, int | str) or image_id not in sizes:
+            yield f"{_annotation_label(annotation)}: no image has the id {image_id!r}"
+            image_id = None
+        fault = _box_fault(box)
+        if fault:
+            yield f"{_annotation_label(annotation)}: its bbox {box!r} {fault}"
+        elif image_id in sound_sizes:
+            placed.append(_PlacedBox(annotation, *box, *sound_sizes[image_id]))
     yield from _outside_problems(placed)
+
+
+def _box_fault(box: Any) -> str | None:
+    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+        has_text = isinstance(box, list) and any(isinstance(value, str) for value in box)
+        return "is not four finite numbers" + ("; write numbers, not text" if has_text else "")
+    if box[2] <= 0 or box[3] <= 0:
+        return "has a zero or negative width or height"
+    return None
 
 
 def _outside_problems(boxes: list[_PlacedBox]) -> Iterator[str]:
@@ -260,12 +269,4 @@ def _annotation_label(annotation: dict) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_four_numbers(box: Any) -> bool:
-    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
-
-
-def _has_text(box: Any) -> bool:
-    return isinstance(box, str) or (isinstance(box, list) and any(isinstance(v, str) for v in box))
+    return type(value) in (int, float) and math.isfinite(value)

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from detectron2.data import MetadataCatalog
@@ -47,7 +46,7 @@ class DatasetReport:
     problems: list[str]
     cautions: list[str] = field(default_factory=list)
     file_names: frozenset[str] = frozenset()
-    patients: frozenset[Any] = frozenset()
+    patients: frozenset[str] = frozenset()
     num_lesions: int = 0
     num_images_with_lesions: int = 0
     box_sides: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -122,8 +121,8 @@ def inspect_dataset(
         name=name,
         problems=problems,
         cautions=find_cautions(content["annotations"]),
-        file_names=frozenset(str(image.get("file_name")) for image in images),
-        patients=frozenset(str(image["patient_id"]) for image in images if "patient_id" in image),
+        file_names=frozenset(_values(images, "file_name")),
+        patients=frozenset(_values(images, "patient_id")),
         num_lesions=len(lesions),
         num_images_with_lesions=len({str(lesion.get("image_id")) for lesion in lesions}),
         box_sides=np.sqrt([width * height for _, _, width, height in boxes]),
@@ -153,6 +152,10 @@ def find_overlaps(reports: Sequence[DatasetReport]) -> list[str]:
                     "each must be in one split only"
                 )
     return problems
+
+
+def _values(images: list[dict], field_name: str) -> Iterator[str]:
+    return (str(image[field_name]) for image in images if image.get(field_name) is not None)
 
 
 def _size_problems(images: list[dict], image_root: Path, name: str) -> Iterator[str]:

@@ -83,23 +83,18 @@ class PositionSampler(Sampler[list[int]]):
 def seeded(seed: int, position: int) -> Iterator[None]:
     """Seed the global generators for one sample; put them back as they were on leaving.
 
-    Python's, numpy's and torch's CPU generator are seeded, each from a part of its own of
+    Python's, numpy's and torch's CPU generator are seeded, each with words of its own from
     ``numpy.random.SeedSequence(seed, spawn_key=(1, position))``. CUDA's are left alone.
     """
-    sequence = np.random.SeedSequence(seed, spawn_key=(_SAMPLES, position))
-    for_python, for_numpy, for_torch = sequence.spawn(3)
+    words = np.random.SeedSequence(seed, spawn_key=(_SAMPLES, position)).generate_state(12)
     generator = torch.random.default_generator
     states = random.getstate(), np.random.get_state(), generator.get_state()
-    random.seed(_as_integer(for_python))
-    np.random.seed(for_numpy.generate_state(8))
-    generator.manual_seed(_as_integer(for_torch))
+    random.seed(words[:2].tobytes())
+    np.random.seed(words[2:10])
+    generator.manual_seed(int(words[10:].view(np.uint64)[0]))
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
         generator.set_state(states[2])
-
-
-def _as_integer(sequence: np.random.SeedSequence) -> int:
-    return int(sequence.generate_state(1, np.uint64)[0])

@@ -80,6 +80,7 @@ BROKEN = {
     "unhashable image id": (_annotation("image_id", [1]), r"annotation 12 .* the id \[1\]"),
     "unknown category": (_annotation("category_id", 5), "annotation 12 .* unknown category 5"),
     "no category": (_annotation("category_id", None), "annotation 12 .* unknown category None"),
+    "iscrowd as text": (_annotation("iscrowd", "0"), "annotation 12 .* iscrowd '0' is not 0 or 1"),
     "no box": (lambda c: c["annotations"][1].pop("bbox"), "annotation 12 .* bbox None is not four"),
     "three numbers": (_box(1, 2, 3), "annotation 12 .* is not four finite numbers"),
     "NaN": (_box(1, 2, float("nan"), 4), "annotation 12 .* is not four finite numbers"),

@@ -4,7 +4,7 @@ import pytest
 from detectron2.data.detection_utils import read_image as detectron2_read_image
 from PIL import Image, TiffImagePlugin
 
-from medmask.data.image_io import read_image, read_image_size, stretch_to_255
+from medmask.data.image_io import read_image, read_image_size, stretch_to_255, to_rgb
 from medmask.errors import InputError
 
 GREY = np.random.default_rng(0).integers(0, 256, (13, 10), dtype=np.uint8)
@@ -123,3 +123,12 @@ def test_cut_off_files_are_named(tmp_path, suffix, dtype):
 def test_folder_is_no_image(tmp_path):
     with pytest.raises(InputError, match="is not a file"):
         read_image(tmp_path)
+
+
+def test_arrays_take_the_form_of_files():
+    np.testing.assert_array_equal(to_rgb(GREY), np.stack([GREY] * 3, axis=-1))
+    assert to_rgb(COLOUR) is COLOUR
+    np.testing.assert_allclose(to_rgb(DEEP)[:, :, 2], _stretched(DEEP), atol=2e-5)
+    for shape in [(5,), (5, 4, 1), (0, 4)]:
+        with pytest.raises(InputError, match="shape"):
+            to_rgb(np.zeros(shape))
