@@ -1,0 +1,46 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from medmask.modeling.detections import select_detections
+
+
+def select_slowly(logits, boxes, image_size, max_detections):
+    """(score, class, box in pixels) of one image, the best first."""
+    height, width = image_size
+    detections = []
+    for query in range(logits.shape[0]):
+        cx, cy, w, h = boxes[query].tolist()
+        box = [
+            min(max((cx - w / 2) * width, 0), width),
+            min(max((cy - h / 2) * height, 0), height),
+            min(max((cx + w / 2) * width, 0), width),
+            min(max((cy + h / 2) * height, 0), height),
+        ]
+        for category in range(logits.shape[1]):
+            score = 1 / (1 + (-logits[query, category].double()).exp().item())
+            detections.append((score, category, box))
+    return sorted(detections, reverse=True)[:max_detections]
+
+
+@pytest.mark.parametrize("max_detections", [1, 7, 1000])
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_best_pairs_of_query_and_class_are_taken(num_classes, max_detections):
+    logits, boxes = torch.randn(2, 8, num_classes), torch.rand(2, 8, 4)
+    sizes = [(20, 30), (101, 7)]
+    results = select_detections(logits, boxes, sizes, max_detections)
+    for image, (result, size) in enumerate(zip(results, sizes, strict=True)):
+        expected = select_slowly(logits[image], boxes[image], size, max_detections)
+        assert result.image_size == size
+        assert len(result) == len(expected) == min(max_detections, 8 * num_classes)
+        scores, classes, corners = zip(*expected, strict=True)
+        assert_close(result.scores, torch.tensor(scores))
+        assert result.pred_classes.tolist() == list(classes)
+        assert_close(result.pred_boxes.tensor, torch.tensor(corners), rtol=1e-5, atol=1e-4)
+
+
+def test_half_precision_logits_give_scores_and_boxes_in_single_precision():
+    (result,) = select_detections(
+        torch.randn(1, 5, 1).bfloat16(), torch.rand(1, 5, 4).bfloat16(), [(1000, 1000)], 3
+    )
+    assert result.scores.dtype == result.pred_boxes.tensor.dtype == torch.float32

@@ -1,0 +1,50 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from medmask.errors import InputError
+from medmask.modeling import MultiScaleNeck
+
+CHANNELS = {"res3": 6, "res4": 10}
+
+
+@pytest.fixture
+def features():
+    # GroupNorm wants more than one value a group, so the coarsest map is larger than 1x1.
+    return {"res4": torch.randn(2, 10, 5, 7), "res3": torch.randn(2, 6, 9, 13), "unused": None}
+
+
+def test_backbone_maps_are_projected_and_coarser_levels_come_from_the_last_one(features):
+    neck = MultiScaleNeck(CHANNELS, out_channels=32, num_levels=4)
+    maps = neck(features)
+    assert [tuple(m.shape) for m in maps] == [
+        (2, 32, 9, 13),
+        (2, 32, 5, 7),
+        (2, 32, 3, 4),
+        (2, 32, 2, 2),
+    ]
+    inputs = [features["res3"], features["res4"], features["res4"], maps[2]]
+    for level, (x, projection) in enumerate(zip(inputs, neck.projections, strict=True)):
+        convolution, norm = projection
+        stride, padding = ((1, 0), (1, 0), (2, 1), (2, 1))[level]
+        y = torch.nn.functional.conv2d(
+            x, convolution.weight, convolution.bias, stride=stride, padding=padding
+        )
+        assert_close(maps[level], norm(y))
+
+
+@pytest.mark.parametrize("level", range(3))
+def test_no_level_mixes_images(features, level):
+    neck = MultiScaleNeck(CHANNELS, out_channels=32, num_levels=3)
+    alone = {name: x[:1] for name, x in features.items() if x is not None}
+    assert_close(neck(features)[level][:1], neck(alone)[level])
+
+
+def test_fewer_levels_than_backbone_maps_are_refused():
+    with pytest.raises(InputError, match=r"num_levels must be at least .*res3.*res4.*, got 1"):
+        MultiScaleNeck(CHANNELS, out_channels=32, num_levels=1)
+
+
+def test_channels_that_cannot_be_grouped_are_refused():
+    with pytest.raises(InputError, match="embed_dim must be divisible by 32, got 40"):
+        MultiScaleNeck(CHANNELS, out_channels=40, num_levels=2)
