@@ -55,7 +55,8 @@ class EvaluationHook(HookBase):
             past = json.loads(self.path.read_text())
             self.history = [entry for entry in past if entry["iteration"] <= start]
         # A run that died while evaluating owes the evaluation of its last checkpoint.
-        if self._is_due(start) and start not in {entry["iteration"] for entry in self.history}:
+        known = start in {entry["iteration"] for entry in self.history}
+        if self._is_due(start) and not comm.all_gather(known)[0]:
             self._evaluate(start)
 
     def after_step(self) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from detectron2.config import instantiate
-from detectron2.engine import create_ddp_model, hooks
+from detectron2.engine import hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from medmask.checkpoint import MedMaskCheckpointer
 from medmask.engine.evaluation_hook import EvaluationHook
@@ -37,6 +38,21 @@ def build_model(config: DictConfig) -> nn.Module:
     return instantiate(config.model).to(select_device(config.train.device))
 
 
+def distribute(model: nn.Module, broadcast_buffers: bool) -> nn.Module:
+    """Wrap a model for training in several processes; one process needs no wrapper.
+
+    Args:
+        model: on the device of this process.
+        broadcast_buffers: give all processes the first one's buffers before each forward pass.
+            Needed where BatchNorm statistics are trained, a waste of time elsewhere.
+    """
+    if comm.get_world_size() == 1:
+        return model
+    # Detectron2's create_ddp_model names a GPU even where the model is on the CPU.
+    devices = [comm.get_local_rank()] if torch.cuda.is_available() else None
+    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=broadcast_buffers)
+
+
 def evaluate(config: DictConfig, model: nn.Module) -> dict[str, Any]:
     """Evaluate on ``dataloader.test`` with ``dataloader.evaluator``.
 
@@ -58,7 +74,7 @@ def evaluate_checkpoint(config: DictConfig) -> dict[str, Any]:
         raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
     model = build_model(config)
     MedMaskCheckpointer(model).load(config.train.init_checkpoint)
-    return evaluate(config, create_ddp_model(model))
+    return evaluate(config, model)
 
 
 def train(config: DictConfig, resume: bool) -> dict[str, Any]:
@@ -75,7 +91,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     model = build_model(config)
     config.optimizer.params.model = model
     optimizer = instantiate(config.optimizer)
-    ddp_model = create_ddp_model(model, broadcast_buffers=options.ddp.broadcast_buffers)
+    ddp_model = distribute(model, options.ddp.broadcast_buffers)
     trainer = MedMaskTrainer(
         ddp_model,
         instantiate(config.dataloader.train),
@@ -114,7 +130,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         writers = build_writers(options.output_dir, start_iter, options.max_iter)
         trainer.register_hooks([hooks.PeriodicWriter(writers, period=options.log_period)])
     trainer.train(start_iter, options.max_iter)
-    return evaluation.history[-1]
+    return evaluation.history[-1] if comm.is_main_process() else {}
 
 
 def _evaluate_in_training(config: DictConfig, model: nn.Module) -> dict[str, Any]:

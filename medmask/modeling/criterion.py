@@ -126,9 +126,13 @@ class DetectionCriterion(nn.Module):
 
     @staticmethod
     def _num_objects(targets: Sequence[DetectionTarget], device: torch.device) -> Tensor:
-        """Objects per process, averaged over all processes, at least 1."""
+        """Objects of all processes, at least 1, divided by the number of processes.
+
+        Data-parallel training averages the gradients of the processes; this makes the average what
+        one process would compute on all images, also where some process has no object.
+        """
         count = torch.tensor([sum(len(t.labels) for t in targets)], dtype=torch.float32)
         count = count.to(device)
         if comm.get_world_size() > 1:
             distributed.all_reduce(count)
-        return (count / comm.get_world_size()).clamp(min=1)[0]
+        return count.clamp(min=1)[0] / comm.get_world_size()

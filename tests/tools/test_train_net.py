@@ -134,7 +134,7 @@ def test_two_processes_train_like_one_on_the_same_global_batch(command, tmp_path
     if torch.cuda.device_count() == 1:
         pytest.skip("two processes would share one GPU")
     # BatchNorm sees a process's own images only; frozen, it cannot tell two processes from one
-    options = ["model.backbone.norm=FrozenBN", "train.max_iter=3", "model.transformer.dropout=0.0"]
+    options = ["+model.backbone.norm=FrozenBN", "train.max_iter=3", "model.transformer.dropout=0.0"]
     one, two = tmp_path / "one", tmp_path / "two"
     assert run(command(one, *options)).returncode == 0
     if launcher == "torchrun":
