@@ -7,8 +7,8 @@ The operator is compiled against the PyTorch of the environment that builds it, 
 ``--no-build-isolation`` and no pyproject.toml. Without PyTorch or a compiler at hand the package
 installs all the same and runs the operator in plain PyTorch, more slowly.
 
-MEDMASK_CUDA=0 leaves the CUDA kernels out, MEDMASK_CUDA=1 insists on them; by default they are built
-where nvcc is found. TORCH_CUDA_ARCH_LIST chooses the GPU architectures.
+MEDMASK_CUDA=0 leaves the CUDA kernels out, MEDMASK_CUDA=1 insists on them; by default they are
+built where nvcc is found. TORCH_CUDA_ARCH_LIST chooses the GPU architectures.
 """
 
 import os
@@ -58,22 +58,31 @@ def extensions() -> list:
             "`pip install --no-build-isolation .`"
         )
         return []
-    sources = sorted(path.as_posix() for path in (ROOT / SOURCES).glob("*.cpp"))
-    # Loops with comparisons are vectorised only if comparisons may not trap; no result depends on it.
+    # Loops with comparisons are vectorised only if these may not trap; no result depends on it.
     # Vectors are only passed between inlined functions, so warnings about their ABI mean nothing.
-    arguments = {"cxx": ["-O3", "-fno-trapping-math", "-Wno-psabi", "-g0"]}
+    arguments = {"cxx": ["-O3", "-fno-trapping-math", "-fopenmp-simd", "-Wno-psabi", "-g0"]}
     if sys.platform == "linux":
         # Only compiled, not linked: the symbols are found in the OpenMP runtime that PyTorch has
         # loaded, so that the operator shares PyTorch's threads.
         arguments["cxx"].append("-fopenmp")
-    kind = CppExtension
+    kind, suffixes, excluded = CppExtension, {".cpp"}, "cuda"
     if builds_cuda():
-        kind = CUDAExtension
-        sources += sorted(path.as_posix() for path in (ROOT / SOURCES).glob("*.cu"))
+        kind, suffixes, excluded = CUDAExtension, {".cpp", ".cu"}, None
         arguments["nvcc"] = ["-O3"]
         if not torch.cuda.is_available():
             os.environ.setdefault("TORCH_CUDA_ARCH_LIST", DEFAULT_ARCHITECTURES)
-    return [kind("medmask.layers._C", sources, extra_compile_args=arguments, py_limited_api=True)]
+    sources = sorted(
+        path.as_posix()
+        for path in Path(SOURCES).rglob("*")
+        if path.suffix in suffixes and path.parent.name != excluded
+    )
+    extension = kind(
+        "medmask.layers._C", sources, extra_compile_args=arguments, py_limited_api=True
+    )
+    if "cudart" in extension.libraries:
+        # As for OpenMP: PyTorch has loaded the CUDA runtime that it and the operator must share.
+        extension.libraries.remove("cudart")
+    return [extension]
 
 
 def build_commands() -> dict:

@@ -4,8 +4,8 @@ For query q and head m, with x_qmlp the sampling location p on level l and A_qml
 
     output[q, m] = sum over l, p of  A_qmlp * value_l[m](x_qmlp)
 
-where value_l[m](x) reads level l's map of head m at x by bilinear interpolation: pixel i of a row of
-w pixels has its centre at (i + 0.5) / w, and there are zeros outside the map.
+where value_l[m](x) reads level l's map of head m at x by bilinear interpolation: pixel i of a row
+of w pixels has its centre at (i + 0.5) / w, and there are zeros outside the map.
 """
 
 import torch

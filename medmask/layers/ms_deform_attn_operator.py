@@ -60,8 +60,9 @@ def _load_extension() -> str | None:
 def _tell_that_fallback_is_used(device_type: str) -> None:
     reason = _MISSING or f"it was built without support for {device_type}"
     logger.warning(
-        "The compiled deformable-attention operator is not used, because %s: the slower pure-PyTorch "
-        "one runs instead. Build the fast one with `pip install --no-build-isolation .`",
+        "The compiled deformable-attention operator is not used, because %s: the slower "
+        "pure-PyTorch one runs instead. Build the fast one with "
+        "`pip install --no-build-isolation .`",
         reason,
     )
 

@@ -48,8 +48,7 @@ def ms_deform_attn_pytorch_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of :func:`ms_deform_attn_pytorch`, without building an autograd graph.
 
-    Args:
-        grad_output: (N, Q, M*D), of value's dtype. The others are the forward's arguments.
+    ``grad_output`` is (N, Q, M*D), of value's dtype; the others are the forward's arguments.
 
     Returns:
         The gradients of value, sampling_locations and attention_weights, each of the shape and

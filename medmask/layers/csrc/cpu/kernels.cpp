@@ -1,9 +1,9 @@
 // Compiles the CPU kernels for the machine's baseline and, on x86-64, for AVX2, and chooses between
 // the two when they run: a package built on one machine works on another.
-#include "cpu_kernels.h"
+#include "kernels.h"
 
-#include "cpu_backward.h"
-#include "cpu_forward.h"
+#include "backward.h"
+#include "forward.h"
 
 #if defined(__x86_64__)
 #define MEDMASK_AVX2 __attribute__((target("avx2,fma")))
@@ -48,8 +48,8 @@ void backward_share(const Problem<T>& problem, const Gradients<T>& gradients, in
   backward_share_here(problem, gradients, n, m, first_level, last_level);
 }
 
-#define MEDMASK_INSTANTIATE(T)                                                                   \
-  template void forward_share(const Problem<T>&, T*, int64_t, int64_t);                          \
+#define MEDMASK_INSTANTIATE(T)                                                                    \
+  template void forward_share(const Problem<T>&, T*, int64_t, int64_t);                           \
   template void backward_share(const Problem<T>&, const Gradients<T>&, int64_t, int64_t, int64_t, \
                                int64_t);
 MEDMASK_INSTANTIATE(float)

@@ -1,8 +1,8 @@
-// The forward kernel: for a query and head, the weighted sum of rows, kept in registers for a block of
-// channels at a time.
+// The forward kernel: for a query and head, the weighted sum of rows, kept in registers for a block
+// of channels at a time.
 #pragma once
 
-#include "cpu_plan.h"
+#include "plan.h"
 
 namespace medmask {
 
@@ -47,11 +47,15 @@ MEDMASK_INLINE void forward_share_here(const Problem<T>& problem, T* output, int
   const int64_t stride = problem.value.token;
   const Buffer<T> zeros(4 * kLanes);
   Plan<acc_t<T>> plan(problem.spatial_shapes, problem.level_start_index, 0, L, P);
+  const int64_t ahead = kQueriesAhead * M * L * P;
   for (int64_t i = begin; i < end; ++i) {
     const int64_t q = i % Q, m = i / Q % M, n = i / Q / M;
     const int64_t place = (n * Q + q) * M + m;
-    plan.make(problem.locations + place * L * P * 2, problem.weights + place * L * P);
-    const T* const rows = problem.value.of(n, m);
+    const acc_t<T>* const locations = problem.locations + place * L * P * 2;
+    const acc_t<T>* const weights = problem.weights + place * L * P;
+    plan.fetch(locations + ahead * 2, weights + ahead);
+    plan.make(locations, weights);
+    const T* const rows = problem.value.first(n, m);
     T* const to = output + place * D;
     int64_t d = 0;
     for (; d + 4 * kLanes <= D; d += 4 * kLanes) {

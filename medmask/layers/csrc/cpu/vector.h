@@ -15,6 +15,7 @@
 namespace medmask {
 
 constexpr int64_t kLanes = 8;
+constexpr int64_t kLine = 64;  // bytes in a cache line
 
 template <typename A>
 struct VectorOf;
@@ -56,7 +57,8 @@ MEDMASK_INLINE void store(c10::BFloat16* to, const Vector<float>& vector) {
   const Words bits = (Words)vector;
   const Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   const Words is_nan = (Words)(vector != vector);
-  const HalfWords upper = __builtin_convertvector((rounded & ~is_nan) | (is_nan & 0x7fc0), HalfWords);
+  const HalfWords upper =
+      __builtin_convertvector((rounded & ~is_nan) | (is_nan & 0x7fc0), HalfWords);
   std::memcpy(to, &upper, sizeof(upper));
 }
 
@@ -93,12 +95,19 @@ MEDMASK_INLINE Vector<A> sum_each(const A* from) {
          MEDMASK_SHUFFLE(quads[0], quads[1], 4, 5, 6, 7, 12, 13, 14, 15);
 }
 
+// Asks for `count` numbers to be brought near, ahead of their use. Any address is allowed.
+template <typename T>
+MEDMASK_INLINE void prefetch(const T* from, int64_t count) {
+  const char* const begin = reinterpret_cast<const char*>(from);
+  for (int64_t i = 0; i < count * int64_t(sizeof(T)); i += kLine) __builtin_prefetch(begin + i);
+}
+
 // A zeroed array that starts on a cache line, so that no vector crosses one.
 template <typename T>
 class Buffer {
  public:
   explicit Buffer(int64_t count) {
-    const size_t lines = (count * sizeof(T)) / kLine + 1;
+    const int64_t lines = count * int64_t(sizeof(T)) / kLine + 1;
     data_.reset(static_cast<T*>(std::aligned_alloc(kLine, lines * kLine)));
     if (!data_) throw std::bad_alloc();
     std::memset(static_cast<void*>(data_.get()), 0, lines * kLine);
@@ -107,7 +116,6 @@ class Buffer {
   const T* get() const { return data_.get(); }
 
  private:
-  static constexpr size_t kLine = 64;
   struct Free {
     void operator()(T* data) const { std::free(data); }
   };

@@ -2,13 +2,13 @@
 // once, before any row is read, by a loop without branches that the compiler vectorises.
 #pragma once
 
-#include "cpu_kernels.h"
-#include "cpu_vector.h"
+#include "../problem.h"
+#include "../sample.h"
+#include "vector.h"
 
 namespace medmask {
 
-constexpr int64_t kCorners = 4;  // top left, top right, bottom left, bottom right
-constexpr int64_t kNoRow = -1;   // a corner outside the map
+constexpr int64_t kQueriesAhead = 4;  // that are fetched before they are needed
 
 template <typename A>
 class Plan {
@@ -36,8 +36,8 @@ class Plan {
 
   // Plans the samples at `locations` (count, 2) with `attention` weights (count,).
   //
-  // A sample outside the map, or at a location that is not a number, has no rows. Its weights remain
-  // multiples of the attention weight, so that one that is not finite shows in the output.
+  // Weights of corners that have no row are kept: times zero, they let an attention weight that is
+  // not finite show in the output, as it does everywhere else.
   inline __attribute__((always_inline)) void make(const A* __restrict locations,
                                                   const A* __restrict attention) {
     const int32_t* __restrict width = width_.get();
@@ -50,32 +50,26 @@ class Plan {
     A* __restrict slopes_x = slope_x.get();
     A* __restrict slopes_y = slope_y.get();
     const int64_t n = count;
+#pragma omp simd
     for (int64_t s = 0; s < n; ++s) {
-      const int32_t w = width[s], h = height[s];
-      A x = locations[2 * s] * w - A(0.5), y = locations[2 * s + 1] * h - A(0.5);
-      const bool inside = (x >= -1) & (x < w) & (y >= -1) & (y < h);  // false for NaN
-      x = inside ? x : 0;
-      y = inside ? y : 0;
-      int32_t left = static_cast<int32_t>(x), top = static_cast<int32_t>(y);
-      left -= x < left;  // downwards, not towards zero
-      top -= y < top;
-      const bool has_left = inside & (left >= 0), has_right = inside & (left + 1 < w);
-      const bool has_top = top >= 0, has_bottom = top + 1 < h;
-      const int32_t first = start[s] + top * w + left;
-      rows[s] = has_top & has_left ? first : kNoRow;
-      rows[n + s] = has_top & has_right ? first + 1 : kNoRow;
-      rows[2 * n + s] = has_bottom & has_left ? first + w : kNoRow;
-      rows[3 * n + s] = has_bottom & has_right ? first + w + 1 : kNoRow;
-      const A fx = x - left, fy = y - top, a = attention[s], inner = inside ? a : 0;
-      weights[s] = a * (1 - fy) * (1 - fx);
-      weights[n + s] = a * (1 - fy) * fx;
-      weights[2 * n + s] = a * fy * (1 - fx);
-      weights[3 * n + s] = a * fy * fx;
-      fractions_x[s] = fx;
-      fractions_y[s] = fy;
-      slopes_x[s] = inner * w;
-      slopes_y[s] = inner * h;
+      const Sample<A> sample(locations[2 * s], locations[2 * s + 1], width[s], height[s], start[s]);
+      const A a = attention[s], slope = sample.inside ? a : 0;
+      for (int c = 0; c < kCorners; ++c) {
+        rows[c * n + s] = sample.row[c];
+        weights[c * n + s] = a * sample.weight(c);
+      }
+      fractions_x[s] = sample.fraction_x;
+      fractions_y[s] = sample.fraction_y;
+      slopes_x[s] = slope * width[s];
+      slopes_y[s] = slope * height[s];
     }
+  }
+
+  // Fetches what `make` reads, some queries before it does: a head's part of each query lies too
+  // far from the last one for the processor to foresee it.
+  inline __attribute__((always_inline)) void fetch(const A* locations, const A* attention) const {
+    prefetch(locations, count * 2);
+    prefetch(attention, count);
   }
 
   const int64_t count;

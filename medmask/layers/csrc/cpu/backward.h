@@ -8,7 +8,7 @@
 // so that all but the first follow from one scalar a corner.
 #pragma once
 
-#include "cpu_plan.h"
+#include "plan.h"
 
 namespace medmask {
 
@@ -57,8 +57,8 @@ MEDMASK_INLINE void scatter_rest(const Plan<acc_t<T>>& plan, const T* rows, int6
   }
 }
 
-// Turns the corners' products (kCorners, count) into the gradients of a query's locations (count, 2)
-// and attention weights (count,).
+// Turns the corners' products (kCorners, count) into the gradients of a query's locations (count,
+// 2) and attention weights (count,).
 template <typename A>
 MEDMASK_INLINE void write_sample_gradients(const Plan<A>& plan, const A* __restrict products,
                                            A* __restrict locations, A* __restrict weights) {
@@ -68,13 +68,11 @@ MEDMASK_INLINE void write_sample_gradients(const Plan<A>& plan, const A* __restr
   const A* __restrict slope_x = plan.slope_x.get();
   const A* __restrict slope_y = plan.slope_y.get();
   for (int64_t s = 0; s < n; ++s) {
-    const A fx = fraction_x[s], fy = fraction_y[s];
-    const A top_left = products[s], bottom_left = products[2 * n + s];
-    const A along_top = products[n + s] - top_left, along_bottom = products[3 * n + s] - bottom_left;
-    const A top = top_left + fx * along_top, bottom = bottom_left + fx * along_bottom;
-    weights[s] = top + fy * (bottom - top);
-    locations[2 * s] = slope_x[s] * (along_top + fy * (along_bottom - along_top));
-    locations[2 * s + 1] = slope_y[s] * (bottom - top);
+    const Interpolation<A> g(fraction_x[s], fraction_y[s], products[s], products[n + s],
+                             products[2 * n + s], products[3 * n + s]);
+    weights[s] = g.value;
+    locations[2 * s] = slope_x[s] * g.slope_x;
+    locations[2 * s + 1] = slope_y[s] * g.slope_y;
   }
 }
 
@@ -88,14 +86,19 @@ MEDMASK_INLINE void backward_share_here(const Problem<T>& problem, const Gradien
   const int64_t num_products = (kCorners * plan.count + kLanes - 1) / kLanes * kLanes;
   Buffer<A> lanes(num_products * kLanes), products(num_products), unused(4 * kLanes);
   const Buffer<T> zeros(4 * kLanes);
-  const T* const rows = problem.value.of(n, m);
-  A* const grad_rows = gradients.value.of(n, m);
+  const T* const rows = problem.value.first(n, m);
+  A* const grad_rows = gradients.value.first(n, m);
   const int64_t stride = problem.value.token, grad_stride = gradients.value.token;
+  const int64_t ahead = kQueriesAhead * M;
   for (int64_t q = 0; q < Q; ++q) {
     const int64_t place = (n * Q + q) * M + m;
     const int64_t sample = (place * L + first_level) * P;
-    plan.make(problem.locations + sample * 2, problem.weights + sample);
+    const A* const locations = problem.locations + sample * 2;
+    const A* const weights = problem.weights + sample;
     const T* const g = gradients.output + place * D;
+    plan.fetch(locations + ahead * L * P * 2, weights + ahead * L * P);
+    prefetch(g + ahead * D, D);
+    plan.make(locations, weights);
     int64_t d = 0;
     for (; d + 4 * kLanes <= D; d += 4 * kLanes) {
       scatter_block<4>(plan, rows + d, stride, zeros.get(), grad_rows + d, grad_stride,
