@@ -1,0 +1,102 @@
+"""What the tests of the deformable-attention operator share: problems and implementations."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from medmask.layers import ms_deform_attn, ms_deform_attn_pytorch
+from medmask.layers.ms_deform_attn_pytorch import ms_deform_attn_pytorch_backward
+
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+@pytest.fixture
+def make_problem() -> Callable[..., Inputs]:
+    """Builds random arguments of the operator.
+
+    One location in three lies outside its map or on its rim. None is near the line between two
+    pixels, where the gradient jumps: there the rounding of float32 would choose the side.
+    """
+
+    def make(
+        sizes: Sequence[tuple[int, int]] = ((5, 4), (2, 3)),
+        N: int = 2,
+        Q: int = 6,
+        M: int = 2,
+        D: int = 8,
+        P: int = 3,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> Inputs:
+        shapes = torch.tensor(sizes)
+        areas = shapes.prod(1)
+        value = torch.randn(N, int(areas.sum()), M, D, dtype=torch.float64)
+        locations = torch.empty(N, Q, M, len(sizes), P, 2, dtype=torch.float64)
+        for level, size in enumerate(sizes):
+            for axis, length in enumerate(reversed(size)):
+                place = (N, Q, M, P)
+                pixels = torch.randint(-2, length + 1, place) + 0.1 + 0.8 * torch.rand(place)
+                locations[..., level, :, axis] = (pixels + 0.5) / length
+        weights = torch.randn(N, Q, M, len(sizes), P, dtype=torch.float64)
+        sums = torch.float64 if dtype == torch.float64 else torch.float32
+        inputs = (value.to(dtype), shapes, areas.cumsum(0) - areas)
+        inputs += (locations.to(sums), weights.to(sums))
+        return tuple(tensor.to(device) for tensor in inputs)
+
+    return make
+
+
+class PlainWithItsBackward(torch.autograd.Function):
+    """What the dispatcher runs where nothing is compiled."""
+
+    @staticmethod
+    def forward(ctx, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*inputs)
+        return ms_deform_attn_pytorch(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        value, locations, weights = ms_deform_attn_pytorch_backward(grad_output, *ctx.saved_tensors)
+        return value, None, None, locations, weights
+
+
+class Implementation:
+    """The operator, run on one device."""
+
+    def __init__(self, function: Callable[..., Tensor], device: str) -> None:
+        self.function, self.device = function, device
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        return self.function(*(tensor.to(self.device) for tensor in inputs))
+
+    def gradients(self, inputs: Inputs, grad_output: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The output, and the gradients of value, locations and weights; of its sum by default."""
+        value, shapes, starts, locations, weights = (tensor.to(self.device) for tensor in inputs)
+        leaves = [tensor.detach().requires_grad_() for tensor in (value, locations, weights)]
+        output = self.function(leaves[0], shapes, starts, *leaves[1:])
+        if grad_output is None:
+            grad_output = torch.ones_like(output)
+        return output.detach(), *torch.autograd.grad(output, leaves, grad_output.to(self.device))
+
+
+no_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+@pytest.fixture(
+    params=[
+        "plain autograd",
+        "plain backward",
+        "dispatcher cpu",
+        pytest.param("dispatcher cuda", marks=[pytest.mark.cuda, no_device]),
+    ]
+)
+def implementation(request) -> Implementation:
+    """Each implementation; "dispatcher" is the compiled one, where it was built."""
+    functions = {
+        "plain autograd": ms_deform_attn_pytorch,
+        "plain backward": PlainWithItsBackward.apply,
+    }
+    device = "cuda" if request.param.endswith("cuda") else "cpu"
+    return Implementation(functions.get(request.param, ms_deform_attn), device)

@@ -1,0 +1,138 @@
+"""The operator within PyTorch: opcheck, autograd, compile, export, autocast, and the fallback."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from medmask.layers import (
+    MultiScaleDeformableAttention,
+    available_implementations,
+    ms_deform_attn,
+    ms_deform_attn_pytorch,
+)
+
+SIZES = [(5, 4), (2, 3)]
+
+
+def test_the_compiled_implementation_is_used():
+    if "cpu" not in available_implementations():
+        pytest.skip("the extension is not built: every test ran on the plain implementation")
+    assert torch._C._dispatch_has_kernel_for_dispatch_key("medmask::ms_deform_attn_backward", "CPU")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_opcheck(make_problem, dtype):
+    inputs = make_problem(SIZES, dtype=dtype)
+    grad_output = torch.randn(2, 6, 16, dtype=dtype)
+    torch.library.opcheck(torch.ops.medmask.ms_deform_attn_backward, (grad_output, *inputs))
+    for i in (0, 3, 4):
+        inputs[i].requires_grad_()
+    torch.library.opcheck(torch.ops.medmask.ms_deform_attn, inputs)
+
+
+def test_differentiating_twice_is_refused(make_problem):
+    value, *others = make_problem()
+    value.requires_grad_()
+    output = ms_deform_attn(value, *others).square().sum()
+    (gradient,) = torch.autograd.grad(output, value, create_graph=True)
+    with pytest.raises(NotImplementedError, match="differentiated once, not twice"):
+        gradient.sum().backward()
+
+
+class Attend(nn.Module):
+    """The layer with its levels, and something around it for a compiler to fuse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = MultiScaleDeformableAttention(16, 2, len(SIZES), 3)
+        nn.init.normal_(self.layer.sampling_offsets.weight, std=0.1)
+        areas = torch.tensor(SIZES).prod(1)
+        self.register_buffer("shapes", torch.tensor(SIZES))
+        self.register_buffer("starts", areas.cumsum(0) - areas)
+
+    def forward(self, query, reference, memory):
+        return self.layer(query + 1, reference, memory, self.shapes, self.starts).relu()
+
+
+def layer_inputs(num_queries):
+    tokens = sum(h * w for h, w in SIZES)
+    reference = torch.rand(2, num_queries, len(SIZES), 2)
+    return torch.randn(2, num_queries, 16), reference, torch.randn(2, tokens, 16)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compile(backend):
+    model, inputs = Attend(), layer_inputs(7)
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
+    results = []
+    for function in (model, compiled):
+        output = function(*inputs)
+        gradients = torch.autograd.grad(output.square().sum(), list(model.parameters()))
+        results.append((output, *gradients))
+    assert_close(results[1], results[0])
+
+
+def test_export():
+    model = Attend()
+    queries = torch.export.Dim("queries", min=2, max=100)
+    shapes = ({1: queries}, {1: queries}, None)
+    program = torch.export.export(model, layer_inputs(7), dynamic_shapes=shapes)
+    assert "medmask.ms_deform_attn" in program.graph_module.code
+    for num_queries in (7, 12):
+        inputs = layer_inputs(num_queries)
+        assert_close(program.module()(*inputs), model(*inputs))
+
+
+def test_autocast(implementation, make_problem):
+    """A value in bfloat16 with locations in float32 stays as it is, with every gradient."""
+    inputs = make_problem(dtype=torch.bfloat16)
+    expected = implementation.gradients(inputs)
+    with torch.autocast(implementation.device, dtype=torch.bfloat16):
+        actual = implementation.gradients(inputs)
+    assert actual[0].dtype == torch.bfloat16
+    assert actual[2].dtype == torch.float32
+    assert_close(actual, expected)
+
+
+def test_locations_and_weights_of_half_precision_are_widened(make_problem):
+    value, shapes, starts, *others = make_problem(dtype=torch.bfloat16)
+    others = [x.bfloat16().requires_grad_() for x in others]
+    output = ms_deform_attn(value, shapes, starts, *others)
+    wide = (x.detach().float() for x in others)
+    assert torch.equal(output, ms_deform_attn(value, shapes, starts, *wide))
+    assert all(x.dtype == torch.bfloat16 for x in torch.autograd.grad(output.sum(), others))
+
+
+WITHOUT_EXTENSION = """
+import logging, sys
+logging.basicConfig(format="%(levelname)s %(message)s")
+sys.modules["medmask.layers._C"] = None  # to Python, a module that is not there
+import torch
+from medmask.layers import available_implementations, ms_deform_attn
+assert available_implementations() == ("pytorch",)
+inputs = torch.load(sys.argv[1], weights_only=True)
+inputs[0].requires_grad_()
+for _ in range(2):
+    output = ms_deform_attn(*inputs)
+    output.sum().backward()
+torch.save((output.detach(), inputs[0].grad / 2), sys.argv[1])
+"""
+
+
+def test_without_the_extension_it_runs_and_says_once_how_to_build_it(make_problem, tmp_path):
+    inputs = make_problem()
+    torch.save(inputs, tmp_path / "problem.pt")
+    command = [sys.executable, "-c", WITHOUT_EXTENSION, str(tmp_path / "problem.pt")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("WARNING") == 1
+    assert "is not used, because it is not built" in result.stderr
+    assert "`pip install --no-build-isolation .`" in result.stderr
+    inputs[0].requires_grad_()
+    output = ms_deform_attn_pytorch(*inputs)
+    expected = (output.detach(), *torch.autograd.grad(output.sum(), inputs[0]))
+    assert_close(torch.load(tmp_path / "problem.pt", weights_only=True), expected)
