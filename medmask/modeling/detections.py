@@ -14,7 +14,7 @@ def select_detections(
 
     Args:
         logits: (N, Q, classes).
-        boxes: (N, Q, 4) as (cx, cy, w, h) in [0, 1].
+        boxes: (N, Q, 4) float32 as (cx, cy, w, h) in [0, 1].
         image_sizes: N sizes (height, width) in pixels that the boxes are scaled to.
         max_detections: at most so many pairs an image.
 
@@ -26,7 +26,7 @@ def select_detections(
     scores, pairs = scores.topk(min(max_detections, scores.shape[1]), dim=1)
     num_classes = logits.shape[-1]
     queries = pairs // num_classes
-    corners = box_convert(boxes.float(), "cxcywh", "xyxy")
+    corners = box_convert(boxes, "cxcywh", "xyxy")
     corners = corners.gather(1, queries[..., None].expand(-1, -1, 4))
     detections = []
     for i, (height, width) in enumerate(image_sizes):

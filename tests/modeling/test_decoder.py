@@ -24,6 +24,31 @@ def test_deltas_are_added_to_the_logits_of_what_the_reference_knows(reference_di
         assert_close(boxes[i, q, c].item(), expected, rtol=0, atol=1e-5)
 
 
+def attend(attention, query, key, value):
+    """Multi-head attention from its definition: (N, Q, C) -> (N, Q, C)."""
+    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
+    q, k, v = (
+        (x @ w.T + b).unflatten(-1, (attention.num_heads, -1))
+        for x, w, b in zip((query, key, value), weights, biases, strict=True)
+    )
+    scores = torch.einsum("nqhd,nkhd->nhqk", q, k) / math.sqrt(q.shape[-1])
+    return attention.out_proj(torch.einsum("nhqk,nkhd->nqhd", scores.softmax(-1), v).flatten(2))
+
+
+def test_layer_adds_positions_to_what_is_compared_and_not_to_what_is_read():
+    layer = make_decoder(box_refinement=False, reference_is_box=False).layers[0]
+    queries, positions = torch.randn(2, 2, 5, CHANNELS)
+    memory, reference = torch.randn(2, 6, CHANNELS), torch.rand(2, 5, 2, 2)
+    levels = torch.tensor([[2, 2], [1, 2]]), torch.tensor([0, 4])
+    mask = torch.rand(2, 6) < 0.3
+    x = queries + positions
+    expected = layer.self_norm(queries + attend(layer.self_attention, x, x, queries))
+    update = layer.cross_attention(expected + positions, reference, memory, *levels, mask)
+    expected = layer.feed_forward(layer.cross_norm(expected + update))
+    actual = layer(queries, positions, reference, memory, *levels, mask)
+    assert_close(actual, expected, rtol=0, atol=1e-5)
+
+
 def make_decoder(**options):
     decoder = DeformableDecoder(
         num_layers=LAYERS,
