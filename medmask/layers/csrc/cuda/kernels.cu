@@ -1,8 +1,8 @@
 // One group of neighbouring threads, a power of two up to a warp, computes the channels of one
 // query and head; a thread has a few neighbouring channels, read and written in one access of 16
 // bytes where the layout allows. Each thread of a group locates the samples anew: that is some
-// thirty operations, for which eight numbers a sample would otherwise have to be shuffled, at a
-// quarter of the rate.
+// thirty operations, and to share their results would take eight shuffles, which a GPU does at a
+// lower rate.
 //
 // The group adds up its threads' parts of the location and attention gradients by warp shuffles, so
 // that only the value's gradient, which many queries share, needs atomic additions.
@@ -13,7 +13,6 @@
 #include <c10/util/Half.h>
 
 #include <cstdint>
-#include <type_traits>
 
 #include "../sample.h"
 #include "kernels.h"
@@ -110,20 +109,19 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Adds to neighbouring numbers at a multiple of their size: with one operation for four of them
-// where the device can.
+// Adds to neighbouring numbers at a multiple of their size.
 template <typename A, int kWidth>
 __device__ void atomic_add(A* to, const Pack<A, kWidth>& terms) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  if constexpr (std::is_same_v<A, float> && kWidth == 4) {
-    atomicAdd(reinterpret_cast<float4*>(to),
-              make_float4(terms.channel[0], terms.channel[1], terms.channel[2], terms.channel[3]));
-    return;
-  }
-#endif
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) atomicAdd(to + i, terms.channel[i]);
 }
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+__device__ void atomic_add(float* to, const Pack<float, 4>& terms) {
+  atomicAdd(reinterpret_cast<float4*>(to),
+            make_float4(terms.channel[0], terms.channel[1], terms.channel[2], terms.channel[3]));
+}
+#endif
 
 // The sum of the numbers of a group's threads, for each of them.
 template <typename A>
