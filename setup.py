@@ -13,6 +13,7 @@ built where nvcc is found. TORCH_CUDA_ARCH_LIST chooses the GPU architectures.
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def builds_cuda() -> bool:
     wish = os.environ.get("MEDMASK_CUDA", "")
     if wish not in ("", "0", "1"):
         sys.exit(f"medmask: MEDMASK_CUDA must be 0 or 1, but is {wish!r}")
-    possible = CUDA_HOME is not None and torch.version.cuda is not None
+    nvcc = CUDA_HOME and shutil.which("nvcc", path=Path(CUDA_HOME) / "bin")
+    possible = nvcc is not None and torch.version.cuda is not None
     if wish == "1" and not possible:
         sys.exit("medmask: MEDMASK_CUDA=1 needs nvcc and a PyTorch built for CUDA")
     return possible and wish != "0"
@@ -85,6 +87,14 @@ def extensions() -> list:
     return [extension]
 
 
+def drop_cuda_sources(extension) -> bool:
+    """Reduce the extension to its CPU kernels; tell whether it had others."""
+    kept = [source for source in extension.sources if Path(source).parent.name != "cuda"]
+    dropped = len(kept) < len(extension.sources)
+    extension.sources = kept
+    return dropped
+
+
 def build_commands() -> dict:
     if torch is None:
         return {}
@@ -96,11 +106,20 @@ def build_commands() -> dict:
             try:
                 super().build_extensions()
             except Exception as error:
-                if os.environ.get("MEDMASK_CUDA") == "1":
-                    sys.exit(f"medmask: the CUDA kernels could not be compiled ({error})")
+                self._build_less(error)
+
+        def _build_less(self, error: Exception) -> None:
+            reason = str(error).strip()
+            has_cuda = any(drop_cuda_sources(extension) for extension in self.extensions)
+            if has_cuda and os.environ.get("MEDMASK_CUDA") == "1":
+                sys.exit(f"medmask: the CUDA kernels could not be built ({reason})")
+            if has_cuda:
+                say(f"the CUDA kernels could not be built ({reason}); going on without them")
+                self.build_extensions()
+            else:
                 say(
-                    f"the compiled operator could not be built ({error}); the slower pure-PyTorch "
-                    "one will be used"
+                    f"the compiled operator could not be built ({reason}); the slower "
+                    "pure-PyTorch one will be used"
                 )
                 self.extensions = []
 
