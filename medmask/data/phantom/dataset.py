@@ -30,7 +30,7 @@ from medmask.utils.files import atomic_write
 
 MANIFEST = "phantom.json"
 FORMATS = ("png8", "png16", "dicom")
-DEFAULT_SPLIT_SIZES = {"train": 500, "val": 400, "test": 400}
+DEFAULT_SPLIT_SIZES = {"train": 1000, "val": 400, "test": 400}
 
 _PNG_COMPRESSION = [cv2.IMWRITE_PNG_COMPRESSION, 6]
 

@@ -29,7 +29,7 @@ SPLITS = ("train", "val", "test")
 LATERALITIES = ("L", "R")
 IMAGES_PER_PATIENT = len(LATERALITIES) * len(VIEWS)
 
-GENERATOR_VERSION = 3
+GENERATOR_VERSION = 4
 """Raised with every change that alters pixels or boxes."""
 
 _SECOND_LESION_FREQUENCY = 0.25
@@ -56,8 +56,8 @@ class PhantomParameters:
     height: int = 256
     seed: int = 0
     positive_fraction: float = 0.45
-    lesion_contrast: float = 1.0
-    ffdm_curve_strength: float = 1.0
+    lesion_contrast: float = 2.0
+    ffdm_curve_strength: float = 0.4
 
     def __post_init__(self):
         if min(self.width, self.height) < 48:

@@ -104,20 +104,18 @@ class FfdmScanner:
     """Full-field digital mammography with a vendor's presentation processing.
 
     The detector is linear; the vendor takes the logarithm, evens out the thinner rim of the breast
-    so that the skin line shows, sharpens, and applies a grey curve.
+    so that the skin line shows, and applies a grey curve.
 
     Attributes:
         curve_strength: steepness of the sigmoid grey curve; 0 is a straight line. It decides how
             far this domain lies from film: the higher, the fewer shades are left in dense tissue.
         equalisation: fraction of the rim's missing thickness that is made up for.
         noise: standard deviation of the quantum noise, in attenuation.
-        sharpening: weight of the unsharp mask.
     """
 
-    curve_strength: float = 1.0
-    equalisation: float = 0.85
+    curve_strength: float = 0.4
+    equalisation: float = 0.5
     noise: float = 0.015
-    sharpening: float = 0.3
 
     def scan(
         self,
@@ -131,8 +129,6 @@ class FfdmScanner:
         missing = geometry.breast.compression - geometry.thickness
         flat = attenuation + self.equalisation * FAT_ATTENUATION * missing
         flat += self.noise * random.standard_normal(grid.shape, dtype=np.float32)
-        smooth = cv2.GaussianBlur(flat, (0, 0), max(grid.pixels(2.0), 1.0))
-        flat += self.sharpening * (flat - smooth)
 
         inside = flat[geometry.skin_distance > 8]
         low, high = (float(np.percentile(inside, percent)) for percent in (1, 99.7))
