@@ -3,6 +3,7 @@
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 SOURCES := medmask tools tests configs setup.py
+KERNELS := $(shell find medmask/layers/csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
 .PHONY: help env demo test test-all lint format clean
 
@@ -24,12 +25,12 @@ test-all: env  ## every test
 lint: env  ## check format and style of Python, C++ and CUDA
 	@$(PYTHON) -m ruff format --check $(SOURCES)
 	@$(PYTHON) -m ruff check $(SOURCES)
-	@$(VENV)/bin/clang-format --dry-run --Werror $(wildcard medmask/layers/csrc/*)
+	@$(VENV)/bin/clang-format --dry-run --Werror $(KERNELS)
 
 format: env  ## format all code
 	@$(PYTHON) -m ruff format $(SOURCES)
 	@$(PYTHON) -m ruff check --fix $(SOURCES)
-	@$(VENV)/bin/clang-format -i $(wildcard medmask/layers/csrc/*)
+	@$(VENV)/bin/clang-format -i $(KERNELS)
 
 clean:  ## remove builds (not the environment, not results)
 	@rm -rf build *.egg-info medmask/layers/*.so

@@ -57,7 +57,7 @@ class PhantomParameters:
     seed: int = 0
     positive_fraction: float = 0.45
     lesion_contrast: float = 2.0
-    ffdm_curve_strength: float = 0.4
+    ffdm_curve_strength: float = 0.6
 
     def __post_init__(self):
         if min(self.width, self.height) < 48:

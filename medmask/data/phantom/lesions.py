@@ -44,7 +44,8 @@ def draw_lesion_plan(random: np.random.Generator) -> LesionPlan:
     thickness = random.uniform(15.0, 23.0)
     if random.uniform() < _MASS_FREQUENCY:
         radius = random.uniform(4.0, 8.5)
-        return LesionPlan(MASS, radius, 2.0 * radius, int(random.integers(14, 30)), thickness)
+        spicules = int(random.integers(14, 30))
+        return LesionPlan(MASS, radius, 2.0 * radius, spicules, 1.25 * thickness)
     radius = random.uniform(5.0, 10.0)
     count = int(random.integers(6, 21))
     return LesionPlan(CALCIFICATION_CLUSTER, radius, radius + 2.0, count, 1.4 * thickness)
