@@ -45,7 +45,7 @@ def draw_lesion_plan(random: np.random.Generator) -> LesionPlan:
     if random.uniform() < _MASS_FREQUENCY:
         radius = random.uniform(4.0, 8.5)
         spicules = int(random.integers(14, 30))
-        return LesionPlan(MASS, radius, 2.0 * radius, spicules, 1.25 * thickness)
+        return LesionPlan(MASS, radius, 2.0 * radius, spicules, 1.15 * thickness)
     radius = random.uniform(5.0, 10.0)
     count = int(random.integers(6, 21))
     return LesionPlan(CALCIFICATION_CLUSTER, radius, radius + 2.0, count, 1.4 * thickness)
