@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """The work of one process."""
     config = load_config(args.config_file, args.opts)
-    set_up_run(config, args)
+    set_up_run(config)
     if args.eval_only:
         evaluate_checkpoint(config)
     else:

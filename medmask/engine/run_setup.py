@@ -1,19 +1,23 @@
 """What happens before a run starts: logs, seeds, and a record of config and versions."""
 
 import json
+import logging
 import platform
 import shlex
 import sys
-from argparse import Namespace
 from importlib import metadata
 from pathlib import Path
 
-from detectron2.engine import default_setup
+import torch
+from detectron2.config import LazyConfig
 from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
 from medmask.utils.files import atomic_write
+
+logger = logging.getLogger(__name__)
 
 RECORDED_PACKAGES = (
     "torch",
@@ -25,16 +29,23 @@ RECORDED_PACKAGES = (
 )
 
 
-def set_up_run(config: DictConfig, args: Namespace) -> None:
+def set_up_run(config: DictConfig) -> None:
     """Set up logging and seeds, and leave config, seed and versions beside the results.
 
     Writes ``config.yaml``, ``log.txt`` and ``versions.json`` into ``train.output_dir``.
     """
-    setup_logger(config.train.output_dir, distributed_rank=comm.get_rank(), name="medmask")
-    default_setup(config, args)
+    output_dir, rank = config.train.output_dir, comm.get_rank()
+    for name in ("detectron2", "fvcore", "medmask"):
+        setup_logger(output_dir, distributed_rank=rank, name=name)
     if comm.is_main_process():
-        with atomic_write(Path(config.train.output_dir) / "versions.json", "w") as file:
+        LazyConfig.save(config, str(Path(output_dir) / "config.yaml"))
+        with atomic_write(Path(output_dir) / "versions.json", "w") as file:
             json.dump(_versions(), file, indent=1)
+    logger.info(
+        f"{comm.get_world_size()} process(es), seed {config.train.seed}; the config is in "
+        f"{output_dir}/config.yaml, the versions are in {output_dir}/versions.json"
+    )
+    seed_all_rng(config.train.seed + rank)  # dropout must differ between processes
 
 
 def _versions() -> dict[str, str]:
@@ -49,5 +60,6 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
     versions["python"] = platform.python_version()
+    versions["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     versions["command"] = shlex.join(sys.argv)
     return versions

@@ -29,7 +29,7 @@ SPLITS = ("train", "val", "test")
 LATERALITIES = ("L", "R")
 IMAGES_PER_PATIENT = len(LATERALITIES) * len(VIEWS)
 
-GENERATOR_VERSION = 5
+GENERATOR_VERSION = 6
 """Raised with every change that alters pixels or boxes."""
 
 _SECOND_LESION_FREQUENCY = 0.25
@@ -57,7 +57,7 @@ class PhantomParameters:
     seed: int = 0
     positive_fraction: float = 0.45
     lesion_contrast: float = 2.0
-    ffdm_curve_strength: float = 0.6
+    ffdm_curve_strength: float = 0.4
 
     def __post_init__(self):
         if min(self.width, self.height) < 48:

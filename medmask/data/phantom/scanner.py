@@ -113,7 +113,7 @@ class FfdmScanner:
         noise: standard deviation of the quantum noise, in attenuation.
     """
 
-    curve_strength: float = 0.6
+    curve_strength: float = 0.4
     equalisation: float = 0.5
     noise: float = 0.015
 
