@@ -114,7 +114,7 @@ class FfdmScanner:
     """
 
     curve_strength: float = 0.4
-    equalisation: float = 0.5
+    equalisation: float = 0.85
     noise: float = 0.015
 
     def scan(
