@@ -59,17 +59,14 @@ def test_default_is_the_full_size_detector_of_the_lazy_config(config):
             for m in (model, lazy)
         )
         assert ours == theirs
-    assert_same_settings(model, lazy)
-
-
-def assert_same_settings(model: MedMask, other: MedMask) -> None:
-    assert torch.equal(model.pixel_mean, other.pixel_mean)
-    assert torch.equal(model.pixel_std, other.pixel_std)
-    assert model.max_detections == other.max_detections
-    assert model.criterion.weights == other.criterion.weights
-    assert vars(model.criterion.matcher.cost) == vars(other.criterion.matcher.cost)
+    assert str(model) == str(lazy)  # strides and dropout included
+    assert torch.equal(model.pixel_mean, lazy.pixel_mean)
+    assert torch.equal(model.pixel_std, lazy.pixel_std)
+    assert model.max_detections == lazy.max_detections
+    assert model.criterion.weights == lazy.criterion.weights
+    assert vars(model.criterion.matcher.cost) == vars(lazy.criterion.matcher.cost)
     for name in ("box_refinement", "gradient_checkpointing"):
-        assert getattr(model.transformer.decoder, name) == getattr(other.transformer.decoder, name)
+        assert getattr(model.transformer.decoder, name) == getattr(lazy.transformer.decoder, name)
 
 
 def test_every_option_reaches_the_model(config):

@@ -4,6 +4,7 @@ from torch.testing import assert_close
 
 from medmask.layers import SinePositionEncoding
 from medmask.modeling import DeformableTransformer
+from medmask.modeling.transformer import LearnedQueries
 
 CHANNELS = 16
 EXTENTS = [(6, 7), (3, 4), (2, 2)]  # cells of each level that an image covers
@@ -35,6 +36,16 @@ def make_transformer(request):
         return transformer.eval()
 
     return make
+
+
+def test_learned_queries_are_positions_and_contents_that_look_where_their_position_says():
+    queries = LearnedQueries(embed_dim=4, num_queries=3)
+    start = queries(batch_size=2)
+    for image in range(2):
+        positions, contents = queries.embedding.weight[:, :4], queries.embedding.weight[:, 4:]
+        assert torch.equal(start.query_positions[image], positions)
+        assert torch.equal(start.queries[image], contents)
+        assert_close(start.references[image], queries.reference_points(positions).sigmoid())
 
 
 def make_inputs(padded, extents=EXTENTS, num_images=2):
