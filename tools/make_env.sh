@@ -62,10 +62,14 @@ if ! up_to_date "$build" "${build_inputs[@]}"; then
   else
     say "no C++ compiler was found: the slower pure-PyTorch operator will be used (to change that, install g++ and run make env again)"
   fi
-  if ! "$python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-    --editable . >"$stamps/build.log" 2>&1; then
+  # Without --use-pep517, setuptools starts another pip that builds in isolation from PyTorch.
+  if ! "$python" -m pip install --verbose --disable-pip-version-check --no-deps --use-pep517 \
+    --no-build-isolation --editable . >"$stamps/build.log" 2>&1; then
     tail -n 20 "$stamps/build.log" >&2
     die "MedMask could not be installed; the whole log is $stamps/build.log"
+  fi
+  if [ -n "$compiler" ] && ! compgen -G 'medmask/layers/_C*.so' >/dev/null; then
+    say "the compiled operator was not built (see $stamps/build.log): the slower pure-PyTorch one will be used"
   fi
   rm -f "$stamps"/medmask*
   done_with "$build" "${build_inputs[@]}"
