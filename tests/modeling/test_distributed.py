@@ -19,24 +19,16 @@ OBJECTS = [3, 1, 0, 0]  # of the images of the joint batch: the second process h
 
 
 @pytest.mark.slow
-def test_average_gradient_is_that_of_the_joint_batch(tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(rank), str(tmp_path / "meeting_point")],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(WORLD_SIZE)
-    ]
-    try:
-        for process in processes:
-            _, errors = process.communicate(timeout=300)
-            assert process.returncode == 0, errors
-    finally:
-        for process in processes:
-            process.kill()  # the other one waits for ever
+def test_average_gradient_is_that_of_the_joint_batch():
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    result = subprocess.run(
+        [*command, f"--nproc-per-node={WORLD_SIZE}", __file__],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def make_batch():
@@ -79,11 +71,8 @@ def compare(rank, box_refinement, two_stage):
 
 
 if __name__ == "__main__":
-    rank, meeting_point = int(sys.argv[1]), sys.argv[2]
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting_point}", rank=rank, world_size=WORLD_SIZE
-    )
+    distributed.init_process_group("gloo")
     for box_refinement in (False, True):
         for two_stage in (False, True):
-            compare(rank, box_refinement, two_stage)
+            compare(distributed.get_rank(), box_refinement, two_stage)
     distributed.destroy_process_group()
