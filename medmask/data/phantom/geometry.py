@@ -81,9 +81,20 @@ def _fill_outline(points: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarra
     closed = np.concatenate([[(-BEYOND_MM, points[0, 1])], points, [(-BEYOND_MM, points[-1, 1])]])
     canvas = new_canvas(grid)
     cv2.fillPoly(canvas, [canvas_points(closed, grid)], 255, cv2.LINE_8, FRACTION_BITS)
-    distance = cv2.distanceTransform(canvas, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = distance_to_background(canvas)
     distance = cv2.resize(distance, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
     return reduce_canvas(canvas, grid), distance * (grid.spacing / SUPERSAMPLING)
+
+
+def distance_to_background(mask: np.ndarray) -> np.ndarray:
+    """Distance in pixels of every pixel to the nearest zero of an (H, W) uint8 mask, float32.
+
+    The last bit of OpenCV's transform depends on where the array lies in memory. Squared distances
+    between pixels are integers, so rounding them takes that out (up to some 1400 pixels, more than
+    where any tissue still looks at the skin).
+    """
+    distance = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.sqrt(np.rint(np.square(distance, dtype=np.float64))).astype(np.float32)
 
 
 def _pectoral_muscle(layout: Layout, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
