@@ -104,8 +104,8 @@ def test_order_of_the_images_does_not_matter(make_model, make_input):
         assert_close(a.scores, b.scores)
 
 
-def test_only_the_content_of_the_maps_can_tell_how_far_an_image_is_padded(make_model):
-    """With given maps: convolutions and GroupNorm before them do see the padding."""
+def test_padding_reaches_predictions_only_through_the_maps(make_model):
+    """Maps are given here: the convolutions and GroupNorm that make them do see the padding."""
     model = make_model().eval()
     maps = [torch.randn(1, 64, n, n) for n in (8, 4, 2)]
 
