@@ -64,7 +64,7 @@ class ProposalGenerator(nn.Module):
         """Predict objectness and a box for every token of ``memory`` (N, S, C)."""
         centres = features.centres
         # Tokens in the padding have centres beyond 1, so the border rule rejects them too.
-        accepted = ((centres > BORDER) & (centres < 1 - BORDER)).all(-1) & ~features.padding_mask
+        accepted = ((centres > BORDER) & (centres < 1 - BORDER)).all(-1)
         rejected = ~accepted[..., None]
         areas = features.spatial_shapes.prod(1)
         level = torch.arange(features.num_levels, device=memory.device)
