@@ -11,7 +11,7 @@ optimizer.lr = 1e-3
 optimizer.params.lr_factors = {"sampling_offsets": 0.1}
 
 train.output_dir = "output/phantom/source_only"
-train.max_iter = 1500
+train.max_iter = 1000
 train.clip_gradient_norm = 1.0
 train.ddp.broadcast_buffers = True
 train.checkpointer.period = 250
