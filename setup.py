@@ -136,7 +136,7 @@ setup(
     # Detectron2 is needed too. It is not listed, because it is not on the package index under its
     # own name; the README says how to install it.
     install_requires=[
-        "torch>=2.4",
+        "torch>=2.5",
         "torchvision",
         "fvcore",
         "iopath",

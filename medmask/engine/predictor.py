@@ -1,6 +1,7 @@
 """Detection on images that belong to no data set."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -55,9 +56,10 @@ class MedMaskPredictor:
         """Detect.
 
         Args:
-            images: one image or several, which then go through the model as one batch. An image is
-                a path (PNG, JPEG, TIFF, DICOM) or an array, (H, W) grey or (H, W, 3) RGB, of uint8
-                or of float32 in [0, 255]; other values are stretched from their own range to that.
+            images: one image or several; those of one size go through the model as one batch, so
+                that no image is padded. An image is a path (PNG, JPEG, TIFF, DICOM) or an array,
+                (H, W) grey or (H, W, 3) RGB, of uint8 or of float32 in [0, 255]; other values are
+                stretched from their own range to that.
 
         Returns:
             ``{"instances": Instances}`` with ``pred_boxes`` in pixels of the image, ``scores``
@@ -68,9 +70,18 @@ class MedMaskPredictor:
         """
         if isinstance(images, (str, os.PathLike, np.ndarray)):
             return self([images])[0]
-        batch = [self._prepare(image) for image in images]
+        inputs = [self._prepare(image) for image in images]
+        by_size = defaultdict(list)
+        for index, x in enumerate(inputs):
+            by_size[x["image"].shape].append(index)
+        outputs: list[dict[str, Instances]] = [{}] * len(inputs)
         with torch.no_grad():
-            return self.model(batch)
+            for indices in by_size.values():
+                for index, output in zip(
+                    indices, self.model([inputs[i] for i in indices]), strict=True
+                ):
+                    outputs[index] = output
+        return outputs
 
     def _prepare(self, image: ImageLike) -> dict[str, Any]:
         """The model's input for one image."""

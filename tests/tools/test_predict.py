@@ -77,6 +77,16 @@ def test_path_array_and_batch_give_the_same_detections(predictor, phantoms):
     torch.testing.assert_close(batch[0]["instances"].scores, alone.scores, rtol=1e-3, atol=1e-4)
 
 
+def test_images_of_other_sizes_in_a_batch_change_nothing(predictor, phantoms):
+    images = [read_image(path) for path in images_of(phantoms, "png8")[:2]]
+    wide = np.pad(images[0], ((0, 0), (0, 70), (0, 0)))
+    together = [x["instances"] for x in predictor([wide, *images])]
+    assert [x.image_size for x in together] == [(128, 166), (128, 96), (128, 96)]
+    for image, detections in zip([wide, *images], together, strict=True):
+        alone = predictor(image)["instances"]
+        torch.testing.assert_close(detections.scores, alone.scores, rtol=1e-4, atol=1e-5)
+
+
 def test_deep_values_are_stretched_to_the_range_of_the_model(predictor, phantoms):
     image = read_image(images_of(phantoms, "dicom")[0])
     as_stored = np.round(image[:, :, 0] / 255 * 4095).astype(np.uint16)
