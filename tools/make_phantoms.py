@@ -71,8 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=defaults.ffdm_curve_strength,
         metavar="C",
-        help="steepness of the ffdm grey curve; decides how far ffdm lies from film "
-        "(default %(default)s)",
+        help="steepness of the ffdm grey curve; 0 is a straight line (default %(default)s)",
     )
     parser.add_argument(
         "--format",

@@ -46,7 +46,7 @@ class PhantomParameters:
         seed: 0 or more.
         positive_fraction: fraction of the breasts, and so of the images, with a malignant lesion.
         lesion_contrast: density of malignant lesions and benign look-alikes; lower is harder.
-        ffdm_curve_strength: steepness of the ffdm grey curve; higher moves ffdm away from film.
+        ffdm_curve_strength: steepness of the ffdm grey curve; 0 is a straight line.
 
     Raises:
         InputError: a value is out of range.

@@ -107,8 +107,8 @@ class FfdmScanner:
     so that the skin line shows, and applies a grey curve.
 
     Attributes:
-        curve_strength: steepness of the sigmoid grey curve; 0 is a straight line. It decides how
-            far this domain lies from film: the higher, the fewer shades are left in dense tissue.
+        curve_strength: steepness of the sigmoid grey curve; 0 is a straight line. The
+            higher, the fewer shades are left in dense tissue.
         equalisation: fraction of the rim's missing thickness that is made up for.
         noise: standard deviation of the quantum noise, in attenuation.
     """
