@@ -8,6 +8,7 @@ train = dict(
     device="auto",  # "auto" is a GPU if there is one; or "cpu", "cuda"
     amp=dict(enabled=False, dtype="bf16"),  # mixed precision: "bf16" or "fp16"
     clip_gradient_norm=0.1,
+    gradient_accumulation=1,  # batches whose gradients are averaged for one update
     ddp=dict(broadcast_buffers=False),  # True for models that train BatchNorm statistics
     checkpointer=dict(period=2500, max_to_keep=2),
     eval_period=2500,  # 0: after the last iteration only

@@ -1,6 +1,6 @@
 """Reading and writing checkpoints, our own and published ones."""
 
-from medmask.checkpoint.checkpointer import MedMaskCheckpointer
+from medmask.checkpoint.checkpointer import MedMaskCheckpointer, save_weights
 from medmask.checkpoint.conversion import Conversion, SkippedParameter, convert_checkpoint
 from medmask.checkpoint.conversion_report import format_report
 from medmask.checkpoint.published_file import read_published_file
@@ -14,4 +14,5 @@ __all__ = [
     "format_report",
     "load_tensor_file",
     "read_published_file",
+    "save_weights",
 ]

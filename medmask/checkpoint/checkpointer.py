@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
+from torch import nn
 
 from medmask.checkpoint.restricted_pickle import load_array_pickle
 from medmask.checkpoint.tensor_file import load_tensor_file
@@ -105,3 +106,13 @@ class MedMaskCheckpointer(DetectionCheckpointer):
 
     def _torch_load(self, f: str) -> Any:
         return load_tensor_file(f)
+
+
+def save_weights(model: nn.Module, path: str | os.PathLike) -> None:
+    """Write a model's weights alone, from the main process; ``train.init_checkpoint`` takes them.
+
+    The file appears complete or not at all.
+    """
+    if comm.is_main_process():
+        with atomic_write(path) as file:
+            torch.save({"model": model.state_dict()}, file)

@@ -1,5 +1,6 @@
 """Loaders of training and test samples."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -48,6 +49,11 @@ class TrainLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         return self.iterate_from(0)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in which the data set is seen once; the last may hold images of the next."""
+        return math.ceil(len(self.stream.records) / self.total_batch_size)
 
 
 def build_train_loader(

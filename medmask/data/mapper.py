@@ -38,7 +38,9 @@ class DetectionMapper:
 
             - ``image``: (3, H, W) RGB tensor in [0, 255], uint8 or (from more than 8 bits) float32.
             - ``instances``, in training: ``gt_boxes`` (N, 4) in pixels of ``image``, clipped to it,
-              and ``gt_classes`` (N,) int64. Crowds, and boxes that a crop emptied, are left out.
+              ``gt_classes`` (N,) int64, and ``gt_annotation_index`` (N,) int64: where each box
+              stands in the record's ``annotations``. Crowds, and boxes that a crop emptied, are
+              left out.
 
         Raises:
             InputError: the image cannot be read, or has another size than the record says.
@@ -70,7 +72,8 @@ def _check_size(record: dict[str, Any], image: np.ndarray) -> None:
 def _transform_annotations(
     annotations: list[dict], transform: T.Transform, image_size: tuple[int, int]
 ) -> Instances:
-    annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
+    index = [i for i, annotation in enumerate(annotations) if not annotation.get("iscrowd", 0)]
+    annotations = [annotations[i] for i in index]
     corners = [
         BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS)
         for annotation in annotations
@@ -83,4 +86,5 @@ def _transform_annotations(
     instances.gt_classes = torch.tensor(
         [annotation["category_id"] for annotation in annotations], dtype=torch.int64
     )
+    instances.gt_annotation_index = torch.tensor(index, dtype=torch.int64)
     return instances[boxes.nonempty(threshold=_SLIVER)]

@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from detectron2.checkpoint import Checkpointer
 from detectron2.engine import HookBase
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
+from torch import nn
 
+from medmask.checkpoint import save_weights
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
 
@@ -22,31 +24,36 @@ class EvaluationHook(HookBase):
     """Evaluates every ``period`` iterations and after the last one.
 
     All results are kept in ``evaluations.json`` and go to the event storage. The model whose
-    ``best_metric`` is the highest so far is saved as ``model_best.pth``.
+    ``best_metric`` is the highest so far is saved as ``model_best.pth``; of other models that are
+    evaluated beside it, the best weights are saved as ``<name>_best.pth``.
     """
 
     def __init__(
         self,
         period: int,
-        evaluate: Callable[[], dict[str, Any]],
+        evaluate: Callable[[nn.Module], dict[str, Any]],
         checkpointer: Checkpointer,
         output_dir: str,
         best_metric: str,
+        extra_models: Mapping[str, nn.Module] | None = None,
     ):
         """Create the hook.
 
         Args:
             period: iterations between evaluations; 0 evaluates after the last iteration only.
-            evaluate: returns nested dicts of numbers (in the main process; others may return {}).
-            checkpointer: saves the best model.
+            evaluate: from a model to nested dicts of numbers (in the main process; others may
+                return {}).
+            checkpointer: holds the model, and saves the best.
             output_dir: where ``evaluations.json`` is.
             best_metric: path of a number in the results, such as ``froc/R@0.3``; higher is better.
+            extra_models: evaluated, too; their results are called ``<name>/...``.
         """
         self.period = period
         self.evaluate = evaluate
         self.checkpointer = checkpointer
         self.path = Path(output_dir) / "evaluations.json"
         self.best_metric = best_metric
+        self.extra_models = extra_models or {}
         self.history: list[dict[str, float]] = []
 
     def before_train(self) -> None:
@@ -68,28 +75,39 @@ class EvaluationHook(HookBase):
         return self.period > 0 and iterations > 0 and iterations % self.period == 0
 
     def _evaluate(self, iteration: int) -> None:
-        results = flatten_results_dict(self.evaluate())
+        results = self.evaluate(self.checkpointer.model)
+        for name, model in self.extra_models.items():
+            results[name] = self.evaluate(model)
         comm.synchronize()
-        is_best = comm.all_gather(comm.is_main_process() and self._record(iteration, results))[0]
-        if is_best:
+        improved = self._record(iteration, flatten_results_dict(results))
+        improved = comm.all_gather(improved)[0]  # what the main process found
+        if self.best_metric in improved:
             self.checkpointer.save("model_best", iteration=iteration - 1)
+        for name, model in self.extra_models.items():
+            if f"{name}/{self.best_metric}" in improved:
+                save_weights(model, self.path.with_name(f"{name}_best.pth"))
 
-    def _record(self, iteration: int, results: dict[str, float]) -> bool:
-        """Store the results; True if they are the best so far."""
+    def _record(self, iteration: int, results: dict[str, float]) -> list[str]:
+        """Store the results; returns which of the metrics that decide are the best so far."""
+        if not comm.is_main_process():
+            return []
+        metrics = [self.best_metric, *(f"{name}/{self.best_metric}" for name in self.extra_models)]
         if self.best_metric not in results:
             raise InputError(
                 f"train.best_metric is {self.best_metric!r}, which the evaluation does not give; "
                 f"choose one of {sorted(results)}"
             )
         self.trainer.storage.put_scalars(**results, smoothing_hint=False)
-        values = [entry[self.best_metric] for entry in self.history]
-        best = max((v for v in values if v is not None and not math.isnan(v)), default=-math.inf)
+        improved = [m for m in metrics if results[m] > self._best(m)]
         # JSON has no NaN
         entry = {k: None if math.isnan(v) else v for k, v in results.items()}
         self.history.append({"iteration": iteration, **entry})
         with atomic_write(self.path, "w") as file:
             json.dump(self.history, file, indent=1)
-        value = results[self.best_metric]
-        if value > best:
-            logger.info(f"Best {self.best_metric} so far: {value:.4g} at iteration {iteration}")
-        return value > best
+        for metric in improved:
+            logger.info(f"Best {metric} so far: {results[metric]:.4g} at iteration {iteration}")
+        return improved
+
+    def _best(self, metric: str) -> float:
+        values = (entry.get(metric) for entry in self.history)
+        return max((v for v in values if v is not None and not math.isnan(v)), default=-math.inf)

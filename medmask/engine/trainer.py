@@ -1,7 +1,9 @@
 """The training loop's step: forward, backward, clip, update."""
 
+import contextlib
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -9,6 +11,11 @@ from detectron2.engine import TrainerBase
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from medmask.engine.loss_hook import LossHook
+from medmask.errors import InputError
+from medmask.modeling import DetectionObjective, Domain
 
 
 class TrainLoader(Protocol):
@@ -20,7 +27,7 @@ class TrainLoader(Protocol):
 
 
 class MedMaskTrainer(TrainerBase):
-    """Minimises the sum of the losses that the model returns.
+    """Minimises the sum of the losses that the model returns and those that loss hooks add.
 
     All randomness of the data comes from the position in the sample stream, and the rest from
     generators whose state is in the checkpoint, so a resumed run repeats what an uninterrupted one
@@ -35,6 +42,8 @@ class MedMaskTrainer(TrainerBase):
         *,
         clip_gradient_norm: float,
         amp_dtype: torch.dtype | None = None,
+        gradient_accumulation: int = 1,
+        loss_hooks: Sequence[LossHook] = (),
     ):
         """Create a trainer.
 
@@ -44,18 +53,45 @@ class MedMaskTrainer(TrainerBase):
             optimizer: updates the model's parameters.
             clip_gradient_norm: largest norm of the gradient of all parameters together.
             amp_dtype: ``torch.bfloat16`` or ``torch.float16`` for mixed precision, None without.
+            gradient_accumulation: batches whose gradients are averaged for one update.
+            loss_hooks: at most one of each class; they are registered here, before other hooks, so
+                that a checkpoint holds what they did in the iteration.
+
+        Raises:
+            InputError: a setting makes no sense, or the model lacks what a loss hook trains.
         """
         super().__init__()
+        if gradient_accumulation < 1:
+            raise InputError(
+                f"train.gradient_accumulation is {gradient_accumulation}, but must be at least 1"
+            )
+        for hook_class, count in Counter(map(type, loss_hooks)).items():
+            if count > 1:
+                raise InputError(
+                    f"loss_hooks holds {count} of {hook_class.__name__}; a run can have one"
+                )
         self.model = model
         self.loader = loader
         self.optimizer = optimizer
         self.clip_gradient_norm = clip_gradient_norm
         self.amp_dtype = amp_dtype
+        self.gradient_accumulation = gradient_accumulation
+        self.loss_hooks = list(loss_hooks)
         self.device = next(model.parameters()).device
         # Half precision loses small gradients unless the loss is scaled up; bfloat16 does not.
         self.grad_scaler = torch.amp.GradScaler(
             self.device.type, enabled=amp_dtype is torch.float16
         )
+        self.register_hooks(self.loss_hooks)
+        for hook in self.loss_hooks:
+            hook.build(self.detector)
+
+    @property
+    def detector(self) -> nn.Module:
+        """The model without what wraps it for distributed training."""
+        if isinstance(self.model, DistributedDataParallel):
+            return self.model.module
+        return self.model
 
     def train(self, start_iter: int, max_iter: int) -> None:
         """Run the iterations ``start_iter`` to ``max_iter - 1`` with all hooks."""
@@ -74,25 +110,26 @@ class MedMaskTrainer(TrainerBase):
 
     def before_train(self) -> None:
         self.model.train()
-        self._batches = iter(self.loader.iterate_from(self.start_iter))
+        self._batches = iter(self.loader.iterate_from(self.start_iter * self.gradient_accumulation))
         super().before_train()
 
     def run_step(self) -> None:
-        """One iteration on one batch.
+        """One iteration: a labelled batch (or several, whose gradients are averaged) and an update.
 
         Raises:
             FloatingPointError: a loss is NaN or infinite.
         """
-        start = time.perf_counter()
-        batch = next(self._batches)
-        data_time = time.perf_counter() - start
-
-        with torch.autocast(
-            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
-        ):
-            losses = self.model(batch)
         self.optimizer.zero_grad()
-        self.grad_scaler.scale(sum(losses.values())).backward()
+        losses, data_time = Counter(), 0.0
+        for i in range(self.gradient_accumulation):
+            start = time.perf_counter()
+            batch = next(self._batches)
+            data_time += time.perf_counter() - start
+            is_last = i + 1 == self.gradient_accumulation
+            # Gradients of the processes are averaged once, with the last batch.
+            with contextlib.nullcontext() if is_last else self._without_averaging():
+                for name, loss in self._accumulate_gradients(batch).items():
+                    losses[name] += loss
         self.after_backward()
         self.grad_scaler.unscale_(self.optimizer)
         gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient_norm)
@@ -100,13 +137,43 @@ class MedMaskTrainer(TrainerBase):
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 
+    def detection_losses(self, batch: list[dict], domain: Domain) -> dict[str, Tensor]:
+        """The losses of a supervised pass, and those that loss hooks build on it.
+
+        Args:
+            batch: samples with ``instances``.
+            domain: where its images come from; target losses are named ``..._target``.
+        """
+        pass_losses = [hook.pass_losses for hook in self.loss_hooks]
+        return self.model(batch, objective=DetectionObjective(domain, pass_losses))
+
+    def _accumulate_gradients(self, batch: list[dict]) -> dict[str, Tensor]:
+        """Add this batch's share to the gradients; returns its share of the losses."""
+        with torch.autocast(
+            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
+        ):
+            if self.loss_hooks:
+                losses = self.detection_losses(batch, Domain.SOURCE)
+                for hook in self.loss_hooks:
+                    losses |= hook.step_losses()
+            else:
+                losses = self.model(batch)
+        losses = {name: loss / self.gradient_accumulation for name, loss in losses.items()}
+        self.grad_scaler.scale(sum(losses.values())).backward()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _without_averaging(self) -> contextlib.AbstractContextManager:
+        if isinstance(self.model, DistributedDataParallel):
+            return self.model.no_sync()
+        return contextlib.nullcontext()
+
     def _write_metrics(
         self, losses: dict[str, Tensor], gradient_norm: Tensor, data_time: float
     ) -> None:
         """Put the losses, averaged over processes, into the event storage."""
         names = [*losses, "gradient_norm"]
         # One transfer for all values; it waits for the device once per step.
-        values = torch.stack([x.detach().float() for x in (*losses.values(), gradient_norm)])
+        values = torch.stack([x.float() for x in (*losses.values(), gradient_norm)])
         everybody = comm.gather((dict(zip(names, values.tolist(), strict=True)), data_time))
         if not comm.is_main_process():
             return
@@ -125,5 +192,14 @@ class MedMaskTrainer(TrainerBase):
         return super().state_dict() | {"grad_scaler": self.grad_scaler.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        known = state_dict.get("hooks", {})
+        for hook in self.loss_hooks:
+            name = type(hook).__qualname__
+            if hook.state_dict() and name not in known:
+                raise InputError(
+                    f"the checkpoint has no state of the loss hook {name}, so its run had other "
+                    "loss_hooks: resume with the config of that run, or start a new one from its "
+                    "weights (train.init_checkpoint)"
+                )
         super().load_state_dict(state_dict)
         self.grad_scaler.load_state_dict(state_dict["grad_scaler"])

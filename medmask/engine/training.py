@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from medmask.checkpoint import MedMaskCheckpointer
+from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.engine.evaluation_hook import EvaluationHook
 from medmask.engine.progress import build_writers
 from medmask.engine.trainer import MedMaskTrainer
@@ -98,16 +98,22 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         optimizer,
         clip_gradient_norm=options.clip_gradient_norm,
         amp_dtype=_amp_dtype(config),
+        gradient_accumulation=options.gradient_accumulation,
+        loss_hooks=[instantiate(hook) for hook in config.get("loss_hooks", {}).values()],
     )
     checkpointer = MedMaskCheckpointer(
         ddp_model, options.output_dir, optimizer=optimizer, trainer=trainer
     )
+    extra_models = {
+        name: extra for hook in trainer.loss_hooks for name, extra in hook.extra_models().items()
+    }
     evaluation = EvaluationHook(
         options.eval_period,
-        lambda: _evaluate_in_training(config, ddp_model),
+        lambda evaluated: evaluate(config, evaluated),
         checkpointer,
         options.output_dir,
         options.best_metric,
+        extra_models,
     )
     trainer.register_hooks(
         [
@@ -130,14 +136,9 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         writers = build_writers(options.output_dir, start_iter, options.max_iter)
         trainer.register_hooks([hooks.PeriodicWriter(writers, period=options.log_period)])
     trainer.train(start_iter, options.max_iter)
+    for name, extra in extra_models.items():
+        save_weights(extra, Path(options.output_dir) / f"{name}_final.pth")
     return evaluation.history[-1] if comm.is_main_process() else {}
-
-
-def _evaluate_in_training(config: DictConfig, model: nn.Module) -> dict[str, Any]:
-    """Evaluate between two steps; leaves the model in training mode."""
-    results = evaluate(config, model)
-    model.train()
-    return results
 
 
 def _build_periodic_checkpointer(

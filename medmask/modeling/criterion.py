@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from medmask.modeling.boxes import DetectionTarget, generalized_box_iou
 from medmask.modeling.decoder import DecoderOutput
-from medmask.modeling.matcher import Matcher
+from medmask.modeling.matcher import Matcher, Matches
 from medmask.modeling.proposals import ProposalOutput
 
 
@@ -73,10 +73,19 @@ class DetectionCriterion(nn.Module):
             ``loss_class``, ``loss_box``, ``loss_giou``, each a scalar, and the same with the suffix
             ``_proposals`` if there are proposals; their sum is what to minimise.
         """
+        return self.match_and_penalise(output, targets, proposals)[0]
+
+    def match_and_penalise(
+        self,
+        output: DecoderOutput,
+        targets: Sequence[DetectionTarget],
+        proposals: ProposalOutput | None = None,
+    ) -> tuple[dict[str, Tensor], Matches]:
+        """The losses of :meth:`forward`, and the matches of the last decoder layer."""
         num_objects = self._num_objects(targets, output.logits.device)
         num_layers = len(output.logits)
         # The layers of one image are independent problems: treat them as one larger batch.
-        losses = self._losses(
+        losses, matches = self._losses(
             output.logits.flatten(0, 1),
             output.boxes.flatten(0, 1),
             list(targets) * num_layers,
@@ -85,7 +94,7 @@ class DetectionCriterion(nn.Module):
         )
         if proposals is not None:
             objects = [DetectionTarget(torch.zeros_like(t.labels), t.boxes) for t in targets]
-            proposal_losses = self._losses(
+            proposal_losses, _ = self._losses(
                 proposals.logits,
                 proposals.boxes,
                 objects,
@@ -95,7 +104,7 @@ class DetectionCriterion(nn.Module):
                 candidates=proposals.accepted,
             )
             losses |= {f"{name}_proposals": loss for name, loss in proposal_losses.items()}
-        return losses
+        return losses, _of_last_layer(matches, num_layers, len(targets))
 
     def _losses(
         self,
@@ -105,7 +114,7 @@ class DetectionCriterion(nn.Module):
         matcher: Matcher,
         normaliser: Tensor,
         **options: Tensor,
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], Matches]:
         matches = matcher(logits, boxes, targets, **options)
         first = torch.tensor([0, *(len(t.labels) for t in targets[:-1])]).cumsum(0)
         index = first.to(matches.image.device)[matches.image] + matches.target
@@ -122,7 +131,8 @@ class DetectionCriterion(nn.Module):
             "loss_box": F.l1_loss(matched, target_boxes, reduction="sum"),
             "loss_giou": (1 - generalized_box_iou(matched, target_boxes)).sum(),
         }
-        return {name: self.weights[name] * loss / normaliser for name, loss in sums.items()}
+        losses = {name: self.weights[name] * loss / normaliser for name, loss in sums.items()}
+        return losses, matches
 
     @staticmethod
     def _num_objects(targets: Sequence[DetectionTarget], device: torch.device) -> Tensor:
@@ -136,3 +146,10 @@ class DetectionCriterion(nn.Module):
         if comm.get_world_size() > 1:
             distributed.all_reduce(count)
         return count.clamp(min=1)[0] / comm.get_world_size()
+
+
+def _of_last_layer(matches: Matches, num_layers: int, batch_size: int) -> Matches:
+    """From the matches of all layers, one batch after another, to those of the last."""
+    first = (num_layers - 1) * batch_size
+    last = matches.image >= first
+    return Matches(matches.image[last] - first, matches.prediction[last], matches.target[last])

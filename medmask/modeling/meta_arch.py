@@ -1,6 +1,6 @@
 """The MedMask detector as a Detectron2 meta-architecture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from detectron2.config import configurable
@@ -14,11 +14,19 @@ from medmask.errors import InputError
 from medmask.layers import SinePositionEncoding
 from medmask.modeling.boxes import DetectionTarget
 from medmask.modeling.criterion import DetectionCriterion
+from medmask.modeling.detection_pass import DetectionObjective
 from medmask.modeling.detections import select_detections
 from medmask.modeling.matcher import HungarianMatcher, MatchingCost, OneToManyMatcher
-from medmask.modeling.multi_scale_tokens import make_padding_mask, resize_mask
+from medmask.modeling.multi_scale_tokens import (
+    MultiScaleTokens,
+    make_padding_mask,
+    resize_mask,
+)
 from medmask.modeling.neck import MultiScaleNeck
 from medmask.modeling.transformer import DeformableTransformer, TransformerOutput
+
+Objective = Callable[["MedMask", list[dict]], dict[str, Tensor]]
+"""What a training pass computes: from the model and a batch to weighted losses by name."""
 
 
 @META_ARCH_REGISTRY.register()
@@ -40,6 +48,7 @@ class MedMask(nn.Module):
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         max_detections: int = 100,
+        training_modules: Mapping[str, nn.Module] | None = None,
     ):
         """Assemble the detector.
 
@@ -51,6 +60,8 @@ class MedMask(nn.Module):
             pixel_mean: mean of each image channel, in the mapper's units (0 to 255).
             pixel_std: standard deviation of each channel.
             max_detections: detections per image in inference.
+            training_modules: parts that only training uses, such as a masked autoencoder's
+                decoder: trained and saved with the detector, idle in inference.
         """
         super().__init__()
         self.backbone = backbone
@@ -59,6 +70,7 @@ class MedMask(nn.Module):
         self.position_encoding = SinePositionEncoding(transformer.level_embedding.shape[1])
         self.criterion = criterion
         self.max_detections = max_detections
+        self.training_modules = nn.ModuleDict(training_modules or {})
         self.register_buffer(
             "pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False
         )
@@ -112,23 +124,25 @@ class MedMask(nn.Module):
     def device(self) -> torch.device:
         return self.pixel_mean.device
 
-    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Instances]]:
+    def forward(
+        self, batched_inputs: list[dict], objective: Objective | None = None
+    ) -> dict[str, Tensor] | list[dict[str, Instances]]:
         """Train or detect.
 
         Args:
             batched_inputs: one dict per image: ``image`` (3, H, W), 0 to 255; in training
                 ``instances`` with ``gt_boxes`` and ``gt_classes`` (none are legal); in inference
                 optionally ``height`` and ``width``, the size that detections are scaled to.
+            objective: what to compute in training; the supervised losses if None.
 
         Returns:
             In training, weighted losses by name. In inference, one dict per image with
             ``instances``: ``pred_boxes``, ``scores``, ``pred_classes``.
         """
+        if self.training:
+            return (objective or DetectionObjective())(self, batched_inputs)
         images = self.preprocess_image(batched_inputs)
         output = self.detect(images)
-        if self.training:
-            targets = self.prepare_targets(batched_inputs)
-            return self.criterion(output.decoder, targets, output.proposals)
         detections = select_detections(
             output.decoder.logits[-1],
             output.decoder.boxes[-1],
@@ -142,14 +156,19 @@ class MedMask(nn.Module):
 
     def detect(self, images: ImageList) -> TransformerOutput:
         """Everything up to the predictions, for normalised images."""
+        return self.transformer.detect(self.extract_features(images)[1])
+
+    def extract_features(self, images: ImageList) -> tuple[dict[str, Tensor], MultiScaleTokens]:
+        """The backbone's maps {name: (N, C_i, h, w)} and the transformer's input tokens."""
         # Made first: once the backbone is under way, the copy of the sizes would wait for it.
         padding_mask = make_padding_mask(
             images.image_sizes, images.tensor.shape[-2:], images.tensor.device
         )
-        maps = self.neck(self.backbone(images.tensor))
+        features = self.backbone(images.tensor)
+        maps = self.neck(features)
         padding_masks = [resize_mask(padding_mask, m.shape[-2:]) for m in maps]
         positions = [self.position_encoding(m) for m in padding_masks]
-        return self.transformer(maps, positions, padding_masks)
+        return features, self.transformer.flatten(maps, positions, padding_masks)
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
         """Normalise the images and pad them to one size."""

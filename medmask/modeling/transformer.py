@@ -145,6 +145,9 @@ class DeformableTransformer(nn.Module):
         self, maps: Sequence[Tensor], positions: Sequence[Tensor], padding_masks: Sequence[Tensor]
     ) -> TransformerOutput:
         """Encode and decode; arguments as :meth:`flatten`."""
-        features = self.flatten(maps, positions, padding_masks)
+        return self.detect(self.flatten(maps, positions, padding_masks))
+
+    def detect(self, features: MultiScaleTokens) -> TransformerOutput:
+        """Encode and decode tokens."""
         memory = self.encode(features)
         return TransformerOutput(features, memory, *self.decode(memory, features))

@@ -17,7 +17,7 @@ class CountingTrainer(TrainerBase):
         pass
 
 
-def run(tmp_path, values, *, start_iter=0, max_iter=8, period=2, metric="froc/R@0.3"):
+def run(tmp_path, values, *, start_iter=0, max_iter=8, period=2, metric="froc/R@0.3", extra=None):
     """Train with evaluations that give ``values`` in turn; return the hook."""
     model = torch.nn.Linear(1, 1)
     trainer = CountingTrainer()
@@ -25,10 +25,11 @@ def run(tmp_path, values, *, start_iter=0, max_iter=8, period=2, metric="froc/R@
     values = iter(values)
     hook = EvaluationHook(
         period,
-        lambda: {"froc": {"R@0.3": next(values), "R@1": 1.0}},
+        lambda model: {"froc": {"R@0.3": next(values), "R@1": 1.0}},
         checkpointer,
         str(tmp_path),
         metric,
+        extra,
     )
     trainer.register_hooks([hook])
     trainer.train(start_iter, max_iter)
@@ -88,3 +89,26 @@ def test_run_that_died_while_evaluating_makes_up_for_it(tmp_path):
 def test_unknown_metric_names_the_known_ones(tmp_path):
     with pytest.raises(InputError, match=r"train\.best_metric.*froc/R@0\.3.*froc/R@1"):
         run(tmp_path, [0.1], metric="froc/R@03")
+
+
+def test_best_weights_of_another_model_are_kept_beside_the_model(tmp_path):
+    class Counter(torch.nn.Module):
+        """Tells by its weights how often they were saved."""
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("saved", torch.zeros(()))
+
+        def state_dict(self):
+            self.saved += 1
+            return {"saved": self.saved.clone()}
+
+    # model and teacher in turn
+    values = [0.1, 0.9, 0.7, 0.8, 0.3, 0.95, 0.2, math.nan]
+    run(tmp_path, values, extra={"teacher": Counter()})
+    history = json.loads((tmp_path / "evaluations.json").read_text())
+    assert [e["froc/R@0.3"] for e in history] == [0.1, 0.7, 0.3, 0.2]
+    assert [e["teacher/froc/R@0.3"] for e in history] == [0.9, 0.8, 0.95, None]
+    assert best_iteration(tmp_path) == 4
+    teacher = torch.load(tmp_path / "teacher_best.pth", weights_only=True)
+    assert teacher["model"]["saved"] == 2

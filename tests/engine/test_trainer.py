@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from medmask.engine import MedMaskTrainer
+from medmask.engine import LossHook, MedMaskTrainer
+from medmask.errors import InputError
+from medmask.modeling import DetectionObjective, Domain
 
 
 class Stream:
@@ -96,3 +98,125 @@ def test_scaler_state_is_in_the_checkpoint():
     other.load_state_dict(trainer.state_dict())
     assert other.grad_scaler.state_dict() == trainer.grad_scaler.state_dict()
     assert other.grad_scaler.state_dict()["_growth_tracker"] == 3
+
+
+def test_accumulated_gradients_are_the_mean_over_batches():
+    model = Regression()
+    expected = copy.deepcopy(model)
+    loss = sum(sum(expected(torch.tensor([[x]])).values()) for x in (0.3, 0.4)) / 2
+    loss.backward()
+    trainer = make_trainer(model, gradient_accumulation=2)
+    trainer.train(1, 2)  # the second update takes the third and the fourth batch
+    for p, q in zip(model.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(p, q - 0.01 * q.grad)
+    torch.testing.assert_close(trainer.storage.latest()["total_loss"][0], loss.item())
+
+
+class RegressionWithObjective(Regression):
+    """Calls the losses that join the pass, as the detector's objective does."""
+
+    def forward(self, x, objective=None):
+        losses = super().forward(x)
+        for pass_losses in objective.pass_losses if objective else ():
+            losses |= pass_losses(self, objective.domain)
+        return losses
+
+
+class ExampleHook(LossHook):
+    """A loss on the labelled pass, one of an own pass, and a state."""
+
+    def __init__(self, loader=None):
+        super().__init__(loader)
+        self.seen = 0.0
+
+    def build(self, detector):
+        self.detector = detector
+
+    def pass_losses(self, model, detection):
+        assert model is self.detector
+        assert detection is Domain.SOURCE
+        return {"loss_weight": 0.5 * model.linear.weight.sum().square()}
+
+    def step_losses(self):
+        batch = self.next_batch()
+        self.seen += batch.item()
+        loss = self.trainer.model(batch, objective=DetectionObjective())["loss_a"]
+        return {"loss_own": 2 * loss}
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state_dict):
+        self.seen = state_dict["seen"]
+
+
+class OtherHook(ExampleHook):
+    pass
+
+
+def test_losses_of_hooks_join_the_step():
+    model = RegressionWithObjective()
+    expected = copy.deepcopy(model)
+    x = torch.tensor([[0.1]])
+    supervised = sum(expected(x).values())
+    own = 2 * expected(x)["loss_a"]
+    (supervised + own + 0.5 * expected.linear.weight.sum().square()).backward()
+    trainer = make_trainer(model, loss_hooks=[ExampleHook(Stream())])
+    trainer.train(0, 1)
+    for p, q in zip(model.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(p, q - 0.01 * q.grad)
+    assert {"loss_own", "loss_weight", "total_loss"} <= trainer.storage.latest().keys()
+
+
+def test_hooks_resume_their_stream_and_their_state():
+    def train(model, start, stop, state=None):
+        trainer = make_trainer(model, loss_hooks=[ExampleHook(Stream())], gradient_accumulation=2)
+        if state:
+            trainer.load_state_dict(state)
+        trainer.train(start, stop)
+        return trainer
+
+    whole, resumed = RegressionWithObjective(), RegressionWithObjective()
+    resumed.load_state_dict(whole.state_dict())
+    expected = train(whole, 0, 4)
+    first = train(resumed, 0, 2)
+    second = train(resumed, 2, 4, first.state_dict())
+    assert second.loss_hooks[0].seen == expected.loss_hooks[0].seen == pytest.approx(3.6)
+    for p, q in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_checkpoint_of_a_run_with_other_hooks_is_refused():
+    trainer = make_trainer(RegressionWithObjective(), loss_hooks=[ExampleHook(Stream())])
+    trainer.train(0, 1)
+    other = make_trainer(RegressionWithObjective(), loss_hooks=[OtherHook(Stream())])
+    with pytest.raises(InputError, match="no state of the loss hook OtherHook"):
+        other.load_state_dict(trainer.state_dict())
+
+
+def test_two_hooks_of_a_class_are_refused():
+    with pytest.raises(InputError, match="2 of ExampleHook"):
+        make_trainer(Regression(), loss_hooks=[ExampleHook(), ExampleHook()])
+
+
+def test_accumulating_nothing_is_refused():
+    with pytest.raises(InputError, match=r"train\.gradient_accumulation"):
+        make_trainer(Regression(), gradient_accumulation=0)
+
+
+def test_epochs_are_counted_in_iterations():
+    class Epochs(LossHook):
+        def before_train(self):
+            self.seen = []
+
+        def before_step(self):
+            self.seen.append((self.epoch, self.ends_epoch))
+
+    stream = Stream()
+    stream.batches_per_epoch = 5
+    hook = Epochs()
+    trainer = make_trainer(Regression(), loss_hooks=[hook], gradient_accumulation=2)
+    trainer.loader = stream
+    trainer.model.forward = lambda x, objective: Regression.forward(trainer.model, x)
+    trainer.train(0, 4)
+    assert hook.seen == [(0, False), (0, False), (0, True), (1, False)]

@@ -1,0 +1,104 @@
+"""Stages of the method as hooks that add losses to a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from detectron2.engine import HookBase
+from torch import Tensor, nn
+
+from medmask.modeling import DetectionPass, MedMask
+
+if TYPE_CHECKING:
+    from medmask.data.loaders import TrainLoader
+    from medmask.engine.trainer import MedMaskTrainer
+
+
+class LossHook(HookBase):
+    """Adds named, weighted losses to every step; what a stage of training consists of.
+
+    One iteration of :class:`MedMaskTrainer` looks like this, with what a loss hook can do in it::
+
+        hook.before_step()
+        loss of the labelled batch        <- hook.pass_losses(model, detection): losses on this pass
+        hook.step_losses()                   losses of passes of the hook's own
+        backward, clip, update
+        hook.after_step()                    schedules, averages of weights
+
+    The losses of all hooks are back-propagated together with the supervised ones. Forward passes go
+    through ``self.trainer.model`` (wrapped for distributed training), with an objective (see
+    :meth:`MedMask.forward`), or through ``self.trainer.detection_losses`` for a supervised pass
+    that other hooks may build on. Every parameter that is trained must take part in every step.
+
+    A hook with a loader draws batches from it by :meth:`next_batch`; after a resume the stream goes
+    on where it stopped. All other state belongs into ``state_dict`` and ``load_state_dict``: a
+    resumed run must repeat what an uninterrupted one would have computed.
+    """
+
+    trainer: MedMaskTrainer
+
+    def __init__(self, loader: TrainLoader | None = None) -> None:
+        """Create the hook.
+
+        Args:
+            loader: the hook's own images, such as unlabelled ones.
+        """
+        self.loader = loader
+
+    def build(self, detector: MedMask) -> None:
+        """Prepare for the bare detector; called once, before any checkpoint is loaded.
+
+        Raises:
+            InputError: the detector lacks a part that the hook trains.
+        """
+
+    def before_train(self) -> None:
+        if self.loader is not None:
+            start = self.trainer.start_iter * self.trainer.gradient_accumulation
+            self._batches = iter(self.loader.iterate_from(start))
+
+    def next_batch(self) -> list[dict[str, Any]]:
+        """The next batch of the hook's loader."""
+        return next(self._batches)
+
+    def step_losses(self) -> dict[str, Tensor]:
+        """Weighted losses of passes of the hook's own."""
+        return {}
+
+    def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
+        """Weighted losses on a supervised pass that is under way.
+
+        Args:
+            model: the bare detector.
+            detection: what the pass computed; ``detection.domain`` tells whose images it saw.
+        """
+        return {}
+
+    def extra_models(self) -> Mapping[str, nn.Module]:
+        """Models that the stage gives besides the trained one, by name.
+
+        They are evaluated with it; their weights are saved as ``<name>_best.pth`` and
+        ``<name>_final.pth``.
+        """
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+
+    @property
+    def iterations_per_epoch(self) -> int:
+        """Iterations in which the hook's loader (without one: the labelled one) is seen once."""
+        loader = self.trainer.loader if self.loader is None else self.loader
+        return math.ceil(loader.batches_per_epoch / self.trainer.gradient_accumulation)
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs that were completed before this iteration."""
+        return self.trainer.iter // self.iterations_per_epoch
+
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether this iteration is the last of an epoch."""
+        return (self.trainer.iter + 1) % self.iterations_per_epoch == 0
