@@ -1,0 +1,204 @@
+"""Writing an expert store, shard by shard, so that a run that dies goes on where it stopped."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from medmask.errors import InputError
+from medmask.experts.manifest import MANIFEST, Manifest, StoreSettings, read_manifest
+from medmask.experts.records import image_key
+from medmask.experts.shard import PARTIAL_PREFIX, ImageEmbeddings, Shard, write_shard
+from medmask.experts.store import INDEX, PROMPTS, name_first, shard_folder
+from medmask.utils.files import atomic_write
+
+
+class StoreWriter:
+    """Brings the store of one data set up to date.
+
+    Shard i holds the records i * ``shard_size`` to (i + 1) * ``shard_size`` - 1. One process calls
+    :meth:`prepare`; then any number of processes write the :meth:`open_shards`, each shard once;
+    then one calls :meth:`finalise`.
+
+    Args:
+        folder: of the store.
+        settings: how it is made.
+        records: of the whole data set, at least one.
+        shard_size: images a shard, at least 1.
+
+    Raises:
+        InputError: ``shard_size`` is out of range, or two records have the same image id.
+    """
+
+    def __init__(
+        self, folder: Path, settings: StoreSettings, records: Sequence[dict], shard_size: int
+    ) -> None:
+        if shard_size < 1:
+            raise InputError(f"shard size is {shard_size}: give 1 or more")
+        _check_ids(records)
+        self.folder = folder
+        self.settings = settings
+        self.records = records
+        self.shard_size = shard_size
+
+    @property
+    def number_of_shards(self) -> int:
+        return -(-len(self.records) // self.shard_size)
+
+    def shard_records(self, number: int) -> Sequence[dict]:
+        """The records of a shard."""
+        return self.records[number * self.shard_size : (number + 1) * self.shard_size]
+
+    def prepare(self, prompt_embeddings: np.ndarray, *, overwrite: bool = False) -> None:
+        """Claim the folder, and remove what is left of a killed run or does not fit the records.
+
+        Args:
+            prompt_embeddings: (K, D), of the prompts in ``settings``.
+            overwrite: replace a store that was made in another way.
+
+        Raises:
+            InputError: the folder holds something else, or a store that was made in another way and
+                ``overwrite`` is off.
+        """
+        try:
+            self._claim(overwrite)
+            self._remove_stale()
+            if self.open_shards() or not self._is_complete():
+                self._write_manifest(complete=False, lesions=0)
+                with atomic_write(self.folder / PROMPTS) as file:
+                    np.save(file, prompt_embeddings.astype(np.float32), allow_pickle=False)
+        except OSError as error:
+            raise InputError(
+                f"cannot write the expert store {self.folder}: {error.strerror}"
+            ) from error
+
+    def open_shards(self) -> list[int]:
+        """Numbers of the shards that are not written yet."""
+        numbers = range(self.number_of_shards)
+        return [n for n in numbers if not shard_folder(self.folder, n).exists()]
+
+    def write(self, number: int, entries: Sequence[ImageEmbeddings]) -> None:
+        """Write a shard, as a whole or not at all.
+
+        Args:
+            number: of the shard.
+            entries: one per record of the shard, in their order.
+
+        Raises:
+            InputError: the disk is full or may not be written to.
+        """
+        try:
+            records = self.shard_records(number)
+            write_shard(shard_folder(self.folder, number), records, entries, self.settings.dtype)
+        except OSError as error:
+            raise InputError(
+                f"cannot write the expert store {self.folder}: {error.strerror}"
+            ) from error
+
+    def finalise(self) -> None:
+        """Write the index and declare the store complete.
+
+        Raises:
+            InputError: images changed while they were embedded; their shards are open again.
+        """
+        if self._is_complete():
+            return
+        stale = self._remove_stale()
+        if stale:
+            raise InputError(
+                f"{len(stale)} images changed while they were embedded; run this again: "
+                f"{name_first(stale)}"
+            )
+        shards = [Shard(shard_folder(self.folder, n)) for n in range(self.number_of_shards)]
+        with atomic_write(self.folder / INDEX) as file:
+            np.save(file, _build_index(shards), allow_pickle=False)
+        self._write_manifest(complete=True, lesions=sum(s.number_of_lesions for s in shards))
+
+    def _claim(self, overwrite: bool) -> None:
+        if not self.folder.exists() or not any(self.folder.iterdir()):
+            return
+        if not (self.folder / MANIFEST).exists():
+            raise InputError(f"{self.folder} exists and holds no expert store: name another folder")
+        if overwrite:
+            # without its manifest first, the folder would not be known as ours if this is killed
+            shutil.rmtree(self.folder / "shards", ignore_errors=True)
+            self._write_manifest(complete=False, lesions=0)
+            return
+        present = read_manifest(self.folder)
+        wanted = {**self.settings.to_json(), "shard_size": self.shard_size}
+        found = {**present.settings, "shard_size": present.shard_size}
+        different = [key for key in wanted if found.get(key) != wanted[key]]
+        if different:
+            raise InputError(
+                f"the expert store {self.folder} was made with another {', '.join(different)}: "
+                "name another folder, or pass --overwrite to replace it"
+            )
+
+    def _remove_stale(self) -> list[str]:
+        """Remove what a killed run left, and shards that do not fit the records.
+
+        Returns:
+            Sentences about the images of which finished shards hold something else.
+        """
+        stale = []
+        for folder in sorted((self.folder / "shards").glob("*")):
+            if folder.name.startswith(PARTIAL_PREFIX):
+                shutil.rmtree(folder)
+                continue
+            differences = self._differences(folder)
+            if differences:
+                stale += differences
+                # from now on until finalise() the store is not whole
+                self._write_manifest(complete=False, lesions=0)
+                partial = folder.with_name(f"{PARTIAL_PREFIX}{folder.name}")
+                folder.rename(partial)  # at once: a shard is there as a whole or not at all
+                shutil.rmtree(partial)
+        return stale
+
+    def _differences(self, folder: Path) -> list[str]:
+        try:
+            shard = Shard(folder)
+            number = int(folder.name)
+        except (InputError, ValueError):
+            return [f"shard {folder} is damaged"]
+        records = self.shard_records(number)
+        keys = [image_key(record["image_id"]) for record in records]
+        if list(shard.keys) != keys:
+            return [f"shard {folder} holds other images"]
+        differences = ((r, shard.difference(row, r)) for row, r in enumerate(records))
+        return [f"{r['image_id']!r} ({r['file_name']}) {d}" for r, d in differences if d]
+
+    def _is_complete(self) -> bool:
+        return (self.folder / MANIFEST).exists() and read_manifest(self.folder).complete
+
+    def _write_manifest(self, *, complete: bool, lesions: int) -> None:
+        Manifest(
+            settings=self.settings.to_json(),
+            shard_size=self.shard_size,
+            images=len(self.records),
+            lesions=lesions,
+            complete=complete,
+        ).write(self.folder)
+
+
+def _check_ids(records: Sequence[dict]) -> None:
+    seen: dict[bytes, str] = {}
+    for record in records:
+        key = image_key(record["image_id"])
+        if key in seen:
+            raise InputError(
+                f"images {seen[key]} and {record['file_name']} have the same image_id "
+                f"{record['image_id']!r}: make a store for each data set"
+            )
+        seen[key] = record["file_name"]
+
+
+def _build_index(shards: Sequence[Shard]) -> np.ndarray:
+    """(images,) where each image is, sorted by key."""
+    keys = np.concatenate([shard.keys for shard in shards])  # padded to the longest
+    index = np.zeros(len(keys), [("key", keys.dtype), ("shard", "<i4"), ("row", "<i4")])
+    index["key"] = keys
+    index["shard"] = np.repeat(np.arange(len(shards)), [len(shard.keys) for shard in shards])
+    index["row"] = np.concatenate([np.arange(len(shard.keys)) for shard in shards])
+    return index[np.argsort(keys)]

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detectron2.structures import BoxMode
+from PIL import Image
+
+from medmask.experts.manifest import StoreSettings
+from medmask.experts.prompts import DEFAULT_PROMPTS
+from medmask.experts.records import sign_file
+from medmask.experts.shard import ImageEmbeddings
+from medmask.experts.store_writer import StoreWriter
+
+DIM = 8
+
+
+def _unit(random, *shape):
+    values = random.normal(size=shape)
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
+
+
+def _annotation(x, y, width, height, iscrowd=0):
+    return {
+        "bbox": [x, y, width, height],
+        "bbox_mode": BoxMode.XYWH_ABS,
+        "category_id": 0,
+        "iscrowd": iscrowd,
+    }
+
+
+@pytest.fixture
+def records(tmp_path) -> list[dict]:
+    """Seven images of 40 x 60; ids are integers and texts, two of which look alike."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    records = []
+    for number, image_id in enumerate([11, "11", 3, "mlo/left", 2**40, 0, 5]):
+        path = folder / f"{number}.png"
+        pixels = np.random.default_rng(number).integers(0, 256, (60, 40), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        records.append(
+            {
+                "file_name": str(path),
+                "image_id": image_id,
+                "height": 60,
+                "width": 40,
+                # 0, 1, 2 lesions in turn; the second of two is a crowd
+                "annotations": [
+                    _annotation(5.5, 10, 12, 9.25 + number),
+                    _annotation(20, 30, 10, 10, 1),
+                ][: number % 3],
+            }
+        )
+    return records
+
+
+@pytest.fixture
+def settings() -> StoreSettings:
+    return StoreSettings(
+        model="an expert",
+        weights_sha256="0" * 64,
+        embedding_dim=DIM,
+        patch_grid=(2, 3, 5),
+        logit_scale=12.5,
+        preprocessing={"size": [16, 16], "mean": (0.5, 0.5, 0.5)},
+        prompts=DEFAULT_PROMPTS,
+    )
+
+
+@pytest.fixture
+def prompt_embeddings() -> np.ndarray:
+    return _unit(np.random.default_rng(7), len(DEFAULT_PROMPTS.texts), DIM)
+
+
+@pytest.fixture
+def embed():
+    """Embeds a record: values that differ from image to image, and are the same each time."""
+    return _embed
+
+
+def _embed(record: dict) -> ImageEmbeddings:
+    signature = sign_file(record["file_name"])
+    random = np.random.default_rng(signature.sha256[0])
+    return ImageEmbeddings(
+        signature=signature,
+        image_embedding=_unit(random, DIM),
+        lesion_embeddings=_unit(random, len(record["annotations"]), DIM),
+        patch_grid=random.normal(size=(2, 3, 5)),
+    )
+
+
+@pytest.fixture
+def write_store(tmp_path, settings, prompt_embeddings):
+    """Writes, or brings up to date, a store of records in shards of three images."""
+
+    def write(records: list[dict], folder: Path = tmp_path / "store", **options) -> Path:
+        writer = StoreWriter(folder, options.get("settings", settings), records, shard_size=3)
+        writer.prepare(prompt_embeddings, overwrite=options.get("overwrite", False))
+        for number in writer.open_shards():
+            writer.write(number, [_embed(r) for r in writer.shard_records(number)])
+        writer.finalise()
+        return folder
+
+    return write
