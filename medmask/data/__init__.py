@@ -8,11 +8,15 @@ from medmask.data.catalog import register_coco_dataset, register_datasets
 from medmask.data.image_io import read_image
 from medmask.data.loaders import build_test_loader, build_train_loader
 from medmask.data.mapper import DetectionMapper
+from medmask.data.paired_view_mapper import PairedViewMapper
+from medmask.data.photometric import build_photometric_augmentation
 
 register_datasets()
 
 __all__ = [
     "DetectionMapper",
+    "PairedViewMapper",
+    "build_photometric_augmentation",
     "build_test_augmentation",
     "build_test_loader",
     "build_train_augmentation",

@@ -6,8 +6,10 @@ import detectron2.data.transforms as T
 import numpy as np
 import torch
 from detectron2.structures import Boxes, BoxMode, Instances
+from torch import Tensor
 
 from medmask.data.image_io import read_image
+from medmask.data.photometric import change_pixels
 from medmask.errors import InputError
 
 _SLIVER = 1e-3
@@ -18,13 +20,22 @@ class DetectionMapper:
     """Reads the image of a record, augments it, and brings its boxes along.
 
     Args:
-        is_train: whether to give the boxes.
+        is_train: whether to give the boxes; unlabelled images of a training run go without.
         augmentation: what to do to image and boxes.
+        photometric: what to do to the pixels after that; see
+            :func:`build_photometric_augmentation`.
     """
 
-    def __init__(self, *, is_train: bool, augmentation: T.Augmentation) -> None:
+    def __init__(
+        self,
+        *,
+        is_train: bool,
+        augmentation: T.Augmentation,
+        photometric: T.Augmentation | None = None,
+    ) -> None:
         self.is_train = is_train
         self.augmentation = augmentation
+        self.photometric = photometric
 
     def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
         """Prepare one image.
@@ -37,9 +48,9 @@ class DetectionMapper:
             original image, ``patient_id``, ...) without ``annotations``, and:
 
             - ``image``: (3, H, W) RGB tensor in [0, 255], uint8 or (from more than 8 bits) float32.
-            - ``instances``, in training: ``gt_boxes`` (N, 4) in pixels of ``image``, clipped to it,
-              ``gt_classes`` (N,) int64, and ``gt_annotation_index`` (N,) int64: where each box
-              stands in the record's ``annotations``. Crowds, and boxes that a crop emptied, are
+            - ``instances``, with ``is_train``: ``gt_boxes`` (N, 4) in pixels of ``image``, clipped
+              to it, ``gt_classes`` (N,) int64, and ``gt_annotation_index`` (N,) int64: where each
+              box stands in the record's ``annotations``. Crowds, and boxes that a crop emptied, are
               left out.
 
         Raises:
@@ -50,13 +61,20 @@ class DetectionMapper:
         augmentation_input = T.AugInput(image)
         transform = self.augmentation(augmentation_input)
         image = augmentation_input.image
+        if self.photometric is not None:
+            image = change_pixels(image, self.photometric)
         sample = {key: value for key, value in record.items() if key != "annotations"}
-        sample["image"] = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+        sample["image"] = image_to_tensor(image)
         if self.is_train:
             sample["instances"] = _transform_annotations(
                 record["annotations"], transform, image.shape[:2]
             )
         return sample
+
+
+def image_to_tensor(image: np.ndarray) -> Tensor:
+    """(H, W, 3) array -> (3, H, W) tensor with memory of its own."""
+    return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
 
 
 def _check_size(record: dict[str, Any], image: np.ndarray) -> None:
