@@ -1,5 +1,7 @@
 """Training, evaluation and inference runs."""
 
+from medmask.engine.benchmark import load_benchmark, run_benchmark
+from medmask.engine.benchmark_table import write_tables
 from medmask.engine.image_inputs import find_images
 from medmask.engine.launch import launch
 from medmask.engine.lazy_config import load_config
@@ -22,8 +24,11 @@ __all__ = [
     "evaluate_checkpoint",
     "find_images",
     "launch",
+    "load_benchmark",
     "load_config",
     "predict_images",
+    "run_benchmark",
     "set_up_run",
     "train",
+    "write_tables",
 ]

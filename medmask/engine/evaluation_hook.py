@@ -31,7 +31,7 @@ class EvaluationHook(HookBase):
     def __init__(
         self,
         period: int,
-        evaluate: Callable[[nn.Module], dict[str, Any]],
+        evaluate: Callable[[nn.Module, str], dict[str, Any]],
         checkpointer: Checkpointer,
         output_dir: str,
         best_metric: str,
@@ -41,8 +41,8 @@ class EvaluationHook(HookBase):
 
         Args:
             period: iterations between evaluations; 0 evaluates after the last iteration only.
-            evaluate: from a model to nested dicts of numbers (in the main process; others may
-                return {}).
+            evaluate: from a model and its name ("" for the trained one) to nested dicts of numbers
+                (in the main process; others may return {}).
             checkpointer: holds the model, and saves the best.
             output_dir: where ``evaluations.json`` is.
             best_metric: path of a number in the results, such as ``froc/R@0.3``; higher is better.
@@ -75,9 +75,9 @@ class EvaluationHook(HookBase):
         return self.period > 0 and iterations > 0 and iterations % self.period == 0
 
     def _evaluate(self, iteration: int) -> None:
-        results = self.evaluate(self.checkpointer.model)
+        results = self.evaluate(self.checkpointer.model, "")
         for name, model in self.extra_models.items():
-            results[name] = self.evaluate(model)
+            results[name] = self.evaluate(model, name)
         comm.synchronize()
         improved = self._record(iteration, flatten_results_dict(results))
         improved = comm.all_gather(improved)[0]  # what the main process found
@@ -99,9 +99,7 @@ class EvaluationHook(HookBase):
             )
         self.trainer.storage.put_scalars(**results, smoothing_hint=False)
         improved = [m for m in metrics if results[m] > self._best(m)]
-        # JSON has no NaN
-        entry = {k: None if math.isnan(v) else v for k, v in results.items()}
-        self.history.append({"iteration": iteration, **entry})
+        self.history.append({"iteration": iteration, **_without_nan(results)})
         with atomic_write(self.path, "w") as file:
             json.dump(self.history, file, indent=1)
         for metric in improved:
@@ -111,3 +109,14 @@ class EvaluationHook(HookBase):
     def _best(self, metric: str) -> float:
         values = (entry.get(metric) for entry in self.history)
         return max((v for v in values if v is not None and not math.isnan(v)), default=-math.inf)
+
+
+def write_results(results: dict[str, float], folder: Path) -> None:
+    """Write the results of a single evaluation to ``evaluation.json``."""
+    with atomic_write(folder / "evaluation.json", "w") as file:
+        json.dump(_without_nan(results), file, indent=1)
+
+
+def _without_nan(results: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {key: None if math.isnan(value) else value for key, value in results.items()}

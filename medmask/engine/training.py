@@ -1,5 +1,6 @@
 """From a config to a trained, evaluated model."""
 
+import copy
 import logging
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ import torch
 from detectron2.config import instantiate
 from detectron2.engine import hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
+from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
-from medmask.engine.evaluation_hook import EvaluationHook
+from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.progress import build_writers
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.errors import InputError
@@ -53,12 +55,21 @@ def distribute(model: nn.Module, broadcast_buffers: bool) -> nn.Module:
     return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=broadcast_buffers)
 
 
-def evaluate(config: DictConfig, model: nn.Module) -> dict[str, Any]:
+def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, Any]:
     """Evaluate on ``dataloader.test`` with ``dataloader.evaluator``.
+
+    Args:
+        config: of the run.
+        model: what to evaluate.
+        name: of a model that is not the trained one; the evaluators' files then go to a folder of
+            that name in ``train.output_dir``.
 
     Returns:
         Nested dicts of numbers in the main process; ``{}`` in others.
     """
+    if name:
+        config = copy.deepcopy(config)
+        config.train.output_dir = str(Path(config.train.output_dir) / name)
     loader = instantiate(config.dataloader.test)
     evaluator = instantiate(config.dataloader.evaluator)
     with _amp(config):
@@ -69,12 +80,15 @@ def evaluate(config: DictConfig, model: nn.Module) -> dict[str, Any]:
 
 
 def evaluate_checkpoint(config: DictConfig) -> dict[str, Any]:
-    """Evaluate ``train.init_checkpoint``."""
+    """Evaluate ``train.init_checkpoint``; the results are kept in ``evaluation.json``."""
     if not config.train.init_checkpoint:
         raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
     model = build_model(config)
     MedMaskCheckpointer(model).load(config.train.init_checkpoint)
-    return evaluate(config, model)
+    results = evaluate(config, model)
+    if comm.is_main_process():
+        write_results(flatten_results_dict(results), Path(config.train.output_dir))
+    return results
 
 
 def train(config: DictConfig, resume: bool) -> dict[str, Any]:
@@ -91,6 +105,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     model = build_model(config)
     config.optimizer.params.model = model
     optimizer = instantiate(config.optimizer)
+    config.optimizer.params.model = None  # or copies of the config would copy the model
     ddp_model = distribute(model, options.ddp.broadcast_buffers)
     trainer = MedMaskTrainer(
         ddp_model,
@@ -109,7 +124,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     }
     evaluation = EvaluationHook(
         options.eval_period,
-        lambda evaluated: evaluate(config, evaluated),
+        lambda evaluated, name: evaluate(config, evaluated, name),
         checkpointer,
         options.output_dir,
         options.best_metric,

@@ -25,7 +25,7 @@ def run(tmp_path, values, *, start_iter=0, max_iter=8, period=2, metric="froc/R@
     values = iter(values)
     hook = EvaluationHook(
         period,
-        lambda model: {"froc": {"R@0.3": next(values), "R@1": 1.0}},
+        lambda model, name: {"froc": {"R@0.3": next(values), "R@1": 1.0}},
         checkpointer,
         str(tmp_path),
         metric,
