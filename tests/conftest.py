@@ -1,16 +1,30 @@
 """Fixtures that several packages' tests share."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
-from detectron2.structures import Boxes, Instances
+from detectron2.modeling import Backbone
+from detectron2.structures import Boxes, ImageList, Instances
+from torch import Tensor
 
-from medmask.modeling import MedMask
+from medmask.checkpoint import convert_checkpoint
+from medmask.modeling import (
+    DeformableTransformer,
+    DetectionCriterion,
+    HungarianMatcher,
+    MatchingCost,
+    MedMask,
+    MultiScaleNeck,
+)
+from medmask.modeling.multi_scale_tokens import make_padding_mask
 
 ROOT = Path(__file__).parents[1]
+REFERENCE_FILE = ROOT / ".." / "shared" / "golden" / "reference_detector.pt"
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +56,74 @@ def make_input() -> Callable[..., dict]:
         return {"image": image, "instances": instances, "height": height, "width": width}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def reference() -> dict[str, Any]:
+    """Weights, inputs and outputs of a public implementation; what needs it is skipped without."""
+    named = os.environ.get("MEDMASK_GOLDEN")
+    if not named and not REFERENCE_FILE.exists():
+        pytest.skip(f"no reference values: {REFERENCE_FILE} is absent, MEDMASK_GOLDEN is not set")
+    return torch.load(named or REFERENCE_FILE, weights_only=True)
+
+
+class GivenFeatures(Backbone):
+    """A backbone whose maps are known."""
+
+    def __init__(self, maps: list[Tensor]) -> None:
+        super().__init__()
+        self.maps = {f"map{i}": m for i, m in enumerate(maps)}
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        return self.maps
+
+
+@pytest.fixture(scope="module")
+def reference_model(reference) -> MedMask:
+    """Our detector with the weights of the reference, on the reference's backbone maps."""
+    meta, published = reference["meta"], reference["state_dict"]
+    num_samples = len(published["transformer.encoder.layers.0.self_attn.attention_weights.bias"])
+    weights = meta["loss_weights"]
+    cost = MatchingCost(weights["class"], weights["boxes"], weights["giou"])
+    backbone = GivenFeatures(reference["features"])
+    model = MedMask(
+        backbone=backbone,
+        neck=MultiScaleNeck(
+            dict(zip(backbone.maps, meta["backbone_channels"], strict=True)),
+            meta["hidden_dim"],
+            meta["num_feature_levels"],
+        ),
+        transformer=DeformableTransformer(
+            num_classes=meta["num_classes"],
+            num_queries=meta["num_queries"],
+            num_levels=meta["num_feature_levels"],
+            embed_dim=meta["hidden_dim"],
+            num_heads=meta["num_heads"],
+            num_points=num_samples // (meta["num_heads"] * meta["num_feature_levels"]),
+            feed_forward_dim=meta["feedforward_dim"],
+            num_encoder_layers=meta["num_encoder_layers"],
+            num_decoder_layers=meta["num_decoder_layers"],
+        ),
+        criterion=DetectionCriterion(
+            matcher=HungarianMatcher(cost),
+            class_weight=weights["class"],
+            box_weight=weights["boxes"],
+            giou_weight=weights["giou"],
+        ),
+        pixel_mean=[0.0] * 3,
+        pixel_std=[1.0] * 3,
+    )
+    conversion = convert_checkpoint(published, model.state_dict())
+    assert not conversion.skipped
+    assert not conversion.unexpected
+    model.load_state_dict(conversion.state_dict, strict=True)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def reference_images(reference) -> ImageList:
+    """Images (whose pixels nobody looks at) of the reference's sizes."""
+    masks = reference["padding_mask"]
+    sizes = [(int((~m[:, 0]).sum()), int((~m[0]).sum())) for m in masks]
+    assert torch.equal(make_padding_mask(sizes, masks.shape[1:]), masks)
+    return ImageList(torch.zeros(len(masks), 3, *masks.shape[1:]), sizes)

@@ -18,8 +18,10 @@ class MultiScaleTokens:
     """(N, S, C): position encoding plus level embedding"""
     padding_mask: Tensor
     """(N, S) bool, True where a token is padding"""
+    sizes: Sequence[tuple[int, int]]
+    """L sizes (h, w), known without waiting for a GPU"""
     spatial_shapes: Tensor
-    """(L, 2) int64: (h, w) of each level"""
+    """(L, 2) int64: ``sizes`` on the device"""
     level_start_index: Tensor
     """(L,) int64: index of the first token of each level"""
     valid_ratios: Tensor
@@ -29,7 +31,12 @@ class MultiScaleTokens:
 
     @property
     def num_levels(self) -> int:
-        return len(self.spatial_shapes)
+        return len(self.sizes)
+
+    def split_levels(self, x: Tensor) -> list[Tensor]:
+        """What belongs to the tokens as maps: (N, S, ...) -> per level (N, h, w, ...)."""
+        levels = x.split([h * w for h, w in self.sizes], dim=1)
+        return [level.unflatten(1, size) for level, size in zip(levels, self.sizes, strict=True)]
 
 
 def flatten_levels(
@@ -43,7 +50,7 @@ def flatten_levels(
         padding_masks: per level (N, h, w) bool, True where the map is padding.
     """
     device = maps[0].device
-    sizes = [m.shape[-2:] for m in maps]
+    sizes = [tuple(m.shape[-2:]) for m in maps]
     spatial_shapes = torch.tensor(sizes)
     areas = spatial_shapes.prod(1)
     valid_ratios = torch.stack([_valid_ratio(m) for m in padding_masks], dim=1)
@@ -51,6 +58,7 @@ def flatten_levels(
         tokens=torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1),
         positions=torch.cat([p.flatten(2).transpose(1, 2) for p in positions], dim=1),
         padding_mask=torch.cat([m.flatten(1) for m in padding_masks], dim=1),
+        sizes=sizes,
         # Blocking copies would wait for the backbone.
         spatial_shapes=spatial_shapes.to(device, non_blocking=True),
         level_start_index=(areas.cumsum(0) - areas).to(device, non_blocking=True),

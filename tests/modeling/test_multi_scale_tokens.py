@@ -46,6 +46,16 @@ def test_tokens_are_rows_of_the_finest_level_first(masks):
     assert features.tokens.shape == features.positions.shape == (3, token, 4)
 
 
+def test_tokens_are_split_into_the_maps_that_they_came_from(masks):
+    maps = [torch.randn(3, 4, h, w) for h, w in LEVELS]
+    features = flatten_levels(maps, maps, masks)
+    assert list(features.sizes) == LEVELS
+    for level, split in zip(maps, features.split_levels(features.tokens), strict=True):
+        assert torch.equal(split, level.permute(0, 2, 3, 1))
+    for mask, split in zip(masks, features.split_levels(features.padding_mask), strict=True):
+        assert torch.equal(split, mask)
+
+
 def test_centres_and_valid_ratios_count_the_cells_that_are_no_padding(masks):
     maps = [torch.zeros(3, 1, h, w) for h, w in LEVELS]
     features = flatten_levels(maps, maps, masks)
