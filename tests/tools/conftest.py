@@ -1,0 +1,145 @@
+"""Training runs as a user starts them: in processes of their own, killed, resumed, distributed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from medmask.data.phantom import PhantomParameters, make_phantom_dataset
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools" / "lazyconfig_train_net.py"
+COMPARING_TOOL = Path(__file__).with_name("train_and_compare.py")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+
+
+class TrainingRuns:
+    """Short runs of the training tool on tiny phantoms."""
+
+    def __init__(self, datasets: Path):
+        self.environment = os.environ | {
+            "DETECTRON2_DATASETS": str(datasets),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def command(
+        self,
+        config: str,
+        output: Path,
+        *options: str,
+        launcher: Sequence[str] = (sys.executable,),
+        tool: Path = TOOL,
+    ) -> list[str]:
+        """The command line of a run of 12 iterations of a file in configs/medmask."""
+        return [
+            *launcher,
+            str(tool),
+            "--config-file",
+            str(ROOT / "configs" / "medmask" / config),
+            f"train.output_dir={output}",
+            "train.device=cpu",
+            "train.log_period=1",
+            "train.eval_period=0",
+            "train.max_iter=12",
+            "train.checkpointer.period=5",
+            "dataloader.train.total_batch_size=2",
+            "dataloader.train.num_workers=0",
+            "dataloader.test.num_workers=0",
+            *options,
+        ]
+
+    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=600, env=self.environment
+        )
+
+    def run_and_kill(self, command: Sequence[str], output: Path, iteration: int) -> None:
+        """Start a run and kill it without warning once it has written ``iteration``."""
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=self.environment,
+        )
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and process.poll() is None:
+            metrics = output / "metrics.json"
+            if metrics.exists() and f'"iteration": {iteration},' in metrics.read_text():
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+            time.sleep(0.01)
+        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+
+    def check_resume(
+        self, config: str, folder: Path, *options: str, kill_at: int, resume_options=()
+    ) -> None:
+        """A run that is killed and resumed gives, bit for bit, what one without a stop gives."""
+        whole, resumed = folder / "whole", folder / "resumed"
+        done = self.run(self.command(config, whole, *options))
+        assert done.returncode == 0, done.stderr
+        command = self.command(config, resumed, *options)
+        self.run_and_kill(command, resumed, kill_at)
+        assert not (resumed / "model_final.pth").exists()
+        again = self.run([*command, *resume_options, "--resume"])
+        assert again.returncode == 0, again.stderr
+
+        assert self.losses(resumed) == self.losses(whole)
+        last = [torch.load(x / "model_final.pth", weights_only=True) for x in (whole, resumed)]
+        assert last[0]["iteration"] == last[1]["iteration"]
+        for key, value in last[0]["model"].items():
+            assert torch.equal(value, last[1]["model"][key]), key
+
+    def check_two_processes(
+        self, config: str, folder: Path, *options: str, launcher: str = "num-gpus"
+    ) -> None:
+        """Two processes train like one on the same global batch, and agree with each other."""
+        if torch.cuda.device_count() == 1:
+            pytest.skip("two processes would share one GPU")
+        one, two = folder / "one", folder / "two"
+        done = self.run(self.command(config, one, *options))
+        assert done.returncode == 0, done.stderr
+        if launcher == "torchrun":
+            how = {"launcher": (*TORCHRUN, "--nproc-per-node=2")}
+        else:
+            how, options = {}, (*options, "--num-gpus=2")
+        done = self.run(self.command(config, two, *options, tool=COMPARING_TOOL, **how))
+        assert done.returncode == 0, done.stderr
+
+        expected, actual = self.losses(one), self.losses(two)
+        assert expected.keys() == actual.keys()
+        for iteration, values in expected.items():
+            assert actual[iteration] == pytest.approx(values, rel=2e-3, abs=1e-4), iteration
+        checkpoint = torch.load(two / "model_final.pth", weights_only=True)
+        assert len(checkpoint["random_states"]) == 2
+
+    @staticmethod
+    def losses(output: Path) -> dict[int, dict[str, float]]:
+        """{iteration: {name: value}} of a run."""
+        lines = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
+        return {x["iteration"]: {k: v for k, v in x.items() if "loss" in k} for x in lines}
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory):
+    """Tiny phantoms of both domains; the root of the data sets."""
+    root = tmp_path_factory.mktemp("datasets")
+    make_phantom_dataset(
+        root / "phantom",
+        PhantomParameters(width=48, height=64, positive_fraction=0.9),
+        split_sizes={"train": 12, "val": 4},
+    )
+    return root
+
+
+@pytest.fixture(scope="session")
+def training_runs(datasets):
+    return TrainingRuns(datasets)
