@@ -2,6 +2,7 @@
 
 from medmask.engine.benchmark import load_benchmark, run_benchmark
 from medmask.engine.benchmark_table import write_tables
+from medmask.engine.expert_distillation_hook import ExpertDistillationHook
 from medmask.engine.image_inputs import find_images
 from medmask.engine.launch import launch
 from medmask.engine.lazy_config import load_config
@@ -15,6 +16,7 @@ from medmask.engine.trainer import MedMaskTrainer
 from medmask.engine.training import evaluate, evaluate_checkpoint, train
 
 __all__ = [
+    "ExpertDistillationHook",
     "LossHook",
     "MedMaskPredictor",
     "MedMaskTrainer",
