@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
+from medmask.engine.buffer_broadcast import BufferBroadcast
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.progress import build_writers
 from medmask.engine.trainer import MedMaskTrainer
@@ -40,19 +41,16 @@ def build_model(config: DictConfig) -> nn.Module:
     return instantiate(config.model).to(select_device(config.train.device))
 
 
-def distribute(model: nn.Module, broadcast_buffers: bool) -> nn.Module:
-    """Wrap a model for training in several processes; one process needs no wrapper.
+def distribute(model: nn.Module) -> nn.Module:
+    """Wrap a model, on the device of this process, for training in several; one needs no wrapper.
 
-    Args:
-        model: on the device of this process.
-        broadcast_buffers: give all processes the first one's buffers before each forward pass.
-            Needed where BatchNorm statistics are trained, a waste of time elsewhere.
+    Buffers are left to :class:`BufferBroadcast`.
     """
     if comm.get_world_size() == 1:
         return model
     # Detectron2's create_ddp_model names a GPU even where the model is on the CPU.
     devices = [comm.get_local_rank()] if torch.cuda.is_available() else None
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=broadcast_buffers)
+    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
 
 
 def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, Any]:
@@ -106,7 +104,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     config.optimizer.params.model = model
     optimizer = instantiate(config.optimizer)
     config.optimizer.params.model = None  # or copies of the config would copy the model
-    ddp_model = distribute(model, options.ddp.broadcast_buffers)
+    ddp_model = distribute(model)
     trainer = MedMaskTrainer(
         ddp_model,
         instantiate(config.dataloader.train),
@@ -132,6 +130,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     )
     trainer.register_hooks(
         [
+            BufferBroadcast() if options.ddp.broadcast_buffers else None,
             hooks.IterationTimer(),
             hooks.LRScheduler(optimizer, instantiate(config.lr_multiplier)),
             # before the evaluation, so that no fault there can lose work

@@ -1,0 +1,71 @@
+"""Buffers of two processes. Run by itself, this file is a process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.engine import TrainerBase
+from torch import distributed, nn
+
+from medmask.engine.buffer_broadcast import BufferBroadcast
+from medmask.engine.training import distribute
+
+ROOT = Path(__file__).parents[2]
+
+
+class TwoPasses(TrainerBase):
+    """Steps of two forward passes of a model with BatchNorm, each process with its own images."""
+
+    def __init__(self, model, shift=0):
+        super().__init__()
+        self.shift = shift
+        self.detector = model
+        self.model = distribute(model)
+        self.register_hooks([BufferBroadcast()])
+
+    def run_step(self):
+        images = [torch.randn(2, 3, 8, 8) + self.shift for _ in range(2)]
+        sum(self.model(x).square().mean() for x in images).backward()
+        self.after_backward()
+
+
+@pytest.mark.slow
+def test_steps_of_two_passes_leave_the_same_statistics_everywhere():
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    result = subprocess.run(
+        [*command, "--nproc-per-node=2", __file__],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_one_process_needs_no_broadcast():
+    model = nn.BatchNorm2d(3)
+    before = model.running_mean.clone()
+    TwoPasses(model).train(0, 1)
+    assert not torch.equal(model.running_mean, before)
+
+
+def check_equal_buffers():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    TwoPasses(model, shift=distributed.get_rank()).train(0, 2)
+    mine = {name: buffer.tolist() for name, buffer in model.named_buffers()}
+    gathered = [None, None]
+    distributed.all_gather_object(gathered, mine)
+    first, second = gathered
+    assert first == second
+    assert first["1.num_batches_tracked"] == 4
+    assert min(first["1.running_var"]) != 1.0
+
+
+if __name__ == "__main__":
+    distributed.init_process_group("gloo")
+    check_equal_buffers()
+    distributed.destroy_process_group()
