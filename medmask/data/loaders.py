@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
 from medmask.data.catalog import check_registered
+from medmask.data.label_fraction import select_share_of_patients
 from medmask.data.sample_stream import PositionSampler, SampleStream
 from medmask.errors import InputError
 
@@ -63,6 +64,8 @@ def build_train_loader(
     total_batch_size: int,
     num_workers: int,
     seed: int,
+    label_fraction: float = 1.0,
+    label_seed: int = 0,
 ) -> TrainLoader:
     """Build the loader of one or several data sets; images without lesions are kept.
 
@@ -72,10 +75,15 @@ def build_train_loader(
         total_batch_size: images an iteration over all processes.
         num_workers: worker processes of each process.
         seed: of the order of the samples and of their augmentation.
+        label_fraction: share of the patients whose images are used, in (0, 1]; see
+            :func:`medmask.data.label_fraction.select_share_of_patients`.
+        label_seed: which patients these are. It is not ``seed``, so that runs of several seeds
+            have the same labels.
 
     Raises:
         InputError: a name is unknown, a data set is empty or broken, several do not have the same
-            classes, or the batch does not divide by the number of processes.
+            classes, the batch does not divide by the number of processes, or ``label_fraction`` is
+            out of range or leaves no patient with lesions.
     """
     world_size = comm.get_world_size()
     if total_batch_size < 1 or total_batch_size % world_size:
@@ -83,8 +91,8 @@ def build_train_loader(
             f"total_batch_size is {total_batch_size}, but must be a positive multiple of the "
             f"number of processes ({world_size})"
         )
-    records = DatasetFromList(load_records(dataset), copy=False)
-    stream = SampleStream(records, mapper, seed)
+    records = select_share_of_patients(load_records(dataset), label_fraction, label_seed)
+    stream = SampleStream(DatasetFromList(records, copy=False), mapper, seed)
     return TrainLoader(stream, total_batch_size=total_batch_size, num_workers=num_workers)
 
 

@@ -31,6 +31,8 @@ dataloader.train = L(build_train_loader)(
     total_batch_size=8,
     num_workers=4,
     seed="${train.seed}",
+    label_fraction=1.0,  # share of the patients whose images are used
+    label_seed=0,  # which patients these are
 )
 
 dataloader.test = L(build_test_loader)(
