@@ -5,6 +5,7 @@ from medmask.modeling.boxes import DetectionTarget, generalized_box_iou
 from medmask.modeling.contrastive import CosineLoss, InfoNCE, MarginLoss, TripletLoss
 from medmask.modeling.criterion import DetectionCriterion
 from medmask.modeling.detection_pass import DetectionObjective, DetectionPass, Domain
+from medmask.modeling.discriminators import DomainDiscriminators
 from medmask.modeling.expert_distillation import (
     ExpertDistillation,
     ExpertEmbeddings,
@@ -23,6 +24,7 @@ __all__ = [
     "DetectionPass",
     "DetectionTarget",
     "Domain",
+    "DomainDiscriminators",
     "ExpertDistillation",
     "ExpertEmbeddings",
     "HungarianMatcher",
