@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Run a foundation model once over data sets and store what it makes of them, for training.
+
+Writes OUTPUT/<data set>/, one store for each data set: per image the global embedding, the patch
+tokens and an embedding of every annotated lesion, and the embeddings of the text prompts. Started
+again after a crash, it goes on where it stopped; a store of which some images or boxes changed is
+brought up to date. Exit status: 0 if all stores are complete, 2 otherwise.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from detectron2.utils import comm
+
+from medmask.data.loaders import load_records
+from medmask.engine import launch
+from medmask.errors import InputError, command_line_tool
+from medmask.experts.extraction import (
+    ExtractionSettings,
+    ExtractionSummary,
+    extract_embeddings,
+)
+from medmask.experts.manifest import DTYPES
+from medmask.experts.open_clip_expert import BIOMED_CLIP, OpenClipExpert
+from medmask.experts.prompts import DEFAULT_PROMPTS, read_prompts
+
+_EXAMPLES = """
+examples:
+  BiomedCLIP, fetched from the hub:
+    python tools/extract_expert_embeddings.py --dataset inbreast_train inbreast_val \\
+        --output output/experts/biomedclip
+
+  The same from a folder that was copied here (open_clip_config.json, weights, tokenizer files):
+    python tools/extract_expert_embeddings.py --dataset inbreast_train \\
+        --model local-dir:weights/biomedclip --output output/experts/biomedclip
+
+  A model that open_clip has built in, with weights of your own, in eight processes:
+    python tools/extract_expert_embeddings.py --dataset ddsm_train --num-gpus 8 \\
+        --model ViT-B-16 --checkpoint weights/vit_b_16.pt --output output/experts/vit
+  (or torchrun --nproc-per-node 8 tools/extract_expert_embeddings.py ...)
+
+  The expert that tools/train_phantom_expert.py trains:
+    python tools/extract_expert_embeddings.py --dataset phantom_film_train phantom_ffdm_train \\
+        --model local-dir:output/phantom_expert --output output/experts/phantom
+
+PROMPTS is a JSON file {"class name": ["text", ...], ...}. By default:
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = ExtractionSettings()
+    texts = "".join(
+        f"  {name}: {', '.join(repr(text) for text in group)}\n"
+        for name, group in DEFAULT_PROMPTS.to_groups().items()
+    )
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=_EXAMPLES + texts,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--dataset", required=True, nargs="+", metavar="NAME", help="registered data sets"
+    )
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--model",
+        default=BIOMED_CLIP,
+        metavar="NAME",
+        help="an open_clip model: a name, hf-hub:ORGANISATION/MODEL or local-dir:FOLDER "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="the weights: a file, or the name of weights that open_clip offers for the model "
+        "(default: those of the hub or the folder)",
+    )
+    parser.add_argument("--prompts", metavar="PROMPTS", help="the texts to embed")
+    parser.add_argument(
+        "--crop-context",
+        type=float,
+        default=defaults.crop_context,
+        metavar="F",
+        help="side of a lesion's square crop, relative to the longer side of its box "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--no-patch-grid",
+        action="store_true",
+        help="leave the patch tokens out, which take most of the space",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default=defaults.dtype,
+        help="of the stored numbers (default %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=defaults.batch_size,
+        metavar="N",
+        help="default %(default)s",
+    )
+    parser.add_argument(
+        "--shard-size",
+        type=int,
+        default=defaults.shard_size,
+        metavar="N",
+        help="images a shard; a killed process loses one shard at most (default %(default)s)",
+    )
+    parser.add_argument(
+        "--num-workers",
+        type=int,
+        default=defaults.num_workers,
+        metavar="N",
+        help="processes that read images, for each process (default %(default)s)",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace stores that were made with other options (to go on after a crash, leave "
+        "this out)",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto (a GPU if there is one), cpu or cuda"
+    )
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one per GPU (on the CPU if it has none)",
+    )
+    parser.set_defaults(num_machines=1, machine_rank=0, dist_url="auto")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """The work of one process."""
+    settings = ExtractionSettings(
+        prompts=read_prompts(args.prompts) if args.prompts else DEFAULT_PROMPTS,
+        crop_context=args.crop_context,
+        with_patch_grid=not args.no_patch_grid,
+        dtype=args.dtype,
+        batch_size=args.batch_size,
+        shard_size=args.shard_size,
+        num_workers=args.num_workers,
+    )
+    datasets = [(name, load_records(name)) for name in args.dataset]
+    expert = OpenClipExpert(args.model, args.checkpoint, _device(args.device))
+    for name, records in datasets:
+        folder = args.output / name
+        done = extract_embeddings(expert, records, folder, settings, overwrite=args.overwrite)
+        if comm.is_main_process():
+            print(_describe(folder, len(records), done, expert))
+
+
+def _device(name: str) -> str:
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device is '{name}': choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device is cuda, but PyTorch finds no GPU: choose cpu")
+    return "cuda" if torch.cuda.is_available() and name != "cpu" else "cpu"
+
+
+def _describe(folder: Path, images: int, done: ExtractionSummary, expert: OpenClipExpert) -> str:
+    parts = [f"{folder}: complete, {images} images"]
+    if done.images:
+        speed = done.images / done.seconds
+        parts.append(f"{done.images} embedded now, {speed:.1f} images/s")
+    if expert.patch_grid is None:
+        parts.append("no patch tokens (the model offers none)")
+    return "; ".join(parts)
+
+
+@command_line_tool
+def main() -> None:
+    launch(run, _parser().parse_args())
+
+
+if __name__ == "__main__":
+    main()
