@@ -11,6 +11,8 @@ from medmask.modeling.expert_distillation import (
     ExpertEmbeddings,
     WordClasses,
 )
+from medmask.modeling.masked_autoencoder import MaskedAutoencoder, ReconstructionTarget
+from medmask.modeling.masked_autoencoding_objective import MaskedAutoencodingObjective
 from medmask.modeling.matcher import HungarianMatcher, MatchingCost, OneToManyMatcher
 from medmask.modeling.meta_arch import MedMask
 from medmask.modeling.neck import MultiScaleNeck
@@ -30,10 +32,13 @@ __all__ = [
     "HungarianMatcher",
     "InfoNCE",
     "MarginLoss",
+    "MaskedAutoencoder",
+    "MaskedAutoencodingObjective",
     "MatchingCost",
     "MedMask",
     "MultiScaleNeck",
     "OneToManyMatcher",
+    "ReconstructionTarget",
     "TripletLoss",
     "WordClasses",
     "build_small_resnet",

@@ -139,7 +139,7 @@ class DeformableDecoder(nn.Module):
                 self.gradient_checkpointing,
                 queries,
                 query_positions,
-                _on_levels(references, features.valid_ratios),
+                references_on_levels(references, features.valid_ratios),
                 memory,
                 features.spatial_shapes,
                 features.level_start_index,
@@ -170,7 +170,7 @@ def apply_box_deltas(references: Tensor, deltas: Tensor) -> Tensor:
     return (logits + deltas.float()).sigmoid()
 
 
-def _on_levels(references: Tensor, valid_ratios: Tensor) -> Tensor:
+def references_on_levels(references: Tensor, valid_ratios: Tensor) -> Tensor:
     """From the unpadded image to each padded level: (N, Q, 2|4) -> (N, Q, L, 2|4)."""
     ratios = valid_ratios.repeat(1, 1, references.shape[-1] // 2)  # (N, L, 2|4)
     return references[:, :, None] * ratios[:, None]
