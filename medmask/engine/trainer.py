@@ -137,15 +137,19 @@ class MedMaskTrainer(TrainerBase):
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 
-    def detection_losses(self, batch: list[dict], domain: Domain) -> dict[str, Tensor]:
+    def detection_losses(
+        self, batch: list[dict], domain: Domain, supervised_weight: float = 1.0
+    ) -> dict[str, Tensor]:
         """The losses of a supervised pass, and those that loss hooks build on it.
 
         Args:
             batch: samples with ``instances``.
             domain: where its images come from; target losses are named ``..._target``.
+            supervised_weight: factor on the supervised losses, not on those of loss hooks.
         """
         pass_losses = [hook.pass_losses for hook in self.loss_hooks]
-        return self.model(batch, objective=DetectionObjective(domain, pass_losses))
+        objective = DetectionObjective(domain, pass_losses, supervised_weight)
+        return self.model(batch, objective=objective)
 
     def _accumulate_gradients(self, batch: list[dict]) -> dict[str, Tensor]:
         """Add this batch's share to the gradients; returns its share of the losses."""

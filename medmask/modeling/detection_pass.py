@@ -58,16 +58,22 @@ class DetectionObjective:
     """
 
     def __init__(
-        self, domain: Domain = Domain.SOURCE, pass_losses: Sequence[PassLosses] = ()
+        self,
+        domain: Domain = Domain.SOURCE,
+        pass_losses: Sequence[PassLosses] = (),
+        supervised_weight: float = 1.0,
     ) -> None:
         """Create the objective.
 
         Args:
             domain: of the batch; the losses of target images are named ``..._target``.
             pass_losses: what to add to the supervised losses.
+            supervised_weight: factor on the supervised losses alone, such as that of boxes which
+                are guesses.
         """
         self.domain = domain
         self.pass_losses = pass_losses
+        self.supervised_weight = supervised_weight
 
     def __call__(self, model: MedMask, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Weighted losses by name."""
@@ -78,6 +84,7 @@ class DetectionObjective:
         losses, matches = model.criterion.match_and_penalise(
             output.decoder, targets, output.proposals
         )
+        losses = {name: self.supervised_weight * loss for name, loss in losses.items()}
         detection = DetectionPass(batched_inputs, self.domain, features, output, targets, matches)
         for pass_losses in self.pass_losses:
             losses |= pass_losses(model, detection)
