@@ -182,9 +182,10 @@ def _check_offered(open_clip: ModuleType, name: str, checkpoint: str | None) -> 
         )
     offered = open_clip.list_pretrained_tags_by_model(name)
     if checkpoint not in offered:
-        given = "no checkpoint was given" if checkpoint is None else f"'{checkpoint}' is neither"
+        given = "none was given" if checkpoint is None else f"'{checkpoint}' is neither"
         raise InputError(
-            f"expert '{name}' needs a checkpoint, a file or one of {', '.join(offered)}: {given}"
+            f"expert '{name}' needs a checkpoint, a file or one that open_clip offers for it "
+            f"({', '.join([*offered[:5], '...'])}): {given}"
         )
 
 
@@ -193,8 +194,8 @@ def _explain(error: Exception, name: str, checkpoint: str | None) -> InputError:
     weights = "the weights" if checkpoint is None else f"checkpoint {checkpoint}"
     if "loading state_dict" in reason:
         first = "; ".join(line.strip() for line in reason.splitlines()[1:3])
-        return InputError(f"{weights} and the model '{name}' do not fit each other: {first[:300]}")
-    reason = reason.splitlines()[0][:300]
+        return InputError(f"{weights} and the model '{name}' do not fit each other: {first[:200]}")
+    reason = reason.splitlines()[0][:200]
     if isinstance(error, ImportError) or "transformers" in reason:
         return InputError(
             f"expert '{name}' needs a package that is not installed ({reason}): "
@@ -213,7 +214,7 @@ def _create_tokenizer(open_clip: ModuleType, name: str) -> Callable[[Sequence[st
     try:
         return open_clip.get_tokenizer(name)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"the tokenizer of expert '{name}' cannot be loaded ({reason})") from error
 
 

@@ -1,7 +1,9 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from detectron2.structures import BoxMode
 from PIL import Image
 
@@ -102,3 +104,36 @@ def write_store(tmp_path, settings, prompt_embeddings):
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory) -> Path:
+    """A folder with a tiny CLIP of random weights, as open_clip's "local-dir:" reads it."""
+    open_clip = pytest.importorskip("open_clip", reason="open_clip_torch is not installed")
+    folder = tmp_path_factory.mktemp("tiny_clip")
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {
+            "image_size": 32,
+            "layers": 2,
+            "width": 32,
+            "head_width": 16,
+            "patch_size": 8,
+        },
+        "text_cfg": {
+            "context_length": 16,
+            "vocab_size": 49408,
+            "width": 16,
+            "heads": 2,
+            "layers": 1,
+        },
+    }
+    preprocessing = {"mean": [0.4, 0.4, 0.4], "std": [0.3, 0.3, 0.3]}
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": preprocessing})
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = open_clip.CLIP(**config)
+    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    return folder
