@@ -7,6 +7,8 @@ from medmask.engine.image_inputs import find_images
 from medmask.engine.launch import launch
 from medmask.engine.lazy_config import load_config
 from medmask.engine.loss_hook import LossHook
+from medmask.engine.mask_ratio import ConstantMaskRatio, CosineMaskRatio, LossDrivenMaskRatio
+from medmask.engine.masked_autoencoder_hook import MaskedAutoencoderHook
 from medmask.engine.optimizer import build_parameter_groups
 from medmask.engine.prediction_run import predict_images
 from medmask.engine.predictor import MedMaskPredictor
@@ -16,8 +18,12 @@ from medmask.engine.trainer import MedMaskTrainer
 from medmask.engine.training import evaluate, evaluate_checkpoint, train
 
 __all__ = [
+    "ConstantMaskRatio",
+    "CosineMaskRatio",
     "ExpertDistillationHook",
+    "LossDrivenMaskRatio",
     "LossHook",
+    "MaskedAutoencoderHook",
     "MedMaskPredictor",
     "MedMaskTrainer",
     "build_parameter_groups",

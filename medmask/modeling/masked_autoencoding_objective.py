@@ -27,6 +27,8 @@ class MaskedAutoencodingPass:
 
     image_sizes: list[tuple[int, int]]
     """N unpadded sizes (height, width) in pixels"""
+    padded_size: tuple[int, int]
+    """(height, width) in pixels that the maps cover"""
     targets: Mapping[str, Tensor]
     """(N, C_i, h, w), without gradient"""
     reconstructions: Mapping[str, Tensor]
@@ -98,6 +100,7 @@ class MaskedAutoencodingObjective:
         levels = {name: target.level for name, target in autoencoder.targets.items()}
         return MaskedAutoencodingPass(
             image_sizes=images.image_sizes,
+            padded_size=tuple(images.tensor.shape[-2:]),
             targets={name: features[name].detach() for name in levels},
             reconstructions=autoencoder(memory, tokens, hidden_tokens),
             hidden={name: hidden[level] for name, level in levels.items()},

@@ -1,0 +1,17 @@
+"""Masked autoencoding of unlabelled images; a benchmark sets the loader."""
+
+from detectron2.config import LazyCall as L
+
+from medmask.engine import ConstantMaskRatio, MaskedAutoencoderHook
+
+masked_autoencoder = L(MaskedAutoencoderHook)(
+    loader="???",
+    mask_ratio=L(ConstantMaskRatio)(value=0.8),
+    masking="independent",  # or "aligned": hidden on one level, hidden on all
+    scope="hidden",  # or "all": positions whose error counts
+    weight=1.0,
+    last_epoch=None,
+    picture_period="${train.eval_period}",
+    num_pictured=4,
+    output_dir="${train.output_dir}",
+)
