@@ -151,7 +151,7 @@ setup(
         "matplotlib",
     ],
     extras_require={
-        "experts": ["open_clip_torch"],
+        "experts": ["open_clip_torch", "transformers"],  # the latter: BiomedCLIP's text tower
         "dicom": ["pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg"],
         "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", "clang-format", "ninja"],
     },

@@ -42,7 +42,7 @@ examples:
 
   The expert that tools/train_phantom_expert.py trains:
     python tools/extract_expert_embeddings.py --dataset phantom_film_train phantom_ffdm_train \\
-        --model local-dir:output/phantom_expert --output output/experts/phantom
+        --model local-dir:output/phantom_expert --output output/experts
 
 PROMPTS is a JSON file {"class name": ["text", ...], ...}. By default:
 """

@@ -22,7 +22,7 @@ _EXAMPLE = """
 example:
   python tools/train_phantom_expert.py --output output/phantom_expert
   python tools/extract_expert_embeddings.py --dataset phantom_film_train \\
-      --model local-dir:output/phantom_expert --output output/experts/phantom
+      --model local-dir:output/phantom_expert --output output/experts
 """
 
 

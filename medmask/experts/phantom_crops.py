@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from medmask.data.phantom import PhantomImage, PhantomParameters, generate_patient
 from medmask.data.phantom.scanner import DOMAINS
+from medmask.errors import InputError
 from medmask.experts.preprocessing import lesion_crop
 
 CAPTIONS = {
@@ -65,6 +66,9 @@ class PhantomViews:
         split: "train", "val" or "test"; each has patients of its own.
         patients: per domain.
         progress: show a progress bar.
+
+    Raises:
+        InputError: no phantom has a lesion.
     """
 
     def __init__(
@@ -81,20 +85,25 @@ class PhantomViews:
         self._lesions = [
             (scene, number) for scene in self._scenes for number in range(len(scene.boxes))
         ]
+        if not self._lesions:
+            raise InputError(
+                f"none of {patients} {split} patients has a lesion: give more patients"
+            )
 
     def draw(self, context: float, random: np.random.Generator) -> PhantomView:
         """Draw a view for training, turned or mirrored at random.
 
-        A quarter are lesions, a quarter whole images, the rest normal tissue.
+        Four in ten are whole images, three are lesions, three are normal tissue.
 
         Args:
             context: side of a crop relative to the longer side of its box; it is varied.
             random: decides all.
         """
         kind = random.uniform()
-        if kind < 0.25:
+        is_whole = kind < 0.4
+        if is_whole:
             view = self._whole_image(self._scenes[random.integers(len(self._scenes))])
-        elif kind < 0.6:
+        elif kind < 0.7:
             scene, number = self._lesions[random.integers(len(self._lesions))]
             side = np.ptp(scene.boxes[number].reshape(2, 2), axis=0).max()
             shift = random.uniform(-0.25, 0.25, 2) * side
@@ -103,7 +112,7 @@ class PhantomViews:
             view = PhantomView(crop, scene.findings[number])
         else:
             view = self._tissue(context * random.uniform(0.8, 1.4), random)
-        pixels = np.rot90(view.pixels, random.integers(4)) if kind >= 0.25 else view.pixels
+        pixels = view.pixels if is_whole else np.rot90(view.pixels, random.integers(4))
         pixels = pixels[:, ::-1] if random.integers(2) else pixels
         return PhantomView(pixels * random.uniform(0.85, 1.0), view.finding)
 

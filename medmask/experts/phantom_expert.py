@@ -29,7 +29,7 @@ from medmask.utils.files import atomic_write
 
 MODEL_CONFIG = {
     "embed_dim": 64,
-    "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
+    "vision_cfg": {"image_size": 96, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
     "text_cfg": {
         "context_length": 20,
         "vocab_size": 49408,
@@ -64,7 +64,7 @@ class PhantomExpertSettings:
     seed: int = 1000
     patients: int = 150
     test_patients: int = 40
-    steps: int = 1500
+    steps: int = 1400
     batch_size: int = 64
     learning_rate: float = 2e-3
     crop_context: float = 2.0
@@ -86,7 +86,7 @@ def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[
         The report, see :func:`measure_zero_shot`, which is also written to ``zero_shot.json``.
 
     Raises:
-        InputError: open_clip is not installed.
+        InputError: open_clip is not installed, or there are too few patients to have a lesion.
     """
     open_clip = import_open_clip()
     start = time.perf_counter()
@@ -180,16 +180,18 @@ def contrastive_loss(
         scale: factor from cosine similarity to logit.
 
     Returns:
-        The mean over the two directions. Texts without an image in the batch do not count.
+        The mean of the two directions, each a Kullback-Leibler divergence: 0 at best. Texts without
+        an image in the batch do not count.
     """
     logits = scale * images @ texts.T
-    targets = matches.float()
-    by_image = F.cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True))
-    targets, logits = targets.T[matches.any(dim=0)], logits.T[matches.any(dim=0)]
-    by_text = F.cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True))
-    # images of one finding cannot be told apart by a text: take off what is left at best
-    best = targets.sum(dim=1).log().mean()
-    return (by_image + by_text - best) / 2
+    present = matches.any(dim=0)
+    return (_divergence(logits, matches) + _divergence(logits.T[present], matches.T[present])) / 2
+
+
+def _divergence(logits: torch.Tensor, matches: torch.Tensor) -> torch.Tensor:
+    """Mean over the rows, from evenly spread targets to softmax(logits); both (R, C)."""
+    counts = matches.sum(dim=1, keepdim=True)
+    return F.cross_entropy(logits, matches / counts) - counts.log().mean()
 
 
 def _write(output: Path, model: nn.Module) -> None:
