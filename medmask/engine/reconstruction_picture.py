@@ -27,8 +27,8 @@ def draw_reconstructions(
     """Draw a row of panels for each image: the input, then what was hidden and the error by target.
 
     The error is the squared error of each position, averaged over channels, over the variance of
-    the map in this image: black is a perfect reconstruction, white twice the error that the mean of
-    the map would have. Masks are the same in every picture of one mask ratio.
+    the map in this image: black is a perfect reconstruction, pale yellow twice the error that the
+    mean of the map would have, or more. Masks are the same in every picture of one mask ratio.
 
     The model, its mode and the random generators are left as they were.
 
