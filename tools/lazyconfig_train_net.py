@@ -4,7 +4,7 @@
 import argparse
 
 from medmask.engine import evaluate_checkpoint, launch, load_config, set_up_run, train
-from medmask.errors import command_line_tool
+from medmask.errors import InputError, command_line_tool
 
 _EXAMPLES = """
 examples:
@@ -17,6 +17,11 @@ examples:
   Evaluate a checkpoint on other images:
     python tools/lazyconfig_train_net.py --config-file ... --eval-only \\
         train.init_checkpoint=output/model_best.pth dataloader.test.dataset=phantom_ffdm_val
+
+  The same after adapting BatchNorm statistics to that hospital's images, without their labels:
+    python tools/lazyconfig_train_net.py --config-file ... --eval-only \\
+        --adapt-batchnorm phantom_ffdm_train train.init_checkpoint=output/model_best.pth \\
+        dataloader.test.dataset=phantom_ffdm_val
 
   Eight GPUs (or torchrun --nproc-per-node 8 tools/lazyconfig_train_net.py ...):
     python tools/lazyconfig_train_net.py --num-gpus 8 --config-file ...
@@ -35,6 +40,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--eval-only", action="store_true", help="evaluate train.init_checkpoint, do not train"
+    )
+    parser.add_argument(
+        "--adapt-batchnorm",
+        metavar="DATASET",
+        help="with --eval-only: first estimate the BatchNorm statistics anew on this data set's "
+        "images (AdaBN), and save the model as model_adabn.pth; in one process",
     )
     parser.add_argument(
         "--num-gpus",
@@ -67,14 +78,19 @@ def run(args: argparse.Namespace) -> None:
     config = load_config(args.config_file, args.opts)
     set_up_run(config)
     if args.eval_only:
-        evaluate_checkpoint(config)
+        evaluate_checkpoint(config, adapt_batchnorm_to=args.adapt_batchnorm)
     else:
         train(config, resume=args.resume)
 
 
 @command_line_tool
 def main() -> None:
-    launch(run, _parser().parse_intermixed_args())
+    args = _parser().parse_intermixed_args()
+    if args.adapt_batchnorm and not args.eval_only:
+        raise InputError("--adapt-batchnorm works with --eval-only; it is no part of training")
+    if args.adapt_batchnorm and args.num_gpus * args.num_machines > 1:
+        raise InputError("--adapt-batchnorm works in one process: leave --num-gpus out")
+    launch(run, args)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,14 @@
 """Training, evaluation and inference runs."""
 
+from medmask.engine.batchnorm_adaptation import adapt_batchnorm
 from medmask.engine.benchmark import load_benchmark, run_benchmark
 from medmask.engine.benchmark_table import write_tables
+from medmask.engine.confidence_threshold import (
+    ConfidenceRefinement,
+    DynamicThreshold,
+    FixedThreshold,
+)
+from medmask.engine.domain_adversarial_hook import DomainAdversarialHook
 from medmask.engine.expert_distillation_hook import ExpertDistillationHook
 from medmask.engine.image_inputs import find_images
 from medmask.engine.launch import launch
@@ -14,18 +21,27 @@ from medmask.engine.prediction_run import predict_images
 from medmask.engine.predictor import MedMaskPredictor
 from medmask.engine.result_pictures import draw_results
 from medmask.engine.run_setup import set_up_run
+from medmask.engine.selective_retraining_hook import SelectiveRetrainingHook
+from medmask.engine.teacher_hook import TeacherHook
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.engine.training import evaluate, evaluate_checkpoint, train
 
 __all__ = [
+    "ConfidenceRefinement",
     "ConstantMaskRatio",
     "CosineMaskRatio",
+    "DomainAdversarialHook",
+    "DynamicThreshold",
     "ExpertDistillationHook",
+    "FixedThreshold",
     "LossDrivenMaskRatio",
     "LossHook",
     "MaskedAutoencoderHook",
     "MedMaskPredictor",
     "MedMaskTrainer",
+    "SelectiveRetrainingHook",
+    "TeacherHook",
+    "adapt_batchnorm",
     "build_parameter_groups",
     "draw_results",
     "evaluate",

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
+from medmask.engine.batchnorm_adaptation import adapt_batchnorm
 from medmask.engine.buffer_broadcast import BufferBroadcast
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.progress import build_writers
@@ -77,15 +78,27 @@ def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, 
     return results
 
 
-def evaluate_checkpoint(config: DictConfig) -> dict[str, Any]:
-    """Evaluate ``train.init_checkpoint``; the results are kept in ``evaluation.json``."""
+def evaluate_checkpoint(
+    config: DictConfig, adapt_batchnorm_to: str | None = None
+) -> dict[str, Any]:
+    """Evaluate ``train.init_checkpoint``; the results are kept in ``evaluation.json``.
+
+    Args:
+        config: of the run.
+        adapt_batchnorm_to: name of a data set whose images, as the test loader gives them, lend
+            the model their BatchNorm statistics first; the model is kept in ``model_adabn.pth``.
+    """
     if not config.train.init_checkpoint:
         raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
-    model = build_model(config)
+    model, output_dir = build_model(config), Path(config.train.output_dir)
     MedMaskCheckpointer(model).load(config.train.init_checkpoint)
+    if adapt_batchnorm_to:
+        loader = instantiate({**config.dataloader.test, "dataset": adapt_batchnorm_to})
+        adapt_batchnorm(model, loader)
+        save_weights(model, output_dir / "model_adabn.pth")
     results = evaluate(config, model)
     if comm.is_main_process():
-        write_results(flatten_results_dict(results), Path(config.train.output_dir))
+        write_results(flatten_results_dict(results), output_dir)
     return results
 
 

@@ -1,0 +1,33 @@
+"""The parts of the adaptation without target labels; a benchmark sets the teacher's loader."""
+
+from detectron2.config import LazyCall as L
+
+from medmask.engine import (
+    DomainAdversarialHook,
+    DynamicThreshold,
+    SelectiveRetrainingHook,
+    TeacherHook,
+)
+
+teacher = L(TeacherHook)(
+    loader="???",
+    # or FixedThreshold(value=0.3), or ConfidenceRefinement(soft=0.1, hard=0.8)
+    threshold=L(DynamicThreshold)(
+        num_classes="${model.transformer.num_classes}",
+        initial=0.3,
+        momentum=0.9,
+        scale=0.5,
+        lowest=0.25,
+        highest=0.45,
+        update_period=100,
+    ),
+    ema_decay=0.9996,
+    loss_weight=1.0,
+)
+
+# needs model.training_modules.discriminators
+domain_adversarial = L(DomainAdversarialHook)(
+    backbone_weight=0.3, encoder_weight=1.0, decoder_weight=1.0
+)
+
+selective_retraining = L(SelectiveRetrainingHook)(epochs=20)
