@@ -15,11 +15,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-_SHUFFLES, _SAMPLES = 0, 1  # keep the seeds of shuffles and of samples apart
+_SHUFFLES, _SAMPLES, _SEEDS = 0, 1, 2  # keep the seeds of these apart
 
 
 class SampleStream(Dataset):
     """The samples of the stream by position.
+
+    A sample gets the entry ``random_seed``, a number in [0, 2**63) for what the model draws for the
+    image, such as a mask: it, too, depends on nothing but the position.
 
     Args:
         records: the n >= 1 records of the data set.
@@ -41,7 +44,8 @@ class SampleStream(Dataset):
         epoch, index = divmod(position, len(self.records))
         record = self.records[int(self._shuffled(epoch)[index])]
         with seeded(self.seed, position):
-            return self.mapper(record)
+            sample = self.mapper(record)
+        return sample | {"random_seed": _number(self.seed, position)}
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         """(n,) the order of the records in an epoch; the last one asked for is kept."""
@@ -77,6 +81,11 @@ class PositionSampler(Sampler[list[int]]):
         while True:
             yield list(range(first, first + size))
             first += self.total_batch_size
+
+
+def _number(seed: int, position: int) -> int:
+    sequence = np.random.SeedSequence(seed, spawn_key=(_SEEDS, position))
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 @contextlib.contextmanager

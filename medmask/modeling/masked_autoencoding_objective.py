@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medmask.errors import InputError
 from medmask.modeling.masked_autoencoder import MaskedAutoencoder
-from medmask.modeling.masking import MASKING_STRATEGIES
+from medmask.modeling.masking import MASKING_STRATEGIES, draw_scores
 
 if TYPE_CHECKING:
     from medmask.modeling.meta_arch import MedMask
@@ -88,13 +88,16 @@ class MaskedAutoencodingObjective:
 
         Args:
             model: with a masked autoencoder among its training modules.
-            batched_inputs: samples with ``image``.
+            batched_inputs: samples with ``image``; ``random_seed``, if there, decides the mask.
         """
         autoencoder = find_masked_autoencoder(model)
         images = model.preprocess_image(batched_inputs)
         features, tokens = model.extract_features(images)
         padding = tokens.split_levels(tokens.padding_mask)
-        hidden = self.mask(padding, self.mask_ratio)
+        sizes = [tuple(level.shape[1:]) for level in padding]
+        scores = draw_scores(sizes, [_generator(sample) for sample in batched_inputs])
+        scores = [level.to(model.device, non_blocking=True) for level in scores]
+        hidden = self.mask(padding, scores, self.mask_ratio)
         hidden_tokens = torch.cat([level.flatten(1) for level in hidden], dim=1)
         memory = model.transformer.encode(tokens, hidden_tokens | tokens.padding_mask)
         levels = {name: target.level for name, target in autoencoder.targets.items()}
@@ -106,6 +109,13 @@ class MaskedAutoencodingObjective:
             hidden={name: hidden[level] for name, level in levels.items()},
             padding={name: padding[level] for name, level in levels.items()},
         )
+
+
+def _generator(sample: dict[str, Any]) -> torch.Generator | None:
+    """What draws the mask of a sample; None is torch's default generator."""
+    if "random_seed" not in sample:
+        return None
+    return torch.Generator().manual_seed(sample["random_seed"])
 
 
 def reconstruction_loss(reconstruction: Tensor, target: Tensor, counted: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
 """Which tokens a masked autoencoder hides.
 
-A strategy takes the levels' padding masks, finest level first, each (N, h, w) bool, and the ratio r
-in [0, 1]; it gives masks of the same shapes, True where a token is hidden. The ratio is the share
-of the unpadded tokens of one image and level: of n tokens, round(r n) are hidden, but at least one,
-and (if n > 1) not all. Padding is never hidden: it is not there in the first place.
-
-Random numbers come from torch's default generator, whose state is in the checkpoint.
+A strategy takes the levels' padding masks, finest level first, each (N, h, w) bool, a random score
+for each of their tokens, and the ratio r in [0, 1]; it gives masks of the same shapes, True where a
+token is hidden. The ratio is the share of the unpadded tokens of one image and level: of n tokens,
+round(r n) are hidden, but at least one, and (if n > 1) not all. Padding is never hidden: it is not
+there in the first place.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,15 +12,41 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-MaskingStrategy = Callable[[Sequence[Tensor], float], list[Tensor]]
+MaskingStrategy = Callable[[Sequence[Tensor], Sequence[Tensor], float], list[Tensor]]
 
 
-def mask_independently(padding_masks: Sequence[Tensor], ratio: float) -> list[Tensor]:
+def draw_scores(
+    sizes: Sequence[tuple[int, int]], generators: Sequence[torch.Generator | None]
+) -> list[Tensor]:
+    """Random scores in [0, 1) for the tokens of all levels.
+
+    An image's scores come from a generator of its own, so that its mask does not depend on which
+    images are in the batch, and so on the number of processes.
+
+    Args:
+        sizes: (h, w) of each level.
+        generators: one on the CPU for each of N images; None is torch's default one.
+
+    Returns:
+        Per level (N, h, w), on the CPU.
+    """
+    images = [[torch.rand(size, generator=g) for size in sizes] for g in generators]
+    return [torch.stack(level) for level in zip(*images, strict=True)]
+
+
+def mask_independently(
+    padding_masks: Sequence[Tensor], scores: Sequence[Tensor], ratio: float
+) -> list[Tensor]:
     """Hide tokens of each level at random, whatever is hidden on the others."""
-    return [_hide_at_random(padding, ratio) for padding in padding_masks]
+    return [
+        _hide_lowest(level_scores, padding, ratio)
+        for level_scores, padding in zip(scores, padding_masks, strict=True)
+    ]
 
 
-def mask_aligned(padding_masks: Sequence[Tensor], ratio: float) -> list[Tensor]:
+def mask_aligned(
+    padding_masks: Sequence[Tensor], scores: Sequence[Tensor], ratio: float
+) -> list[Tensor]:
     """Hide the same places on every level, so that no scale gives away what another hides.
 
     The coarsest level is drawn, and a cell of a finer one is hidden like the cell of the next
@@ -32,8 +57,8 @@ def mask_aligned(padding_masks: Sequence[Tensor], ratio: float) -> list[Tensor]:
     """
     hidden: list[Tensor] = []
     coarser = None
-    for padding in reversed(padding_masks):
-        drawn = _hide_at_random(padding, ratio)
+    for padding, level_scores in zip(reversed(padding_masks), reversed(scores), strict=True):
+        drawn = _hide_lowest(level_scores, padding, ratio)
         if coarser is not None:
             nested = _nest(hidden[-1], coarser, padding)
             is_single = (~coarser).sum((1, 2)) == 1
@@ -49,14 +74,13 @@ MASKING_STRATEGIES: dict[str, MaskingStrategy] = {
 }
 
 
-def _hide_at_random(padding: Tensor, ratio: float) -> Tensor:
-    """Hide the tokens with the lowest random scores: (N, h, w) -> (N, h, w)."""
+def _hide_lowest(scores: Tensor, padding: Tensor, ratio: float) -> Tensor:
+    """Hide the tokens with the lowest scores: (N, h, w) -> (N, h, w)."""
     shape, padding = padding.shape, padding.flatten(1)
     present = (~padding).sum(1, keepdim=True)
     count = (ratio * present.double()).round().long()
     count = torch.maximum(torch.minimum(count, present - 1), torch.ones_like(count))
-    scores = torch.rand(padding.shape, device=padding.device).masked_fill(padding, torch.inf)
-    ranks = scores.argsort(dim=1).argsort(dim=1)
+    ranks = scores.flatten(1).masked_fill(padding, torch.inf).argsort(dim=1).argsort(dim=1)
     return (ranks < count).view(shape)
 
 

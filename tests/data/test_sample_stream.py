@@ -91,3 +91,11 @@ def test_global_generators_are_put_back():
     with pytest.raises(KeyError):
         _draw_and_fail()
     assert _equal(before, get_random_state())
+
+
+def test_samples_carry_a_seed_of_their_position():
+    seeds = [_stream()[position]["random_seed"] for position in range(50)]
+    assert seeds == [_stream()[position]["random_seed"] for position in range(50)]
+    seeds += [_stream(seed=6)[position]["random_seed"] for position in range(50)]
+    assert len(set(seeds)) == 100
+    assert all(0 <= seed < 2**63 for seed in seeds)

@@ -1,8 +1,22 @@
 import pytest
 import torch
 
-from medmask.modeling.masking import mask_aligned, mask_independently
+from medmask.modeling import masking
+from medmask.modeling.masking import draw_scores
 from medmask.modeling.multi_scale_tokens import make_padding_mask, resize_mask
+
+
+def mask_independently(padding, ratio):
+    return masking.mask_independently(padding, scores_for(padding), ratio)
+
+
+def mask_aligned(padding, ratio):
+    return masking.mask_aligned(padding, scores_for(padding), ratio)
+
+
+def scores_for(padding):
+    return draw_scores([level.shape[1:] for level in padding], [None] * len(padding[0]))
+
 
 STRATEGIES = pytest.mark.parametrize("mask", [mask_independently, mask_aligned])
 RATIOS = pytest.mark.parametrize("ratio", [0.0, 0.1, 0.5, 0.8, 0.95, 1.0])
@@ -92,12 +106,22 @@ def test_levels_are_drawn_independently():
     assert not torch.equal(fine, coarse)
 
 
-@STRATEGIES
-def test_generator_decides(mask):
+@pytest.mark.parametrize("strategy", [masking.mask_independently, masking.mask_aligned])
+def test_scores_decide_image_by_image(strategy):
     padding = padding_masks(LEVELS)
-    state = torch.get_rng_state()
-    first, second = mask(padding, 0.5), mask(padding, 0.5)
-    torch.set_rng_state(state)
-    again = mask(padding, 0.5)
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    scores = scores_for(padding)
+    together = strategy(padding, scores, 0.5)
+    for i in range(len(IMAGE_SIZES)):
+        alone = strategy([p[i : i + 1] for p in padding], [s[i : i + 1] for s in scores], 0.5)
+        assert all(torch.equal(a[i : i + 1], b) for a, b in zip(together, alone, strict=True))
+
+
+def test_an_images_scores_come_from_its_own_generator():
+    def draw(*seeds):
+        return draw_scores(LEVELS, [torch.Generator().manual_seed(seed) for seed in seeds])
+
+    together, first, second = draw(1, 2), draw(1), draw(2)
+    for size, a, b, c in zip(LEVELS, together, first, second, strict=True):
+        assert a.shape == (2, *size)
+        assert torch.equal(a, torch.cat((b, c)))
+        assert not torch.equal(b, c)

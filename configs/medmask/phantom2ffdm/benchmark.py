@@ -1,0 +1,43 @@
+"""Film to ffdm on phantoms, for tools/run_benchmark.py.
+
+Each stage starts from stage 1 and adds 400 steps; the controls add as many without the stage. The
+low-label setting trains stage 1 on a tenth of the patients. Two things are made once before:
+
+  python tools/train_phantom_expert.py ...
+  python tools/extract_expert_embeddings.py ...
+"""
+
+_FEW_LABELS = ["dataloader.train.label_fraction=0.1"]
+
+benchmark = dict(
+    test_dataset="phantom_ffdm_test",
+    metric="froc/R@0.3",
+    runs=dict(
+        source_only=dict(config="source_only.py"),
+        adabn=dict(
+            config="source_only.py",
+            start="source_only",
+            adapt_batchnorm="phantom_ffdm_train",
+        ),
+        control=dict(config="control.py", start="source_only"),
+        control_adabn=dict(
+            config="control.py",
+            start="control",
+            control="control",
+            adapt_batchnorm="phantom_ffdm_train",
+        ),
+        cross_domain=dict(config="cross_domain.py", start="source_only", control="control"),
+        teaching=dict(
+            config="teaching.py", start="source_only", control="control", model="teacher"
+        ),
+        expert=dict(config="expert.py", start="source_only", control="control"),
+        few_labels=dict(config="source_only.py", options=_FEW_LABELS),
+        few_labels_control=dict(config="control.py", start="few_labels", options=_FEW_LABELS),
+        few_labels_expert=dict(
+            config="expert.py",
+            start="few_labels",
+            control="few_labels_control",
+            options=_FEW_LABELS,
+        ),
+    ),
+)

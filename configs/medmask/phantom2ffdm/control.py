@@ -1,0 +1,13 @@
+"""The control of phantom2ffdm: stage 1 continued, for as many steps as each later stage adds."""
+
+from ..phantom.source_only import dataloader, lr_multiplier, model, optimizer, train
+
+dataloader.test.dataset = "phantom_ffdm_val"
+
+optimizer.lr = 2e-4
+
+train.init_checkpoint = "output/phantom2ffdm/source_only/model_final.pth"
+train.output_dir = "output/phantom2ffdm/control"
+train.max_iter = 400
+train.checkpointer.period = 100
+train.eval_period = 200
