@@ -167,4 +167,7 @@ def _check(by_store: dict[ExpertStore, list[dict]]) -> None:
         error = raised
     for raised in comm.all_gather(error):  # otherwise the others would wait for the one that stops
         if raised is not None:
-            raise raised
+            raise InputError(
+                f"{raised} (loss_hooks.expert_distillation.stores must name a store of each "
+                "labelled data set)"
+            )

@@ -88,7 +88,8 @@ class ExpertDistillation(nn.Module):
             queue_size: past expert embeddings of either level that serve as negatives.
             image_weight: of the image level.
             lesion_weight: of the lesion level.
-            zero_shot_weight: of the zero-shot assignment.
+            zero_shot_weight: of the zero-shot assignment, whose gradient grows with the expert's
+                factor s (about 14 for the phantoms' expert, up to 100 for CLIP).
 
         Raises:
             InputError: a weight is negative, or all are 0.

@@ -73,9 +73,9 @@ def embeddings(count, seed):
 def test_losses_are_what_they_are_defined_to_be(loss, definition, queue_size):
     contrast = ExpertContrast(loss, queue_size, DIM).double()
     past, past_keys = [], []
-    for step in range(4):  # the queue is empty, half full, full, and wraps around
-        student, expert = embeddings(4, step), embeddings(4, step + 100)
-        keys = [step, 40 + step, 2, 3]  # some come again: in step 2 within the batch, too
+    for step, count in enumerate([2, 3, 4, 1, 4]):  # the queue is empty, fills, wraps around
+        student, expert = embeddings(count, step), embeddings(count, step + 100)
+        keys = [step, 40 + step, 2, 3][:count]  # some come again: in step 2 within the batch, too
         actual = contrast(student, expert, torch.tensor(keys))
         expected = mean_loss(
             definition, student.tolist(), expert.tolist(), keys, past[:], past_keys[:]

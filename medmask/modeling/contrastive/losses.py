@@ -47,7 +47,8 @@ class InfoNCE(ContrastiveLoss):
         """Create the loss.
 
         Args:
-            temperature: t > 0; the lower it is, the more the nearest negatives count.
+            temperature: t > 0; the lower it is, the more the nearest negatives count. An expert
+                whose embeddings are all alike needs a low one.
         """
         if temperature <= 0:
             raise InputError(f"temperature of InfoNCE is {temperature}, but must be above 0")
