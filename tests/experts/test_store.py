@@ -99,8 +99,13 @@ def test_store_travels_to_workers_as_its_folder(records, write_store):
     assert np.array_equal(other[11].image_embedding, store[11].image_embedding)
 
 
-def test_reading_needs_no_open_clip():
-    program = "import sys, medmask.experts; assert 'open_clip' not in sys.modules"
+def test_nothing_is_imported_before_it_is_needed():
+    program = """
+import sys
+import medmask.experts.extraction, medmask.experts.phantom_expert
+unwanted = {"open_clip", "timm", "transformers"} & set(sys.modules)
+assert not unwanted, unwanted
+"""
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
