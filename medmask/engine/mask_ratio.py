@@ -40,14 +40,14 @@ class MaskRatioSchedule:
 
 
 class ConstantMaskRatio(MaskRatioSchedule):
-    """The same ratio all the time."""
+    """What the run starts with, all the time."""
 
-    def __init__(self, value: float) -> None:
-        _check("value", value)
-        self.value = value
+    def __init__(self, start: float) -> None:
+        _check("start", start)
+        self.start = start
 
     def ratio(self, progress: float) -> float:
-        return self.value
+        return self.start
 
 
 class CosineMaskRatio(MaskRatioSchedule):

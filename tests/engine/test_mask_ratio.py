@@ -67,8 +67,8 @@ def test_resumed_schedule_goes_on_as_if_nothing_had_happened():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: ConstantMaskRatio(0), r"mask_ratio\.value is 0"),
-        (lambda: ConstantMaskRatio(1.0), r"mask_ratio\.value"),
+        (lambda: ConstantMaskRatio(0), r"mask_ratio\.start is 0"),
+        (lambda: ConstantMaskRatio(1.0), r"mask_ratio\.start"),
         (lambda: CosineMaskRatio(80, 0.5), r"mask_ratio\.start is 80"),
         (lambda: CosineMaskRatio(0.5, -1), r"mask_ratio\.end"),
         (lambda: LossDrivenMaskRatio(0.99, 0.1), r"mask_ratio\.start.*0\.95"),

@@ -6,7 +6,9 @@ from medmask.engine import ConstantMaskRatio, MaskedAutoencoderHook
 
 masked_autoencoder = L(MaskedAutoencoderHook)(
     loader="???",
-    mask_ratio=L(ConstantMaskRatio)(value=0.8),
+    # Others: CosineMaskRatio(start, end), LossDrivenMaskRatio(start, step); on the command line
+    # ...mask_ratio._target_=medmask.engine.CosineMaskRatio +...mask_ratio.end=0.5
+    mask_ratio=L(ConstantMaskRatio)(start=0.8),
     masking="independent",  # or "aligned": hidden on one level, hidden on all
     scope="hidden",  # or "all": positions whose error counts
     weight=1.0,
