@@ -1,0 +1,12 @@
+"""Stage 1 of Cityscapes to BDD100K (daytime): supervised on Cityscapes, tested on BDD100K (daytime)."""
+
+from ...common.data.street_scenes import evaluator as _evaluator
+from ...common.stages.source_only import dataloader, lr_multiplier, model, optimizer, train
+
+dataloader.train.dataset = "cityscapes_train"
+dataloader.test.dataset = "bdd100k_daytime_val"
+dataloader.evaluator = _evaluator
+model.transformer.num_classes = 8
+
+train.best_metric = "bbox/AP50"
+train.output_dir = "output/city2bdd/source_only"

@@ -1,0 +1,17 @@
+"""Stage 2 of BCD-DDSM to INbreast: masked autoencoding of unlabelled INbreast images."""
+
+from ...common.stages.cross_domain import (
+    dataloader,
+    loss_hooks,
+    lr_multiplier,
+    model,
+    optimizer,
+    train,
+)
+
+dataloader.train.dataset = "ddsm_train"
+dataloader.test.dataset = "inbreast_val"
+loss_hooks.masked_autoencoder.loader.dataset = "inbreast_train"
+
+train.init_checkpoint = "output/ddsm2inbreast/source_only/model_final.pth"
+train.output_dir = "output/ddsm2inbreast/cross_domain"

@@ -1,0 +1,17 @@
+"""Stage 2 of BCD-DDSM to RSNA-BSD1K: masked autoencoding of unlabelled RSNA-BSD1K images."""
+
+from ...common.stages.cross_domain import (
+    dataloader,
+    loss_hooks,
+    lr_multiplier,
+    model,
+    optimizer,
+    train,
+)
+
+dataloader.train.dataset = "ddsm_train"
+dataloader.test.dataset = "rsna_bsd1k_val"
+loss_hooks.masked_autoencoder.loader.dataset = "rsna_bsd1k_train"
+
+train.init_checkpoint = "output/ddsm2rsna/source_only/model_final.pth"
+train.output_dir = "output/ddsm2rsna/cross_domain"

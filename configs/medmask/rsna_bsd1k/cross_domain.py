@@ -1,0 +1,17 @@
+"""Stage 2 on RSNA-BSD1K: masked autoencoding of its images, beside the supervised losses."""
+
+from ...common.stages.cross_domain import (
+    dataloader,
+    loss_hooks,
+    lr_multiplier,
+    model,
+    optimizer,
+    train,
+)
+
+dataloader.train.dataset = "rsna_bsd1k_train"
+dataloader.test.dataset = "rsna_bsd1k_val"
+loss_hooks.masked_autoencoder.loader.dataset = "rsna_bsd1k_train"
+
+train.init_checkpoint = "output/rsna_bsd1k/source_only/model_best.pth"
+train.output_dir = "output/rsna_bsd1k/cross_domain"

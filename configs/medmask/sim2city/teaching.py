@@ -1,0 +1,15 @@
+"""Teaching of sim2city: a teacher labels the Cityscapes images; cars only."""
+
+from ...common.data.street_scenes import evaluator as _evaluator
+from ...common.stages.teaching import dataloader, loss_hooks, lr_multiplier, model, optimizer, train
+
+dataloader.train.dataset = "sim10k_train"
+dataloader.test.dataset = "cityscapes_caronly_val"
+dataloader.evaluator = _evaluator
+model.transformer.num_classes = 1
+loss_hooks.masked_autoencoder.loader.dataset = "cityscapes_caronly_train"
+loss_hooks.teacher.loader.dataset = "cityscapes_caronly_train"
+
+train.best_metric = "bbox/AP50"
+train.init_checkpoint = "output/sim2city/cross_domain/model_final.pth"
+train.output_dir = "output/sim2city/teaching"
