@@ -1,4 +1,4 @@
-"""Stage 2 of Cityscapes to BDD100K (daytime): masked autoencoding of unlabelled BDD100K (daytime) images."""
+"""Stage 2 of city2bdd: masked autoencoding of unlabelled BDD100K daytime images."""
 
 from ...common.data.street_scenes import evaluator as _evaluator
 from ...common.stages.cross_domain import (

@@ -1,4 +1,4 @@
-"""Stage 1 of Cityscapes to BDD100K (daytime): supervised on Cityscapes, tested on BDD100K (daytime)."""
+"""Stage 1 of city2bdd: supervised on Cityscapes, tested on BDD100K daytime images."""
 
 from ...common.data.street_scenes import evaluator as _evaluator
 from ...common.stages.source_only import dataloader, lr_multiplier, model, optimizer, train

@@ -1,4 +1,4 @@
-"""Teaching of Cityscapes to BDD100K (daytime): a teacher labels the BDD100K (daytime) images."""
+"""Teaching of city2bdd: a teacher labels the BDD100K daytime images."""
 
 from ...common.data.street_scenes import evaluator as _evaluator
 from ...common.stages.teaching import dataloader, loss_hooks, lr_multiplier, model, optimizer, train
