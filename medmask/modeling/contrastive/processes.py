@@ -25,6 +25,8 @@ def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
     counts = [torch.zeros_like(rows) for _ in range(comm.get_world_size())]
     distributed.all_gather(counts, rows)
     counts = [int(count) for count in counts]
+    if not any(counts):
+        return tensors
     return tuple(_gather_padded(tensor, counts) for tensor in tensors)
 
 
