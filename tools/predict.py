@@ -14,7 +14,7 @@ from pathlib import Path
 from medmask.engine import MedMaskPredictor, find_images, predict_images
 from medmask.errors import InputError, command_line_tool
 
-DEFAULT_CHECKPOINT = "output/demo/train/model_best.pth"
+DEFAULT_CHECKPOINT = "output/demo/expert/model_final.pth"
 
 _EXAMPLES = """
 examples:

@@ -10,7 +10,7 @@ from medmask.errors import command_line_tool
 _EXAMPLE = """
 example:
   python tools/visualize_results.py --dataset phantom_ffdm_val \\
-      --detections output/demo/ffdm/inference/froc_detections.json --output output/pictures
+      --detections output/demo/expert/inference/froc_detections.json --output output/pictures
 """
 
 

@@ -28,7 +28,7 @@ class MedMaskPredictor:
 
     ::
 
-        run = "output/demo/train"
+        run = "output/demo/expert"
         predictor = MedMaskPredictor(f"{run}/config.yaml", f"{run}/model_best.pth")
         detections = predictor("mammogram.dcm")["instances"]
     """

@@ -47,3 +47,10 @@ def test_stage_starts_from_the_weights_of_stage_1(training_runs, tmp_path):
     for name, value in before.items():
         if "norm" not in name:  # BatchNorm's statistics have seen more images
             assert torch.equal(after[name], value), name
+
+
+@pytest.mark.slow
+def test_two_processes_rebuild_like_one(training_runs, tmp_path):
+    # BatchNorm sees a process's own images only; frozen, it cannot tell two processes from one
+    options = ["+model.backbone.norm=FrozenBN", "train.max_iter=4", FROM_SCRATCH]
+    training_runs.check_two_processes(CONFIG, tmp_path, *options)
