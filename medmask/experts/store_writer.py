@@ -116,7 +116,8 @@ class StoreWriter:
         self._write_manifest(complete=True, lesions=sum(s.number_of_lesions for s in shards))
 
     def _claim(self, overwrite: bool) -> None:
-        if not self.folder.exists() or not any(self.folder.iterdir()):
+        # a process that was killed early may have left a temporary file, whose name has a dot
+        if not self.folder.exists() or all(p.name[0] == "." for p in self.folder.iterdir()):
             return
         if not (self.folder / MANIFEST).exists():
             raise InputError(f"{self.folder} exists and holds no expert store: name another folder")

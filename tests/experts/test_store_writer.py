@@ -113,6 +113,12 @@ def test_other_settings_need_another_folder_or_overwriting(records, write_store,
     assert ExpertStore.open(folder).settings == other.to_json()
 
 
+def test_killed_before_the_first_manifest_was_written(records, write_store, tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".manifest.json.x1").write_text("{")
+    ExpertStore.open(write_store(records)).check(records)
+
+
 def test_foreign_folder_is_left_alone(records, write_store, tmp_path):
     (tmp_path / "thesis.txt").write_text("words")
     for overwrite in (False, True):
