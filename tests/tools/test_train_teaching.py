@@ -1,0 +1,70 @@
+"""Teaching as a user runs it."""
+
+import pytest
+import torch
+
+from medmask.engine import MedMaskPredictor
+
+CONFIG = "phantom2ffdm/teaching.py"
+FROM_SCRATCH = (
+    "train.init_checkpoint=",
+    # what an untrained detector's scores can reach
+    "loss_hooks.teacher.threshold.initial=0.008",
+    "loss_hooks.teacher.threshold.lowest=0.001",
+    "loss_hooks.teacher.threshold.scale=0.05",
+    "loss_hooks.teacher.threshold.update_period=3",
+    # epochs have six iterations
+    "loss_hooks.masked_autoencoder.last_epoch=1",
+    "loss_hooks.selective_retraining.epochs=1",
+)
+
+
+@pytest.mark.slow
+def test_student_and_teacher_of_a_run_predict(training_runs, tmp_path):
+    run = training_runs.run(training_runs.command(CONFIG, tmp_path, *FROM_SCRATCH))
+    assert run.returncode == 0, run.stderr
+    image = torch.randint(0, 256, (64, 48), dtype=torch.uint8).numpy()
+    scores = []
+    for name in ("model_final", "model_best", "teacher_final", "teacher_best"):
+        predictor = MedMaskPredictor(
+            str(tmp_path / "config.yaml"), str(tmp_path / f"{name}.pth"), ["train.device=cpu"]
+        )
+        scores.append(predictor(image)["instances"].scores)
+    assert torch.equal(scores[0], scores[1])  # there was one evaluation
+    assert torch.equal(scores[2], scores[3])
+    assert not torch.equal(scores[0], scores[2])
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_run_repeats_the_whole_run_bit_for_bit(training_runs, tmp_path):
+    """Thresholds move, the encoder is set back, and masked autoencoding ends, around the stop."""
+    training_runs.check_resume(
+        CONFIG,
+        tmp_path,
+        *FROM_SCRATCH,
+        "model.transformer.dropout=0.1",
+        kill_at=8,
+        resume_options=["loss_hooks.teacher.loader.num_workers=2"],
+    )
+    teachers = [
+        torch.load(tmp_path / run / "teacher_final.pth", weights_only=True)["model"]
+        for run in ("whole", "resumed")
+    ]
+    for name, value in teachers[0].items():
+        assert torch.equal(value, teachers[1][name]), name
+    losses = training_runs.losses(tmp_path / "whole")
+    assert any(values["loss_box_target"] > 0 for values in losses.values())
+
+
+@pytest.mark.slow
+def test_two_processes_teach_like_one(training_runs, tmp_path):
+    # BatchNorm sees a process's own images only; frozen, it cannot tell two processes from one
+    options = ["+model.backbone.norm=FrozenBN", "train.max_iter=3"]
+    training_runs.check_two_processes(CONFIG, tmp_path, *FROM_SCRATCH, *options)
+
+
+@pytest.mark.slow
+def test_two_processes_share_batchnorm_statistics(training_runs, tmp_path):
+    command = training_runs.command(CONFIG, tmp_path, *FROM_SCRATCH, "train.max_iter=3")
+    run = training_runs.run([*command, "--num-gpus=2"])
+    assert run.returncode == 0, run.stderr
