@@ -32,15 +32,19 @@ class DeformableEncoderLayer(nn.Module):
         tokens: Tensor,
         positions: Tensor,
         reference_points: Tensor,
+        memory: Tensor,
         spatial_shapes: Tensor,
         level_start_index: Tensor,
         value_mask: Tensor,
     ) -> Tensor:
-        """(N, S, C) -> (N, S, C); see :class:`MultiScaleDeformableAttention` for the arguments."""
+        """(N, Q, C) -> (N, Q, C); see :class:`MultiScaleDeformableAttention` for the arguments.
+
+        ``memory`` (N, S, C) holds the same tokens in their places: all, or some of them.
+        """
         update = self.self_attention(
             tokens + positions,
             reference_points,
-            tokens,
+            memory,
             spatial_shapes,
             level_start_index,
             value_mask,
@@ -69,26 +73,59 @@ class DeformableEncoder(nn.Module):
 
         Args:
             features: the tokens of all levels. Reference points come from its padding.
-            value_mask: (N, S) bool, True where a token gives no value to attention; the padding
-                mask if None.
+            value_mask: (N, S) bool, True where a token gives no value to attention: padding, and
+                what is hidden from a masked autoencoder. Such tokens are not encoded, which saves
+                most of the time where most are hidden; whoever reads the memory must mask them,
+                too. If None, padding gives no value, and all tokens are encoded.
 
         Returns:
             The memory, (N, S, C).
         """
-        if value_mask is None:
-            value_mask = features.padding_mask
+        tokens, positions = features.tokens, features.positions
         # A token's centre, in the coordinates of each padded level.
         reference_points = features.centres[:, :, None] * features.valid_ratios[:, None]
-        tokens = features.tokens
+        places = None
+        if value_mask is None:
+            value_mask = features.padding_mask
+        else:
+            places = _places_of_values(value_mask)
+            tokens, positions, reference_points = (
+                _take(x, places) for x in (tokens, positions, reference_points)
+            )
         for layer in self.layers:
             tokens = run_layer(
                 layer,
                 self.gradient_checkpointing,
                 tokens,
-                features.positions,
+                positions,
                 reference_points,
+                tokens if places is None else _put_back(tokens, places, value_mask),
                 features.spatial_shapes,
                 features.level_start_index,
                 value_mask,
             )
-        return tokens
+        return tokens if places is None else _put_back(tokens, places, value_mask)
+
+
+def _places_of_values(value_mask: Tensor) -> Tensor:
+    """Where the tokens are that give values: (N, S) -> (N, V), V being the most that an image has.
+
+    The rows of other images are filled up with tokens that give none.
+    """
+    gives_value = ~value_mask
+    # Without a single token, the layers' parameters would get no gradient.
+    most = max(int(gives_value.sum(1).max()), 1)
+    return gives_value.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
+
+
+def _take(x: Tensor, places: Tensor) -> Tensor:
+    """(N, S, ...) -> (N, V, ...)."""
+    flat = x.flatten(2)
+    taken = flat.gather(1, places[..., None].expand(-1, -1, flat.shape[-1]))
+    return taken.unflatten(2, x.shape[2:])
+
+
+def _put_back(tokens: Tensor, places: Tensor, value_mask: Tensor) -> Tensor:
+    """(N, V, C) -> (N, S, C), zero elsewhere."""
+    memory = tokens.new_zeros(*value_mask.shape, tokens.shape[-1])
+    return memory.scatter(1, places[..., None].expand_as(tokens), tokens)

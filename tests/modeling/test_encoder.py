@@ -51,15 +51,47 @@ def test_every_token_looks_around_its_own_centre_on_every_level(encoder):
             for image in range(2)
         ]
     )
-    expected = features.tokens
+    expected = encode_all(encoder, features, references, features.padding_mask)
+    assert_close(encoder(features), expected, rtol=0, atol=1e-5)
+
+
+def encode_all(encoder, features, references, value_mask):
+    """Every token, whether it gives a value or not."""
+    tokens = features.tokens
     for layer in encoder.layers:
         update = layer.self_attention(
-            expected + features.positions,
+            tokens + features.positions,
             references,
-            expected,
+            tokens,
             features.spatial_shapes,
             features.level_start_index,
-            features.padding_mask,
+            value_mask,
         )
-        expected = layer.feed_forward(layer.norm(expected + update))
-    assert_close(encoder(features), expected, rtol=0, atol=1e-5)
+        tokens = layer.feed_forward(layer.norm(tokens + update))
+    return tokens
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
+def test_tokens_without_value_can_be_left_out(encoder, share):
+    """The others come out as if all were encoded; so do the gradients of a loss on them."""
+    sizes = [(4, 6), (2, 3)]
+    masks = [torch.zeros(2, h, w, dtype=torch.bool) for h, w in sizes]
+    masks[0][1, :, 4:] = masks[1][1, :, 2:] = True
+    maps, positions = ([torch.randn(2, CHANNELS, h, w) for h, w in sizes] for _ in range(2))
+    features = flatten_levels([m.requires_grad_() for m in maps], positions, masks)
+    # images differ in how many tokens are left
+    hidden = torch.rand(features.padding_mask.shape) < torch.tensor([[share], [share / 2]])
+    value_mask = hidden | features.padding_mask
+    references = features.centres[:, :, None] * features.valid_ratios[:, None]
+    weights = torch.randn(features.tokens.shape) * ~value_mask[..., None]
+
+    def run(memory):
+        encoder.zero_grad()
+        for m in maps:
+            m.grad = None
+        (memory * weights).sum().backward(retain_graph=True)
+        gradients = [x.grad.clone() for x in (*maps, *encoder.parameters())]
+        return memory * ~value_mask[..., None], gradients
+
+    expected = run(encode_all(encoder, features, references, value_mask))
+    assert_close(run(encoder(features, value_mask)), expected, rtol=1e-4, atol=1e-5)

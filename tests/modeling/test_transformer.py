@@ -145,5 +145,6 @@ def test_value_mask_hides_tokens_without_moving_reference_points(make_transforme
     changed[0].view(2, CHANNELS, -1)[:, :, :] += 5 * hidden[:, None, : 6 * 7]
     memory = transformer.encode(transformer.flatten(changed, positions, masks), hidden)
     assert torch.equal(memory[visible], expected[visible])
-    assert not torch.equal(memory[hidden], expected[hidden])
-    assert_close(transformer.encode(features), transformer.encode(features, features.padding_mask))
+    inside = ~features.padding_mask
+    without_padding = transformer.encode(features, features.padding_mask)
+    assert_close(transformer.encode(features)[inside], without_padding[inside])
