@@ -122,7 +122,9 @@ class StoreWriter:
         if not (self.folder / MANIFEST).exists():
             raise InputError(f"{self.folder} exists and holds no expert store: name another folder")
         if overwrite:
-            # without its manifest first, the folder would not be known as ours if this is killed
+            # in this order: whenever this is killed, no reader takes the rest for a store, and the
+            # old manifest, which tells that the folder is ours, goes with old shards only
+            (self.folder / INDEX).unlink(missing_ok=True)
             shutil.rmtree(self.folder / "shards", ignore_errors=True)
             self._write_manifest(complete=False, lesions=0)
             return
@@ -171,7 +173,8 @@ class StoreWriter:
         return [f"{r['image_id']!r} ({r['file_name']}) {d}" for r, d in differences if d]
 
     def _is_complete(self) -> bool:
-        return (self.folder / MANIFEST).exists() and read_manifest(self.folder).complete
+        has_index = (self.folder / INDEX).exists() and (self.folder / MANIFEST).exists()
+        return has_index and read_manifest(self.folder).complete
 
     def _write_manifest(self, *, complete: bool, lesions: int) -> None:
         Manifest(

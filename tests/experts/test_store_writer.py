@@ -119,6 +119,25 @@ def test_killed_before_the_first_manifest_was_written(records, write_store, tmp_
     ExpertStore.open(write_store(records)).check(records)
 
 
+def test_killed_while_overwriting(records, write_store, settings, monkeypatch):
+    folder = write_store(records)
+    other = dataclasses.replace(settings, model="ViT-B-32")
+
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("medmask.experts.store_writer.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_store(records, settings=other, overwrite=True)
+    with pytest.raises(InputError, match=r"index\.npy of an expert store cannot be read"):
+        ExpertStore.open(folder)
+    with pytest.raises(InputError, match="made with another model"):
+        write_store(records, settings=other)
+    write_store(records)  # all shards are there still
+    ExpertStore.open(folder, expected_model="an expert").check(records)
+
+
 def test_foreign_folder_is_left_alone(records, write_store, tmp_path):
     (tmp_path / "thesis.txt").write_text("words")
     for overwrite in (False, True):
