@@ -1,8 +1,10 @@
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from detectron2.config import LazyCall, LazyConfig, instantiate
 from torch.testing import assert_close
 
 from medmask.errors import InputError
@@ -12,6 +14,7 @@ from medmask.modeling.masked_autoencoding_objective import (
     reconstruction_loss,
 )
 
+MODELS = Path(__file__).parents[2] / "configs" / "common" / "models"
 CHANNELS = {"res3": 48, "res4": 64, "res5": 96}
 LEVELS = {"res3": 0, "res4": 1, "res5": 2}
 BASE_SIZE = (8, 6)
@@ -310,3 +313,14 @@ def test_module_that_does_not_fit_is_refused(make_model, make_autoencoder, optio
     model.training_modules["masked_autoencoder"] = make_autoencoder(**options)
     with pytest.raises(InputError, match=words):
         find_masked_autoencoder(model)
+
+
+@pytest.mark.parametrize("name", ["medmask_small", "medmask_r50"])
+def test_config_fits_the_detectors(name):
+    config = LazyConfig.load(str(MODELS / f"{name}.py")).model
+    part = LazyConfig.load(str(MODELS / "masked_autoencoder.py")).masked_autoencoder
+    config.training_modules = LazyCall("builtins.dict")(masked_autoencoder=part)
+    config.transformer.num_encoder_layers = config.transformer.num_decoder_layers = 1  # faster
+    autoencoder = find_masked_autoencoder(instantiate(config))
+    assert len(autoencoder.layers) == 2
+    assert len(autoencoder.queries["res5"]) == 1050
