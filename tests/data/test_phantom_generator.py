@@ -9,6 +9,7 @@ from medmask.data.phantom.grid import Grid
 from medmask.data.phantom.lesions import draw_lesion_plan, lesion_density, visible_box
 from medmask.data.phantom.placement import Placement
 from medmask.data.phantom.scanner import DOMAINS, FfdmScanner, FilmScanner
+from medmask.data.phantom.tissue import tissue_attenuation
 from medmask.errors import InputError
 
 SMALL = {"width": 96, "height": 128}
@@ -210,15 +211,16 @@ def test_the_distance_to_the_background_is_exact():
     assert np.array_equal(distance_to_background(mask.astype(np.uint8)), expected)
 
 
-def test_the_pixels_do_not_depend_on_where_arrays_lie_in_memory():
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_pixels_do_not_depend_on_where_arrays_lie_in_memory(domain):
     """Vectorised code may round otherwise at another alignment; not one bit may show it."""
     parameters = PhantomParameters(48, 64, seed=7)
     sizes = np.random.default_rng(0)
-    expected = images_of(parameters, "film", 1)
+    expected = images_of(parameters, domain, 1)
     for _ in range(15):
         # Allocated and freed, these move what the generator allocates next.
         _ = [np.ones(sizes.integers(1, 60000), np.float32) for _ in range(3)]
-        for image, first in zip(images_of(parameters, "film", 1), expected, strict=True):
+        for image, first in zip(images_of(parameters, domain, 1), expected, strict=True):
             assert np.array_equal(image.pixels, first.pixels)
 
 
@@ -246,6 +248,47 @@ def test_the_ffdm_grey_curve_keeps_its_ends_and_rises(strength):
     assert np.all(np.diff(curve) > 0)
     if strength == 0:
         assert curve == pytest.approx(value)
+
+
+def test_ffdm_shades_fade_below_fat_without_a_kink_and_never_get_black():
+    value = np.linspace(-1, 1, 2001)
+    shades = FfdmScanner.shades(value, darkest=0.1)
+    assert shades[value >= 0][[0, -1]] == pytest.approx([0.1, 1])
+    slope = np.diff(shades) / np.diff(value)
+    assert np.all(slope > 0)
+    assert np.abs(np.diff(slope)).max() < 0.01
+    assert 0 < shades[0] < 0.001
+
+
+def test_ffdm_fat_is_grey_and_fades_to_a_skin_line_that_still_shows():
+    random = np.random.default_rng(0)
+    grid = Grid.of_image(256, 192)
+    for _ in range(8):
+        layout = draw_layout(draw_breast_pair(random)[0], "CC", grid.height_mm, random)
+        geometry = draw_geometry(layout, grid)
+        pixels = FfdmScanner().scan(tissue_attenuation(geometry, random), geometry, "L", random)
+        depth = geometry.skin_distance
+        skin = np.median(pixels[(geometry.coverage == 1) & (depth < 2)])
+        beneath = np.median(pixels[(depth > 3) & (depth < 6)])
+        fat = np.median(pixels[(depth > 12) & (depth < 16)])
+        assert np.all(pixels[geometry.coverage == 0] == 0)
+        assert 4 / 255 < skin < beneath < fat
+        assert 0.12 < fat < 0.6
+
+
+@pytest.mark.parametrize(("change", "lower"), [({"blur": 0.8}, True), ({"blur": 0.2}, False)])
+def test_blur_takes_fine_detail_out_of_ffdm(change, lower):
+    random = np.random.default_rng(0)
+    grid = Grid.of_image(256, 192)
+    layout = draw_layout(draw_breast_pair(random)[0], "CC", grid.height_mm, random)
+    geometry = draw_geometry(layout, grid)
+    attenuation = tissue_attenuation(geometry, random)
+
+    def detail(scanner):
+        pixels = scanner.scan(attenuation, geometry, "L", np.random.default_rng(1))
+        return np.abs(np.diff(pixels, axis=0))[geometry.skin_distance[1:] > 8].mean()
+
+    assert (detail(FfdmScanner(noise=0, **change)) < detail(FfdmScanner(noise=0))) == lower
 
 
 def test_film_contrast_is_best_in_the_middle_of_its_curve():

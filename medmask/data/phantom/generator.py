@@ -29,7 +29,7 @@ SPLITS = ("train", "val", "test")
 LATERALITIES = ("L", "R")
 IMAGES_PER_PATIENT = len(LATERALITIES) * len(VIEWS)
 
-GENERATOR_VERSION = 8
+GENERATOR_VERSION = 9
 """Raised with every change that alters pixels or boxes."""
 
 _SECOND_LESION_FREQUENCY = 0.25

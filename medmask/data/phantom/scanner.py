@@ -111,11 +111,17 @@ class FfdmScanner:
             higher, the fewer shades are left in dense tissue.
         equalisation: fraction of the rim's missing thickness that is made up for.
         noise: standard deviation of the quantum noise, in attenuation.
+        blur: of detector and processing, standard deviation in millimetres; it decides how much
+            sharper than film the tissue looks, and so how hard the step from film is.
+        headroom: how far white lies above the densest tissue, as a fraction of the range of the
+            tissue.
     """
 
     curve_strength: float = 0.4
-    equalisation: float = 0.85
+    equalisation: float = 0.8
     noise: float = 0.015
+    blur: float = 0.45
+    headroom: float = 0.1
 
     def scan(
         self,
@@ -127,15 +133,25 @@ class FfdmScanner:
         """See :meth:`Scanner.scan`."""
         grid = geometry.grid
         missing = geometry.breast.compression - geometry.thickness
-        flat = attenuation + self.equalisation * FAT_ATTENUATION * missing
+        flat = cv2.GaussianBlur(attenuation, (0, 0), grid.pixels(self.blur))
+        flat += self.equalisation * FAT_ATTENUATION * missing
         flat += self.noise * random.standard_normal(grid.shape, dtype=np.float32)
 
         inside = flat[geometry.skin_distance > 8]
-        low, high = (float(np.percentile(inside, percent)) for percent in (1, 99.7))
-        value = np.clip((flat - low) / (high - low), -0.2, 1.2)
+        low, high = (float(np.percentile(inside, percent)) for percent in (1, 99.9))
+        high += self.headroom * (high - low)
+        value = np.clip((flat - low) / (high - low), -1.0, 1.2)
         value = self.grey_curve(value, random.normal(0.5, 0.03))
-        darkest = random.uniform(0.08, 0.14)  # fat is grey: only the bare detector is black
-        return np.clip((darkest + (1 - darkest) * value) * geometry.coverage, 0, 1)
+        # Fat is grey: only the bare detector is black.
+        shades = self.shades(value, random.uniform(0.08, 0.14))
+        return np.clip(shades * geometry.coverage, 0, 1)
+
+    @staticmethod
+    def shades(value: np.ndarray, darkest: float) -> np.ndarray:
+        """Lift 0 to ``darkest`` and keep 1; what lies below 0 fades out and never gets black."""
+        slope = 1 - darkest
+        toe = darkest * np.exp(np.minimum(value, 0) * (slope / darkest))
+        return np.where(value < 0, toe, darkest + slope * value)
 
     def grey_curve(self, value: np.ndarray, middle: float) -> np.ndarray:
         """Sigmoid that is steepest at ``middle`` and keeps 0 and 1 in place."""
