@@ -61,10 +61,11 @@ class DomainAdversarialHook(LossHook):
         level = len(model.neck.in_features) - 1
         map_padding = tokens.split_levels(tokens.padding_mask)[level]
         domain = 0 if detection.domain is Domain.SOURCE else 1
+        backbone = domain_loss(logits.backbone, domain, map_padding)
+        encoder = domain_loss(logits.encoder, domain, tokens.padding_mask)
+        decoder = domain_loss(logits.decoder, domain)
         return {
-            "loss_domain_backbone": self.backbone_weight
-            * domain_loss(logits.backbone, domain, map_padding),
-            "loss_domain_encoder": self.encoder_weight
-            * domain_loss(logits.encoder, domain, tokens.padding_mask),
-            "loss_domain_decoder": self.decoder_weight * domain_loss(logits.decoder, domain),
+            "loss_domain_backbone": self.backbone_weight * backbone,
+            "loss_domain_encoder": self.encoder_weight * encoder,
+            "loss_domain_decoder": self.decoder_weight * decoder,
         }

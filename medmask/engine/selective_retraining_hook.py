@@ -15,8 +15,8 @@ from medmask.errors import InputError
 from medmask.modeling import MedMask
 
 KEPT = ("transformer.decoder.", "training_modules.")
-"""Prefixes of what is never set back: the decoder's layers and heads, and what only training
-uses."""
+"""Prefixes of the parameters that are never set back: the decoder with its heads, and what only
+training uses"""
 
 
 class SelectiveRetrainingHook(LossHook):
