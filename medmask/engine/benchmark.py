@@ -24,7 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -157,28 +157,36 @@ def run_benchmark(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     results: Results = {run.name: {} for run in benchmark.runs}
-    futures: dict[tuple[str, int], Future] = {}
+    waiting = [(run, seed) for run in benchmark.runs for seed in seeds]
+    running: dict[Future[RunResult], tuple[Run, int]] = {}
+    failures: list[InputError] = []
 
     def work(run: Run, seed: int) -> RunResult:
-        if run.start is not None:
-            futures[run.start, seed].result()  # queued before, so it is under way at least
         command = [str(tool), *_arguments(run, benchmark, seed, output_dir), *options]
         return _complete(run, output_dir / run.name / f"seed{seed}", command, environment)
 
-    failures = []
     with ThreadPoolExecutor(jobs) as pool:
-        for run in benchmark.runs:
-            for seed in seeds:
-                futures[run.name, seed] = pool.submit(work, run, seed)
-        for (name, seed), future in futures.items():
-            try:
-                results[name][seed] = future.result()
-            except InputError as error:
-                failures.append(error)
-                report(results, f"{name}, seed {seed}: failed")
-                continue
-            minutes = results[name][seed].minutes
-            report(results, f"{name}, seed {seed}: {minutes:.1f} minutes")
+        while True:
+            ready = [
+                (run, seed)
+                for run, seed in waiting
+                if run.start is None or seed in results[run.start]
+            ]
+            for run, seed in ready[: jobs - len(running)]:
+                waiting.remove((run, seed))
+                running[pool.submit(work, run, seed)] = run, seed
+            if not running:  # what waits still, waits for a run that failed
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                run, seed = running.pop(future)
+                try:
+                    results[run.name][seed] = future.result()
+                except InputError as error:
+                    failures.append(error)
+                    report(results, f"{run.name}, seed {seed}: {error}")
+                    continue
+                minutes = results[run.name][seed].minutes
+                report(results, f"{run.name}, seed {seed}: {minutes:.1f} minutes")
     if failures:
         raise failures[0]
     return results
