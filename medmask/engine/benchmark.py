@@ -8,7 +8,7 @@ A plan is a LazyConfig file with a dict ``benchmark``::
         runs=dict(
             source_only=dict(config="source_only.py"),
             control=dict(config="control.py", start="source_only"),
-            teaching=dict(config="teaching.py", start="source_only", control="control",
+            teaching=dict(config="teaching.py", start="source_only", controls=["control"],
                           model="teacher"),
         ),
     )
@@ -49,8 +49,8 @@ class Run:
     """a config file for the training tool"""
     start: str | None = None
     """the run whose last weights it starts from"""
-    control: str | None = None
-    """the run that it is compared with: as many steps, without what the run adds"""
+    controls: tuple[str, ...] = ()
+    """the runs that it is compared with: as many steps, without (part of) what the run adds"""
     model: str = MODEL
     """whose results count: the trained model's, or those of another that the stage gives"""
     adapt_batchnorm: str | None = None
@@ -82,7 +82,7 @@ class Benchmark:
             if name not in known:
                 raise InputError(f"the benchmark has no run '{name}'; it has {', '.join(known)}")
             wanted.add(name)
-            needs = (known[name].start, known[name].control)
+            needs = (known[name].start, *known[name].controls)
             queue += [other for other in needs if other is not None and other not in wanted]
         return replace(self, runs=tuple(run for run in self.runs if run.name in wanted))
 
@@ -121,7 +121,7 @@ def load_benchmark(path: str | os.PathLike) -> Benchmark:
             raise InputError(f"{path}: run '{name}' is wrong: {error}") from None
         if not run.config.is_file():
             raise InputError(f"{path}: run '{name}' names {run.config}, which does not exist")
-        for other in (run.start, run.control):
+        for other in (run.start, *run.controls):
             if other is not None and other not in runs:
                 raise InputError(f"{path}: run '{name}' names '{other}', which is no run before it")
         if run.adapt_batchnorm and run.start is None:

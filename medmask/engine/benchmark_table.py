@@ -38,9 +38,9 @@ def summarise(benchmark: Benchmark, results: Results) -> list[dict[str, Any]]:
 
     Returns:
         ``run``, ``values`` by seed, ``mean``, ``deviation`` (of the sample; None for one seed),
-        ``minutes`` (mean), and for runs with a control ``control``, ``difference`` of the means
-        and ``pooled_deviation`` of both (the root of the mean of their variances). Seeds without
-        the metric (NaN: a test set without lesions) are left out.
+        ``minutes`` (mean), and ``comparisons``: for each control its name, the ``difference`` of
+        the means and the ``pooled_deviation`` of both (the root of the mean of their variances).
+        Seeds without the metric (NaN: a test set without lesions) are left out.
     """
     rows = []
     summaries: dict[str, dict[str, Any]] = {}
@@ -57,11 +57,15 @@ def summarise(benchmark: Benchmark, results: Results) -> list[dict[str, Any]]:
             "deviation": statistics.stdev(values.values()) if len(values) > 1 else None,
             "minutes": statistics.mean(r.minutes for r in by_seed.values()),
         }
-        control = summaries.get(run.control)
-        if control is not None:
-            row["control"] = run.control
-            row["difference"] = row["mean"] - control["mean"]
-            row["pooled_deviation"] = _pool(row["deviation"], control["deviation"])
+        row["comparisons"] = [
+            {
+                "control": name,
+                "difference": row["mean"] - summaries[name]["mean"],
+                "pooled_deviation": _pool(row["deviation"], summaries[name]["deviation"]),
+            }
+            for name in run.controls
+            if name in summaries
+        ]
         summaries[run.name] = row
         rows.append(row)
     return rows
@@ -72,10 +76,10 @@ def to_markdown(benchmark: Benchmark, rows: Sequence[dict[str, Any]]) -> str:
     metric = benchmark.metric.rsplit("/", 1)[-1]
     lines = [
         f"{metric} on {benchmark.test_dataset}, in percent: mean over seeds, standard deviation, "
-        "each seed; difference to the control's mean, and the pooled standard deviation.",
+        "each seed; difference to the controls' means (pooled standard deviation).",
         "",
-        f"| run | {metric} | deviation | by seed | control | difference | pooled | minutes |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| run | {metric} | deviation | by seed | against controls | minutes |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         cells = [
@@ -83,9 +87,7 @@ def to_markdown(benchmark: Benchmark, rows: Sequence[dict[str, Any]]) -> str:
             f"{row['mean']:.1f}",
             _number(row["deviation"]),
             " / ".join(f"{value:.1f}" for value in row["values"].values()),
-            row.get("control", ""),
-            _number(row.get("difference"), sign="+"),
-            _number(row.get("pooled_deviation")),
+            ", ".join(map(_describe, row["comparisons"])),
             f"{row['minutes']:.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -96,5 +98,11 @@ def _pool(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else ((a * a + b * b) / 2) ** 0.5
 
 
-def _number(value: float | None, sign: str = "") -> str:
-    return "" if value is None else f"{value:{sign}.1f}"
+def _describe(comparison: dict[str, Any]) -> str:
+    pooled = _number(comparison["pooled_deviation"])
+    difference = f"{comparison['control']} {comparison['difference']:+.1f}"
+    return f"{difference} ({pooled})" if pooled else difference
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

@@ -17,8 +17,12 @@ benchmark = dict(
     runs=dict(
         first=dict(config="first.py"),
         control=dict(config="first.py", start="first", options=["train.max_iter=5"]),
-        adabn=dict(config="first.py", start="first", control="first", adapt_batchnorm="some_train"),
-        taught=dict(config="taught.py", start="first", control="control", model="teacher"),
+        adabn=dict(
+            config="first.py", start="first", controls=["first"], adapt_batchnorm="some_train"
+        ),
+        taught=dict(
+            config="taught.py", start="first", controls=["control", "adabn"], model="teacher"
+        ),
     ),
 )
 """
@@ -86,16 +90,18 @@ def test_table_compares_with_the_control(folder):
     assert rows["taught"]["values"] == {"0": 60, "1": 62, "2": 64}
     assert rows["taught"]["mean"] == 62
     assert rows["taught"]["deviation"] == pytest.approx(statistics.stdev([60, 62, 64]))
-    assert rows["taught"]["difference"] == 62 - 51
-    assert rows["taught"]["pooled_deviation"] == pytest.approx(math.sqrt((4 + 1) / 2))
-    assert rows["adabn"]["difference"] == 5
-    assert "control" not in rows["first"]
-    assert "| taught | 62.0 | 2.0 | 60.0 / 62.0 / 64.0 | control | +11.0 | 1.6 |" in markdown
+    control, adabn = rows["taught"]["comparisons"]
+    assert control["difference"] == 62 - 51
+    assert control["pooled_deviation"] == pytest.approx(math.sqrt((4 + 1) / 2))
+    assert adabn["difference"] == 62 - 46
+    assert rows["first"]["comparisons"] == []
+    cells = "| taught | 62.0 | 2.0 | 60.0 / 62.0 / 64.0 | control +11.0 (1.6), adabn +16.0 (1.6) |"
+    assert cells in markdown
     assert (folder / "output" / "benchmark.md").read_text() == markdown
 
 
 def test_one_seed_has_no_deviation(folder):
-    assert "| taught | 60.0 |  | 60.0 | control | +10.0 |  |" in run(folder, seeds=(0,))
+    assert "| taught | 60.0 |  | 60.0 | control +10.0, adabn +15.0 |" in run(folder, seeds=(0,))
 
 
 def test_what_is_done_is_not_repeated(folder):
@@ -118,7 +124,7 @@ def test_failure_names_the_log_and_spares_the_other_runs(folder, monkeypatch):
 def test_chosen_runs_bring_what_they_need(folder):
     benchmark = load_benchmark(folder / "benchmark.py")
     chosen = benchmark.restricted_to(["taught"])
-    assert [run.name for run in chosen.runs] == ["first", "control", "taught"]
+    assert [run.name for run in chosen.runs] == ["first", "control", "adabn", "taught"]
     with pytest.raises(InputError, match=r"no run 'tought'.*taught"):
         benchmark.restricted_to(["tought"])
 
@@ -136,7 +142,10 @@ def test_undefined_metric_is_left_out(folder):
         (("taught.py", "absent.py"), "absent.py, which does not exist"),
         (('start="first", options', 'start="taught", options'), "'taught', which is no run before"),
         (('model="teacher"', 'modle="teacher"'), "run 'taught' is wrong.*modle"),
-        (('start="first", control="first", ', ""), "'adabn' adapts BatchNorm and so needs a start"),
+        (
+            ('start="first", controls=["first"], ', ""),
+            "'adabn' adapts BatchNorm and so needs a start",
+        ),
         (("benchmark = ", "plan = "), "defines no dict `benchmark`"),
     ],
 )

@@ -1,10 +1,12 @@
 """Film to ffdm on phantoms, for tools/run_benchmark.py.
 
 Each stage starts from stage 1 and adds 400 steps; the controls add as many without the stage. The
-low-label setting trains stage 1 on a tenth of the patients. Two things are made once before:
+low-label setting trains all on a tenth of the patients, stage 1 for half as many steps. Two things
+are made once before:
 
-  python tools/train_phantom_expert.py ...
-  python tools/extract_expert_embeddings.py ...
+  python tools/train_phantom_expert.py --output output/phantom_expert
+  python tools/extract_expert_embeddings.py --dataset phantom_film_train \\
+      --model local-dir:output/phantom_expert --no-patch-grid --output output/experts
 """
 
 _FEW_LABELS = ["dataloader.train.label_fraction=0.1"]
@@ -17,26 +19,35 @@ benchmark = dict(
         adabn=dict(
             config="source_only.py",
             start="source_only",
+            controls=["source_only"],
             adapt_batchnorm="phantom_ffdm_train",
         ),
         control=dict(config="control.py", start="source_only"),
+        control_strong=dict(config="control_strong.py", start="source_only", controls=["control"]),
         control_adabn=dict(
             config="control.py",
             start="control",
-            control="control",
+            controls=["control"],
             adapt_batchnorm="phantom_ffdm_train",
         ),
-        cross_domain=dict(config="cross_domain.py", start="source_only", control="control"),
-        teaching=dict(
-            config="teaching.py", start="source_only", control="control", model="teacher"
+        cross_domain=dict(
+            config="cross_domain.py",
+            start="source_only",
+            controls=["control", "control_strong"],
         ),
-        expert=dict(config="expert.py", start="source_only", control="control"),
-        few_labels=dict(config="source_only.py", options=_FEW_LABELS),
+        teaching=dict(
+            config="teaching.py",
+            start="source_only",
+            controls=["control", "control_strong"],
+            model="teacher",
+        ),
+        expert=dict(config="expert.py", start="source_only", controls=["control"]),
+        few_labels=dict(config="source_only.py", options=[*_FEW_LABELS, "train.max_iter=500"]),
         few_labels_control=dict(config="control.py", start="few_labels", options=_FEW_LABELS),
         few_labels_expert=dict(
             config="expert.py",
             start="few_labels",
-            control="few_labels_control",
+            controls=["few_labels_control"],
             options=_FEW_LABELS,
         ),
     ),

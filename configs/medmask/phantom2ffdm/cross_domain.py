@@ -1,11 +1,14 @@
-"""Stage 2 on phantoms: labelled film, and masked autoencoding of unlabelled ffdm images."""
+"""Stage 2 on phantoms: labelled film, and masked autoencoding of unlabelled ffdm images.
+
+Labelled and unlabelled images are augmented alike, strongly.
+"""
 
 from detectron2.config import LazyCall as L
 
 from ...common.data.unlabelled_phantom import unlabelled as _unlabelled
 from ...common.loss_hooks.masked_autoencoder import masked_autoencoder as _hook
 from ...common.models.masked_autoencoder import masked_autoencoder as _masked_autoencoder
-from .control import dataloader, lr_multiplier, model, optimizer, train
+from .control_strong import dataloader, lr_multiplier, model, optimizer, train
 
 model.training_modules = L("builtins.dict")(masked_autoencoder=_masked_autoencoder)
 model.training_modules.masked_autoencoder.targets.res5.base_size = [8, 6]

@@ -1,0 +1,8 @@
+"""The stricter control: stage 1 continued, with the strong augmentation of stage 2."""
+
+from ...common.data.unlabelled_phantom import unlabelled as _unlabelled
+from .control import dataloader, lr_multiplier, model, optimizer, train
+
+dataloader.train.mapper.photometric = _unlabelled.mapper.photometric
+
+train.output_dir = "output/phantom2ffdm/control_strong"
