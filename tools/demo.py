@@ -39,6 +39,8 @@ STAGES = {
 }
 DOMAINS = ("film", "ffdm")
 LABELLED = "phantom_film_train"
+LATER_STEPS = 250
+"""of stages 2 and 3, fewer than in their configs: the demo must end"""
 TOOLS = Path(__file__).parent
 
 _EXAMPLE = """
@@ -74,7 +76,11 @@ class Demo:
 
     def make_expert_store(self) -> None:
         if not (self.expert / "zero_shot.json").exists():  # the last that it writes
-            _run("An expert in miniature", "train_phantom_expert.py", "--output", self.expert)
+            _run(
+                "An expert in miniature",
+                "train_phantom_expert.py",
+                *("--output", self.expert, "--patients", "75", "--steps", "600"),
+            )
         _run(
             "What the expert makes of the labelled images",
             "extract_expert_embeddings.py",
@@ -87,6 +93,7 @@ class Demo:
         options = [f"train.output_dir={self.output / stage}", "train.eval_period=0"]
         if start:
             options.append(f"train.init_checkpoint={self.output / start / 'model_final.pth'}")
+            options.append(f"train.max_iter={LATER_STEPS}")
         if stage == "expert":
             options.append(f"loss_hooks.expert_distillation.stores=[{self.stores / LABELLED}]")
         _run(

@@ -1,7 +1,4 @@
-"""Stage 2 at full size: supervised losses, and masked autoencoding of unlabelled images.
-
-Labelled and unlabelled images are augmented alike, strongly.
-"""
+"""Stage 2 at full size: supervised losses, and masked autoencoding of unlabelled images."""
 
 from detectron2.config import LazyCall as L
 
@@ -9,9 +6,6 @@ from ..data.unlabelled import unlabelled as _unlabelled
 from ..loss_hooks.masked_autoencoder import masked_autoencoder as _hook
 from ..models.masked_autoencoder import masked_autoencoder as _masked_autoencoder
 from .later import dataloader, lr_multiplier, model, optimizer, train
-
-dataloader.train.mapper.augmentation = _unlabelled.mapper.augmentation
-dataloader.train.mapper.photometric = _unlabelled.mapper.photometric
 
 model.training_modules = L("builtins.dict")(masked_autoencoder=_masked_autoencoder)
 loss_hooks = dict(masked_autoencoder=_hook)

@@ -1,6 +1,13 @@
-"""What the stages after the first have in common: they go on from its weights, more slowly."""
+"""What the stages after the first have in common.
 
+They go on from its weights, more slowly, and augment labelled images as strongly as unlabelled ones.
+"""
+
+from ..data.unlabelled import unlabelled as _unlabelled
 from .source_only import dataloader, lr_multiplier, model, optimizer, train
+
+dataloader.train.mapper.augmentation = _unlabelled.mapper.augmentation
+dataloader.train.mapper.photometric = _unlabelled.mapper.photometric
 
 model.transformer.dropout = 0.0
 optimizer.lr = 2e-5

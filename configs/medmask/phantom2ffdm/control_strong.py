@@ -1,4 +1,4 @@
-"""The stricter control: stage 1 continued, with the strong augmentation of stage 2."""
+"""The stricter control: stage 1 continued, with the strong augmentation of the later stages."""
 
 from ...common.data.unlabelled_phantom import unlabelled as _unlabelled
 from .control import dataloader, lr_multiplier, model, optimizer, train

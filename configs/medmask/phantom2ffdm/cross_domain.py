@@ -1,7 +1,4 @@
-"""Stage 2 on phantoms: labelled film, and masked autoencoding of unlabelled ffdm images.
-
-Labelled and unlabelled images are augmented alike, strongly.
-"""
+"""Stage 2 on phantoms: labelled film, and masked autoencoding of unlabelled ffdm images."""
 
 from detectron2.config import LazyCall as L
 

@@ -9,7 +9,7 @@ from detectron2.config import LazyCall as L
 from medmask.engine import ExpertDistillationHook
 
 from ...common.models.expert_distillation import expert_distillation as _expert_distillation
-from .control import dataloader, lr_multiplier, model, optimizer, train
+from .control_strong import dataloader, lr_multiplier, model, optimizer, train
 
 model.training_modules = L("builtins.dict")(expert_distillation=_expert_distillation)
 model.training_modules.expert_distillation.expert_dim = 64  # of the phantoms' expert
