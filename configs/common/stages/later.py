@@ -1,6 +1,6 @@
 """What the stages after the first have in common.
 
-They go on from its weights, more slowly, and augment labelled images as strongly as unlabelled ones.
+They go on from its weights, more slowly, and augment labelled images like unlabelled ones, strongly.
 """
 
 from ..data.unlabelled import unlabelled as _unlabelled
