@@ -1,6 +1,6 @@
 """What the stages after the first have in common.
 
-They go on from its weights, more slowly, and augment labelled images like unlabelled ones, strongly.
+They go on from its weights, more slowly, with strong augmentation of labelled images, too.
 """
 
 from ..data.unlabelled import unlabelled as _unlabelled
