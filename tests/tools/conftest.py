@@ -1,13 +1,17 @@
 """Training runs as a user starts them: in processes of their own, killed, resumed, distributed."""
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -60,6 +64,22 @@ class TrainingRuns:
         return subprocess.run(
             command, capture_output=True, text=True, timeout=600, env=self.environment
         )
+
+    def check_refusal(self, command: Sequence[str], words: str) -> None:
+        """The command exits with status 2 and a sentence; run in this process, to save time."""
+        arguments = command[command.index(str(TOOL)) :]
+        output = io.StringIO()
+        with (
+            mock.patch.object(sys, "argv", arguments),
+            mock.patch.dict(os.environ, self.environment),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+            pytest.raises(SystemExit) as stopped,
+        ):
+            runpy.run_path(arguments[0], run_name="__main__")
+        assert stopped.value.code == 2, output.getvalue()
+        assert words in output.getvalue()
+        assert "Traceback" not in output.getvalue()
 
     def run_and_kill(self, command: Sequence[str], output: Path, iteration: int) -> None:
         """Start a run and kill it without warning once it has written ``iteration``."""
