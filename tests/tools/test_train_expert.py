@@ -67,9 +67,7 @@ def test_killed_and_resumed_run_repeats_the_whole_run_bit_for_bit(training_runs,
 
 @pytest.mark.slow
 def test_two_processes_learn_from_the_expert_like_one(training_runs, tmp_path, options):
-    # BatchNorm sees a process's own images only; frozen, it cannot tell two processes from one
-    frozen = "+model.backbone.norm=FrozenBN"
-    training_runs.check_two_processes(CONFIG, tmp_path, *options, frozen, "train.max_iter=4")
+    training_runs.check_two_processes(CONFIG, tmp_path, *options, "train.max_iter=4")
 
 
 def test_store_of_other_images_is_refused(training_runs, tmp_path, options):

@@ -58,13 +58,12 @@ def test_killed_and_resumed_run_repeats_the_whole_run_bit_for_bit(training_runs,
 
 @pytest.mark.slow
 def test_two_processes_teach_like_one(training_runs, tmp_path):
-    # BatchNorm sees a process's own images only; frozen, it cannot tell two processes from one
-    options = ["+model.backbone.norm=FrozenBN", "train.max_iter=3"]
-    training_runs.check_two_processes(CONFIG, tmp_path, *FROM_SCRATCH, *options)
+    training_runs.check_two_processes(CONFIG, tmp_path, *FROM_SCRATCH, "train.max_iter=3")
 
 
 @pytest.mark.slow
 def test_two_processes_share_batchnorm_statistics(training_runs, tmp_path):
-    command = training_runs.command(CONFIG, tmp_path, *FROM_SCRATCH, "train.max_iter=3")
+    trained = "model.backbone.norm=BN"
+    command = training_runs.command(CONFIG, tmp_path, *FROM_SCRATCH, trained, "train.max_iter=3")
     run = training_runs.run([*command, "--num-gpus=2"])
     assert run.returncode == 0, run.stderr

@@ -25,7 +25,7 @@ benchmark = dict(
         control=dict(config="control.py", start="source_only"),
         control_strong=dict(config="control_strong.py", start="source_only", controls=["control"]),
         control_adabn=dict(
-            config="control.py",
+            config="source_only.py",
             start="control",
             controls=["control"],
             adapt_batchnorm="phantom_ffdm_train",
@@ -47,17 +47,13 @@ benchmark = dict(
             controls=["control", "control_strong"],
         ),
         few_labels=dict(config="source_only.py", options=[*_FEW_LABELS, "train.max_iter=500"]),
-        few_labels_control=dict(config="control.py", start="few_labels", options=_FEW_LABELS),
         few_labels_control_strong=dict(
-            config="control_strong.py",
-            start="few_labels",
-            controls=["few_labels_control"],
-            options=_FEW_LABELS,
+            config="control_strong.py", start="few_labels", options=_FEW_LABELS
         ),
         few_labels_expert=dict(
             config="expert.py",
             start="few_labels",
-            controls=["few_labels_control", "few_labels_control_strong"],
+            controls=["few_labels_control_strong"],
             options=_FEW_LABELS,
         ),
     ),
