@@ -207,4 +207,5 @@ def test_two_images_are_learned_by_heart(make_model, make_input, two_stage):
         found, expected = result["instances"], x["instances"].gt_boxes
         iou = pairwise_iou(expected, found.pred_boxes[: len(expected)])
         assert (iou.amax(1) > 0.6).all()
-        assert found.scores[len(expected) :].max() < 0.5 * found.scores[len(expected) - 1]
+        # how clearly depends on the order of sums, and so on the number of threads
+        assert found.scores[len(expected) :].max() < 0.75 * found.scores[len(expected) - 1]
