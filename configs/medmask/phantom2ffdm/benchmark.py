@@ -1,15 +1,12 @@
 """Film to ffdm on phantoms, for tools/run_benchmark.py.
 
 Each stage starts from stage 1 and adds 400 steps; the controls add as many without the stage. The
-low-label setting trains all on a tenth of the patients, stage 1 for half as many steps. Two things
-are made once before:
+expert and its embeddings are made once before:
 
   python tools/train_phantom_expert.py --output output/phantom_expert
   python tools/extract_expert_embeddings.py --dataset phantom_film_train \\
       --model local-dir:output/phantom_expert --no-patch-grid --output output/experts
 """
-
-_FEW_LABELS = ["dataloader.train.label_fraction=0.1"]
 
 benchmark = dict(
     test_dataset="phantom_ffdm_test",
@@ -45,16 +42,6 @@ benchmark = dict(
             config="expert.py",
             start="source_only",
             controls=["control", "control_strong"],
-        ),
-        few_labels=dict(config="source_only.py", options=[*_FEW_LABELS, "train.max_iter=500"]),
-        few_labels_control_strong=dict(
-            config="control_strong.py", start="few_labels", options=_FEW_LABELS
-        ),
-        few_labels_expert=dict(
-            config="expert.py",
-            start="few_labels",
-            controls=["few_labels_control_strong"],
-            options=_FEW_LABELS,
         ),
     ),
 )
