@@ -1,6 +1,8 @@
 """Fixtures that several packages' tests share."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,24 @@ REFERENCE_FILE = ROOT / ".." / "shared" / "golden" / "reference_detector.pt"
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def run_in_two_processes() -> Callable[[str], None]:
+    """Runs a file in two processes that know of each other; it must end well in both."""
+
+    def run(file: str) -> None:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        result = subprocess.run(
+            [*torchrun, "--nproc-per-node=2", file],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert result.returncode == 0, result.stderr
+
+    return run
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +159,19 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         MedMaskCheckpointer(model).load(options.init_checkpoint)
     if start_iter >= options.max_iter:
         logger.info(f"Nothing to do: {start_iter} of {options.max_iter} iterations are done.")
+        _save_final_weights(extra_models, options.output_dir)  # if the run died just before
         return {}
     if comm.is_main_process():
         writers = build_writers(options.output_dir, start_iter, options.max_iter)
         trainer.register_hooks([hooks.PeriodicWriter(writers, period=options.log_period)])
     trainer.train(start_iter, options.max_iter)
-    for name, extra in extra_models.items():
-        save_weights(extra, Path(options.output_dir) / f"{name}_final.pth")
+    _save_final_weights(extra_models, options.output_dir)
     return evaluation.history[-1] if comm.is_main_process() else {}
+
+
+def _save_final_weights(models: Mapping[str, nn.Module], output_dir: str) -> None:
+    for name, model in models.items():
+        save_weights(model, Path(output_dir) / f"{name}_final.pth")
 
 
 def _build_periodic_checkpointer(

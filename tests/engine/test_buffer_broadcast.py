@@ -1,10 +1,5 @@
 """Buffers of two processes. Run by itself, this file is a process."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from detectron2.engine import TrainerBase
@@ -12,8 +7,6 @@ from torch import distributed, nn
 
 from medmask.engine.buffer_broadcast import BufferBroadcast
 from medmask.engine.training import distribute
-
-ROOT = Path(__file__).parents[2]
 
 
 class TwoPasses(TrainerBase):
@@ -33,16 +26,8 @@ class TwoPasses(TrainerBase):
 
 
 @pytest.mark.slow
-def test_steps_of_two_passes_leave_the_same_statistics_everywhere():
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    result = subprocess.run(
-        [*command, "--nproc-per-node=2", __file__],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
+def test_steps_of_two_passes_leave_the_same_statistics_everywhere(run_in_two_processes):
+    run_in_two_processes(__file__)
 
 
 def test_one_process_needs_no_broadcast():

@@ -1,8 +1,5 @@
 """The hook in a real training loop. Run by itself, this file is a process of the last test."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -287,16 +284,8 @@ def test_epoch_zero_is_refused():
 
 
 @pytest.mark.slow
-def test_processes_stay_together():
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    result = subprocess.run(
-        [*command, "--nproc-per-node=2", __file__],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
+def test_processes_stay_together(run_in_two_processes):
+    run_in_two_processes(__file__)
 
 
 def train_in_two_processes():

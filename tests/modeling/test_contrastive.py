@@ -1,10 +1,6 @@
 """The losses against their definitions. Run by itself, this file is one of two processes."""
 
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +19,6 @@ from medmask.modeling.contrastive import (
     unit_vectors,
 )
 
-ROOT = Path(__file__).parents[2]
 LOSSES = [InfoNCE(0.2), MarginLoss(0.1), TripletLoss(0.3), CosineLoss()]
 DIM = 6
 
@@ -188,16 +183,8 @@ def test_settings_out_of_range(build, message):
 
 
 @pytest.mark.slow
-def test_two_processes_are_as_one():
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    result = subprocess.run(
-        [*command, "--nproc-per-node=2", __file__],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
+def test_two_processes_are_as_one(run_in_two_processes):
+    run_in_two_processes(__file__)
 
 
 def compare(rank, loss, definition):

@@ -1,8 +1,5 @@
 """Two processes train as one does on the joint batch. Run by itself, this file is a process."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,16 +16,8 @@ OBJECTS = [3, 1, 0, 0]  # of the images of the joint batch: the second process h
 
 
 @pytest.mark.slow
-def test_average_gradient_is_that_of_the_joint_batch():
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    result = subprocess.run(
-        [*command, f"--nproc-per-node={WORLD_SIZE}", __file__],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
+def test_average_gradient_is_that_of_the_joint_batch(run_in_two_processes):
+    run_in_two_processes(__file__)
 
 
 def make_batch():
