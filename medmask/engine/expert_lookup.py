@@ -12,12 +12,11 @@ from detectron2.utils import comm
 
 from medmask.errors import InputError
 from medmask.experts import ExpertStore
+from medmask.experts.store import name_first
 from medmask.modeling import ExpertEmbeddings
 from medmask.modeling.matcher import Matches
 
 logger = logging.getLogger(__name__)
-
-_MOST_IMAGES_SHOWN = 5
 
 
 class _Place(NamedTuple):
@@ -145,10 +144,10 @@ def _store_of(record: dict[str, Any], stores: Sequence[ExpertStore]) -> ExpertSt
 
 def _report_missing(images: Sequence[str], stores: Sequence[ExpertStore], may_be: bool) -> None:
     folders = ", ".join(str(store.folder) for store in stores)
-    shown = "; ".join(images[:_MOST_IMAGES_SHOWN])
-    more = len(images) - _MOST_IMAGES_SHOWN
-    shown += f"; and {more} more" if more > 0 else ""
-    what = f"{len(images)} training images are not in the expert stores ({folders}): {shown}"
+    what = (
+        f"{len(images)} training images are not in the expert stores ({folders}): "
+        f"{name_first(images)}"
+    )
     if not may_be:
         raise InputError(
             f"{what}; run tools/extract_expert_embeddings.py on their data set, or set "

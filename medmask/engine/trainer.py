@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from medmask.engine.loss_hook import LossHook
 from medmask.errors import InputError
 from medmask.modeling import DetectionObjective, Domain
+from medmask.modeling.detection_pass import join_losses
 
 
 class TrainLoader(Protocol):
@@ -159,7 +160,7 @@ class MedMaskTrainer(TrainerBase):
             if self.loss_hooks:
                 losses = self.detection_losses(batch, Domain.SOURCE)
                 for hook in self.loss_hooks:
-                    losses |= hook.step_losses()
+                    losses = join_losses(losses, hook.step_losses())
             else:
                 losses = self.model(batch)
         losses = {name: loss / self.gradient_accumulation for name, loss in losses.items()}

@@ -20,6 +20,7 @@ import numpy as np
 
 from medmask.errors import InputError
 from medmask.experts.records import FileSignature, has_signature, image_key, lesion_boxes
+from medmask.utils.files import current_umask
 
 PARTIAL_PREFIX = ".partial-"
 
@@ -70,7 +71,7 @@ def write_shard(
         _save(partial / _LESIONS, lesions)
         if entries[0].patch_grid is not None:
             _save(partial / _PATCH_GRIDS, np.stack([e.patch_grid for e in entries]).astype(dtype))
-        partial.chmod(0o777 & ~_umask())
+        partial.chmod(0o777 & ~current_umask())
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -125,12 +126,6 @@ def _save(path: Path, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 class Shard:

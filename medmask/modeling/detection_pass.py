@@ -87,7 +87,19 @@ class DetectionObjective:
         losses = {name: self.supervised_weight * loss for name, loss in losses.items()}
         detection = DetectionPass(batched_inputs, self.domain, features, output, targets, matches)
         for pass_losses in self.pass_losses:
-            losses |= pass_losses(model, detection)
+            losses = join_losses(losses, pass_losses(model, detection))
         if self.domain is Domain.TARGET:
             losses = {f"{name}_target": loss for name, loss in losses.items()}
         return losses
+
+
+def join_losses(losses: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
+    """All losses of two dicts.
+
+    Raises:
+        ValueError: both have a loss of one name, so one would get lost.
+    """
+    both = losses.keys() & more.keys()
+    if both:
+        raise ValueError(f"two losses are called {', '.join(sorted(both))}: rename a hook's")
+    return losses | more

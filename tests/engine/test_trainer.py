@@ -220,3 +220,13 @@ def test_epochs_are_counted_in_iterations():
     trainer.model.forward = lambda x, objective: Regression.forward(trainer.model, x)
     trainer.train(0, 4)
     assert hook.seen == [(0, False), (0, False), (0, True), (1, False)]
+
+
+def test_losses_of_one_name_are_refused():
+    class Impostor(LossHook):
+        def step_losses(self):
+            return {"loss_a": torch.zeros((), requires_grad=True)}
+
+    trainer = make_trainer(RegressionWithObjective(), loss_hooks=[Impostor()])
+    with pytest.raises(ValueError, match="two losses are called loss_a"):
+        trainer.train(0, 1)

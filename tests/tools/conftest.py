@@ -68,18 +68,18 @@ class TrainingRuns:
     def check_refusal(self, command: Sequence[str], words: str) -> None:
         """The command exits with status 2 and a sentence; run in this process, to save time."""
         arguments = command[command.index(str(TOOL)) :]
-        output = io.StringIO()
+        output, errors = io.StringIO(), io.StringIO()
         with (
             mock.patch.object(sys, "argv", arguments),
             mock.patch.dict(os.environ, self.environment),
             contextlib.redirect_stdout(output),
-            contextlib.redirect_stderr(output),
+            contextlib.redirect_stderr(errors),
             pytest.raises(SystemExit) as stopped,
         ):
             runpy.run_path(arguments[0], run_name="__main__")
-        assert stopped.value.code == 2, output.getvalue()
-        assert words in output.getvalue()
-        assert "Traceback" not in output.getvalue()
+        assert stopped.value.code == 2, errors.getvalue()
+        assert words in errors.getvalue()
+        assert "Traceback" not in output.getvalue() + errors.getvalue()
 
     def run_and_kill(self, command: Sequence[str], output: Path, iteration: int) -> None:
         """Start a run and kill it without warning once it has written ``iteration``."""

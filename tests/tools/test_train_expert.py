@@ -73,4 +73,4 @@ def test_two_processes_learn_from_the_expert_like_one(training_runs, tmp_path, o
 def test_store_of_other_images_is_refused(training_runs, tmp_path, options):
     other = "dataloader.train.dataset=phantom_ffdm_train"
     command = training_runs.command(CONFIG, tmp_path, *options, other)
-    training_runs.check_refusal(command, "film")
+    training_runs.check_refusal(command, "does not fit")
