@@ -35,13 +35,13 @@ def fixed_seed() -> None:
 
 
 @pytest.fixture
-def run_in_two_processes() -> Callable[[str], None]:
+def run_in_two_processes() -> Callable[..., None]:
     """Runs a file in two processes that know of each other; it must end well in both."""
 
-    def run(file: str) -> None:
+    def run(file: str, *arguments: str) -> None:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         result = subprocess.run(
-            [*torchrun, "--nproc-per-node=2", file],
+            [*torchrun, "--nproc-per-node=2", file, *arguments],
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,

@@ -1,5 +1,6 @@
 """Starting the processes of a run."""
 
+import gc
 import os
 from argparse import Namespace
 from collections.abc import Callable
@@ -35,13 +36,30 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
     if available and args.num_gpus > available:
         raise InputError(f"--num-gpus is {args.num_gpus}, but this machine has {available} GPUs")
     detectron2_launch(
-        main,
+        _run_and_leave_group,
         max(args.num_gpus, 1),
         num_machines=args.num_machines,
         machine_rank=args.machine_rank,
         dist_url=args.dist_url,
-        args=(args,),
+        args=(main, args),
     )
+
+
+def _run_and_leave_group(main: Callable[[Namespace], None], args: Namespace) -> None:
+    """The work of one process, which leaves no thread behind.
+
+    A process that ends while gloo's threads still hold the tensors of its last collective may
+    abort: they want the interpreter to free them. The threads end with the last reference to their
+    group, and Detectron2 keeps references of its own.
+    """
+    try:
+        main(args)
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+            comm._get_global_gloo_group.cache_clear()
+            comm._LOCAL_PROCESS_GROUP = None
+            gc.collect()
 
 
 def _run_under_torchrun(main: Callable[[Namespace], None], args: Namespace) -> None:
@@ -50,7 +68,4 @@ def _run_under_torchrun(main: Callable[[Namespace], None], args: Namespace) -> N
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if use_cuda else "gloo")
     comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
-    try:
-        main(args)
-    finally:
-        distributed.destroy_process_group()
+    _run_and_leave_group(main, args)

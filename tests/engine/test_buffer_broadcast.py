@@ -1,10 +1,13 @@
 """Buffers of two processes. Run by itself, this file is a process."""
 
+from argparse import Namespace
+
 import pytest
 import torch
 from detectron2.engine import TrainerBase
 from torch import distributed, nn
 
+from medmask.engine import launch
 from medmask.engine.buffer_broadcast import BufferBroadcast
 from medmask.engine.training import distribute
 
@@ -37,7 +40,7 @@ def test_one_process_needs_no_broadcast():
     assert not torch.equal(model.running_mean, before)
 
 
-def check_equal_buffers():
+def check_equal_buffers(args):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     TwoPasses(model, shift=distributed.get_rank()).train(0, 2)
@@ -51,6 +54,4 @@ def check_equal_buffers():
 
 
 if __name__ == "__main__":
-    distributed.init_process_group("gloo")
-    check_equal_buffers()
-    distributed.destroy_process_group()
+    launch(check_equal_buffers, Namespace())

@@ -1,5 +1,6 @@
 """The hook in a real training loop. Run by itself, this file is a process of the last test."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from medmask.engine import (
     LossDrivenMaskRatio,
     MaskedAutoencoderHook,
     MedMaskTrainer,
+    launch,
 )
 from medmask.engine.mask_ratio import MaskRatioSchedule
 from medmask.errors import InputError
@@ -288,7 +290,7 @@ def test_processes_stay_together(run_in_two_processes):
     run_in_two_processes(__file__)
 
 
-def train_in_two_processes():
+def train_in_two_processes(args):
     """Different masks, one set of weights and one ratio; with and after masked autoencoding."""
     model = make_model()
     ddp_model = DistributedDataParallel(model, broadcast_buffers=False)
@@ -303,7 +305,4 @@ def train_in_two_processes():
 
 
 if __name__ == "__main__":
-    distributed.init_process_group("gloo")
-    comm.create_local_process_group(2)
-    train_in_two_processes()
-    distributed.destroy_process_group()
+    launch(train_in_two_processes, Namespace())

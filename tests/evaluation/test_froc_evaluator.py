@@ -2,20 +2,19 @@
 
 import json
 import math
-import os
-import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import inference_on_dataset
 from detectron2.evaluation.testing import flatten_results_dict, print_csv_format
 from detectron2.structures import Boxes, BoxMode, Instances
 from detectron2.utils import comm
 
+from medmask.engine import launch
 from medmask.errors import InputError
 from medmask.evaluation import (
     EvaluationSettings,
@@ -203,30 +202,20 @@ def test_repeated_image_ids_are_an_error(dataset):
 
 
 @pytest.mark.slow  # two processes that import torch
-def test_two_processes_give_the_result_of_one(dataset, tmp_path):
+def test_two_processes_give_the_result_of_one(dataset, tmp_path, run_in_two_processes):
     expected = evaluate(FROCEvaluator(dataset, bootstrap=20))
-    root = str(Path(__file__).parents[2])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(rank), str(tmp_path)],
-            env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    run_in_two_processes(__file__, str(tmp_path))
     results = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert results == [expected, {}]
 
 
-def run_as_one_of_two_processes(rank: int, folder: Path) -> None:
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
-    )
+def run_as_one_of_two_processes(args: Namespace) -> None:
+    rank = comm.get_rank()
     register("two_processes")
     evaluator = FROCEvaluator("two_processes", bootstrap=20)
     indices = (range(8), range(6, NUM_IMAGES))[rank]  # both see images 6 and 7
-    (folder / f"{rank}.json").write_text(json.dumps(evaluate(evaluator, indices)))
+    (args.folder / f"{rank}.json").write_text(json.dumps(evaluate(evaluator, indices)))
 
 
 if __name__ == "__main__":
-    run_as_one_of_two_processes(int(sys.argv[1]), Path(sys.argv[2]))
+    launch(run_as_one_of_two_processes, Namespace(folder=Path(sys.argv[1])))

@@ -1,12 +1,14 @@
 """The losses against their definitions. Run by itself, this file is one of two processes."""
 
 import math
+from argparse import Namespace
 
 import pytest
 import torch
 from torch import distributed
 from torch.testing import assert_close
 
+from medmask.engine import launch
 from medmask.errors import InputError
 from medmask.modeling.contrastive import (
     CosineLoss,
@@ -225,12 +227,14 @@ def compare_gradients(rank):
     assert_close(average, student.grad, rtol=1e-9, atol=1e-12)
 
 
-if __name__ == "__main__":
-    distributed.init_process_group("gloo")
+def compare_all(args):
     own_rank = distributed.get_rank()
     for each_loss, each_definition in CASES:
         compare(own_rank, each_loss, each_definition)
     compare_gradients(own_rank)
     share_of_mean = mean_over_processes(torch.full((2 * own_rank,), 3.0))  # none, and two
     assert share_of_mean.item() == 6.0 * own_rank
-    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    launch(compare_all, Namespace())

@@ -1,5 +1,6 @@
 """Two processes train as one does on the joint batch. Run by itself, this file is a process."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from detectron2.structures import Boxes, Instances
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
+
+from medmask.engine import launch
 
 ROOT = Path(__file__).parents[2]
 WORLD_SIZE = 2
@@ -59,9 +62,11 @@ def compare(rank, box_refinement, two_stage):
         assert_close(gradient, parameter.grad, rtol=0, atol=1e-4 * scale, msg=message)
 
 
-if __name__ == "__main__":
-    distributed.init_process_group("gloo")
+def compare_all(args):
     for box_refinement in (False, True):
         for two_stage in (False, True):
             compare(distributed.get_rank(), box_refinement, two_stage)
-    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    launch(compare_all, Namespace())
