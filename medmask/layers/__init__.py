@@ -2,9 +2,12 @@
 
 from medmask.layers.blocks import MLP, FeedForward, inverse_sigmoid
 from medmask.layers.deformable_attention import MultiScaleDeformableAttention
-from medmask.layers.ms_deform_attn import ms_deform_attn
+from medmask.layers.ms_deform_attn import ms_deform_attn, ms_deform_attn_fused
 from medmask.layers.ms_deform_attn_operator import available_implementations
-from medmask.layers.ms_deform_attn_pytorch import ms_deform_attn_pytorch
+from medmask.layers.ms_deform_attn_pytorch import (
+    ms_deform_attn_fused_pytorch,
+    ms_deform_attn_pytorch,
+)
 from medmask.layers.position_encoding import SinePositionEncoding, box_position_encoding
 
 __all__ = [
@@ -16,5 +19,7 @@ __all__ = [
     "box_position_encoding",
     "inverse_sigmoid",
     "ms_deform_attn",
+    "ms_deform_attn_fused",
+    "ms_deform_attn_fused_pytorch",
     "ms_deform_attn_pytorch",
 ]

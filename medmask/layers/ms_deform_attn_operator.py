@@ -1,22 +1,27 @@
-"""The operator behind :func:`medmask.layers.ms_deform_attn`, as PyTorch's dispatcher sees it.
+"""The operators behind :mod:`medmask.layers.ms_deform_attn`, as PyTorch's dispatcher sees them.
 
-``torch.ops.medmask.ms_deform_attn`` and ``torch.ops.medmask.ms_deform_attn_backward`` are defined
-here with what every device has: the plain PyTorch implementation, shape inference for torch.compile
-and torch.export, and autograd. The compiled extension ``medmask.layers._C``, where it was built,
-registers kernels for the CPU and for CUDA; the dispatcher prefers them.
+``torch.ops.medmask.ms_deform_attn`` and ``torch.ops.medmask.ms_deform_attn_fused`` are defined here
+with what every device has: the plain PyTorch implementation, shape inference for torch.compile and
+torch.export, and autograd, for which each has an operator ``..._backward``. The compiled extension
+``medmask.layers._C``, where it was built, registers kernels for the CPU and for CUDA; the
+dispatcher prefers them.
 
-Both operators want sampling_locations and attention_weights in the accumulation dtype: float32, or
-float64 for a value in float64.
+The operators want sampling_locations, attention_weights and reference_points in the accumulation
+dtype: float32, or float64 for a value in float64; and sampling_offsets and attention_logits in
+value's dtype.
 """
 
 import functools
 import importlib
 import logging
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from medmask.layers.ms_deform_attn_pytorch import (
+    ms_deform_attn_fused_pytorch,
+    ms_deform_attn_fused_pytorch_backward,
     ms_deform_attn_pytorch,
     ms_deform_attn_pytorch_backward,
 )
@@ -25,9 +30,12 @@ logger = logging.getLogger(__name__)
 
 FORWARD = "medmask::ms_deform_attn"
 BACKWARD = "medmask::ms_deform_attn_backward"
-_INPUTS = (
-    "Tensor value, Tensor spatial_shapes, Tensor level_start_index, "
-    "Tensor sampling_locations, Tensor attention_weights"
+FUSED_FORWARD = "medmask::ms_deform_attn_fused"
+FUSED_BACKWARD = "medmask::ms_deform_attn_fused_backward"
+_VALUE_INPUTS = "Tensor value, Tensor spatial_shapes, Tensor level_start_index"
+_INPUTS = f"{_VALUE_INPUTS}, Tensor sampling_locations, Tensor attention_weights"
+_FUSED_INPUTS = (
+    f"{_VALUE_INPUTS}, Tensor reference_points, Tensor sampling_offsets, Tensor attention_logits"
 )
 
 
@@ -67,14 +75,15 @@ def _tell_that_fallback_is_used(device_type: str) -> None:
     )
 
 
-def _forward_fallback(value: Tensor, *inputs: Tensor) -> Tensor:
-    _tell_that_fallback_is_used(value.device.type)
-    return ms_deform_attn_pytorch(value, *inputs)
+def _with_notice(implementation: Callable) -> Callable:
+    """The plain PyTorch implementation, which tells once that it stands in for a compiled one."""
 
+    @functools.wraps(implementation)
+    def run(tensor: Tensor, *others):
+        _tell_that_fallback_is_used(tensor.device.type)
+        return implementation(tensor, *others)
 
-def _backward_fallback(grad_output: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    _tell_that_fallback_is_used(grad_output.device.type)
-    return ms_deform_attn_pytorch_backward(grad_output, *inputs)
+    return run
 
 
 def _forward_fake(
@@ -109,23 +118,84 @@ def _backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     return grad_value, None, None, grad_locations, grad_weights
 
 
+def _fused_forward_fake(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    reference_points: Tensor,
+    sampling_offsets: Tensor,
+    attention_logits: Tensor,
+) -> Tensor:
+    N, _, M, D = value.shape
+    return value.new_empty((N, sampling_offsets.shape[1], M * D))
+
+
+def _fused_backward_fake(
+    grad_output: Tensor,
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    reference_points: Tensor,
+    sampling_offsets: Tensor,
+    attention_logits: Tensor,
+    reference_points_need_grad: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    references_shape = reference_points.shape if reference_points_need_grad else (0,)
+    return (
+        value.new_empty(value.shape),
+        reference_points.new_empty(references_shape),
+        sampling_offsets.new_empty(sampling_offsets.shape),
+        attention_logits.new_empty(attention_logits.shape),
+    )
+
+
+def _fused_backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    references_need_grad = ctx.needs_input_grad[3]
+    grads = torch.ops.medmask.ms_deform_attn_fused_backward(
+        grad_output, *ctx.saved_tensors, references_need_grad
+    )
+    grad_value, grad_references, grad_offsets, grad_logits = grads
+    if not references_need_grad:
+        grad_references = None
+    return grad_value, None, None, grad_references, grad_offsets, grad_logits
+
+
 def _double_backward(ctx, *grad_grads: Tensor) -> None:
     raise NotImplementedError("ms_deform_attn can be differentiated once, not twice")
 
 
-def _define() -> None:
-    tags = (torch.Tag.pt2_compliant_tag,)
-    torch.library.define(FORWARD, f"({_INPUTS}) -> Tensor", tags=tags)
-    torch.library.define(
-        BACKWARD, f"(Tensor grad_output, {_INPUTS}) -> (Tensor, Tensor, Tensor)", tags=tags
+def _define(name: str, schema: str, implementation: Callable, fake: Callable) -> None:
+    torch.library.define(name, schema, tags=(torch.Tag.pt2_compliant_tag,))
+    torch.library.impl(name, "default", _with_notice(implementation))
+    torch.library.register_fake(name, fake)
+
+
+def _define_all() -> None:
+    _define(FORWARD, f"({_INPUTS}) -> Tensor", ms_deform_attn_pytorch, _forward_fake)
+    _define(
+        BACKWARD,
+        f"(Tensor grad_output, {_INPUTS}) -> (Tensor, Tensor, Tensor)",
+        ms_deform_attn_pytorch_backward,
+        _backward_fake,
     )
-    torch.library.impl(FORWARD, "default", _forward_fallback)
-    torch.library.impl(BACKWARD, "default", _backward_fallback)
-    torch.library.register_fake(FORWARD, _forward_fake)
-    torch.library.register_fake(BACKWARD, _backward_fake)
+    _define(
+        FUSED_FORWARD,
+        f"({_FUSED_INPUTS}) -> Tensor",
+        ms_deform_attn_fused_pytorch,
+        _fused_forward_fake,
+    )
+    _define(
+        FUSED_BACKWARD,
+        f"(Tensor grad_output, {_FUSED_INPUTS}, bool reference_points_need_grad) "
+        "-> (Tensor, Tensor, Tensor, Tensor)",
+        ms_deform_attn_fused_pytorch_backward,
+        _fused_backward_fake,
+    )
     torch.library.register_autograd(FORWARD, _backward, setup_context=_save_inputs)
-    torch.library.register_autograd(BACKWARD, _double_backward)
+    torch.library.register_autograd(FUSED_FORWARD, _fused_backward, setup_context=_save_inputs)
+    for name in (BACKWARD, FUSED_BACKWARD):
+        torch.library.register_autograd(name, _double_backward)
 
 
-_define()
+_define_all()
 _MISSING = _load_extension()

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
 
 #include <limits>
 #include <type_traits>
@@ -26,25 +27,33 @@ inline void check_tensor(const char* name, const at::Tensor& tensor, at::IntArra
                     ", but is on ", tensor.device());
 }
 
-inline Sizes check_inputs(const at::Tensor& value, const at::Tensor& spatial_shapes,
-                          const at::Tensor& level_start_index, const at::Tensor& sampling_locations,
-                          const at::Tensor& attention_weights) {
+// Calls `run` with a number of the C++ type of `dtype`, which is one of Ts.
+template <typename T, typename... Ts, typename Run>
+auto dispatch(at::ScalarType dtype, const Run& run) {
+  if (dtype == c10::CppTypeToScalarType<T>::value) return run(T{});
+  if constexpr (sizeof...(Ts) > 0) {
+    return dispatch<Ts...>(dtype, run);
+  } else {
+    TORCH_CHECK_VALUE(false, "value must be float32, float64, bfloat16 or float16, but is ", dtype);
+  }
+}
+
+// Checks all but the tensors that say where to sample; `samples` is the one of these that is
+// (N, Q, M, L, P, 2).
+inline Sizes check_value(const at::Tensor& value, const at::Tensor& spatial_shapes,
+                         const at::Tensor& level_start_index, const char* name,
+                         const at::Tensor& samples) {
   TORCH_CHECK_VALUE(value.dim() == 4, "value must be (N, S, M, D), but its shape is ",
                     value.sizes());
-  TORCH_CHECK_VALUE(sampling_locations.dim() == 6,
-                    "sampling_locations must be (N, Q, M, L, P, 2), but its shape is ",
-                    sampling_locations.sizes());
+  TORCH_CHECK_VALUE(samples.dim() == 6, name, " must be (N, Q, M, L, P, 2), but its shape is ",
+                    samples.sizes());
   const int64_t N = value.size(0), S = value.size(1), M = value.size(2), D = value.size(3);
-  const int64_t Q = sampling_locations.size(1), L = sampling_locations.size(3),
-                P = sampling_locations.size(4);
+  const int64_t Q = samples.size(1), L = samples.size(3), P = samples.size(4);
   TORCH_CHECK_VALUE(S <= std::numeric_limits<int32_t>::max(),
                     "value must have fewer than 2^31 tokens, but has ", S);
-  const auto dtype = accumulation_dtype(value.scalar_type());
   const auto device = value.device();
   check_tensor("spatial_shapes", spatial_shapes, {L, 2}, at::kLong, device);
   check_tensor("level_start_index", level_start_index, {L}, at::kLong, device);
-  check_tensor("sampling_locations", sampling_locations, {N, Q, M, L, P, 2}, dtype, device);
-  check_tensor("attention_weights", attention_weights, {N, Q, M, L, P}, dtype, device);
   return {N, S, M, D, Q, L, P};
 }
 
@@ -59,32 +68,101 @@ Rows<T> rows_of(const at::Tensor& value) {
   return {data, value.stride(0), value.stride(2), value.stride(1)};
 }
 
-// The checked arguments, laid out as the kernels want them.
-struct Inputs {
-  Inputs(const at::Tensor& value, const at::Tensor& spatial_shapes,
-         const at::Tensor& level_start_index, const at::Tensor& sampling_locations,
-         const at::Tensor& attention_weights)
-      : sizes(check_inputs(value, spatial_shapes, level_start_index, sampling_locations,
-                           attention_weights)),
+// The checked arguments, laid out as the kernels want them: what both operators share.
+struct ValueInputs {
+  ValueInputs(const Sizes& sizes, const at::Tensor& value, const at::Tensor& spatial_shapes,
+              const at::Tensor& level_start_index)
+      : sizes(sizes),
         value(value.stride(3) == 1 ? value : value.contiguous()),
         spatial_shapes(spatial_shapes.contiguous()),
-        level_start_index(level_start_index.contiguous()),
-        sampling_locations(sampling_locations.contiguous()),
-        attention_weights(attention_weights.contiguous()) {}
+        level_start_index(level_start_index.contiguous()) {}
 
-  template <typename T>
-  Problem<T> problem() const {
-    return {sizes,
-            spatial_shapes.const_data_ptr<int64_t>(),
+  void widen_half() {
+    if (value.scalar_type() == at::kHalf) value = value.to(at::kFloat);
+  }
+
+  template <typename Samples>
+  Problem<Samples> problem_of(const Samples& samples) const {
+    return {sizes, spatial_shapes.const_data_ptr<int64_t>(),
             level_start_index.const_data_ptr<int64_t>(),
-            rows_of<const T>(value),
-            sampling_locations.const_data_ptr<acc_t<T>>(),
-            attention_weights.const_data_ptr<acc_t<T>>()};
+            rows_of<const typename Samples::Value>(value), samples};
   }
 
   const Sizes sizes;
   at::Tensor value;  // (N, S, M, D), the channels of a row side by side
-  at::Tensor spatial_shapes, level_start_index, sampling_locations, attention_weights;
+  at::Tensor spatial_shapes, level_start_index;
+};
+
+// The arguments of ms_deform_attn.
+struct GivenInputs : ValueInputs {
+  template <typename T>
+  using Samples = GivenSamples<T>;
+
+  GivenInputs(const at::Tensor& value, const at::Tensor& spatial_shapes,
+              const at::Tensor& level_start_index, const at::Tensor& sampling_locations,
+              const at::Tensor& attention_weights)
+      : ValueInputs(check_value(value, spatial_shapes, level_start_index, "sampling_locations",
+                                sampling_locations),
+                    value, spatial_shapes, level_start_index),
+        sampling_locations(sampling_locations.contiguous()),
+        attention_weights(attention_weights.contiguous()) {
+    const auto [N, S, M, D, Q, L, P] = sizes;
+    const auto dtype = accumulation_dtype(value.scalar_type());
+    const auto device = value.device();
+    check_tensor("sampling_locations", sampling_locations, {N, Q, M, L, P, 2}, dtype, device);
+    check_tensor("attention_weights", attention_weights, {N, Q, M, L, P}, dtype, device);
+  }
+
+  template <typename T>
+  Problem<GivenSamples<T>> problem() const {
+    return problem_of(GivenSamples<T>{sampling_locations.const_data_ptr<acc_t<T>>(),
+                                      attention_weights.const_data_ptr<acc_t<T>>()});
+  }
+
+  at::Tensor sampling_locations, attention_weights;
+};
+
+// The arguments of ms_deform_attn_fused.
+struct ProjectedInputs : ValueInputs {
+  template <typename T>
+  using Samples = ProjectedSamples<T>;
+
+  ProjectedInputs(const at::Tensor& value, const at::Tensor& spatial_shapes,
+                  const at::Tensor& level_start_index, const at::Tensor& reference_points,
+                  const at::Tensor& sampling_offsets, const at::Tensor& attention_logits)
+      : ValueInputs(check_value(value, spatial_shapes, level_start_index, "sampling_offsets",
+                                sampling_offsets),
+                    value, spatial_shapes, level_start_index),
+        reference_points(reference_points.contiguous()),
+        sampling_offsets(sampling_offsets.contiguous()),
+        attention_logits(attention_logits.contiguous()) {
+    const auto [N, S, M, D, Q, L, P] = sizes;
+    const auto dtype = value.scalar_type();
+    const auto device = value.device();
+    TORCH_CHECK_VALUE(reference_points.dim() == 4 &&
+                          (reference_points.size(3) == 2 || reference_points.size(3) == 4),
+                      "reference_points must be (N, Q, L, 2) or (N, Q, L, 4), but its shape is ",
+                      reference_points.sizes());
+    check_tensor("reference_points", reference_points, {N, Q, L, reference_points.size(3)},
+                 accumulation_dtype(dtype), device);
+    check_tensor("sampling_offsets", sampling_offsets, {N, Q, M, L, P, 2}, dtype, device);
+    check_tensor("attention_logits", attention_logits, {N, Q, M, L, P}, dtype, device);
+  }
+
+  void widen_half() {
+    ValueInputs::widen_half();
+    sampling_offsets = sampling_offsets.to(value.scalar_type());
+    attention_logits = attention_logits.to(value.scalar_type());
+  }
+
+  template <typename T>
+  Problem<ProjectedSamples<T>> problem() const {
+    return problem_of(ProjectedSamples<T>{
+        reference_points.const_data_ptr<acc_t<T>>(), reference_points.size(3),
+        sampling_offsets.const_data_ptr<T>(), attention_logits.const_data_ptr<T>()});
+  }
+
+  at::Tensor reference_points, sampling_offsets, attention_logits;
 };
 
 // The gradient of the output, checked and contiguous.

@@ -34,22 +34,59 @@ struct Rows {
   C10_HOST_DEVICE T* first(int64_t n, int64_t m) const { return data + n * image + m * head; }
 };
 
+// Where to sample and what each sample counts, as given, and the gradients of both.
 template <typename T>
-struct Problem {
-  Sizes sizes;
-  const int64_t* spatial_shapes;     // (L, 2) as (h, w)
-  const int64_t* level_start_index;  // (L,)
-  Rows<const T> value;
+struct GivenSamples {
+  using Value = T;
+  struct Gradients {
+    acc_t<T>* locations;  // (N, Q, M, L, P, 2), written
+    acc_t<T>* weights;    // (N, Q, M, L, P), written
+  };
+
   const acc_t<T>* locations;  // (N, Q, M, L, P, 2) as (x, y)
   const acc_t<T>* weights;    // (N, Q, M, L, P)
 };
 
+// The same as the projections of a query state it, relative to its reference point or box:
+//
+//   point:  x = reference_x + offset_x / level_width
+//   box:    x = centre_x + offset_x * box_width / 2 / P
+//
+// and likewise y. A head's weights are the softmax of its logits over all levels and points.
 template <typename T>
+struct ProjectedSamples {
+  using Value = T;
+  struct Gradients {
+    acc_t<T>* references;  // (N, M, Q, L, R), the part of each head, written; null if not wanted
+    T* offsets;            // (N, Q, M, L, P, 2), written
+    T* logits;             // (N, Q, M, L, P), written
+    acc_t<T>* weights;     // (N, Q, M, L, P), of the softmax; the CPU's kernels pass it on here
+  };
+
+  const acc_t<T>* references;  // (N, Q, L, R) as (x, y) or (cx, cy, w, h)
+  int64_t R;                   // 2 or 4
+  const T* offsets;            // (N, Q, M, L, P, 2) as (x, y)
+  const T* logits;             // (N, Q, M, L, P)
+};
+
+template <typename Samples>
+struct Problem {
+  using T = typename Samples::Value;
+
+  Sizes sizes;
+  const int64_t* spatial_shapes;     // (L, 2) as (h, w)
+  const int64_t* level_start_index;  // (L,)
+  Rows<const T> value;
+  Samples samples;
+};
+
+template <typename Samples>
 struct Gradients {
+  using T = typename Samples::Value;
+
   const T* output;       // (N, Q, M, D)
   Rows<acc_t<T>> value;  // added to
-  acc_t<T>* locations;   // (N, Q, M, L, P, 2), written
-  acc_t<T>* weights;     // (N, Q, M, L, P), written
+  typename Samples::Gradients samples;
 };
 
 }  // namespace medmask

@@ -1,57 +1,105 @@
-// Compiles the CPU kernels for the machine's baseline and, on x86-64, for AVX2, and chooses between
-// the two when they run: a package built on one machine works on another.
+// Compiles the CPU kernels for the machine's baseline and, on x86-64, for AVX2 and AVX-512, and
+// chooses between them when they run: a package built on one machine works on another.
 #include "kernels.h"
 
 #include "backward.h"
 #include "forward.h"
 
-#if defined(__x86_64__)
-#define MEDMASK_AVX2 __attribute__((target("avx2,fma")))
-#endif
-
 namespace medmask {
 namespace {
 
-#ifdef MEDMASK_AVX2
+// The kernels, compiled for one kind of machine with kLanes numbers to a float32 vector.
+#define MEDMASK_KERNELS(Machine, kTarget, kLanes)                                                 \
+  struct Machine {                                                                                \
+    template <typename T>                                                                         \
+    static constexpr int lanes = sizeof(acc_t<T>) == sizeof(float) ? kLanes : kEight;             \
+                                                                                                  \
+    template <typename Samples>                                                                   \
+    kTarget static void forward(const Problem<Samples>& problem, typename Samples::Value* output, \
+                                int64_t begin, int64_t end) {                                     \
+      forward_share_here<lanes<typename Samples::Value>>(problem, output, begin, end);            \
+    }                                                                                             \
+    template <typename Samples>                                                                   \
+    kTarget static void backward(const Problem<Samples>& problem,                                 \
+                                 const Gradients<Samples>& gradients, int64_t n, int64_t m,       \
+                                 int64_t first_level, int64_t last_level) {                       \
+      backward_share_here<lanes<typename Samples::Value>>(problem, gradients, n, m, first_level,  \
+                                                          last_level);                            \
+    }                                                                                             \
+    template <typename T>                                                                         \
+    kTarget static void logits(const Problem<ProjectedSamples<T>>& problem,                       \
+                               const typename ProjectedSamples<T>::Gradients& gradients,          \
+                               int64_t begin, int64_t end) {                                      \
+      logits_share_here(problem, gradients, begin, end);                                          \
+    }                                                                                             \
+    template <typename T>                                                                         \
+    kTarget static void settle(const Sizes& sizes, const Rows<acc_t<T>>& sums, T* output,         \
+                               int64_t begin, int64_t end) {                                      \
+      settle_share_here<lanes<T>>(sizes, sums, output, begin, end);                               \
+    }                                                                                             \
+  };
+
+MEDMASK_KERNELS(Baseline, , kEight)
+
+#if defined(__x86_64__)
+MEDMASK_KERNELS(Avx2, __attribute__((target("avx2,fma"))), kEight)
+MEDMASK_KERNELS(Avx512, __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))),
+                2 * kEight)
+
 const bool kHasAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-
-template <typename T>
-MEDMASK_AVX2 void forward_share_avx2(const Problem<T>& problem, T* output, int64_t begin,
-                                     int64_t end) {
-  forward_share_here(problem, output, begin, end);
-}
-
-template <typename T>
-MEDMASK_AVX2 void backward_share_avx2(const Problem<T>& problem, const Gradients<T>& gradients,
-                                      int64_t n, int64_t m, int64_t first_level,
-                                      int64_t last_level) {
-  backward_share_here(problem, gradients, n, m, first_level, last_level);
-}
+const bool kHasAvx512 = kHasAvx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
 #endif
+
+// Calls `run` with the kernels for this machine.
+template <typename Run>
+void on_this_machine(const Run& run) {
+#if defined(__x86_64__)
+  if (kHasAvx512) return run(Avx512{});
+  if (kHasAvx2) return run(Avx2{});
+#endif
+  run(Baseline{});
+}
 
 }  // namespace
 
-template <typename T>
-void forward_share(const Problem<T>& problem, T* output, int64_t begin, int64_t end) {
-#ifdef MEDMASK_AVX2
-  if (kHasAvx2) return forward_share_avx2(problem, output, begin, end);
-#endif
-  forward_share_here(problem, output, begin, end);
+template <typename Samples>
+void forward_share(const Problem<Samples>& problem, typename Samples::Value* output, int64_t begin,
+                   int64_t end) {
+  on_this_machine([&](auto kernels) { kernels.forward(problem, output, begin, end); });
+}
+
+template <typename Samples>
+void backward_share(const Problem<Samples>& problem, const Gradients<Samples>& gradients, int64_t n,
+                    int64_t m, int64_t first_level, int64_t last_level) {
+  on_this_machine(
+      [&](auto kernels) { kernels.backward(problem, gradients, n, m, first_level, last_level); });
 }
 
 template <typename T>
-void backward_share(const Problem<T>& problem, const Gradients<T>& gradients, int64_t n, int64_t m,
-                    int64_t first_level, int64_t last_level) {
-#ifdef MEDMASK_AVX2
-  if (kHasAvx2) return backward_share_avx2(problem, gradients, n, m, first_level, last_level);
-#endif
-  backward_share_here(problem, gradients, n, m, first_level, last_level);
+void logits_share(const Problem<ProjectedSamples<T>>& problem,
+                  const typename ProjectedSamples<T>::Gradients& gradients, int64_t begin,
+                  int64_t end) {
+  on_this_machine([&](auto kernels) { kernels.logits(problem, gradients, begin, end); });
 }
 
-#define MEDMASK_INSTANTIATE(T)                                                                    \
-  template void forward_share(const Problem<T>&, T*, int64_t, int64_t);                           \
-  template void backward_share(const Problem<T>&, const Gradients<T>&, int64_t, int64_t, int64_t, \
-                               int64_t);
+template <typename T>
+void settle_share(const Sizes& sizes, const Rows<acc_t<T>>& sums, T* output, int64_t begin,
+                  int64_t end) {
+  on_this_machine([&](auto kernels) { kernels.settle(sizes, sums, output, begin, end); });
+}
+
+#define MEDMASK_INSTANTIATE_FOR(Samples)                                                    \
+  template void forward_share(const Problem<Samples>&, Samples::Value*, int64_t, int64_t);  \
+  template void backward_share(const Problem<Samples>&, const Gradients<Samples>&, int64_t, \
+                               int64_t, int64_t, int64_t);
+#define MEDMASK_INSTANTIATE(T)                                                         \
+  MEDMASK_INSTANTIATE_FOR(GivenSamples<T>)                                             \
+  MEDMASK_INSTANTIATE_FOR(ProjectedSamples<T>)                                         \
+  template void logits_share(const Problem<ProjectedSamples<T>>&,                      \
+                             const ProjectedSamples<T>::Gradients&, int64_t, int64_t); \
+  template void settle_share(const Sizes&, const Rows<acc_t<T>>&, T*, int64_t, int64_t);
 MEDMASK_INSTANTIATE(float)
 MEDMASK_INSTANTIATE(double)
 MEDMASK_INSTANTIATE(c10::BFloat16)

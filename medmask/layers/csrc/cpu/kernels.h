@@ -1,5 +1,5 @@
 // The CPU kernels on plain pointers. They are written once, in forward.h and backward.h, and
-// compiled for the machine's baseline and for AVX2; the functions below choose when they run.
+// compiled for the machine's baseline, AVX2 and AVX-512; the functions below choose when they run.
 //
 // Each call works on a share of the problem that no other call writes to, in a fixed order: the
 // result has the same bits for any number of threads.
@@ -10,12 +10,27 @@
 namespace medmask {
 
 // Computes output (N, Q, M, D) for the triples (n, m, q), counted in this order, in [begin, end).
-template <typename T>
-void forward_share(const Problem<T>& problem, T* output, int64_t begin, int64_t end);
+template <typename Samples>
+void forward_share(const Problem<Samples>& problem, typename Samples::Value* output, int64_t begin,
+                   int64_t end);
 
-// Computes the gradients that belong to head m of image n and to levels [first_level, last_level).
+// Computes the gradients that belong to head m of image n and to levels [first_level, last_level),
+// but for those of logits. What it adds to gradients.value wants settle_share.
+template <typename Samples>
+void backward_share(const Problem<Samples>& problem, const Gradients<Samples>& gradients, int64_t n,
+                    int64_t m, int64_t first_level, int64_t last_level);
+
+// Computes the gradients of the logits of the triples (n, q, m) in [begin, end) from those of the
+// attention weights, which may lie in the same place.
 template <typename T>
-void backward_share(const Problem<T>& problem, const Gradients<T>& gradients, int64_t n, int64_t m,
-                    int64_t first_level, int64_t last_level);
+void logits_share(const Problem<ProjectedSamples<T>>& problem,
+                  const typename ProjectedSamples<T>::Gradients& gradients, int64_t begin,
+                  int64_t end);
+
+// Rounds the sums that backward_share has added up, and writes them as the gradient of value (N, S,
+// M, D), for the pairs (n, s) in [begin, end).
+template <typename T>
+void settle_share(const Sizes& sizes, const Rows<acc_t<T>>& sums, T* output, int64_t begin,
+                  int64_t end);
 
 }  // namespace medmask

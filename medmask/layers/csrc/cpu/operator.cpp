@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
@@ -15,12 +16,10 @@
 namespace medmask {
 namespace {
 
-using Tensors = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
-
 constexpr int64_t kGrain = 32768;  // multiplications below which a thread is not worth waking
 
 // That the levels fill the tokens one after the other.
-void check_levels(const Inputs& inputs) {
+void check_levels(const ValueInputs& inputs) {
   const int64_t* const shapes = inputs.spatial_shapes.const_data_ptr<int64_t>();
   const int64_t* const starts = inputs.level_start_index.const_data_ptr<int64_t>();
   const int64_t num_tokens = inputs.sizes.S;
@@ -45,13 +44,11 @@ bool gathers_heads(const Sizes& sizes) {
   return sizes.M > 1 && sizes.Q * sizes.L * sizes.P >= 2 * sizes.S;
 }
 
-// Checks the arguments and lays them out. There are no kernels for float16: it is widened.
-Inputs prepare(const at::Tensor& value, const at::Tensor& spatial_shapes,
-               const at::Tensor& level_start_index, const at::Tensor& sampling_locations,
-               const at::Tensor& attention_weights) {
-  Inputs inputs(value, spatial_shapes, level_start_index, sampling_locations, attention_weights);
+// Lays the checked arguments out. There are no kernels for float16: it is widened.
+template <typename Inputs>
+Inputs prepare(Inputs inputs) {
   check_levels(inputs);
-  if (value.scalar_type() == at::kHalf) inputs.value = inputs.value.to(at::kFloat);
+  inputs.widen_half();
   if (gathers_heads(inputs.sizes)) {
     inputs.value = inputs.value.transpose(1, 2).contiguous().transpose(1, 2);
   }
@@ -60,45 +57,39 @@ Inputs prepare(const at::Tensor& value, const at::Tensor& spatial_shapes,
 
 // Calls `run` with a number of the C++ type of `dtype`.
 template <typename Run>
-auto dispatch(at::ScalarType dtype, const Run& run) {
-  switch (dtype) {
-    case at::kFloat:
-      return run(float{});
-    case at::kDouble:
-      return run(double{});
-    case at::kBFloat16:
-      return run(at::BFloat16{});
-    default:
-      TORCH_CHECK_VALUE(false, "value must be float32, float64, bfloat16 or float16, but is ",
-                        dtype);
-  }
+auto dispatch_cpu(at::ScalarType dtype, const Run& run) {
+  return dispatch<float, double, at::BFloat16>(dtype, run);
 }
 
-template <typename T>
-at::Tensor run_forward(const Inputs& inputs) {
+// Calls `work` with shares of [0, count), items of `cost` multiplications each.
+template <typename Work>
+void share(int64_t count, int64_t cost, const Work& work) {
+  at::parallel_for(0, count, kGrain / std::max<int64_t>(1, cost) + 1, work);
+}
+
+template <typename Samples>
+at::Tensor run_forward(const ValueInputs& inputs, const Problem<Samples>& problem) {
   const auto [N, S, M, D, Q, L, P] = inputs.sizes;
   const at::Tensor output = at::empty({N, Q, M * D}, inputs.value.options());
-  const Problem<T> problem = inputs.problem<T>();
-  T* const to = output.mutable_data_ptr<T>();
-  const int64_t grain = kGrain / std::max<int64_t>(1, L * P * D) + 1;
-  at::parallel_for(0, N * M * Q, grain,
-                   [&](int64_t begin, int64_t end) { forward_share(problem, to, begin, end); });
+  auto* const to = output.mutable_data_ptr<typename Samples::Value>();
+  share(N * M * Q, L * P * D,
+        [&](int64_t begin, int64_t end) { forward_share(problem, to, begin, end); });
   return output;
 }
 
-template <typename T>
-Tensors run_backward(const Inputs& inputs, const at::Tensor& grad_output) {
+// Runs the backward kernel; gives the gradient of value.
+template <typename Samples>
+at::Tensor run_backward(const ValueInputs& inputs, const Problem<Samples>& problem,
+                        const at::Tensor& grad_output,
+                        const typename Samples::Gradients& sample_gradients) {
+  using T = typename Samples::Value;
   const auto [N, S, M, D, Q, L, P] = inputs.sizes;
-  const auto options = inputs.attention_weights.options();  // those of sums
-  const at::Tensor grad_value = gathers_heads(inputs.sizes)
-                                    ? at::zeros({N, M, S, D}, options).transpose(1, 2)
-                                    : at::zeros({N, S, M, D}, options);
-  const at::Tensor grad_locations = at::empty({N, Q, M, L, P, 2}, options);
-  const at::Tensor grad_weights = at::empty({N, Q, M, L, P}, options);
-  const Problem<T> problem = inputs.problem<T>();
-  const Gradients<T> gradients{grad_output.const_data_ptr<T>(), rows_of<acc_t<T>>(grad_value),
-                               grad_locations.mutable_data_ptr<acc_t<T>>(),
-                               grad_weights.mutable_data_ptr<acc_t<T>>()};
+  const auto options = inputs.value.options().dtype(accumulation_dtype(inputs.value.scalar_type()));
+  const at::Tensor sums = gathers_heads(inputs.sizes)
+                              ? at::zeros({N, M, S, D}, options).transpose(1, 2)
+                              : at::zeros({N, S, M, D}, options);
+  const Gradients<Samples> gradients{grad_output.const_data_ptr<T>(), rows_of<acc_t<T>>(sums),
+                                     sample_gradients};
   // A head of an image is one piece of work, or one a level where that keeps more threads busy:
   // either way each gradient has one owner, which adds in the order of the queries.
   const int64_t heads = N * M, threads = at::get_num_threads();
@@ -110,32 +101,97 @@ Tensors run_backward(const Inputs& inputs, const at::Tensor& grad_output) {
                      (piece + 1) * L / pieces);
     }
   });
-  return {grad_value, grad_locations, grad_weights};
+  if (std::is_same_v<T, acc_t<T>> && sums.is_contiguous()) return sums;
+  const at::Tensor grad_value = at::empty({N, S, M, D}, inputs.value.options());
+  T* const to = grad_value.mutable_data_ptr<T>();
+  share(N * S, M * D, [&](int64_t begin, int64_t end) {
+    settle_share(inputs.sizes, gradients.value, to, begin, end);
+  });
+  return grad_value;
 }
 
 at::Tensor ms_deform_attn(const at::Tensor& value, const at::Tensor& spatial_shapes,
                           const at::Tensor& level_start_index, const at::Tensor& sampling_locations,
                           const at::Tensor& attention_weights) {
-  const Inputs inputs =
-      prepare(value, spatial_shapes, level_start_index, sampling_locations, attention_weights);
-  return dispatch(inputs.value.scalar_type(),
-                  [&](auto number) { return run_forward<decltype(number)>(inputs); })
+  const auto inputs = prepare(
+      GivenInputs(value, spatial_shapes, level_start_index, sampling_locations, attention_weights));
+  return dispatch_cpu(
+             inputs.value.scalar_type(),
+             [&](auto number) { return run_forward(inputs, inputs.problem<decltype(number)>()); })
       .to(value.scalar_type());
 }
 
-Tensors ms_deform_attn_backward(const at::Tensor& grad_output, const at::Tensor& value,
-                                const at::Tensor& spatial_shapes,
+at::Tensor ms_deform_attn_fused(const at::Tensor& value, const at::Tensor& spatial_shapes,
                                 const at::Tensor& level_start_index,
-                                const at::Tensor& sampling_locations,
-                                const at::Tensor& attention_weights) {
-  const Inputs inputs =
-      prepare(value, spatial_shapes, level_start_index, sampling_locations, attention_weights);
-  const at::Tensor g =
-      check_grad_output(grad_output, value, inputs.sizes).to(inputs.value.scalar_type());
-  auto [grad_value, grad_locations, grad_weights] =
-      dispatch(inputs.value.scalar_type(),
-               [&](auto number) { return run_backward<decltype(number)>(inputs, g); });
-  return {grad_value.contiguous().to(value.scalar_type()), grad_locations, grad_weights};
+                                const at::Tensor& reference_points,
+                                const at::Tensor& sampling_offsets,
+                                const at::Tensor& attention_logits) {
+  const auto inputs =
+      prepare(ProjectedInputs(value, spatial_shapes, level_start_index, reference_points,
+                              sampling_offsets, attention_logits));
+  return dispatch_cpu(
+             inputs.value.scalar_type(),
+             [&](auto number) { return run_forward(inputs, inputs.problem<decltype(number)>()); })
+      .to(value.scalar_type());
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> ms_deform_attn_backward(
+    const at::Tensor& grad_output, const at::Tensor& value, const at::Tensor& spatial_shapes,
+    const at::Tensor& level_start_index, const at::Tensor& sampling_locations,
+    const at::Tensor& attention_weights) {
+  const auto inputs = prepare(
+      GivenInputs(value, spatial_shapes, level_start_index, sampling_locations, attention_weights));
+  const auto dtype = inputs.value.scalar_type();
+  const at::Tensor g = check_grad_output(grad_output, value, inputs.sizes).to(dtype);
+  const at::Tensor grad_locations = at::empty_like(inputs.sampling_locations);
+  const at::Tensor grad_weights = at::empty_like(inputs.attention_weights);
+  const at::Tensor grad_value = dispatch_cpu(dtype, [&](auto number) {
+    using T = decltype(number);
+    return run_backward(
+        inputs, inputs.problem<T>(), g,
+        {grad_locations.mutable_data_ptr<acc_t<T>>(), grad_weights.mutable_data_ptr<acc_t<T>>()});
+  });
+  return {grad_value.to(value.scalar_type()), grad_locations, grad_weights};
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> ms_deform_attn_fused_backward(
+    const at::Tensor& grad_output, const at::Tensor& value, const at::Tensor& spatial_shapes,
+    const at::Tensor& level_start_index, const at::Tensor& reference_points,
+    const at::Tensor& sampling_offsets, const at::Tensor& attention_logits,
+    bool reference_points_need_grad) {
+  const auto inputs =
+      prepare(ProjectedInputs(value, spatial_shapes, level_start_index, reference_points,
+                              sampling_offsets, attention_logits));
+  const auto [N, S, M, D, Q, L, P] = inputs.sizes;
+  const int64_t R = reference_points.size(3);
+  const auto dtype = inputs.value.scalar_type();
+  const at::Tensor g = check_grad_output(grad_output, value, inputs.sizes).to(dtype);
+  const at::Tensor grad_offsets = at::empty_like(inputs.sampling_offsets);
+  const at::Tensor grad_logits = at::empty_like(inputs.attention_logits);
+  const at::Tensor grad_weights =
+      dtype == accumulation_dtype(dtype)
+          ? grad_logits
+          : at::empty(grad_logits.sizes(), grad_logits.options().dtype(accumulation_dtype(dtype)));
+  const at::Tensor grad_references =
+      reference_points_need_grad ? at::empty({N, M, Q, L, R}, inputs.reference_points.options())
+                                 : at::empty({0}, inputs.reference_points.options());
+  const at::Tensor grad_value = dispatch_cpu(dtype, [&](auto number) {
+    using T = decltype(number);
+    using A = acc_t<T>;
+    const auto problem = inputs.problem<T>();
+    const typename ProjectedSamples<T>::Gradients sample_gradients{
+        reference_points_need_grad ? grad_references.mutable_data_ptr<A>() : nullptr,
+        grad_offsets.mutable_data_ptr<T>(), grad_logits.mutable_data_ptr<T>(),
+        grad_weights.mutable_data_ptr<A>()};
+    at::Tensor result = run_backward(inputs, problem, g, sample_gradients);
+    share(N * Q * M, L * P,
+          [&](int64_t begin, int64_t end) { logits_share(problem, sample_gradients, begin, end); });
+    return result;
+  });
+  const auto given = value.scalar_type();
+  return {grad_value.to(given),
+          reference_points_need_grad ? grad_references.sum(1) : grad_references,
+          grad_offsets.to(given), grad_logits.to(given)};
 }
 
 }  // namespace
@@ -143,6 +199,8 @@ Tensors ms_deform_attn_backward(const at::Tensor& grad_output, const at::Tensor&
 TORCH_LIBRARY_IMPL(medmask, CPU, library) {
   library.impl("ms_deform_attn", ms_deform_attn);
   library.impl("ms_deform_attn_backward", ms_deform_attn_backward);
+  library.impl("ms_deform_attn_fused", ms_deform_attn_fused);
+  library.impl("ms_deform_attn_fused_backward", ms_deform_attn_fused_backward);
 }
 
 }  // namespace medmask

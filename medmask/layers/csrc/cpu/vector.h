@@ -1,5 +1,5 @@
-// Eight numbers at a time, by the vector extensions of GCC and Clang: they compile for any machine
-// and become AVX2 instructions within functions that are compiled for AVX2.
+// Several numbers at a time, by the vector extensions of GCC and Clang: they compile for any
+// machine and become AVX2 or AVX-512 instructions within functions that are compiled for these.
 #pragma once
 
 #include <c10/util/BFloat16.h>
@@ -10,67 +10,92 @@
 #include <memory>
 #include <new>
 
-#define MEDMASK_INLINE static inline __attribute__((always_inline))
+#define MEDMASK_MEMBER_INLINE inline __attribute__((always_inline))
+#define MEDMASK_INLINE static MEDMASK_MEMBER_INLINE
 
 namespace medmask {
 
-constexpr int64_t kLanes = 8;
+constexpr int kEight = 8;      // numbers in a vector where nothing speaks for more
 constexpr int64_t kLine = 64;  // bytes in a cache line
 
-template <typename A>
-struct VectorOf;
-template <>
-struct VectorOf<float> {
-  typedef float type __attribute__((vector_size(kLanes * sizeof(float))));
+template <typename A, int kLanes>
+struct VectorOf {
+  typedef A type __attribute__((vector_size(kLanes * sizeof(A))));
 };
-template <>
-struct VectorOf<double> {
-  typedef double type __attribute__((vector_size(kLanes * sizeof(double))));
-};
-template <typename A>
-using Vector = typename VectorOf<A>::type;
+template <typename A, int kLanes = kEight>
+using Vector = typename VectorOf<A, kLanes>::type;
 
-typedef uint16_t HalfWords __attribute__((vector_size(kLanes * sizeof(uint16_t))));
-typedef uint32_t Words __attribute__((vector_size(kLanes * sizeof(uint32_t))));
-
-template <typename A>
-MEDMASK_INLINE Vector<A> load(const A* from) {
-  Vector<A> vector;
+template <int kLanes = kEight, typename A>
+MEDMASK_INLINE Vector<A, kLanes> load(const A* from) {
+  Vector<A, kLanes> vector;
   std::memcpy(&vector, from, sizeof(vector));
   return vector;
 }
 
-template <typename A>
-MEDMASK_INLINE void store(A* to, const Vector<A>& vector) {
+template <typename A, typename V>
+MEDMASK_INLINE void store(A* to, const V& vector) {
   std::memcpy(to, &vector, sizeof(vector));
 }
 
-// A bfloat16 is the upper half of a float32.
-MEDMASK_INLINE Vector<float> load(const c10::BFloat16* from) {
-  HalfWords upper;
-  std::memcpy(&upper, from, sizeof(upper));
-  return (Vector<float>)(__builtin_convertvector(upper, Words) << 16);
-}
+// The registers that hold neighbouring channels of a row: kChannels of them, in kParts vectors.
+template <typename T, int kWidth>
+struct Channels {
+  using V = Vector<T, kWidth>;
+  static constexpr int kLanes = kWidth, kParts = 1, kChannels = kParts * kLanes;
+  V part[kParts];
 
-// Rounds to the nearest bfloat16, ties to even.
-MEDMASK_INLINE void store(c10::BFloat16* to, const Vector<float>& vector) {
-  const Words bits = (Words)vector;
-  const Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  const Words is_nan = (Words)(vector != vector);
-  const HalfWords upper =
-      __builtin_convertvector((rounded & ~is_nan) | (is_nan & 0x7fc0), HalfWords);
-  std::memcpy(to, &upper, sizeof(upper));
+  MEDMASK_INLINE Channels read(const T* from) { return {{load<kLanes>(from)}}; }
+  MEDMASK_INLINE void write(T* to, const Channels& channels) { store(to, channels.part[0]); }
+};
+
+// A bfloat16 is the upper half of a float32, so a word of two is, but for a shift or a mask, the
+// float32 of either: channels of even places go to the first part, those of odd places to the
+// other.
+template <int kWidth>
+struct Channels<c10::BFloat16, kWidth> {
+  using V = Vector<float, kWidth>;
+  using Words = Vector<uint32_t, kWidth>;
+  static constexpr int kLanes = kWidth, kParts = 2, kChannels = kParts * kLanes;
+  V part[kParts];
+
+  MEDMASK_INLINE Channels read(const c10::BFloat16* from) {
+    Words words;
+    std::memcpy(&words, from, sizeof(words));
+    return {{(V)(words << 16), (V)(words & 0xffff0000u)}};
+  }
+  MEDMASK_INLINE void write(c10::BFloat16* to, const Channels& channels) {
+    const Words words = (round(channels.part[0]) >> 16) | (round(channels.part[1]) & 0xffff0000u);
+    std::memcpy(to, &words, sizeof(words));
+  }
+
+ private:
+  // To the nearest bfloat16, ties to even, in the upper half of each word.
+  MEDMASK_INLINE Words round(const V& numbers) {
+    const Words bits = (Words)numbers, is_nan = (Words)(numbers != numbers);
+    const Words rounded = bits + 0x7fff + ((bits >> 16) & 1);
+    return (rounded & ~is_nan) | (is_nan & 0x7fc00000u);
+  }
+};
+
+// Adds the upper half of the lanes to the lower half.
+template <typename A>
+MEDMASK_INLINE Vector<A> fold(const Vector<A, kEight>& vector) {
+  return vector;
+}
+template <typename A>
+MEDMASK_INLINE Vector<A> fold(const Vector<A, 2 * kEight>& vector) {
+  Vector<A> halves[2];
+  std::memcpy(halves, &vector, sizeof(vector));
+  return halves[0] + halves[1];
 }
 
 #if defined(__clang__) || __GNUC__ >= 12
 #define MEDMASK_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-typedef int32_t Lanes32 __attribute__((vector_size(kLanes * sizeof(int32_t))));
-typedef int64_t Lanes64 __attribute__((vector_size(kLanes * sizeof(int64_t))));
-MEDMASK_INLINE Vector<float> shuffle(Vector<float> a, Vector<float> b, Lanes32 lanes) {
+MEDMASK_INLINE Vector<float> shuffle(Vector<float> a, Vector<float> b, Vector<int32_t> lanes) {
   return __builtin_shuffle(a, b, lanes);
 }
-MEDMASK_INLINE Vector<double> shuffle(Vector<double> a, Vector<double> b, Lanes64 lanes) {
+MEDMASK_INLINE Vector<double> shuffle(Vector<double> a, Vector<double> b, Vector<int64_t> lanes) {
   return __builtin_shuffle(a, b, lanes);
 }
 #define MEDMASK_SHUFFLE(a, b, ...) shuffle(a, b, {__VA_ARGS__})
@@ -83,13 +108,13 @@ MEDMASK_INLINE V sum_pairs(const V& a, const V& b) {
          MEDMASK_SHUFFLE(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
 }
 
-// Turns eight vectors into the vector of their sums.
+// Turns eight vectors of eight into the vector of their sums.
 template <typename A>
 MEDMASK_INLINE Vector<A> sum_each(const A* from) {
   Vector<A> quads[2];
-  for (int half = 0; half < 2; ++half, from += 4 * kLanes) {
-    quads[half] = sum_pairs(sum_pairs(load(from), load(from + kLanes)),
-                            sum_pairs(load(from + 2 * kLanes), load(from + 3 * kLanes)));
+  for (int half = 0; half < 2; ++half, from += 4 * kEight) {
+    quads[half] = sum_pairs(sum_pairs(load(from), load(from + kEight)),
+                            sum_pairs(load(from + 2 * kEight), load(from + 3 * kEight)));
   }
   return MEDMASK_SHUFFLE(quads[0], quads[1], 0, 1, 2, 3, 8, 9, 10, 11) +
          MEDMASK_SHUFFLE(quads[0], quads[1], 4, 5, 6, 7, 12, 13, 14, 15);
