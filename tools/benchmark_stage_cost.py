@@ -8,23 +8,19 @@ the ratio is that of the medians.
 """
 
 import argparse
-import itertools
+import copy
 import json
 import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from detectron2.config import instantiate
-from detectron2.structures import Boxes, Instances
-from detectron2.utils.events import EventStorage
 from omegaconf import DictConfig
 from tabulate import tabulate
 
 from medmask.engine import MedMaskTrainer, load_config
-from medmask.engine.training import build_model
+from medmask.engine.step_benchmark import ready_to_step, use_random_images
+from medmask.engine.training import build_model, build_trainer
 from medmask.errors import InputError, command_line_tool
 from medmask.utils.files import atomic_write
 
@@ -34,18 +30,6 @@ examples:
   python tools/benchmark_stage_cost.py --batch-size 4 --turns 31 --json cost.json
   python tools/benchmark_stage_cost.py loss_hooks.masked_autoencoder.masking=aligned
 """
-
-
-class FixedBatches:
-    """A loader that gives one batch again and again."""
-
-    batches_per_epoch = 1000
-
-    def __init__(self, batch: list[dict[str, Any]]) -> None:
-        self.batch = batch
-
-    def iterate_from(self, iteration: int) -> Iterator[list[dict[str, Any]]]:
-        return itertools.repeat(self.batch)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,65 +54,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _make_batch(size: int, height: int, width: int) -> list[dict[str, Any]]:
-    generator = torch.Generator().manual_seed(0)
-    batch = []
-    for _ in range(size):
-        instances = Instances((height, width))
-        lesion = [0.4 * width, 0.4 * height, 0.6 * width, 0.6 * height]
-        instances.gt_boxes = Boxes(torch.tensor([lesion]))
-        instances.gt_classes = torch.zeros(1, dtype=torch.int64)
-        pixels = torch.randint(0, 256, (3, height, width), generator=generator, dtype=torch.uint8)
-        batch.append({"image": pixels, "instances": instances})
-    return batch
-
-
-def _build_trainers(config: DictConfig, batch: list[dict[str, Any]]) -> dict[str, MedMaskTrainer]:
+def _build_trainers(config: DictConfig) -> dict[str, MedMaskTrainer]:
     """Stage 1 and the stage of the config, on one model."""
     model = build_model(config)
-    config.optimizer.params.model = model
-    optimizer = instantiate(config.optimizer)
-    hooks = []
-    for hook in config.loss_hooks.values():
-        if "loader" in hook:
-            hook.loader = None
-        hooks.append(instantiate(hook))
-        hooks[-1].loader = FixedBatches(batch)
+    stage_1 = copy.deepcopy(config)
+    stage_1.loss_hooks = {}
     return {
-        name: MedMaskTrainer(
-            model,
-            FixedBatches(batch),
-            optimizer,
-            clip_gradient_norm=config.train.clip_gradient_norm,
-            loss_hooks=loss_hooks,
-        )
-        for name, loss_hooks in (("stage 1", []), ("with loss hooks", hooks))
+        "stage 1": build_trainer(stage_1, model),
+        "with loss hooks": build_trainer(config, model),
     }
-
-
-def _seconds_of_step(trainer: MedMaskTrainer) -> float:
-    start = time.perf_counter()
-    trainer.before_step()
-    trainer.run_step()
-    trainer.after_step()
-    if trainer.device.type == "cuda":
-        torch.cuda.synchronize(trainer.device)
-    return time.perf_counter() - start
 
 
 def _measure(trainers: dict[str, MedMaskTrainer], turns: int) -> dict[str, list[float]]:
     """Seconds of each step; the first turn warms up and does not count."""
     times: dict[str, list[float]] = {name: [] for name in trainers}
-    with EventStorage() as storage:
-        for trainer in trainers.values():
-            trainer.iter, trainer.start_iter, trainer.max_iter = 0, 0, turns + 2
-            trainer.storage = storage
-            trainer.before_train()
+    with ready_to_step(list(trainers.values()), max_iter=turns + 2) as take_step:
         for turn in range(turns + 1):
             for name, trainer in trainers.items():
-                seconds = _seconds_of_step(trainer)
+                start = time.perf_counter()
+                take_step(trainer)
                 if turn:
-                    times[name].append(seconds)
+                    times[name].append(time.perf_counter() - start)
     return times
 
 
@@ -140,8 +86,10 @@ def main() -> None:
     config = load_config(options.config_file, options.opts)
     if not config.get("loss_hooks"):
         raise InputError(f"{options.config_file} has no loss_hooks: nothing to compare")
-    trainers = _build_trainers(config, _make_batch(options.batch_size, *options.size))
-    times = _measure(trainers, options.turns)
+    config.dataloader.train.total_batch_size = options.batch_size
+    config.train.eval_period = 0  # no pictures of reconstructions on the way
+    use_random_images(config, *options.size)
+    times = _measure(_build_trainers(config), options.turns)
 
     medians = {name: statistics.median(values) for name, values in times.items()}
     base, stage = medians.values()

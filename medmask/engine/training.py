@@ -55,6 +55,28 @@ def distribute(model: nn.Module) -> nn.Module:
     return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
 
 
+def build_trainer(config: DictConfig, model: nn.Module) -> MedMaskTrainer:
+    """The trainer of a config with its loader, optimizer and loss hooks.
+
+    Args:
+        config: of the run.
+        model: what :func:`build_model` gave; it is wrapped if there are several processes.
+    """
+    options = config.train
+    config.optimizer.params.model = model
+    optimizer = instantiate(config.optimizer)
+    config.optimizer.params.model = None  # or copies of the config would copy the model
+    return MedMaskTrainer(
+        distribute(model),
+        instantiate(config.dataloader.train),
+        optimizer,
+        clip_gradient_norm=options.clip_gradient_norm,
+        amp_dtype=_amp_dtype(config),
+        gradient_accumulation=options.gradient_accumulation,
+        loss_hooks=[instantiate(hook) for hook in config.get("loss_hooks", {}).values()],
+    )
+
+
 def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, Any]:
     """Evaluate on ``dataloader.test`` with ``dataloader.evaluator``.
 
@@ -115,21 +137,9 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     """
     options = config.train
     model = build_model(config)
-    config.optimizer.params.model = model
-    optimizer = instantiate(config.optimizer)
-    config.optimizer.params.model = None  # or copies of the config would copy the model
-    ddp_model = distribute(model)
-    trainer = MedMaskTrainer(
-        ddp_model,
-        instantiate(config.dataloader.train),
-        optimizer,
-        clip_gradient_norm=options.clip_gradient_norm,
-        amp_dtype=_amp_dtype(config),
-        gradient_accumulation=options.gradient_accumulation,
-        loss_hooks=[instantiate(hook) for hook in config.get("loss_hooks", {}).values()],
-    )
+    trainer = build_trainer(config, model)
     checkpointer = MedMaskCheckpointer(
-        ddp_model, options.output_dir, optimizer=optimizer, trainer=trainer
+        trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
     )
     extra_models = {
         name: extra for hook in trainer.loss_hooks for name, extra in hook.extra_models().items()
@@ -146,7 +156,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         [
             BufferBroadcast() if options.ddp.broadcast_buffers else None,
             hooks.IterationTimer(),
-            hooks.LRScheduler(optimizer, instantiate(config.lr_multiplier)),
+            hooks.LRScheduler(trainer.optimizer, instantiate(config.lr_multiplier)),
             # before the evaluation, so that no fault there can lose work
             _build_periodic_checkpointer(config, checkpointer),
             evaluation,
