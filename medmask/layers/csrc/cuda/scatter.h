@@ -1,0 +1,92 @@
+// How a thread adds its channels of a contribution, weight * gradient of the output, to the
+// gradient of value; other threads add to the same numbers.
+//
+// It adds them in units of neighbouring channels. The units of neighbouring threads lie side by
+// side, whichever channels a thread reads at once, so that they fill a memory transaction.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "channels.h"
+#include "group.h"
+
+namespace medmask {
+
+// Floats that the device adds in one operation.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+constexpr int kFloatsPerUnit = 4;
+__device__ inline void add_unit(float* to, const float (&gradient)[4], float weight) {
+  atomicAdd(reinterpret_cast<float4*>(to), make_float4(weight * gradient[0], weight * gradient[1],
+                                                       weight * gradient[2], weight * gradient[3]));
+}
+#else
+constexpr int kFloatsPerUnit = 1;
+#endif
+
+template <typename A>
+__device__ void add_unit(A* to, const A (&gradient)[1], A weight) {
+  atomicAdd(to, weight * gradient[0]);
+}
+
+// Negative numbers wrap around and back: two's complement.
+template <typename A>
+__device__ void add_unit(int64_t* to, const A (&gradient)[1], A weight) {
+  atomicAdd(reinterpret_cast<unsigned long long*>(to),
+            static_cast<unsigned long long>(llrint(weight * gradient[0])));
+}
+
+// The channels in a unit, of threads that read kWidth channels at once.
+template <typename Sums, int kWidth>
+constexpr int kUnit = 1;
+template <int kWidth>
+constexpr int kUnit<FloatingSums<float>, kWidth> =
+    kWidth % kFloatsPerUnit == 0 ? kFloatsPerUnit : 1;
+
+template <typename A>
+__device__ A scale_of(const FloatingSums<A>&) {
+  return 1;
+}
+template <typename A>
+__device__ A scale_of(const FixedPointSums<A>& sums) {
+  return static_cast<A>(__ldg(sums.scale));
+}
+
+// A thread's share of the gradient of the output, of kBlockChannels channels from `first_channel`.
+template <typename T, int kWidth, typename Sums>
+class Contribution {
+ public:
+  using A = acc_t<T>;
+  static constexpr int kLanes = kLanesOf<kWidth>;
+  static constexpr int kChannels = kUnit<Sums, kWidth>, kUnits = kWidth / kChannels;
+
+  __device__ Contribution(const T* grad_output, const Sums& sums, int first_channel,
+                          int num_channels, int lane)
+      : channel_(first_channel + lane * kChannels), num_channels_(num_channels) {
+    const A scale = scale_of(sums);
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) {
+      Channels<T, kChannels> unit = {};
+      if (channel(u) < num_channels) unit = unit.read(grad_output + channel(u));
+#pragma unroll
+      for (int i = 0; i < kChannels; ++i) gradient_[u][i] = static_cast<A>(unit.channel[i]) * scale;
+    }
+  }
+
+  template <typename Number>
+  __device__ void add_to(Number* row, A weight) const {
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) {
+      if (channel(u) < num_channels_) add_unit(row + channel(u), gradient_[u], weight);
+    }
+  }
+
+ private:
+  __device__ int channel(int unit) const { return channel_ + unit * kLanes * kChannels; }
+
+  const int channel_, num_channels_;
+  A gradient_[kUnits][kChannels];
+};
+
+}  // namespace medmask
