@@ -2,6 +2,7 @@
 
 from medmask.layers.blocks import MLP, FeedForward, inverse_sigmoid
 from medmask.layers.deformable_attention import MultiScaleDeformableAttention
+from medmask.layers.dropout import Dropout, ReLUDropout
 from medmask.layers.ms_deform_attn import ms_deform_attn, ms_deform_attn_fused
 from medmask.layers.ms_deform_attn_operator import available_implementations
 from medmask.layers.ms_deform_attn_pytorch import (
@@ -12,8 +13,10 @@ from medmask.layers.position_encoding import SinePositionEncoding, box_position_
 
 __all__ = [
     "MLP",
+    "Dropout",
     "FeedForward",
     "MultiScaleDeformableAttention",
+    "ReLUDropout",
     "SinePositionEncoding",
     "available_implementations",
     "box_position_encoding",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from medmask.errors import InputError
-from medmask.layers.ms_deform_attn import ms_deform_attn
+from medmask.layers.ms_deform_attn import ms_deform_attn_fused
 
 
 class MultiScaleDeformableAttention(nn.Module):
@@ -79,31 +79,12 @@ class MultiScaleDeformableAttention(nn.Module):
         if value_mask is not None:
             value = value.masked_fill(value_mask[..., None], 0)
         value = value.unflatten(-1, (M, -1))  # (N, S, M, D)
-        weights = self.attention_weights(query).view(N, Q, M, L * P).softmax(-1)
-
-        # Half precision cannot tell neighbouring pixels apart: locations stay in float32.
-        offsets = self.sampling_offsets(query).view(N, Q, M, L * P * 2).float()
-        reference_points = reference_points.float()
-        if reference_points.shape[-1] == 2:
-            extent = 1 / spatial_shapes.flip(-1).float()  # (L, 2): one cell
-        else:
-            extent = reference_points[..., 2:] * (0.5 / P)
-        centres = self._for_each_point(reference_points[..., :2])
-        locations = centres + offsets * self._for_each_point(extent)
-
-        output = ms_deform_attn(
+        output = ms_deform_attn_fused(
             value,
             spatial_shapes,
             level_start_index,
-            locations.view(N, Q, M, L, P, 2),
-            weights.view(N, Q, M, L, P),
+            reference_points,
+            self.sampling_offsets(query).view(N, Q, M, L, P, 2),
+            self.attention_weights(query).view(N, Q, M, L, P),
         )
         return self.output_proj(output)
-
-    def _for_each_point(self, x: Tensor) -> Tensor:
-        """(..., L, 2) -> (..., 1, L*P*2), for all heads.
-
-        Repeating is much faster than broadcasting over points, which leaves loops of two numbers.
-        """
-        repeated = x[..., None, :].expand(*x.shape[:-1], self.num_points, 2)
-        return repeated.flatten(-3)[..., None, :]

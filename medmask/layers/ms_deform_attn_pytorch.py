@@ -89,14 +89,9 @@ def ms_deform_attn_fused_pytorch(
     Arguments, result and conventions are those of :func:`medmask.layers.ms_deform_attn_fused`,
     which also checks them; this function does not.
     """
-    dtype = accumulation_dtype(value.dtype)
-    extent = _extent_of_offsets(reference_points, spatial_shapes, sampling_offsets.shape[-2])
+    projected = _Projected(reference_points, sampling_offsets, attention_logits, spatial_shapes)
     return ms_deform_attn_pytorch(
-        value,
-        spatial_shapes,
-        level_start_index,
-        _locations(reference_points, sampling_offsets.to(dtype), extent),
-        _softmax(attention_logits.to(dtype)),
+        value, spatial_shapes, level_start_index, projected.locations, projected.weights
     )
 
 
@@ -118,49 +113,57 @@ def ms_deform_attn_fused_pytorch_backward(
         The gradients of value, reference_points (empty unless wanted), sampling_offsets and
         attention_logits, each of the shape and dtype of its tensor.
     """
-    dtype = accumulation_dtype(value.dtype)
-    num_points = sampling_offsets.shape[-2]
-    extent = _extent_of_offsets(reference_points, spatial_shapes, num_points)
-    offsets, weights = sampling_offsets.to(dtype), _softmax(attention_logits.to(dtype))
-    locations = _locations(reference_points, offsets, extent)
+    projected = _Projected(reference_points, sampling_offsets, attention_logits, spatial_shapes)
+    weights = projected.weights
     grad_value, grad_locations, grad_weights = ms_deform_attn_pytorch_backward(
-        grad_output, value, spatial_shapes, level_start_index, locations, weights
+        grad_output, value, spatial_shapes, level_start_index, projected.locations, weights
     )
     grad_references = reference_points.new_empty(0)
     if reference_points_need_grad:
         parts = [grad_locations.sum((2, 4))]  # over heads and points
         if reference_points.shape[-1] == 4:
-            # Offsets that are not finite sampled nothing.
-            by_size = (grad_locations * offsets).masked_fill(grad_locations == 0, 0)
-            parts.append(by_size.sum((2, 4)) * (0.5 / num_points))
+            by_size = (grad_locations * projected.offsets).sum((2, 4))
+            parts.append(by_size * (0.5 / sampling_offsets.shape[-2]))
         grad_references = torch.cat(parts, dim=-1)
     weighted = weights * grad_weights
     grad_logits = weighted - weights * weighted.sum((-2, -1), keepdim=True)
     return (
         grad_value,
         grad_references,
-        (grad_locations * extent).to(sampling_offsets.dtype),
+        (grad_locations * projected.extent).to(sampling_offsets.dtype),
         grad_logits.to(attention_logits.dtype),
     )
 
 
-def _extent_of_offsets(reference_points: Tensor, spatial_shapes: Tensor, num_points: int) -> Tensor:
-    """What an offset of one is in the map, (N or 1, Q or 1, 1, L, 1, 2) as (x, y)."""
-    if reference_points.shape[-1] == 2:
-        extent = (1 / spatial_shapes.flip(-1).to(reference_points.dtype))[None, None]
-    else:
-        extent = reference_points[..., 2:] * (0.5 / num_points)
-    return extent[:, :, None, :, None]
+class _Projected:
+    """Where and how much to sample, from what the projections say.
 
+    Attributes:
+        offsets: (N, Q, M, L, P, 2), 0 where one is not finite.
+        extent: what an offset of 1 is in the map, (N or 1, Q or 1, 1, L, 1, 2) as (x, y).
+        locations: (N, Q, M, L, P, 2), NaN where an offset is not finite.
+        weights: (N, Q, M, L, P), the softmax of the logits over levels and points.
+    """
 
-def _locations(reference_points: Tensor, offsets: Tensor, extent: Tensor) -> Tensor:
-    """(N, Q, L, 2|4), (N, Q, M, L, P, 2) -> (N, Q, M, L, P, 2)."""
-    return reference_points[:, :, None, :, None, :2] + offsets * extent
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    """Over all levels and points: (N, Q, M, L, P) -> (N, Q, M, L, P)."""
-    return logits.flatten(-2).softmax(-1).view(logits.shape)
+    def __init__(
+        self,
+        reference_points: Tensor,
+        sampling_offsets: Tensor,
+        attention_logits: Tensor,
+        spatial_shapes: Tensor,
+    ):
+        dtype = reference_points.dtype
+        impossible = ~sampling_offsets.isfinite()
+        self.offsets = sampling_offsets.to(dtype).masked_fill(impossible, 0)
+        if reference_points.shape[-1] == 2:
+            extent = (1 / spatial_shapes.flip(-1).to(dtype))[None, None]
+        else:
+            extent = reference_points[..., 2:] * (0.5 / sampling_offsets.shape[-2])
+        self.extent = extent[:, :, None, :, None]
+        centres = reference_points[:, :, None, :, None, :2]
+        self.locations = (centres + self.offsets * self.extent).masked_fill(impossible, torch.nan)
+        logits = attention_logits.to(dtype)
+        self.weights = logits.flatten(-2).softmax(-1).view(logits.shape)
 
 
 _GRID_SAMPLER_MODE = (0, 0, False)  # bilinear, zeros outside, align_corners=False

@@ -1,15 +1,24 @@
 """What the tests of the deformable-attention operator share: problems and implementations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
 from torch import Tensor
 
-from medmask.layers import ms_deform_attn, ms_deform_attn_pytorch
-from medmask.layers.ms_deform_attn_pytorch import ms_deform_attn_pytorch_backward
+from medmask.layers import (
+    ms_deform_attn,
+    ms_deform_attn_fused,
+    ms_deform_attn_fused_pytorch,
+    ms_deform_attn_pytorch,
+)
+from medmask.layers.ms_deform_attn_pytorch import (
+    ms_deform_attn_fused_pytorch_backward,
+    ms_deform_attn_pytorch_backward,
+)
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+FusedInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 @pytest.fixture
@@ -48,6 +57,30 @@ def make_problem() -> Callable[..., Inputs]:
     return make
 
 
+@pytest.fixture
+def make_fused_problem(make_problem) -> Callable[..., FusedInputs]:
+    """Builds random arguments of the fused operator: offsets that lead where make_problem looks.
+
+    Its references are boxes if ``boxes``, else points; the other options are make_problem's.
+    """
+
+    def make(boxes: bool = False, **options: object) -> FusedInputs:
+        value, shapes, starts, locations, _ = make_problem(**options)
+        N, Q, M, L, P, _ = locations.shape
+        sums = locations.dtype
+        references = torch.rand(N, Q, L, 4 if boxes else 2, dtype=sums).to(locations.device)
+        offsets = locations - references[:, :, None, :, None, :2]
+        if boxes:
+            references[..., 2:] += 0.5
+            offsets = offsets / references[:, :, None, :, None, 2:] * 2 * P
+        else:
+            offsets = offsets * shapes.flip(1)[:, None]
+        logits = 2 * torch.randn(N, Q, M, L, P, dtype=sums).to(locations.device)
+        return value, shapes, starts, references, offsets.to(value.dtype), logits.to(value.dtype)
+
+    return make
+
+
 class PlainWithItsBackward(torch.autograd.Function):
     """What the dispatcher runs where nothing is compiled."""
 
@@ -62,8 +95,25 @@ class PlainWithItsBackward(torch.autograd.Function):
         return value, None, None, locations, weights
 
 
+class FusedPlainWithItsBackward(torch.autograd.Function):
+    """The same for the fused operator."""
+
+    @staticmethod
+    def forward(ctx, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*inputs)
+        return ms_deform_attn_fused_pytorch(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        need_grad = ctx.needs_input_grad[3]
+        value, references, *others = ms_deform_attn_fused_pytorch_backward(
+            grad_output, *ctx.saved_tensors, need_grad
+        )
+        return value, None, None, references if need_grad else None, *others
+
+
 class Implementation:
-    """The operator, run on one device."""
+    """An operator, run on one device."""
 
     def __init__(self, function: Callable[..., Tensor], device: str) -> None:
         self.function, self.device = function, device
@@ -71,10 +121,12 @@ class Implementation:
     def __call__(self, *inputs: Tensor) -> Tensor:
         return self.function(*(tensor.to(self.device) for tensor in inputs))
 
-    def gradients(self, inputs: Inputs, grad_output: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The output, and the gradients of value, locations and weights; of its sum by default."""
-        value, shapes, starts, locations, weights = (tensor.to(self.device) for tensor in inputs)
-        leaves = [tensor.detach().requires_grad_() for tensor in (value, locations, weights)]
+    def gradients(
+        self, inputs: Sequence[Tensor], grad_output: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """The output, and the gradients of all floating-point inputs; of its sum by default."""
+        value, shapes, starts, *samples = (tensor.to(self.device) for tensor in inputs)
+        leaves = [tensor.detach().requires_grad_() for tensor in (value, *samples)]
         output = self.function(leaves[0], shapes, starts, *leaves[1:])
         if grad_output is None:
             grad_output = torch.ones_like(output)
@@ -82,16 +134,15 @@ class Implementation:
 
 
 no_device = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+IMPLEMENTATIONS = [
+    "plain autograd",
+    "plain backward",
+    "dispatcher cpu",
+    pytest.param("dispatcher cuda", marks=[pytest.mark.cuda, no_device]),
+]
 
 
-@pytest.fixture(
-    params=[
-        "plain autograd",
-        "plain backward",
-        "dispatcher cpu",
-        pytest.param("dispatcher cuda", marks=[pytest.mark.cuda, no_device]),
-    ]
-)
+@pytest.fixture(params=IMPLEMENTATIONS)
 def implementation(request) -> Implementation:
     """Each implementation; "dispatcher" is the compiled one, where it was built."""
     functions = {
@@ -100,3 +151,30 @@ def implementation(request) -> Implementation:
     }
     device = "cuda" if request.param.endswith("cuda") else "cpu"
     return Implementation(functions.get(request.param, ms_deform_attn), device)
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def fused_implementation(request) -> Implementation:
+    """Each implementation of the fused operator."""
+    functions = {
+        "plain autograd": ms_deform_attn_fused_pytorch,
+        "plain backward": FusedPlainWithItsBackward.apply,
+    }
+    device = "cuda" if request.param.endswith("cuda") else "cpu"
+    return Implementation(functions.get(request.param, ms_deform_attn_fused), device)
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """Lets a test choose the number of threads."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def only_deterministic() -> Iterator[None]:
+    """Refuses, or replaces, operators whose results vary from run to run."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)

@@ -219,33 +219,18 @@ def test_gradcheck(implementation, make_problem):
     )
 
 
-@pytest.fixture
-def threads():
-    """Lets a test choose the number of threads."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def only_deterministic():
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
 @pytest.mark.usefixtures("only_deterministic")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(("N", "M", "Q"), [(1, 3, 200), (2, 4, 500), (1, 5, 20)])
 def test_same_bits_in_every_run_and_with_any_number_of_threads(
-    threads, make_problem, dtype, N, M, Q
+    set_threads, make_problem, dtype, N, M, Q
 ):
     value, shapes, starts, *others = make_problem([(9, 7), (5, 4)], N, Q, M, D=20, dtype=dtype)
     leaves = [x.requires_grad_() for x in (value, *others)]
     grad_output = torch.randn(N, Q, M * 20, dtype=dtype)
     runs = []
     for number in (1, 1, 2, 2, 3):
-        threads(number)
+        set_threads(number)
         output = ms_deform_attn(leaves[0], shapes, starts, *leaves[1:])
         runs.append((output, *torch.autograd.grad(output, leaves, grad_output)))
     for results in zip(*runs, strict=True):

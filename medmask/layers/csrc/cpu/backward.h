@@ -14,7 +14,7 @@ namespace medmask {
 
 // Adds w_c * g to the gradient rows, and <g, value[row_c]> lane by lane to `products`, for kVectors
 // times as many channels as kLanes hold. Gradient rows hold channels in the order of their parts;
-// see settle_share_here.
+// see settle_rows_here.
 template <int kLanes, int kVectors, typename T>
 MEDMASK_INLINE void scatter_block(const Plan<acc_t<T>>& plan, const T* rows, acc_t<T>* grad_rows,
                                   const T* grad_output, bool first_block, acc_t<T>* products) {
@@ -135,14 +135,34 @@ MEDMASK_INLINE void write_gradients(const Problem<ProjectedSamples<T>>& problem,
   }
 }
 
+// Makes room for what write_gradients writes, some queries before: stores wait for each other.
+template <typename T>
+MEDMASK_INLINE void fetch_gradients(const Problem<GivenSamples<T>>& problem,
+                                    const Gradients<GivenSamples<T>>& gradients, int64_t index) {
+  const int64_t first = first_sample_ahead(problem.sizes, index);
+  const int64_t count = problem.sizes.L * problem.sizes.P;
+  prefetch<kToWrite>(gradients.samples.locations + 2 * first, 2 * count);
+  prefetch<kToWrite>(gradients.samples.weights + first, count);
+}
+template <typename T>
+MEDMASK_INLINE void fetch_gradients(const Problem<ProjectedSamples<T>>& problem,
+                                    const Gradients<ProjectedSamples<T>>& gradients,
+                                    int64_t index) {
+  const int64_t first = first_sample_ahead(problem.sizes, index);
+  const int64_t count = problem.sizes.L * problem.sizes.P;
+  prefetch<kToWrite>(gradients.samples.offsets + 2 * first, 2 * count);
+  prefetch<kToWrite>(gradients.samples.weights + first, count);
+}
+
 template <int kLanes, typename Samples>
 MEDMASK_INLINE void backward_share_here(const Problem<Samples>& problem,
-                                        const Gradients<Samples>& gradients, int64_t n, int64_t m,
+                                        const Gradients<Samples>& gradients, int64_t head,
                                         int64_t first_level, int64_t last_level) {
   using T = typename Samples::Value;
   using A = acc_t<T>;
   using Eight = Channels<T, kEight>;
   const auto [N, S, M, D, Q, L, P] = problem.sizes;
+  const int64_t n = head / M, m = head % M;
   Plan<A> plan(problem, first_level, last_level);
   const int64_t num_products = (kCorners * plan.count + kEight - 1) / kEight * kEight;
   Buffer<A> lanes(num_products * kEight), products(num_products), unused(D);
@@ -155,7 +175,8 @@ MEDMASK_INLINE void backward_share_here(const Problem<Samples>& problem,
     const int64_t index = place.index(problem.sizes);
     const T* const g = gradients.output + index * D;
     fetch_samples(problem, index);
-    prefetch(g + kQueriesAhead * M * D, D);
+    prefetch<kToRead>(g + kQueriesAhead * M * D, D);
+    fetch_gradients(problem, gradients, index);
     plan.read(problem, place);
     plan.template make<true>(problem.value.token * sizeof(T), distance(rows, zeros.get()),
                              gradients.value.token * sizeof(A), distance(grad_rows, unused.get()));
@@ -212,27 +233,18 @@ MEDMASK_INLINE void settle_channels(const A* sums, T* output) {
   C::write(output, channels);
 }
 
-// Writes the gradient of value (N, S, M, D), for the pairs (n, s) in [begin, end).
+// Writes `count` rows of D sums, side by side, to rows that lie `stride` apart.
 template <int kLanes, typename T>
-MEDMASK_INLINE void settle_share_here(const Sizes& sizes, const Rows<acc_t<T>>& sums, T* output,
-                                      int64_t begin, int64_t end) {
+MEDMASK_INLINE void settle_rows_here(const acc_t<T>* sums, int64_t count, int64_t D, int64_t stride,
+                                     T* output) {
   using Wide = Channels<T, kLanes>;
   using Eight = Channels<T, kEight>;
-  const int64_t D = sizes.D;
-  T* to = output + begin * sizes.M * D;
-  for (int64_t i = begin; i < end; ++i) {
-    for (int64_t m = 0; m < sizes.M; ++m, to += D) {
-      const acc_t<T>* const from = sums.first(i / sizes.S, m) + i % sizes.S * sums.token;
-      int64_t d = 0;
-      for (const int64_t blocks = D / kBlock * kBlock; d < blocks; d += Wide::kChannels) {
-        settle_channels<Wide>(from + d, to + d);
-      }
-      for (const int64_t pairs = D / (2 * kEight) * (2 * kEight); d < pairs;
-           d += Eight::kChannels) {
-        settle_channels<Eight>(from + d, to + d);
-      }
-      for (; d < D; ++d) to[d] = static_cast<T>(from[d]);
-    }
+  const int64_t blocks = D / kBlock * kBlock, pairs = D / (2 * kEight) * (2 * kEight);
+  for (int64_t i = 0; i < count; ++i, sums += D, output += stride) {
+    int64_t d = 0;
+    for (; d < blocks; d += Wide::kChannels) settle_channels<Wide>(sums + d, output + d);
+    for (; d < pairs; d += Eight::kChannels) settle_channels<Eight>(sums + d, output + d);
+    for (; d < D; ++d) output[d] = static_cast<T>(sums[d]);
   }
 }
 

@@ -63,6 +63,7 @@ MEDMASK_INLINE void forward_share_here(const Problem<Samples>& problem,
     const T* const rows = problem.value.first(place.n, place.m);
     T* const to = output + place.index(problem.sizes) * D;
     fetch_samples(problem, place.index(problem.sizes));
+    prefetch<kToWrite>(to + kQueriesAhead * M * D, D);
     plan.read(problem, place);
     plan.template make<false>(problem.value.token * sizeof(T), distance(rows, zeros.get()));
     int64_t d = 0;

@@ -2,6 +2,10 @@
 // chooses between them when they run: a package built on one machine works on another.
 #include "kernels.h"
 
+#include <ATen/Version.h>
+
+#include <string>
+
 #include "backward.h"
 #include "forward.h"
 
@@ -21,9 +25,9 @@ namespace {
     }                                                                                             \
     template <typename Samples>                                                                   \
     kTarget static void backward(const Problem<Samples>& problem,                                 \
-                                 const Gradients<Samples>& gradients, int64_t n, int64_t m,       \
+                                 const Gradients<Samples>& gradients, int64_t head,               \
                                  int64_t first_level, int64_t last_level) {                       \
-      backward_share_here<lanes<typename Samples::Value>>(problem, gradients, n, m, first_level,  \
+      backward_share_here<lanes<typename Samples::Value>>(problem, gradients, head, first_level,  \
                                                           last_level);                            \
     }                                                                                             \
     template <typename T>                                                                         \
@@ -33,31 +37,29 @@ namespace {
       logits_share_here(problem, gradients, begin, end);                                          \
     }                                                                                             \
     template <typename T>                                                                         \
-    kTarget static void settle(const Sizes& sizes, const Rows<acc_t<T>>& sums, T* output,         \
-                               int64_t begin, int64_t end) {                                      \
-      settle_share_here<lanes<T>>(sizes, sums, output, begin, end);                               \
+    kTarget static void settle(const acc_t<T>* sums, int64_t count, int64_t D, int64_t stride,    \
+                               T* output) {                                                       \
+      settle_rows_here<lanes<T>>(sums, count, D, stride, output);                                 \
     }                                                                                             \
   };
 
 MEDMASK_KERNELS(Baseline, , kEight)
 
 #if defined(__x86_64__)
-MEDMASK_KERNELS(Avx2, __attribute__((target("avx2,fma"))), kEight)
-MEDMASK_KERNELS(Avx512, __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))),
+MEDMASK_KERNELS(Avx2, __attribute__((target("avx2,fma,prfchw"))), kEight)
+MEDMASK_KERNELS(Avx512,
+                __attribute__((target("avx2,fma,prfchw,avx512f,avx512bw,avx512dq,avx512vl"))),
                 2 * kEight)
-
-const bool kHasAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-const bool kHasAvx512 = kHasAvx2 && __builtin_cpu_supports("avx512f") &&
-                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vl");
 #endif
 
-// Calls `run` with the kernels for this machine.
+// Calls `run` with the kernels for this machine, or for the lesser one that the environment
+// variable ATEN_CPU_CAPABILITY has PyTorch take it for.
 template <typename Run>
 void on_this_machine(const Run& run) {
 #if defined(__x86_64__)
-  if (kHasAvx512) return run(Avx512{});
-  if (kHasAvx2) return run(Avx2{});
+  static const std::string capability = at::get_cpu_capability();
+  if (capability == "AVX512") return run(Avx512{});
+  if (capability == "AVX2") return run(Avx2{});
 #endif
   run(Baseline{});
 }
@@ -71,10 +73,10 @@ void forward_share(const Problem<Samples>& problem, typename Samples::Value* out
 }
 
 template <typename Samples>
-void backward_share(const Problem<Samples>& problem, const Gradients<Samples>& gradients, int64_t n,
-                    int64_t m, int64_t first_level, int64_t last_level) {
+void backward_share(const Problem<Samples>& problem, const Gradients<Samples>& gradients,
+                    int64_t head, int64_t first_level, int64_t last_level) {
   on_this_machine(
-      [&](auto kernels) { kernels.backward(problem, gradients, n, m, first_level, last_level); });
+      [&](auto kernels) { kernels.backward(problem, gradients, head, first_level, last_level); });
 }
 
 template <typename T>
@@ -85,21 +87,20 @@ void logits_share(const Problem<ProjectedSamples<T>>& problem,
 }
 
 template <typename T>
-void settle_share(const Sizes& sizes, const Rows<acc_t<T>>& sums, T* output, int64_t begin,
-                  int64_t end) {
-  on_this_machine([&](auto kernels) { kernels.settle(sizes, sums, output, begin, end); });
+void settle_rows(const acc_t<T>* sums, int64_t count, int64_t D, int64_t stride, T* output) {
+  on_this_machine([&](auto kernels) { kernels.settle(sums, count, D, stride, output); });
 }
 
 #define MEDMASK_INSTANTIATE_FOR(Samples)                                                    \
   template void forward_share(const Problem<Samples>&, Samples::Value*, int64_t, int64_t);  \
   template void backward_share(const Problem<Samples>&, const Gradients<Samples>&, int64_t, \
-                               int64_t, int64_t, int64_t);
+                               int64_t, int64_t);
 #define MEDMASK_INSTANTIATE(T)                                                         \
   MEDMASK_INSTANTIATE_FOR(GivenSamples<T>)                                             \
   MEDMASK_INSTANTIATE_FOR(ProjectedSamples<T>)                                         \
   template void logits_share(const Problem<ProjectedSamples<T>>&,                      \
                              const ProjectedSamples<T>::Gradients&, int64_t, int64_t); \
-  template void settle_share(const Sizes&, const Rows<acc_t<T>>&, T*, int64_t, int64_t);
+  template void settle_rows(const acc_t<T>*, int64_t, int64_t, int64_t, T*);
 MEDMASK_INSTANTIATE(float)
 MEDMASK_INSTANTIATE(double)
 MEDMASK_INSTANTIATE(c10::BFloat16)

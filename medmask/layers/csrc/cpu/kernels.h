@@ -14,11 +14,11 @@ template <typename Samples>
 void forward_share(const Problem<Samples>& problem, typename Samples::Value* output, int64_t begin,
                    int64_t end);
 
-// Computes the gradients that belong to head m of image n and to levels [first_level, last_level),
-// but for those of logits. What it adds to gradients.value wants settle_share.
+// Computes the gradients that belong to a head, counted as (n, m), and to levels [first_level,
+// last_level), but for those of logits. What it adds to gradients.value wants settle_rows.
 template <typename Samples>
-void backward_share(const Problem<Samples>& problem, const Gradients<Samples>& gradients, int64_t n,
-                    int64_t m, int64_t first_level, int64_t last_level);
+void backward_share(const Problem<Samples>& problem, const Gradients<Samples>& gradients,
+                    int64_t head, int64_t first_level, int64_t last_level);
 
 // Computes the gradients of the logits of the triples (n, q, m) in [begin, end) from those of the
 // attention weights, which may lie in the same place.
@@ -27,10 +27,9 @@ void logits_share(const Problem<ProjectedSamples<T>>& problem,
                   const typename ProjectedSamples<T>::Gradients& gradients, int64_t begin,
                   int64_t end);
 
-// Rounds the sums that backward_share has added up, and writes them as the gradient of value (N, S,
-// M, D), for the pairs (n, s) in [begin, end).
+// Writes the gradients of value that backward_share has added up: `count` rows of D sums, side by
+// side, to rows that lie `stride` apart.
 template <typename T>
-void settle_share(const Sizes& sizes, const Rows<acc_t<T>>& sums, T* output, int64_t begin,
-                  int64_t end);
+void settle_rows(const acc_t<T>* sums, int64_t count, int64_t D, int64_t stride, T* output);
 
 }  // namespace medmask

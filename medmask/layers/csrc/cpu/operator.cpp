@@ -9,8 +9,11 @@
 
 #include <algorithm>
 #include <tuple>
+#include <type_traits>
+#include <vector>
 
 #include "../inputs.h"
+#include "head_rows.h"
 #include "kernels.h"
 
 namespace medmask {
@@ -38,20 +41,11 @@ void check_levels(const ValueInputs& inputs) {
                     "tokens, ", num_tokens, ", but holds ", end);
 }
 
-// With many samples a token it pays to gather each head's rows first: they then fill cache lines,
-// cache sets and pages without gaps. For few samples the copy would take longer than the kernel.
-bool gathers_heads(const Sizes& sizes) {
-  return sizes.M > 1 && sizes.Q * sizes.L * sizes.P >= 2 * sizes.S;
-}
-
 // Lays the checked arguments out. There are no kernels for float16: it is widened.
 template <typename Inputs>
 Inputs prepare(Inputs inputs) {
   check_levels(inputs);
   inputs.widen_half();
-  if (gathers_heads(inputs.sizes)) {
-    inputs.value = inputs.value.transpose(1, 2).contiguous().transpose(1, 2);
-  }
   return inputs;
 }
 
@@ -72,9 +66,38 @@ at::Tensor run_forward(const ValueInputs& inputs, const Problem<Samples>& proble
   const auto [N, S, M, D, Q, L, P] = inputs.sizes;
   const at::Tensor output = at::empty({N, Q, M * D}, inputs.value.options());
   auto* const to = output.mutable_data_ptr<typename Samples::Value>();
-  share(N * M * Q, L * P * D,
-        [&](int64_t begin, int64_t end) { forward_share(problem, to, begin, end); });
+  share(N * M * Q, L * P * D, [&, Q = Q, L = L](int64_t begin, int64_t end) {
+    if (!gathers_heads(problem.sizes)) return forward_share(problem, to, begin, end);
+    HeadRows<Samples> rows(problem);
+    for (int64_t i = begin; i < end;) {
+      const int64_t head = i / Q, head_end = std::min(end, (head + 1) * Q);
+      forward_share(rows.gather(head, 0, L), to, i, head_end);
+      i = head_end;
+    }
+  });
   return output;
+}
+
+// A head of an image, and levels [first_level, last_level).
+struct HeadLevels {
+  int64_t head, first_level, last_level;
+};
+
+// Calls `work` with vectors of heads and levels. A head is one piece of work, or one a level where
+// that keeps more threads busy: either way each gradient has one owner, which adds in the order of
+// the queries.
+template <typename Work>
+void share_heads(const Sizes& sizes, const Work& work) {
+  const int64_t heads = sizes.N * sizes.M, L = sizes.L, threads = at::get_num_threads();
+  const int64_t pieces = heads % threads == 0 || heads >= 8 * threads ? 1 : L;
+  at::parallel_for(0, heads * pieces, 1, [&](int64_t begin, int64_t end) {
+    std::vector<HeadLevels> share;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t piece = i % pieces;
+      share.push_back({i / pieces, piece * L / pieces, (piece + 1) * L / pieces});
+    }
+    work(share);
+  });
 }
 
 // Runs the backward kernel; gives the gradient of value.
@@ -83,31 +106,43 @@ at::Tensor run_backward(const ValueInputs& inputs, const Problem<Samples>& probl
                         const at::Tensor& grad_output,
                         const typename Samples::Gradients& sample_gradients) {
   using T = typename Samples::Value;
+  using A = acc_t<T>;
   const auto [N, S, M, D, Q, L, P] = inputs.sizes;
+  const T* const g = grad_output.const_data_ptr<T>();
+  if (gathers_heads(inputs.sizes)) {
+    const at::Tensor grad_value = at::empty({N, S, M, D}, inputs.value.options());
+    const Rows<T> to = rows_of<T>(grad_value);
+    share_heads(inputs.sizes, [&](const std::vector<HeadLevels>& share) {
+      HeadRows<Samples> rows(problem);
+      HeadSums<Samples> sums(problem);
+      for (const auto [head, first_level, last_level] : share) {
+        const Gradients<Samples> gradients{g, sums.clear(first_level, last_level),
+                                           sample_gradients};
+        backward_share(rows.gather(head, first_level, last_level), gradients, head, first_level,
+                       last_level);
+        sums.settle(head, first_level, last_level, to);
+      }
+    });
+    return grad_value;
+  }
   const auto options = inputs.value.options().dtype(accumulation_dtype(inputs.value.scalar_type()));
-  const at::Tensor sums = gathers_heads(inputs.sizes)
-                              ? at::zeros({N, M, S, D}, options).transpose(1, 2)
-                              : at::zeros({N, S, M, D}, options);
-  const Gradients<Samples> gradients{grad_output.const_data_ptr<T>(), rows_of<acc_t<T>>(sums),
-                                     sample_gradients};
-  // A head of an image is one piece of work, or one a level where that keeps more threads busy:
-  // either way each gradient has one owner, which adds in the order of the queries.
-  const int64_t heads = N * M, threads = at::get_num_threads();
-  const int64_t pieces = heads % threads == 0 || heads >= 8 * threads ? 1 : L;
-  at::parallel_for(0, heads * pieces, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t head = i / pieces, piece = i % pieces;
-      backward_share(problem, gradients, head / M, head % M, piece * L / pieces,
-                     (piece + 1) * L / pieces);
+  const at::Tensor sums = at::zeros({N, S, M, D}, options);
+  const Gradients<Samples> gradients{g, rows_of<A>(sums), sample_gradients};
+  share_heads(inputs.sizes, [&](const std::vector<HeadLevels>& share) {
+    for (const auto [head, first_level, last_level] : share) {
+      backward_share(problem, gradients, head, first_level, last_level);
     }
   });
-  if (std::is_same_v<T, acc_t<T>> && sums.is_contiguous()) return sums;
-  const at::Tensor grad_value = at::empty({N, S, M, D}, inputs.value.options());
-  T* const to = grad_value.mutable_data_ptr<T>();
-  share(N * S, M * D, [&](int64_t begin, int64_t end) {
-    settle_share(inputs.sizes, gradients.value, to, begin, end);
-  });
-  return grad_value;
+  if constexpr (std::is_same_v<T, A>) {
+    return sums;
+  } else {
+    const at::Tensor grad_value = at::empty({N, S, M, D}, inputs.value.options());
+    T* const to = grad_value.mutable_data_ptr<T>();
+    share(N * S * M, D, [&, D = D](int64_t begin, int64_t end) {
+      settle_rows(sums.const_data_ptr<A>() + begin * D, end - begin, D, D, to + begin * D);
+    });
+    return grad_value;
+  }
 }
 
 at::Tensor ms_deform_attn(const at::Tensor& value, const at::Tensor& spatial_shapes,

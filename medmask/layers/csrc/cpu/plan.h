@@ -47,6 +47,11 @@ MEDMASK_INLINE float exp_of_negative(float x) {
 }
 MEDMASK_INLINE double exp_of_negative(double x) { return std::exp(x); }
 
+// The first sample of the query that is fetched while triple `index` is worked on.
+MEDMASK_INLINE int64_t first_sample_ahead(const Sizes& sizes, int64_t index) {
+  return (index + kQueriesAhead * sizes.M) * sizes.L * sizes.P;
+}
+
 // The softmax of `count` logits.
 template <typename A, typename T>
 MEDMASK_INLINE void softmax(const T* __restrict logits, int64_t count, A* __restrict weights) {
@@ -217,17 +222,17 @@ class Plan {
 // far from the last one for the processor to foresee it.
 template <typename T>
 MEDMASK_INLINE void fetch_samples(const Problem<GivenSamples<T>>& problem, int64_t index) {
+  const int64_t first = first_sample_ahead(problem.sizes, index);
   const int64_t count = problem.sizes.L * problem.sizes.P;
-  const int64_t first = (index + kQueriesAhead * problem.sizes.M) * count;
-  prefetch(problem.samples.locations + 2 * first, 2 * count);
-  prefetch(problem.samples.weights + first, count);
+  prefetch<kToRead>(problem.samples.locations + 2 * first, 2 * count);
+  prefetch<kToRead>(problem.samples.weights + first, count);
 }
 template <typename T>
 MEDMASK_INLINE void fetch_samples(const Problem<ProjectedSamples<T>>& problem, int64_t index) {
+  const int64_t first = first_sample_ahead(problem.sizes, index);
   const int64_t count = problem.sizes.L * problem.sizes.P;
-  const int64_t first = (index + kQueriesAhead * problem.sizes.M) * count;
-  prefetch(problem.samples.offsets + 2 * first, 2 * count);
-  prefetch(problem.samples.logits + first, count);
+  prefetch<kToRead>(problem.samples.offsets + 2 * first, 2 * count);
+  prefetch<kToRead>(problem.samples.logits + first, count);
 }
 
 // How far `to` is from `from`, in bytes; the two may belong to different arrays.

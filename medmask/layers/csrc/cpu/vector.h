@@ -121,10 +121,13 @@ MEDMASK_INLINE Vector<A> sum_each(const A* from) {
 }
 
 // Asks for `count` numbers to be brought near, ahead of their use. Any address is allowed.
-template <typename T>
+enum Access { kToRead, kToWrite };
+template <Access kAccess, typename T>
 MEDMASK_INLINE void prefetch(const T* from, int64_t count) {
   const char* const begin = reinterpret_cast<const char*>(from);
-  for (int64_t i = 0; i < count * int64_t(sizeof(T)); i += kLine) __builtin_prefetch(begin + i);
+  for (int64_t i = 0; i < count * int64_t(sizeof(T)); i += kLine) {
+    __builtin_prefetch(begin + i, kAccess == kToWrite);
+  }
 }
 
 // A zeroed array that starts on a cache line, so that no vector crosses one.
