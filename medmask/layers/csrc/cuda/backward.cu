@@ -23,23 +23,36 @@
 namespace medmask {
 namespace {
 
-// The corners' <g, value[row_c]> of the staged samples, besides.
-template <typename A, int kLanes>
-struct BackwardStaging : Staging<A, kLanes> {
-  Corners<A> product[Staging<A, kLanes>::kSlots];
+// That a processor shall hold at least. A thread then has 80 registers; or 96 for eight channels of
+// half precision; or 128 where it must check that it has channels.
+template <typename Division>
+constexpr int kThreadsAtOnce = !Division::kWhole       ? 512
+                               : Division::kWidth == 8 ? 640
+                                                       : 768;
+
+// What a sample's own thread needs in the end; it does not wait in registers.
+template <typename A>
+struct alignas(16) Own {
+  A fraction_x, fraction_y, scale_x, scale_y;
 };
 
-template <typename Samples, int kWidth, typename Sums>
-__global__ void __launch_bounds__(kThreads)
+template <typename A, typename Division>
+struct BackwardStaging : Staging<A, Division> {
+  Corners<A> product[Staging<A, Division>::kSlots];  // <g, value[row_c]>
+  Own<A> own[Staging<A, Division>::kSlots];
+};
+
+template <typename Samples, typename Division, typename Sums>
+__global__ void __launch_bounds__(Division::kThreads, kThreadsAtOnce<Division> / Division::kThreads)
     backward_kernel(const Problem<Samples> problem, const ImageRange images,
                     const typename Samples::Value* __restrict__ grad_output, const Sums sums,
-                    const typename Samples::Gradients gradients, int32_t stride,
-                    int32_t grad_stride) {
+                    const typename Samples::Gradients gradients, uint32_t stride,
+                    uint32_t grad_stride) {
   using T = typename Samples::Value;
   using A = acc_t<T>;
-  constexpr int kLanes = kLanesOf<kWidth>;
+  constexpr int kWidth = Division::kWidth, kLanes = Division::kLanes;
   extern __shared__ Level levels[];
-  __shared__ BackwardStaging<A, kLanes> staging;
+  __shared__ BackwardStaging<A, Division> staging;
   load_levels(problem, levels);
   const Group<kLanes> group(problem.sizes, images.first);
   const SampleReader<Samples, kLanes> reader(problem, group);
@@ -48,45 +61,47 @@ __global__ void __launch_bounds__(kThreads)
                                          reinterpret_cast<A*>(levels + count));
   const T* const rows = problem.value.first(group.n, group.m);
   auto* const grad_rows = sums.rows.first(group.n - images.first, group.m);
-  const T* const g = grad_output + group.index * D;
+  const T* const g = grad_output + group.index(problem.sizes) * D;
   const int first_slot = staging.first_slot();
   for (int first = 0; first < count; first += kLanes) {
     // Each thread locates one sample of its own and, in the end, writes that sample's gradients.
     const int s = first + group.lane, own_slot = first_slot + group.lane;
-    const bool has_sample = s < count;
-    const Level level = levels[has_sample ? s : 0];
-    const Located<A> at = reader.read(has_sample ? s : 0, level);
-    const Sample<A> sample(at.x, at.y, level.width, level.height, level.start);
+    A slope = 0;   // attention weight of a sample inside the map
     __syncwarp();  // the last round's samples have been read
-    staging.write(own_slot, sample, at.weight, group.active);
+    if (s < count) {
+      const Level level = levels[s];
+      const Located<A> at = reader.read(s, level);
+      const Sample<A> sample(at.x, at.y, level.width, level.height, level.start);
+      staging.write(own_slot, sample, at.weight, group.active);
+      staging.own[own_slot] = {sample.fraction_x, sample.fraction_y, at.scale_x, at.scale_y};
+      if (sample.inside) slope = at.weight;
+    }
     __syncwarp();
     const int end = min(kLanes, count - first);
     for (int first_channel = 0; first_channel < D; first_channel += kBlockChannels) {
       const int d = first_channel + group.lane * kWidth;
-      const bool has_channels = d < D;
-      const Contribution<T, kWidth, Sums> contribution(g, sums, first_channel, D, group.lane);
-      Channels<T, kWidth> g_channels = {};
-      if (has_channels) g_channels = g_channels.read(g + d);
+      const bool has_channels = Division::has(d, D);
+      const Contribution<T, Division, Sums> contribution(g, sums, grad_rows, grad_stride,
+                                                         first_channel, D, group.lane);
+      Channels<T, kWidth> g_channels;
+      if (has_channels) g_channels = Channels<T, kWidth>(g + d);
       for (int i = 0; i < end; ++i) {
         const Corners<int32_t> row = staging.row[first_slot + i];
         const Corners<A> weight = staging.weight[first_slot + i];
-        Channels<T, kWidth> channels[kCorners] = {};
+        Channels<T, kWidth> channels[kCorners];
 #pragma unroll
         for (int c = 0; c < kCorners; ++c) {
           if (has_channels && row.number[c] != kNoRow) {
-            channels[c] = channels[c].read(find_row(rows + d, row.number[c], stride));
+            channels[c] = Channels<T, kWidth>(find_row(rows + d, row.number[c], stride));
           }
         }
         A products[kCorners] = {};
 #pragma unroll
         for (int c = 0; c < kCorners; ++c) {
-          if (row.number[c] != kNoRow) {
-            contribution.add_to(find_row(grad_rows, row.number[c], grad_stride), weight.number[c]);
-          }
+          if (row.number[c] != kNoRow) contribution.add(row.number[c], weight.number[c]);
 #pragma unroll
           for (int j = 0; j < kWidth; ++j) {
-            products[c] +=
-                static_cast<A>(g_channels.channel[j]) * static_cast<A>(channels[c].channel[j]);
+            products[c] += g_channels.number(j) * channels[c].number(j);
           }
         }
         const A product = sum_four_over_group<kLanes>(products, group.lane);
@@ -97,31 +112,16 @@ __global__ void __launch_bounds__(kThreads)
       }
     }
     __syncwarp();
-    if (has_sample && group.active) {
+    if (s < count && group.active) {
+      const Own<A> own = staging.own[own_slot];
       const Corners<A> product = staging.product[own_slot];
-      const Interpolation<A> by(sample.fraction_x, sample.fraction_y, product.number[0],
+      const Interpolation<A> by(own.fraction_x, own.fraction_y, product.number[0],
                                 product.number[1], product.number[2], product.number[3]);
-      const A slope = sample.inside ? at.weight : 0;
-      writer.write(s, at, {by.value, slope * by.slope_x, slope * by.slope_y});
+      const A by_x = slope * by.slope_x, by_y = slope * by.slope_y;
+      writer.write(s, {by.value, by_x, by_y, own.scale_x * by_x, own.scale_y * by_y});
     }
   }
   writer.finish(problem, reader, group, levels);
-}
-
-template <int kWidth, typename Samples, typename Sums>
-void launch(const Problem<Samples>& problem, const ImageRange& images,
-            const typename Samples::Value* grad_output, const Sums& sums,
-            const typename Samples::Gradients& gradients) {
-  using A = acc_t<typename Samples::Value>;
-  constexpr int kLanes = kLanesOf<kWidth>;
-  const int64_t kept_bytes = GradientWriter<Samples, kLanes>::num_kept(gradients) * sizeof(A);
-  const Launch shape(problem.sizes, images.count, kLanes, kept_bytes,
-                     sizeof(BackwardStaging<A, kLanes>));
-  backward_kernel<Samples, kWidth>
-      <<<shape.blocks, shape.threads, shape.shared_bytes, c10::cuda::getCurrentCUDAStream()>>>(
-          problem, images, grad_output, sums, gradients, byte_stride(problem.value),
-          byte_stride(sums.rows));
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
 }  // namespace
@@ -131,13 +131,22 @@ void launch_backward(const Problem<Samples>& problem, const ImageRange& images,
                      const typename Samples::Value* grad_output, const Sums& sums,
                      const typename Samples::Gradients& gradients) {
   using T = typename Samples::Value;
+  using A = acc_t<T>;
   const int64_t D = problem.sizes.D;
-  if constexpr (sizeof(T) < sizeof(double)) {
-    if (is_aligned(problem.value, D) && is_aligned(grad_output, D) && is_aligned(sums.rows, D)) {
-      return launch<kVector<T>>(problem, images, grad_output, sums, gradients);
-    }
-  }
-  launch<1>(problem, images, grad_output, sums, gradients);
+  const bool aligned =
+      is_aligned(problem.value, D) && is_aligned(grad_output, D) && is_aligned(sums.rows, D);
+  choose_division<T>(aligned, D, [&](auto division) {
+    using Division = decltype(division);
+    const int64_t kept_bytes =
+        GradientWriter<Samples, Division::kLanes>::num_kept(gradients) * sizeof(A);
+    const Launch launch(division, problem.sizes, images.count, kept_bytes,
+                        sizeof(BackwardStaging<A, Division>));
+    backward_kernel<Samples, Division>
+        <<<launch.blocks, launch.threads, launch.shared_bytes, c10::cuda::getCurrentCUDAStream()>>>(
+            problem, images, grad_output, sums, gradients, byte_stride(problem.value),
+            byte_stride(sums.rows));
+    C10_CUDA_KERNEL_LAUNCH_CHECK();
+  });
 }
 
 #define MEDMASK_INSTANTIATE(Samples, T, Sums)                                            \

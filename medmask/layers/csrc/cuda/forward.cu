@@ -13,15 +13,18 @@
 namespace medmask {
 namespace {
 
-template <typename Samples, int kWidth>
-__global__ void __launch_bounds__(kThreads)
+// That a processor shall hold at least; a thread then has 64 registers.
+constexpr int kThreadsAtOnce = 1024;
+
+template <typename Samples, typename Division>
+__global__ void __launch_bounds__(Division::kThreads, kThreadsAtOnce / Division::kThreads)
     forward_kernel(const Problem<Samples> problem, typename Samples::Value* __restrict__ output,
-                   int32_t stride) {
+                   uint32_t stride) {
   using T = typename Samples::Value;
   using A = acc_t<T>;
-  constexpr int kLanes = kLanesOf<kWidth>;
+  constexpr int kWidth = Division::kWidth, kLanes = Division::kLanes;
   extern __shared__ Level levels[];
-  __shared__ Staging<A, kLanes> staging;
+  __shared__ Staging<A, Division> staging;
   load_levels(problem, levels);
   const Group<kLanes> group(problem.sizes, 0);
   const SampleReader<Samples, kLanes> reader(problem, group);
@@ -29,7 +32,7 @@ __global__ void __launch_bounds__(kThreads)
   const int first_slot = staging.first_slot();
   for (int first_channel = 0; first_channel < D; first_channel += kBlockChannels) {
     const int d = first_channel + group.lane * kWidth;
-    const bool has_channels = d < D;
+    const bool has_channels = Division::has(d, D);
     const T* const rows = problem.value.first(group.n, group.m) + d;
     A sums[kWidth] = {};
     for (int first = 0; first < count; first += kLanes) {
@@ -47,39 +50,24 @@ __global__ void __launch_bounds__(kThreads)
       for (int i = 0; i < end; ++i) {
         const Corners<int32_t> row = staging.row[first_slot + i];
         const Corners<A> weight = staging.weight[first_slot + i];
-        Channels<T, kWidth> channels[kCorners] = {};
+        Channels<T, kWidth> channels[kCorners];
 #pragma unroll
         for (int c = 0; c < kCorners; ++c) {
           if (has_channels && row.number[c] != kNoRow) {
-            channels[c] = channels[c].read(find_row(rows, row.number[c], stride));
+            channels[c] = Channels<T, kWidth>(find_row(rows, row.number[c], stride));
           }
         }
 #pragma unroll
         for (int c = 0; c < kCorners; ++c) {
 #pragma unroll
-          for (int j = 0; j < kWidth; ++j) {
-            sums[j] += weight.number[c] * static_cast<A>(channels[c].channel[j]);
-          }
+          for (int j = 0; j < kWidth; ++j) sums[j] += weight.number[c] * channels[c].number(j);
         }
       }
     }
-    if (!has_channels || !group.active) continue;
-    Channels<T, kWidth> result;
-#pragma unroll
-    for (int j = 0; j < kWidth; ++j) result.channel[j] = static_cast<T>(sums[j]);
-    result.write(output + group.index * D + d);
+    if (has_channels && group.active) {
+      Channels<T, kWidth>::write(output + group.index(problem.sizes) * D + d, sums);
+    }
   }
-}
-
-template <int kWidth, typename Samples>
-void launch(const Problem<Samples>& problem, typename Samples::Value* output) {
-  using A = acc_t<typename Samples::Value>;
-  constexpr int kLanes = kLanesOf<kWidth>;
-  const Launch shape(problem.sizes, problem.sizes.N, kLanes, 0, sizeof(Staging<A, kLanes>));
-  forward_kernel<Samples, kWidth>
-      <<<shape.blocks, shape.threads, shape.shared_bytes, c10::cuda::getCurrentCUDAStream()>>>(
-          problem, output, byte_stride(problem.value));
-  C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
 }  // namespace
@@ -88,12 +76,15 @@ template <typename Samples>
 void launch_forward(const Problem<Samples>& problem, typename Samples::Value* output) {
   using T = typename Samples::Value;
   const int64_t D = problem.sizes.D;
-  if constexpr (sizeof(T) < sizeof(double)) {
-    if (is_aligned(problem.value, D) && is_aligned(output, D)) {
-      return launch<kVector<T>>(problem, output);
-    }
-  }
-  launch<1>(problem, output);
+  choose_division<T>(is_aligned(problem.value, D) && is_aligned(output, D), D, [&](auto division) {
+    using Division = decltype(division);
+    const Launch launch(division, problem.sizes, problem.sizes.N, 0,
+                        sizeof(Staging<acc_t<T>, Division>));
+    forward_kernel<Samples, Division>
+        <<<launch.blocks, launch.threads, launch.shared_bytes, c10::cuda::getCurrentCUDAStream()>>>(
+            problem, output, byte_stride(problem.value));
+    C10_CUDA_KERNEL_LAUNCH_CHECK();
+  });
 }
 
 #define MEDMASK_INSTANTIATE(T)                                       \

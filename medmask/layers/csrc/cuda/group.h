@@ -1,23 +1,34 @@
 // How the threads share the work. A group of kLanes neighbouring threads, which belong to one warp,
 // computes one query and head, kBlockChannels channels at a time. A block of threads takes
-// neighbouring queries of one head: these read the same rows of value, which stay in the first
-// cache.
+// neighbouring queries of one head: many of these read the same rows of value, which stay in the
+// first cache.
 #pragma once
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels.h"
 
 namespace medmask {
 
-constexpr int kThreads = 256;  // in a block, at most
-constexpr int kWarp = 32;
 constexpr int kBlockChannels = 32;
+constexpr int kBlockQueries = 32;
+constexpr int kMostThreads = 256;  // in a block
 
-template <int kWidth>
-constexpr int kLanesOf = kBlockChannels / kWidth;  // of threads that take kWidth channels
+// How a group divides kBlockChannels channels: each thread takes kWidth neighbouring ones. All
+// threads have channels if there are a multiple of kBlockChannels, kWhole.
+template <int kWidth_, bool kWhole_>
+struct Division {
+  static constexpr bool kWhole = kWhole_;
+  static constexpr int kWidth = kWidth_, kLanes = kBlockChannels / kWidth;
+  static constexpr int kThreads = std::min(kMostThreads, kBlockQueries* kLanes);  // in a block
+
+  static __device__ bool has(int channel, int64_t num_channels) {
+    return kWhole || channel < num_channels;
+  }
+};
 
 // A sample's level, and its first token.
 struct alignas(16) Level {
@@ -44,22 +55,23 @@ __device__ void load_levels(const Problem<Samples>& problem, Level* levels) {
 // A thread's group: what it works on.
 template <int kLanes>
 struct Group {
-  int64_t n, m, q;
-  int64_t index;  // of (n, q, m)
-  int lane;       // the thread's position in the group
-  bool active;    // false in the last groups of a head, which repeat the last query's reads
+  int n, m, q;
+  int lane;     // the thread's position in the group
+  bool active;  // false in the last groups of a head, which repeat the last query's reads
 
   __device__ Group(const Sizes& sizes, int64_t first_image) {
     const unsigned int M = sizes.M, queries = blockDim.x / kLanes;
     const unsigned int tiles = (sizes.Q + queries - 1) / queries, tile = blockIdx.x / M;
     m = blockIdx.x % M;
     n = first_image + tile / tiles;
-    q = int64_t(tile % tiles) * queries + threadIdx.x / kLanes;
+    q = tile % tiles * queries + threadIdx.x / kLanes;
     active = q < sizes.Q;
     if (!active) q = sizes.Q - 1;
-    index = (n * sizes.Q + q) * sizes.M + m;
     lane = threadIdx.x % kLanes;
   }
+
+  // Its index among all triples (n, q, m).
+  __device__ int64_t index(const Sizes& sizes) const { return (n * sizes.Q + q) * sizes.M + m; }
 };
 
 // The sum of the numbers of a group's threads, for each of them.

@@ -15,9 +15,21 @@ namespace medmask {
 constexpr int kFewestThreads = 64;
 constexpr int64_t kSharedBytes = 48 << 10;  // that every device gives a block
 
-// Channels of 16 bytes.
+// Channels of 16 bytes. Doubles, which nobody is in a hurry for, are read one by one.
 template <typename T>
-constexpr int kVector = 16 / sizeof(T);
+constexpr int kVector = sizeof(T) < sizeof(double) ? 16 / sizeof(T) : 1;
+
+// Calls `run` with how groups divide the channels; 16 bytes a thread want aligned rows.
+template <typename T, typename Run>
+void choose_division(bool is_aligned, int64_t num_channels, const Run& run) {
+  if (is_aligned && num_channels % kBlockChannels == 0) {
+    run(Division<kVector<T>, true>{});
+  } else if (is_aligned) {
+    run(Division<kVector<T>, false>{});
+  } else {
+    run(Division<1, false>{});
+  }
+}
 
 // Whether all rows start at a multiple of kVector elements and have such a length.
 template <typename T>
@@ -35,11 +47,11 @@ bool is_aligned(const T* data, int64_t channels) {
 
 // The distance of rows in bytes.
 template <typename T>
-int32_t byte_stride(const Rows<T>& rows) {
+uint32_t byte_stride(const Rows<T>& rows) {
   const int64_t stride = rows.token * static_cast<int64_t>(sizeof(T));
-  TORCH_CHECK_VALUE(stride <= std::numeric_limits<int32_t>::max(),
+  TORCH_CHECK_VALUE(stride <= std::numeric_limits<uint32_t>::max(),
                     "ms_deform_attn: value's rows are too far apart, ", stride, " bytes");
-  return static_cast<int32_t>(stride);
+  return static_cast<uint32_t>(stride);
 }
 
 struct Launch {
@@ -47,15 +59,16 @@ struct Launch {
   int threads;
   int64_t shared_bytes;  // that the kernel does not declare itself
 
-  // For groups of `lanes` threads, each of which keeps `kept_bytes` a sample that it has read; the
-  // kernel declares `static_bytes` of shared memory.
-  Launch(const Sizes& sizes, int64_t images, int lanes, int64_t kept_bytes, int64_t static_bytes)
-      : threads(2 * kThreads) {
-    const int64_t samples = sizes.L * sizes.P, rounds = (samples + lanes - 1) / lanes;
+  // For a kernel that declares `static_bytes` of shared memory and keeps `kept_bytes` a sample.
+  template <typename Division>
+  Launch(Division, const Sizes& sizes, int64_t images, int64_t kept_bytes, int64_t static_bytes)
+      : threads(2 * Division::kThreads) {
+    constexpr int kLanes = Division::kLanes;
+    const int64_t samples = sizes.L * sizes.P, rounds = (samples + kLanes - 1) / kLanes;
     int64_t needed;
     do {  // smaller blocks, until there are enough for all processors
       threads /= 2;
-      const int64_t queries = threads / lanes;
+      const int64_t queries = threads / kLanes;
       needed = images * sizes.M * ((sizes.Q + queries - 1) / queries);
       shared_bytes = samples * static_cast<int64_t>(sizeof(Level)) + rounds * threads * kept_bytes;
     } while (threads > kFewestThreads &&

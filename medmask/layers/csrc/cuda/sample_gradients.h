@@ -10,10 +10,11 @@
 
 namespace medmask {
 
-// What the chain rule gives a sample: the gradients of its attention weight and of x and y.
+// What the chain rule gives a sample: the gradients of its attention weight, and of its place in
+// pixels and in units of what the place was given in.
 template <typename A>
 struct SampleGradient {
-  A by_weight, by_x, by_y;
+  A by_weight, by_x, by_y, by_given_x, by_given_y;
 };
 
 template <typename Samples, int kLanes>
@@ -30,23 +31,23 @@ class GradientWriter<GivenSamples<T>, kLanes> {
 
   __device__ GradientWriter(const Problem<Samples>& problem,
                             const typename Samples::Gradients& gradients,
-                            const Group<kLanes>& group, A*) {
-    const int64_t first = group.index * problem.sizes.L * problem.sizes.P;
-    locations_ = gradients.locations + 2 * first;
-    weights_ = gradients.weights + first;
-  }
+                            const Group<kLanes>& group, A*)
+      : gradients_(gradients),
+        first_(group.index(problem.sizes) * problem.sizes.L * problem.sizes.P) {}
 
-  __device__ void write(int s, const Located<A>& sample, const SampleGradient<A>& gradient) {
-    locations_[2 * s] = sample.scale_x * gradient.by_x;
-    locations_[2 * s + 1] = sample.scale_y * gradient.by_y;
-    weights_[s] = gradient.by_weight;
+  __device__ void write(int s, const SampleGradient<A>& gradient) const {
+    A* const location = gradients_.locations + 2 * (first_ + s);
+    location[0] = gradient.by_given_x;
+    location[1] = gradient.by_given_y;
+    gradients_.weights[first_ + s] = gradient.by_weight;
   }
 
   __device__ void finish(const Problem<Samples>&, const SampleReader<Samples, kLanes>&,
-                         const Group<kLanes>&, const Level*) {}
+                         const Group<kLanes>&, const Level*) const {}
 
  private:
-  A *locations_, *weights_;
+  const typename Samples::Gradients& gradients_;
+  const int64_t first_;
 };
 
 // The gradient of a logit needs those of all attention weights, and that of a reference point those
@@ -64,24 +65,17 @@ class GradientWriter<ProjectedSamples<T>, kLanes> {
   __device__ GradientWriter(const Problem<Samples>& problem,
                             const typename Samples::Gradients& gradients,
                             const Group<kLanes>& group, A* kept)
-      : count_(problem.sizes.L * problem.sizes.P), kept_(kept + threadIdx.x - group.lane) {
-    const int64_t first = group.index * count_;
-    offsets_ = gradients.offsets + 2 * first;
-    logits_ = gradients.logits + first;
-    references_ = gradients.references;
-    if (references_) {
-      const Sizes& sizes = problem.sizes;
-      references_ +=
-          ((group.n * sizes.M + group.m) * sizes.Q + group.q) * sizes.L * problem.samples.R;
-    }
-  }
+      : gradients_(gradients),
+        count_(problem.sizes.L * problem.sizes.P),
+        first_(group.index(problem.sizes) * count_),
+        kept_(kept + threadIdx.x - group.lane) {}
 
-  __device__ void write(int s, const Located<A>& sample, const SampleGradient<A>& gradient) {
-    offsets_[2 * s] = static_cast<T>(sample.scale_x * gradient.by_x);
-    offsets_[2 * s + 1] = static_cast<T>(sample.scale_y * gradient.by_y);
-    mean_ += sample.weight * gradient.by_weight;
+  __device__ void write(int s, const SampleGradient<A>& gradient) const {
+    T* const offset = gradients_.offsets + 2 * (first_ + s);
+    offset[0] = static_cast<T>(gradient.by_given_x);
+    offset[1] = static_cast<T>(gradient.by_given_y);
     kept(kByWeight, s) = gradient.by_weight;
-    if (references_) {
+    if (gradients_.references) {
       kept(kByX, s) = gradient.by_x;
       kept(kByX + 1, s) = gradient.by_y;
     }
@@ -90,14 +84,21 @@ class GradientWriter<ProjectedSamples<T>, kLanes> {
   // Wants all threads of a warp.
   __device__ void finish(const Problem<Samples>& problem,
                          const SampleReader<Samples, kLanes>& reader, const Group<kLanes>& group,
-                         const Level* levels) {
-    const A mean = sum_over_group<kLanes>(mean_);
-    if (group.active) {
+                         const Level* levels) const {
+    A mean = 0;
+    if (group.active) {  // else nothing was kept
       for (int s = group.lane; s < count_; s += kLanes) {
-        logits_[s] = static_cast<T>(reader.weight(s) * (kept(kByWeight, s) - mean));
+        mean += reader.weight(s) * kept(kByWeight, s);
       }
     }
-    if (!references_) return;
+    mean = sum_over_group<kLanes>(mean);
+    if (group.active) {
+      for (int s = group.lane; s < count_; s += kLanes) {
+        gradients_.logits[first_ + s] =
+            static_cast<T>(reader.weight(s) * (kept(kByWeight, s) - mean));
+      }
+    }
+    if (!gradients_.references) return;
     __syncwarp();  // what the group's threads have kept is there
     if (group.active) write_references(problem, reader, group, levels);
   }
@@ -115,8 +116,11 @@ class GradientWriter<ProjectedSamples<T>, kLanes> {
   __device__ void write_references(const Problem<Samples>& problem,
                                    const SampleReader<Samples, kLanes>& reader,
                                    const Group<kLanes>& group, const Level* levels) const {
-    const int P = problem.sizes.P, R = problem.samples.R;
-    for (int i = group.lane; i < 2 * problem.sizes.L; i += kLanes) {
+    const Sizes& sizes = problem.sizes;
+    const int P = sizes.P, R = problem.samples.R;
+    A* const references =
+        gradients_.references + ((group.n * sizes.M + group.m) * sizes.Q + group.q) * sizes.L * R;
+    for (int i = group.lane; i < 2 * sizes.L; i += kLanes) {
       const int l = i / 2, axis = i % 2;
       A by_place = 0, by_size = 0;
       for (int s = l * P; s < (l + 1) * P; ++s) {
@@ -125,16 +129,15 @@ class GradientWriter<ProjectedSamples<T>, kLanes> {
         if (gradient != 0) by_size += gradient * reader.offset(s, axis);  // else maybe not finite
       }
       const A pixels = axis == 0 ? levels[l * P].width : levels[l * P].height;
-      references_[l * R + axis] = pixels * by_place;
-      if (R == 4) references_[l * R + 2 + axis] = pixels * by_size * (A(0.5) / P);
+      references[l * R + axis] = pixels * by_place;
+      if (R == 4) references[l * R + 2 + axis] = pixels * by_size * (A(0.5) / P);
     }
   }
 
+  const typename Samples::Gradients& gradients_;
   const int count_;
+  const int64_t first_;
   A* const kept_;  // of the group's first thread
-  T *offsets_, *logits_;
-  A* references_;
-  A mean_ = 0;  // of the attention weights' gradients, weighted by them: this thread's part
 };
 
 }  // namespace medmask

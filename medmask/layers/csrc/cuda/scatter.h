@@ -8,6 +8,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "channels.h"
 #include "group.h"
@@ -54,39 +55,47 @@ __device__ A scale_of(const FixedPointSums<A>& sums) {
 }
 
 // A thread's share of the gradient of the output, of kBlockChannels channels from `first_channel`.
-template <typename T, int kWidth, typename Sums>
+template <typename T, typename Division, typename Sums>
 class Contribution {
  public:
   using A = acc_t<T>;
-  static constexpr int kLanes = kLanesOf<kWidth>;
-  static constexpr int kChannels = kUnit<Sums, kWidth>, kUnits = kWidth / kChannels;
+  using Number = std::remove_pointer_t<decltype(Sums::rows.data)>;
 
-  __device__ Contribution(const T* grad_output, const Sums& sums, int first_channel,
-                          int num_channels, int lane)
-      : channel_(first_channel + lane * kChannels), num_channels_(num_channels) {
+  // `rows` are those of an image and head; they lie `stride` bytes apart.
+  __device__ Contribution(const T* grad_output, const Sums& sums, Number* rows, uint32_t stride,
+                          int first_channel, int num_channels, int lane)
+      : stride_(stride), channel_(first_channel + lane * kWidth), num_channels_(num_channels) {
+    rows_ = rows + channel_;
     const A scale = scale_of(sums);
 #pragma unroll
     for (int u = 0; u < kUnits; ++u) {
-      Channels<T, kChannels> unit = {};
-      if (channel(u) < num_channels) unit = unit.read(grad_output + channel(u));
+      Channels<T, kWidth> unit;
+      if (has(u)) unit = Channels<T, kWidth>(grad_output + channel_ + u * kStep);
 #pragma unroll
-      for (int i = 0; i < kChannels; ++i) gradient_[u][i] = static_cast<A>(unit.channel[i]) * scale;
+      for (int i = 0; i < kWidth; ++i) gradient_[u][i] = unit.number(i) * scale;
     }
   }
 
-  template <typename Number>
-  __device__ void add_to(Number* row, A weight) const {
+  __device__ void add(uint32_t row, A weight) const {
+    Number* const to = find_row(rows_, row, stride_);
 #pragma unroll
     for (int u = 0; u < kUnits; ++u) {
-      if (channel(u) < num_channels_) add_unit(row + channel(u), gradient_[u], weight);
+      if (has(u)) add_unit(to + u * kStep, gradient_[u], weight);
     }
   }
 
  private:
-  __device__ int channel(int unit) const { return channel_ + unit * kLanes * kChannels; }
+  static constexpr int kWidth = kUnit<Sums, Division::kWidth>, kUnits = Division::kWidth / kWidth;
+  static constexpr int kStep = Division::kLanes * kWidth;  // from a thread's unit to its next
 
+  __device__ bool has(int unit) const {
+    return Division::has(channel_ + unit * kStep, num_channels_);
+  }
+
+  Number* rows_;
+  const uint32_t stride_;
   const int channel_, num_channels_;
-  A gradient_[kUnits][kChannels];
+  A gradient_[kUnits][kWidth];
 };
 
 }  // namespace medmask

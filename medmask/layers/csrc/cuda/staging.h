@@ -19,9 +19,10 @@ struct alignas(16) Corners {
 
 // For as many samples as a group has threads. The slot that is left free after each group keeps
 // groups that read the same sample of theirs off each other's banks.
-template <typename A, int kLanes>
+template <typename A, typename Division>
 struct Staging {
-  static constexpr int kSlots = kThreads / kLanes * (kLanes + 1);
+  static constexpr int kLanes = Division::kLanes;
+  static constexpr int kSlots = Division::kThreads / kLanes * (kLanes + 1);
 
   Corners<int32_t> row[kSlots];
   Corners<A> weight[kSlots];  // bilinear times attention weight
