@@ -1,19 +1,29 @@
 #!/usr/bin/env python3
 """Time the implementations of multi-scale deformable attention, and measure their extra memory.
 
-Implementations: MedMask's compiled operator, the same in plain PyTorch (grid_sample) and, where it
-is installed, the package torch-ms-deform-attn. Each must first agree with plain PyTorch in float64.
-They run in turns, so that whatever else the machine does slows all of them down alike.
+Two entries are timed. "given": sampling locations and attention weights are there, as
+torch-ms-deform-attn wants them. "projected": there are reference points, raw offsets and logits, as
+a layer's projections leave them; MedMask has an operator for that, all others need PyTorch to make
+locations and weights first, and so does MedMask's operator for the given entry.
+
+Implementations: MedMask's compiled operators, the same in plain PyTorch (grid_sample) and, where
+they are installed, the packages torch-ms-deform-attn and (on a GPU) deformops. Each must first
+agree with plain PyTorch in float64. They run in turns, so that whatever else the machine does slows
+all of them down alike; on a GPU each turn takes inputs that the last ones have driven from the
+cache, and CUDA events take the time.
 
 Time is the median of the turns. Memory is the most that a run had allocated at any time, results
 included, as PyTorch's allocator counts it (on the CPU by PyTorch's profiler): what an extension
 allocates by other means is not seen.
 
-The floor under every implementation: the bytes that move when each input is read and each result is
-written exactly once (a decoder's few queries may leave some of value unread), and the
-multiplications and additions for each channel of a sample: 8 forward (four corners, scaled and
-added), 16 more backward (each corner scaled and added to the gradient of value, and multiplied with
-the gradient of the output and summed).
+The floor under every implementation, from what this machine is measured to do: the bytes that move
+to and from memory when each input is read and each result is written exactly once (a decoder's few
+queries may leave some of value unread); the bytes that the samples' rows take from the second-level
+cache, if the first holds none of them (forward: four rows a sample are read; backward: four rows
+are read, and four of gradients read and written, in float32); and the multiplications and additions
+for each channel of a sample: 8 forward (four corners, scaled and added), 16 more backward (each
+corner scaled and added to the gradient of value, and multiplied with the gradient of the output and
+summed).
 """
 
 import argparse
@@ -22,8 +32,9 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tabulate import tabulate
@@ -31,12 +42,18 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from medmask.errors import InputError, command_line_tool
-from medmask.layers import available_implementations, ms_deform_attn, ms_deform_attn_pytorch
+from medmask.layers import (
+    available_implementations,
+    ms_deform_attn,
+    ms_deform_attn_fused,
+    ms_deform_attn_fused_pytorch,
+    ms_deform_attn_pytorch,
+)
 from medmask.utils.files import atomic_write
 
 _EXAMPLE = """
 example:
-  python tools/benchmark_op.py --shape encoder decoder --backward --dtype float32 --json op.json
+  python tools/benchmark_op.py --shape encoder decoder --entry given --backward --json op.json
 """
 
 _FULL = ((100, 167), (50, 84), (25, 42), (13, 21))
@@ -50,9 +67,25 @@ _SHAPES = {  # levels, number of queries
 # What a result may be wrong by, relative to its largest element.
 _TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-12, torch.bfloat16: 1e-2, torch.float16: 1e-3}
 _DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in _TOLERANCES}
-_PEER = "torch_ms_deform_attn"
+_ENTRIES = ("given", "projected")
+_ROTATED_BYTES = 256 << 20  # of inputs, more than any GPU's cache holds
 
 Operator = Callable[..., Tensor]
+
+
+class Problem(NamedTuple):
+    """Arguments of an operator: (value, spatial_shapes, level_start_index, *samples)."""
+
+    inputs: tuple[Tensor, ...]
+
+    @property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """What is differentiated: all but the shapes, the start indices and the references."""
+        value, _, _, *samples = self.inputs
+        return (value, *samples[-2:])
+
+    def to(self, function: Callable[[Tensor], Tensor]) -> "Problem":
+        return Problem(tuple(function(x) if x.is_floating_point() else x for x in self.inputs))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,23 +93,47 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shape", nargs="+", choices=_SHAPES, default=_SHAPES, help="default: all")
+    parser.add_argument(
+        "--entry", nargs="+", choices=_ENTRIES, default=_ENTRIES, help="default: both"
+    )
     parser.add_argument("--forward", action="store_true", help="measure forward alone")
     parser.add_argument("--backward", action="store_true", help="both passes (default: both ways)")
-    parser.add_argument("--dtype", choices=_DTYPES, default="float32", help="of value")
+    parser.add_argument(
+        "--dtype", nargs="+", choices=_DTYPES, default=["float32"], help="of value, in turns"
+    )
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images (default 1)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--repeats", type=int, default=9, help="turns of each (default 9)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to OUT too")
     return parser
 
 
-def _implementations(device: torch.device) -> dict[str, Operator]:
-    found: dict[str, Operator] = {"plain PyTorch": ms_deform_attn_pytorch}
+# --- implementations ---
+
+
+def _implementations(entry: str, device: torch.device) -> dict[str, Operator]:
+    given: dict[str, Operator] = {"plain PyTorch": ms_deform_attn_pytorch}
     if device.type in available_implementations():
-        found = {"MedMask": ms_deform_attn, **found}
+        given = {"MedMask": ms_deform_attn, **given}
+    given |= _peers(device)
+    if entry == "given":
+        return given
+    projected = {name: _from_projections(operator) for name, operator in given.items()}
+    projected["plain PyTorch"] = ms_deform_attn_fused_pytorch
+    if "MedMask" in projected:
+        projected["MedMask, given entry"] = projected.pop("MedMask")
+        projected = {"MedMask": ms_deform_attn_fused, **projected}
+    return projected
+
+
+def _peers(device: torch.device) -> dict[str, Operator]:
+    """The packages that are installed."""
+    found = {}
     try:
-        found[_PEER] = _widened(importlib.import_module(_PEER).ms_deform_attn)
+        operator = importlib.import_module("torch_ms_deform_attn").ms_deform_attn
+        found["torch-ms-deform-attn"] = _widened(operator)
     except ImportError:
-        print(f"{_PEER} cannot be imported: it is left out\n")
+        pass
     return found
 
 
@@ -90,30 +147,65 @@ def _widened(operator: Operator) -> Operator:
     return run
 
 
-def _random_inputs(shape: str, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+def _from_projections(operator: Operator) -> Operator:
+    """An operator for given samples, after what PyTorch needs to make these."""
+
+    def run(
+        value: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        reference_points: Tensor,
+        sampling_offsets: Tensor,
+        attention_logits: Tensor,
+    ) -> Tensor:
+        N, Q, M, L, P, _ = sampling_offsets.shape
+        # Loops over two numbers are slow: points are unrolled first.
+        cell = (1 / spatial_shapes.flip(-1).to(reference_points.dtype)).repeat_interleave(P, 0)
+        centres = reference_points[..., None, :].expand(-1, -1, -1, P, -1).flatten(2)[:, :, None]
+        locations = centres + sampling_offsets.flatten(3).to(centres.dtype) * cell.flatten()
+        weights = attention_logits.flatten(3).to(centres.dtype).softmax(-1)
+        return operator(
+            value,
+            spatial_shapes,
+            level_start_index,
+            locations.view(N, Q, M, L, P, 2),
+            weights.view(N, Q, M, L, P),
+        )
+
+    return run
+
+
+# --- problems ---
+
+
+def _random_problem(shape: str, entry: str, batch: int, dtype: torch.dtype, seed: int) -> Problem:
     """Every query looks around the centre of a token, as in an encoder, some pixels wide.
 
     No location is near the line between two pixels, where the gradient of a location jumps and
     rounding would choose the side.
     """
     levels, num_queries = _SHAPES[shape]
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     sizes = torch.tensor(levels)
     areas = sizes.prod(1)
-    value = torch.randn(1, int(areas.sum()), _HEADS, _CHANNELS, generator=generator)
+    value = torch.randn(batch, int(areas.sum()), _HEADS, _CHANNELS, generator=generator)
     centres = torch.cat([_centres(h, w) for h, w in levels])
     if num_queries < len(centres):
         centres = centres[torch.randperm(len(centres), generator=generator)[:num_queries]]
-    layout = (1, num_queries, _HEADS, len(levels), _POINTS)
+    layout = (batch, num_queries, _HEADS, len(levels), _POINTS)
     extent = sizes.flip(1)[:, None]  # (L, 1, 2) as (w, h)
     pixels = centres[:, None, None, None] * extent - 0.5
     pixels = (pixels + 2 * torch.randn(*layout, 2, generator=generator)).floor()
     pixels += 0.1 + 0.8 * torch.rand(pixels.shape, generator=generator)
-    locations = (pixels + 0.5) / extent
-    weights = torch.randn(layout, generator=generator).flatten(3).softmax(-1).view(layout)
+    logits = torch.randn(layout, generator=generator)
+    common = (value.to(dtype), sizes, areas.cumsum(0) - areas)
     wide = torch.promote_types(dtype, torch.float32)
-    inputs = [value.to(dtype), sizes, areas.cumsum(0) - areas, locations.to(wide), weights.to(wide)]
-    return [tensor.to(device) for tensor in inputs]
+    if entry == "given":
+        weights = logits.flatten(3).softmax(-1).view(layout)
+        return Problem((*common, ((pixels + 0.5) / extent).to(wide), weights.to(wide)))
+    references = centres[:, None].expand(batch, -1, len(levels), -1).contiguous()
+    offsets = pixels + 0.5 - references[:, :, None, :, None] * extent
+    return Problem((*common, references.to(wide), offsets.to(dtype), logits.to(dtype)))
 
 
 def _centres(height: int, width: int) -> Tensor:
@@ -122,20 +214,24 @@ def _centres(height: int, width: int) -> Tensor:
     return torch.cartesian_prod(ys, xs).flip(1)
 
 
-def _step(operator: Operator, inputs: list[Tensor], backward: bool) -> Callable[[], list[Tensor]]:
-    """What is timed; it gives the output, and the gradients of value, locations and weights."""
-    value, sizes, starts, locations, weights = inputs
-    leaves = [x.detach().requires_grad_(backward) for x in (value, locations, weights)]
-    channels = torch.linspace(-1, 1, value[0, 0].numel()).to(value)
-    grad_output = channels.repeat(len(value), locations.shape[1], 1)
+def _step(operator: Operator, problem: Problem, backward: bool) -> Callable[[], list[Tensor]]:
+    """What is timed; it gives the output, and the gradients of what can be learnt."""
+    leaves = [x.detach().requires_grad_(backward) for x in problem.leaves]
+    _, sizes, starts, *samples = problem.inputs
+    inputs = (leaves[0], sizes, starts, *samples[:-2], *leaves[1:])
+    channels = torch.linspace(-1, 1, leaves[0][0, 0].numel()).to(leaves[0])
+    grad_output = channels.repeat(len(leaves[0]), leaves[1].shape[1], 1)
 
     def step() -> list[Tensor]:
-        output = operator(leaves[0], sizes, starts, *leaves[1:])
+        output = operator(*inputs)
         if not backward:
             return [output]
         return [output.detach(), *torch.autograd.grad(output, leaves, grad_output)]
 
     return step
+
+
+# --- measuring ---
 
 
 def _check(name: str, results: list[Tensor], exact: list[Tensor], tolerance: float) -> None:
@@ -149,12 +245,17 @@ def _check(name: str, results: list[Tensor], exact: list[Tensor], tolerance: flo
             )
 
 
-def _seconds(step: Callable[[], object], device: torch.device) -> float:
-    start = time.perf_counter()
-    step()
+def _milliseconds(step: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        step()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end)
+    begin = time.perf_counter()
+    step()
+    return 1000 * (time.perf_counter() - begin)
 
 
 def _peak_bytes(step: Callable[[], object], device: torch.device) -> int:
@@ -173,76 +274,151 @@ def _peak_bytes(step: Callable[[], object], device: torch.device) -> int:
     return max(itertools.accumulate((event.nbytes() for event in events), initial=0))
 
 
-def _floor(inputs: list[Tensor], backward: bool) -> dict[str, float]:
-    value, _, _, locations, weights = inputs
-    output = value[0, 0].numel() * locations.shape[1] * value.element_size()
-    read = sum(tensor.numel() * tensor.element_size() for tensor in inputs)
-    floating = sum(x.numel() * x.element_size() for x in (value, locations, weights))
-    moved = read + output  # forward; backward, all that again, and a gradient of each input
-    moved += (read + output + floating) if backward else 0
-    operations = weights.numel() * value.shape[-1] * (24 if backward else 8)
-    return {"megabytes": moved / 1e6, "gigaflop": operations / 1e9}
-
-
 def _measure(
-    operators: dict[str, Operator], inputs: list[Tensor], backward: bool, repeats: int
+    operators: dict[str, Operator], problems: list[Problem], backward: bool, repeats: int
 ) -> dict[str, dict[str, float]]:
     """Milliseconds and megabytes of each implementation; those that are wrong are refused."""
-    device = inputs[0].device
-    exact_inputs = [x.double() if x.is_floating_point() else x for x in inputs]
-    exact = _step(ms_deform_attn_pytorch, exact_inputs, backward)()
-    steps = {name: _step(operator, inputs, backward) for name, operator in operators.items()}
-    for name, step in steps.items():  # this warms up, too
-        _check(name, step(), exact, _TOLERANCES[inputs[0].dtype])
+    value = problems[0].inputs[0]
+    exact_operator = ms_deform_attn_pytorch
+    if len(problems[0].inputs) == 6:
+        exact_operator = ms_deform_attn_fused_pytorch
+    exact = _step(exact_operator, problems[0].to(Tensor.double), backward)()
+    steps = {
+        name: [_step(operator, problem, backward) for problem in problems]
+        for name, operator in operators.items()
+    }
+    for name, (step, *_) in steps.items():  # this warms up, too
+        _check(name, step(), exact, _TOLERANCES[value.dtype])
     del exact
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(repeats):
-        for name, step in steps.items():
-            times[name].append(1000 * _seconds(step, device))
+    for turn in range(repeats):
+        for name, own in steps.items():
+            times[name].append(_milliseconds(own[turn % len(own)], value.device))
     return {
         name: {
             "median_ms": statistics.median(times[name]),
             "fastest_ms": min(times[name]),
-            "megabytes": _peak_bytes(step, device) / 1e6,
+            "megabytes": _peak_bytes(own[0], value.device) / 1e6,
         }
-        for name, step in steps.items()
+        for name, own in steps.items()
     }
+
+
+# --- the floor ---
+
+
+class Machine(NamedTuple):
+    """What the machine does at its best, as measured with PyTorch's own operators."""
+
+    memory: float  # bytes a second, copying
+    cache: float  # bytes a second, adding arrays that fit the second-level caches
+    arithmetic: float  # floating-point operations a second, multiplying matrices
+
+    def describe(self) -> str:
+        return (
+            f"memory {self.memory / 1e9:.0f} GB/s, second-level cache {self.cache / 1e9:.0f} GB/s, "
+            f"arithmetic {self.arithmetic / 1e9:.0f} GFLOP/s"
+        )
+
+
+def _machine(device: torch.device) -> Machine:
+    large = torch.zeros(2, 32 << 20, device=device)
+    count = (4 << 20) if device.type == "cuda" else (48 << 10) * torch.get_num_threads()
+    small = torch.zeros(3, count, device=device)
+    matrix = torch.zeros(2, 1536, 1536, device=device)
+    product = torch.empty(1536, 1536, device=device)
+    times = []
+    for work in (
+        lambda: large[0].copy_(large[1]),
+        lambda: [torch.add(small[0], small[1], out=small[2]) for _ in range(100)],
+        lambda: torch.mm(matrix[0], matrix[1], out=product),
+    ):
+        work()
+        times.append(min(_milliseconds(work, device) for _ in range(9)) / 1000)
+    return Machine(2 * large[0].nbytes / times[0], 100 * small.nbytes / times[1],
+                   2 * 1536**3 / times[2])  # fmt: skip
+
+
+def _floor(problem: Problem, backward: bool, machine: Machine) -> dict[str, float]:
+    value, samples = problem.inputs[0], problem.leaves[2]
+    output = value[0, 0].numel() * samples.shape[0] * samples.shape[1] * value.element_size()
+    read = sum(tensor.nbytes for tensor in problem.inputs)
+    moved = read + output  # forward; backward, all that again, and a gradient of each input
+    channels = samples.numel() * value.shape[-1]
+    rows = 4 * channels * value.element_size()
+    if backward:
+        moved += read + output + sum(tensor.nbytes for tensor in problem.leaves)
+        rows += rows + 2 * 4 * channels * max(4, value.element_size())
+    operations = channels * (24 if backward else 8)
+    return {
+        "megabytes": moved / 1e6,
+        "cache_megabytes": rows / 1e6,
+        "gigaflop": operations / 1e9,
+        "memory_ms": 1000 * moved / machine.memory,
+        "cache_ms": 1000 * rows / machine.cache,
+        "arithmetic_ms": 1000 * operations / machine.arithmetic,
+    }
+
+
+# --- reporting ---
 
 
 def _table(figures: dict[str, dict[str, float]]) -> str:
     rows = []
+    first = next(iter(figures.values()))["median_ms"]
     for name, own in figures.items():
-        rivals = [other["median_ms"] for rival, other in figures.items() if rival != name]
-        gain = f"{min(rivals) / own['median_ms']:.2f}" if rivals else "-"
         numbers = (f"{own[key]:.1f}" for key in ("median_ms", "fastest_ms", "megabytes"))
-        rows.append([name, *numbers, gain])
-    headers = ("implementation", "median ms", "fastest ms", "extra MB", "speed-up on best rival")
+        rows.append([name, *numbers, f"{own['median_ms'] / first:.2f}"])
+    headers = (
+        "implementation",
+        "median ms",
+        "fastest ms",
+        "extra MB",
+        f"times {next(iter(figures))}",
+    )
     align = ("left", *["right"] * 4)
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)
+
+
+def _runs(options: argparse.Namespace) -> Iterator[tuple[str, str, bool, str]]:
+    passes = [False] * options.forward + [True] * options.backward or [False, True]
+    yield from itertools.product(options.shape, options.entry, passes, options.dtype)
 
 
 @command_line_tool
 def main() -> None:
     options = _parser().parse_args()
-    if options.repeats < 1:
-        raise InputError(f"--repeats must be at least 1, but is {options.repeats}")
+    for name in ("repeats", "batch"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} must be at least 1, but is {getattr(options, name)}")
     if options.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
-    device, dtype = torch.device(options.device), _DTYPES[options.dtype]
-    passes = [False] * options.forward + [True] * options.backward or [False, True]
-    operators = _implementations(device)
+    device = torch.device(options.device)
+    machine = _machine(device)
     results = []
-    print(f"{device}, {options.dtype}, {torch.get_num_threads()} threads, {options.repeats} turns")
-    for shape, backward in itertools.product(options.shape, passes):
-        inputs = _random_inputs(shape, dtype, device)
+    print(f"{device}, batch {options.batch}, {torch.get_num_threads()} threads, ", end="")
+    print(f"{options.repeats} turns; {machine.describe()}")
+    for shape, entry, backward, dtype in _runs(options):
+        problem = _random_problem(shape, entry, options.batch, _DTYPES[dtype], seed=0)
+        problems = [Problem(tuple(x.to(device) for x in problem.inputs))]
+        if device.type == "cuda":
+            count = -(-_ROTATED_BYTES // sum(x.nbytes for x in problem.inputs))
+            problems += [problems[0].to(torch.clone) for _ in range(count)]
         direction = "forward + backward" if backward else "forward"
-        floor = _floor(inputs, backward)
-        figures = _measure(operators, inputs, backward, options.repeats)
-        print(f"\n### {shape}, {direction}\n\n{_table(figures)}\n")
-        print(f"Floor: {floor['megabytes']:.1f} MB to move, {floor['gigaflop']:.2f} GFLOP.")
-        results.append({"shape": shape, "passes": direction, "floor": floor, "figures": figures})
+        floor = _floor(problem, backward, machine)
+        figures = _measure(_implementations(entry, device), problems, backward, options.repeats)
+        print(f"\n### {shape}, {entry}, {direction}, {dtype}\n\n{_table(figures)}\n")
+        print(
+            f"Floor: {floor['memory_ms']:.1f} ms for {floor['megabytes']:.0f} MB of memory, "
+            f"{floor['cache_ms']:.1f} ms for {floor['cache_megabytes']:.0f} MB of cache, "
+            f"{floor['arithmetic_ms']:.1f} ms for {floor['gigaflop']:.2f} GFLOP."
+        )
+        results.append(
+            {"shape": shape, "entry": entry, "passes": direction, "dtype": dtype, "floor": floor}
+            | {"figures": figures}
+        )
     if options.json:
-        content = {"device": str(device), "dtype": options.dtype, "results": results}
+        content = {"device": str(device), "machine": machine._asdict(), "results": results}
         with atomic_write(options.json, "w") as file:
             json.dump(content, file, indent=1)
 

@@ -22,14 +22,14 @@ MEDMASK_INLINE void scatter_block(const Plan<acc_t<T>>& plan, const T* rows, acc
   using C = Channels<T, kLanes>;
   using V = typename C::V;
   C g[kVectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) g[v] = C::read(grad_output + v * C::kChannels);
   for (int64_t i = 0; i < kCorners * plan.count; ++i) {
     const T* const from = find_row(rows, plan.row.get()[i]);
     A* const to = find_row(grad_rows, plan.grad_row.get()[i]);
     const A w = plan.weight.get()[i];
     V product = {};
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
       const C channels = C::read(from + v * C::kChannels);
 #pragma GCC unroll 2
@@ -160,7 +160,7 @@ MEDMASK_INLINE void backward_share_here(const Problem<Samples>& problem,
                                         int64_t first_level, int64_t last_level) {
   using T = typename Samples::Value;
   using A = acc_t<T>;
-  using Eight = Channels<T, kEight>;
+  constexpr int kNarrow = std::min(kLanes, kEight);
   const auto [N, S, M, D, Q, L, P] = problem.sizes;
   const int64_t n = head / M, m = head % M;
   Plan<A> plan(problem, first_level, last_level);
@@ -186,8 +186,8 @@ MEDMASK_INLINE void backward_share_here(const Problem<Samples>& problem,
                                                                      g + d, d == 0, lanes.get());
     }
     for (; d + 2 * kEight <= D; d += 2 * kEight) {
-      scatter_block<kEight, 2 * kEight / Eight::kChannels>(plan, rows + d, grad_rows + d, g + d,
-                                                           d == 0, lanes.get());
+      scatter_block<kNarrow, 2 * kEight / Channels<T, kNarrow>::kChannels>(
+          plan, rows + d, grad_rows + d, g + d, d == 0, lanes.get());
     }
     if (d < D) {
       if (d == 0) std::memset(lanes.get(), 0, num_products * kEight * sizeof(A));
@@ -238,12 +238,12 @@ template <int kLanes, typename T>
 MEDMASK_INLINE void settle_rows_here(const acc_t<T>* sums, int64_t count, int64_t D, int64_t stride,
                                      T* output) {
   using Wide = Channels<T, kLanes>;
-  using Eight = Channels<T, kEight>;
+  using Narrow = Channels<T, std::min(kLanes, kEight)>;
   const int64_t blocks = D / kBlock * kBlock, pairs = D / (2 * kEight) * (2 * kEight);
   for (int64_t i = 0; i < count; ++i, sums += D, output += stride) {
     int64_t d = 0;
     for (; d < blocks; d += Wide::kChannels) settle_channels<Wide>(sums + d, output + d);
-    for (; d < pairs; d += Eight::kChannels) settle_channels<Eight>(sums + d, output + d);
+    for (; d < pairs; d += Narrow::kChannels) settle_channels<Narrow>(sums + d, output + d);
     for (; d < D; ++d) output[d] = static_cast<T>(sums[d]);
   }
 }

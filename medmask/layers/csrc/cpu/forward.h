@@ -16,11 +16,11 @@ MEDMASK_INLINE void sum_block(const Plan<acc_t<T>>& plan, const T* rows, T* outp
   const acc_t<T>* const weight = plan.weight.get();
   C sums[2][kVectors] = {};  // two, for shorter chains of dependent additions
   for (int64_t s = 0; s < plan.count; ++s) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int64_t c = 0; c < kCorners; ++c) {
       const T* const from = find_row(rows, row[c * plan.count + s]);
       const acc_t<T> w = weight[c * plan.count + s];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         const C channels = C::read(from + v * C::kChannels);
 #pragma GCC unroll 2
@@ -28,7 +28,7 @@ MEDMASK_INLINE void sum_block(const Plan<acc_t<T>>& plan, const T* rows, T* outp
       }
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
 #pragma GCC unroll 2
     for (int i = 0; i < C::kParts; ++i) sums[0][v].part[i] += sums[1][v].part[i];
@@ -54,7 +54,7 @@ MEDMASK_INLINE void forward_share_here(const Problem<Samples>& problem,
                                        typename Samples::Value* output, int64_t begin,
                                        int64_t end) {
   using T = typename Samples::Value;
-  using Eight = Channels<T, kEight>;
+  constexpr int kNarrow = std::min(kLanes, kEight);
   const auto [N, S, M, D, Q, L, P] = problem.sizes;
   const Buffer<T> zeros(D);
   Plan<acc_t<T>> plan(problem, 0, L);
@@ -71,7 +71,7 @@ MEDMASK_INLINE void forward_share_here(const Problem<Samples>& problem,
       sum_block<kLanes, kBlock / Channels<T, kLanes>::kChannels>(plan, rows + d, to + d);
     }
     for (; d + 2 * kEight <= D; d += 2 * kEight) {
-      sum_block<kEight, 2 * kEight / Eight::kChannels>(plan, rows + d, to + d);
+      sum_block<kNarrow, 2 * kEight / Channels<T, kNarrow>::kChannels>(plan, rows + d, to + d);
     }
     if (d < D) sum_rest(plan, rows + d, D - d, to + d);
   }

@@ -43,7 +43,7 @@ namespace {
     }                                                                                             \
   };
 
-MEDMASK_KERNELS(Baseline, , kEight)
+MEDMASK_KERNELS(Baseline, , kEight / 2)
 
 #if defined(__x86_64__)
 MEDMASK_KERNELS(Avx2, __attribute__((target("avx2,fma,prfchw"))), kEight)

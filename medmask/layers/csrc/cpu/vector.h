@@ -77,7 +77,13 @@ struct Channels<c10::BFloat16, kWidth> {
   }
 };
 
-// Adds the upper half of the lanes to the lower half.
+// The lanes in a vector of eight with the same sum: halves are added, or zeros put behind.
+template <typename A>
+MEDMASK_INLINE Vector<A> fold(const Vector<A, kEight / 2>& vector) {
+  Vector<A> folded = {};
+  std::memcpy(&folded, &vector, sizeof(vector));
+  return folded;
+}
 template <typename A>
 MEDMASK_INLINE Vector<A> fold(const Vector<A, kEight>& vector) {
   return vector;
