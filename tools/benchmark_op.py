@@ -99,7 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--forward", action="store_true", help="measure forward alone")
     parser.add_argument("--backward", action="store_true", help="both passes (default: both ways)")
     parser.add_argument(
-        "--dtype", nargs="+", choices=_DTYPES, default=["float32"], help="of value, in turns"
+        "--dtype",
+        nargs="+",
+        choices=_DTYPES,
+        default=["float32"],
+        help="of value; several take turns",
     )
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="images (default 1)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -274,31 +278,38 @@ def _peak_bytes(step: Callable[[], object], device: torch.device) -> int:
     return max(itertools.accumulate((event.nbytes() for event in events), initial=0))
 
 
+class Candidate(NamedTuple):
+    """An implementation and what it is timed on: the same problem in different places in memory."""
+
+    name: str
+    operator: Operator
+    problems: list[Problem]
+
+
 def _measure(
-    operators: dict[str, Operator], problems: list[Problem], backward: bool, repeats: int
+    candidates: list[Candidate], backward: bool, repeats: int
 ) -> dict[str, dict[str, float]]:
-    """Milliseconds and megabytes of each implementation; those that are wrong are refused."""
-    value = problems[0].inputs[0]
-    exact_operator = ms_deform_attn_pytorch
-    if len(problems[0].inputs) == 6:
-        exact_operator = ms_deform_attn_fused_pytorch
-    exact = _step(exact_operator, problems[0].to(Tensor.double), backward)()
-    steps = {
-        name: [_step(operator, problem, backward) for problem in problems]
-        for name, operator in operators.items()
-    }
-    for name, (step, *_) in steps.items():  # this warms up, too
-        _check(name, step(), exact, _TOLERANCES[value.dtype])
-    del exact
+    """Milliseconds and megabytes of each candidate; those that are wrong are refused."""
+    steps = {}
+    for name, operator, problems in candidates:
+        value = problems[0].inputs[0]
+        steps[name] = [_step(operator, problem, backward) for problem in problems]
+        exact_operator = ms_deform_attn_pytorch
+        if len(problems[0].inputs) == 6:
+            exact_operator = ms_deform_attn_fused_pytorch
+        exact = _step(exact_operator, problems[0].to(Tensor.double), backward)()
+        _check(name, steps[name][0](), exact, _TOLERANCES[value.dtype])  # this warms up, too
+        del exact
+    device = candidates[0].problems[0].inputs[0].device
     times: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(repeats):
         for name, own in steps.items():
-            times[name].append(_milliseconds(own[turn % len(own)], value.device))
+            times[name].append(_milliseconds(own[turn % len(own)], device))
     return {
         name: {
             "median_ms": statistics.median(times[name]),
             "fastest_ms": min(times[name]),
-            "megabytes": _peak_bytes(own[0], value.device) / 1e6,
+            "megabytes": _peak_bytes(own[0], device) / 1e6,
         }
         for name, own in steps.items()
     }
@@ -380,9 +391,16 @@ def _table(figures: dict[str, dict[str, float]]) -> str:
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)
 
 
-def _runs(options: argparse.Namespace) -> Iterator[tuple[str, str, bool, str]]:
-    passes = [False] * options.forward + [True] * options.backward or [False, True]
-    yield from itertools.product(options.shape, options.entry, passes, options.dtype)
+def _candidates(shape: str, entry: str, options: argparse.Namespace) -> Iterator[Candidate]:
+    device = torch.device(options.device)
+    for dtype in options.dtype:
+        problem = _random_problem(shape, entry, options.batch, _DTYPES[dtype], seed=0)
+        problems = [Problem(tuple(x.to(device) for x in problem.inputs))]
+        if device.type == "cuda":
+            count = -(-_ROTATED_BYTES // sum(x.nbytes for x in problem.inputs))
+            problems += [problems[0].to(torch.clone) for _ in range(count)]
+        for name, operator in _implementations(entry, device).items():
+            yield Candidate(f"{name}, {dtype}", operator, problems)
 
 
 @command_line_tool
@@ -398,25 +416,23 @@ def main() -> None:
     results = []
     print(f"{device}, batch {options.batch}, {torch.get_num_threads()} threads, ", end="")
     print(f"{options.repeats} turns; {machine.describe()}")
-    for shape, entry, backward, dtype in _runs(options):
-        problem = _random_problem(shape, entry, options.batch, _DTYPES[dtype], seed=0)
-        problems = [Problem(tuple(x.to(device) for x in problem.inputs))]
-        if device.type == "cuda":
-            count = -(-_ROTATED_BYTES // sum(x.nbytes for x in problem.inputs))
-            problems += [problems[0].to(torch.clone) for _ in range(count)]
+    passes = [False] * options.forward + [True] * options.backward or [False, True]
+    for shape, entry, backward in itertools.product(options.shape, options.entry, passes):
+        candidates = list(_candidates(shape, entry, options))
+        figures = _measure(candidates, backward, options.repeats)
         direction = "forward + backward" if backward else "forward"
-        floor = _floor(problem, backward, machine)
-        figures = _measure(_implementations(entry, device), problems, backward, options.repeats)
-        print(f"\n### {shape}, {entry}, {direction}, {dtype}\n\n{_table(figures)}\n")
-        print(
-            f"Floor: {floor['memory_ms']:.1f} ms for {floor['megabytes']:.0f} MB of memory, "
-            f"{floor['cache_ms']:.1f} ms for {floor['cache_megabytes']:.0f} MB of cache, "
-            f"{floor['arithmetic_ms']:.1f} ms for {floor['gigaflop']:.2f} GFLOP."
-        )
-        results.append(
-            {"shape": shape, "entry": entry, "passes": direction, "dtype": dtype, "floor": floor}
-            | {"figures": figures}
-        )
+        print(f"\n### {shape}, {entry}, {direction}\n\n{_table(figures)}\n")
+        floors = {}
+        for dtype in options.dtype:
+            (problem, *_) = next(c.problems for c in candidates if c.name.endswith(dtype))
+            floor = floors[dtype] = _floor(problem, backward, machine)
+            print(
+                f"Floor, {dtype}: {floor['memory_ms']:.1f} ms for {floor['megabytes']:.0f} MB of "
+                f"memory, {floor['cache_ms']:.1f} ms for {floor['cache_megabytes']:.0f} MB of "
+                f"cache, {floor['arithmetic_ms']:.1f} ms for {floor['gigaflop']:.2f} GFLOP."
+            )
+        run = {"shape": shape, "entry": entry, "passes": direction}
+        results.append({**run, "floors": floors, "figures": figures})
     if options.json:
         content = {"device": str(device), "machine": machine._asdict(), "results": results}
         with atomic_write(options.json, "w") as file:
