@@ -13,4 +13,5 @@ optimizer = L(torch.optim.AdamW)(
     ),
     lr=2e-4,
     weight_decay=1e-4,
+    fused=True,
 )

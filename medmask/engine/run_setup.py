@@ -1,4 +1,4 @@
-"""What happens before a run starts: logs, seeds, and a record of config and versions."""
+"""What happens before a run starts: memory, logs, seeds, a record of config and versions."""
 
 import json
 import logging
@@ -16,6 +16,7 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
 from medmask.utils.files import atomic_write
+from medmask.utils.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +31,11 @@ RECORDED_PACKAGES = (
 
 
 def set_up_run(config: DictConfig) -> None:
-    """Set up logging and seeds, and leave config, seed and versions beside the results.
+    """Set up memory, logging and seeds, and leave config, seed and versions beside the results.
 
     Writes ``config.yaml``, ``log.txt`` and ``versions.json`` into ``train.output_dir``.
     """
+    keep_freed_memory()
     output_dir, rank = config.train.output_dir, comm.get_rank()
     for name in ("detectron2", "fvcore", "medmask"):
         setup_logger(output_dir, distributed_rank=rank, name=name)

@@ -22,7 +22,8 @@ from medmask.engine.step_benchmark import ready_to_step, use_random_images
 from medmask.engine.step_clock import StepClock, watch
 from medmask.engine.training import build_model, build_trainer
 from medmask.errors import InputError
-from medmask.layers import deformable_attention, ms_deform_attn_pytorch
+from medmask.layers import deformable_attention, ms_deform_attn_fused_pytorch
+from medmask.utils.memory import keep_freed_memory
 
 OPERATORS = ("medmask", "grid_sample")
 """Implementations of deformable attention: the fastest there is here, and plain PyTorch."""
@@ -116,7 +117,8 @@ def _serve(connection: Connection, options: StepProcessOptions) -> None:
 
 def _answer(connection: Connection, options: StepProcessOptions) -> None:
     if options.operator == "grid_sample":
-        deformable_attention.ms_deform_attn = ms_deform_attn_pytorch
+        deformable_attention.ms_deform_attn_fused = ms_deform_attn_fused_pytorch
+    keep_freed_memory()
     config = _load(options)
     trainer = build_trainer(config, build_model(config))
     clock = StepClock(trainer.device)

@@ -46,19 +46,27 @@ class SinePositionEncoding(nn.Module):
         """Encode every position of a map.
 
         Args:
-            padding_mask: (N, H, W) bool, True where the map is padding.
+            padding_mask: (N, H, W) bool, True where the map is padding: below the image and to the
+                right of it.
 
         Returns:
             (N, num_channels, H, W) float32.
         """
-        inside = ~padding_mask
-        y = inside.cumsum(1, dtype=torch.float32)
-        x = inside.cumsum(2, dtype=torch.float32)
-        y = (y - 0.5) / (y[:, -1:, :] + 1e-6) * SCALE
-        x = (x - 0.5) / (x[:, :, -1:] + 1e-6) * SCALE
-        half = self.num_channels // 2
-        encoding = torch.cat((_sine_encoding(y, half), _sine_encoding(x, half)), dim=-1)
-        return encoding.permute(0, 3, 1, 2)
+        # Rows are alike in y and columns in x, so one of each is enough; but a column (row) without
+        # any image has no extent, and a value of its own that public checkpoints were trained with.
+        rows, columns = padding_mask[:, :, 0], padding_mask[:, 0, :]  # (N, H), (N, W)
+        nothing = self._encode_axis(rows.new_ones(1, 1))
+        y = self._encode_axis(rows)[:, :, None]  # (N, H, 1, num_channels / 2)
+        y = torch.where(columns[:, None, :, None], nothing, y)
+        x = self._encode_axis(columns)[:, None]  # (N, 1, W, num_channels / 2)
+        x = torch.where(rows[:, :, None, None], nothing, x)
+        return torch.cat((y, x), dim=-1).permute(0, 3, 1, 2)
+
+    def _encode_axis(self, padding: Tensor) -> Tensor:
+        """Along one axis, True where it is padding: (N, K) -> (N, K, num_channels / 2)."""
+        place = (~padding).cumsum(1, dtype=torch.float32)
+        coordinate = (place - 0.5) / (place[:, -1:] + 1e-6) * SCALE
+        return _sine_encoding(coordinate, self.num_channels // 2)
 
 
 def box_position_encoding(boxes: Tensor, channels_per_coordinate: int) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from medmask.layers import FeedForward, MultiScaleDeformableAttention, inverse_sigmoid
+from medmask.layers import Dropout, FeedForward, MultiScaleDeformableAttention, inverse_sigmoid
 from medmask.modeling.gradient_checkpointing import run_layer
 from medmask.modeling.heads import build_box_head, build_class_head
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens
@@ -27,12 +27,12 @@ class DeformableDecoderLayer(nn.Module):
         self.self_attention = nn.MultiheadAttention(
             embed_dim, num_heads, dropout=dropout, batch_first=True
         )
-        self.self_dropout = nn.Dropout(dropout)
+        self.self_dropout = Dropout(dropout)
         self.self_norm = nn.LayerNorm(embed_dim)
         self.cross_attention = MultiScaleDeformableAttention(
             embed_dim, num_heads, num_levels, num_points
         )
-        self.cross_dropout = nn.Dropout(dropout)
+        self.cross_dropout = Dropout(dropout)
         self.cross_norm = nn.LayerNorm(embed_dim)
         self.feed_forward = FeedForward(embed_dim, feed_forward_dim, dropout)
 
@@ -44,7 +44,7 @@ class DeformableDecoderLayer(nn.Module):
         memory: Tensor,
         spatial_shapes: Tensor,
         level_start_index: Tensor,
-        value_mask: Tensor,
+        value_mask: Tensor | None,
     ) -> Tensor:
         """(N, Q, C) -> (N, Q, C); see :class:`MultiScaleDeformableAttention` for the arguments."""
         placed = queries + query_positions
@@ -133,17 +133,19 @@ class DeformableDecoder(nn.Module):
             features: the levels that ``memory`` belongs to, for their shapes and padding.
         """
         all_logits, all_boxes = [], []
+        value_mask = features.padding_mask if features.is_padded else None
+        reference_points = references_on_levels(references, features.valid_ratios)
         for i, layer in enumerate(self.layers):
             queries = run_layer(
                 layer,
                 self.gradient_checkpointing,
                 queries,
                 query_positions,
-                references_on_levels(references, features.valid_ratios),
+                reference_points,
                 memory,
                 features.spatial_shapes,
                 features.level_start_index,
-                features.padding_mask,
+                value_mask,
             )
             head = i if self.box_refinement else 0
             boxes = apply_box_deltas(references, self.box_heads[head](queries))
@@ -151,6 +153,7 @@ class DeformableDecoder(nn.Module):
             all_boxes.append(boxes)
             if self.box_refinement:
                 references = boxes.detach()
+                reference_points = references_on_levels(references, features.valid_ratios)
         return DecoderOutput(torch.stack(all_logits), torch.stack(all_boxes), queries)
 
 

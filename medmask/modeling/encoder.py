@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from medmask.layers import FeedForward, MultiScaleDeformableAttention
+from medmask.layers import Dropout, FeedForward, MultiScaleDeformableAttention
 from medmask.modeling.gradient_checkpointing import run_layer
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens
 
@@ -23,7 +23,7 @@ class DeformableEncoderLayer(nn.Module):
         self.self_attention = MultiScaleDeformableAttention(
             embed_dim, num_heads, num_levels, num_points
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(embed_dim)
         self.feed_forward = FeedForward(embed_dim, feed_forward_dim, dropout)
 
@@ -35,7 +35,7 @@ class DeformableEncoderLayer(nn.Module):
         memory: Tensor,
         spatial_shapes: Tensor,
         level_start_index: Tensor,
-        value_mask: Tensor,
+        value_mask: Tensor | None,
     ) -> Tensor:
         """(N, Q, C) -> (N, Q, C); see :class:`MultiScaleDeformableAttention` for the arguments.
 
@@ -86,7 +86,7 @@ class DeformableEncoder(nn.Module):
         reference_points = features.centres[:, :, None] * features.valid_ratios[:, None]
         places = None
         if value_mask is None:
-            value_mask = features.padding_mask
+            value_mask = features.padding_mask if features.is_padded else None
         else:
             places = _places_of_values(value_mask)
             tokens, positions, reference_points = (

@@ -168,14 +168,19 @@ class MedMask(nn.Module):
         maps = self.neck(features)
         padding_masks = [resize_mask(padding_mask, m.shape[-2:]) for m in maps]
         positions = [self.position_encoding(m) for m in padding_masks]
-        return features, self.transformer.flatten(maps, positions, padding_masks)
+        padded_size = tuple(images.tensor.shape[-2:])
+        is_padded = any(tuple(size) != padded_size for size in images.image_sizes)
+        return features, self.transformer.flatten(maps, positions, padding_masks, is_padded)
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
         """Normalise the images and pad them to one size."""
         images = [
             (x["image"].to(self.device) - self.pixel_mean) / self.pixel_std for x in batched_inputs
         ]
-        return ImageList.from_tensors(images, self.backbone.size_divisibility)
+        batch = ImageList.from_tensors(images, self.backbone.size_divisibility)
+        if self.device.type == "cpu":  # whose convolutions are faster so
+            batch.tensor = batch.tensor.contiguous(memory_format=torch.channels_last)
+        return batch
 
     def prepare_targets(self, batched_inputs: list[dict]) -> list[DetectionTarget]:
         """Ground truth in the coordinates of the unpadded images.

@@ -18,6 +18,8 @@ class MultiScaleTokens:
     """(N, S, C): position encoding plus level embedding"""
     padding_mask: Tensor
     """(N, S) bool, True where a token is padding"""
+    is_padded: bool
+    """whether any may be, known without waiting for a GPU"""
     sizes: Sequence[tuple[int, int]]
     """L sizes (h, w), known without waiting for a GPU"""
     spatial_shapes: Tensor
@@ -40,7 +42,10 @@ class MultiScaleTokens:
 
 
 def flatten_levels(
-    maps: Sequence[Tensor], positions: Sequence[Tensor], padding_masks: Sequence[Tensor]
+    maps: Sequence[Tensor],
+    positions: Sequence[Tensor],
+    padding_masks: Sequence[Tensor],
+    is_padded: bool = True,
 ) -> MultiScaleTokens:
     """Flatten feature maps into one sequence.
 
@@ -48,6 +53,7 @@ def flatten_levels(
         maps: per level (N, C, h, w).
         positions: per level (N, C, h, w).
         padding_masks: per level (N, h, w) bool, True where the map is padding.
+        is_padded: False if it is known that they are False everywhere.
     """
     device = maps[0].device
     sizes = [tuple(m.shape[-2:]) for m in maps]
@@ -58,6 +64,7 @@ def flatten_levels(
         tokens=torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1),
         positions=torch.cat([p.flatten(2).transpose(1, 2) for p in positions], dim=1),
         padding_mask=torch.cat([m.flatten(1) for m in padding_masks], dim=1),
+        is_padded=is_padded,
         sizes=sizes,
         # Blocking copies would wait for the backbone.
         spatial_shapes=spatial_shapes.to(device, non_blocking=True),

@@ -112,7 +112,11 @@ class DeformableTransformer(nn.Module):
                 nn.init.xavier_uniform_(parameter)
 
     def flatten(
-        self, maps: Sequence[Tensor], positions: Sequence[Tensor], padding_masks: Sequence[Tensor]
+        self,
+        maps: Sequence[Tensor],
+        positions: Sequence[Tensor],
+        padding_masks: Sequence[Tensor],
+        is_padded: bool = True,
     ) -> MultiScaleTokens:
         """Flatten the maps and tell the levels apart.
 
@@ -120,11 +124,12 @@ class DeformableTransformer(nn.Module):
             maps: per level (N, C, h, w).
             positions: per level (N, C, h, w) position encodings.
             padding_masks: per level (N, h, w) bool, True where the map is padding.
+            is_padded: False if it is known that they are False everywhere.
         """
         positions = [
             p + e[:, None, None] for p, e in zip(positions, self.level_embedding, strict=True)
         ]
-        return flatten_levels(maps, positions, padding_masks)
+        return flatten_levels(maps, positions, padding_masks, is_padded)
 
     def encode(self, features: MultiScaleTokens, value_mask: Tensor | None = None) -> Tensor:
         """The memory (N, S, C); see :meth:`DeformableEncoder.forward`."""
