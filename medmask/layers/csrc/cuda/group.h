@@ -14,8 +14,6 @@
 namespace medmask {
 
 constexpr int kBlockChannels = 32;
-constexpr int kBlockQueries = 32;
-constexpr int kMostThreads = 256;  // in a block
 
 // How a group divides kBlockChannels channels: each thread takes kWidth neighbouring ones. All
 // threads have channels if there are a multiple of kBlockChannels, kWhole.
@@ -23,7 +21,8 @@ template <int kWidth_, bool kWhole_>
 struct Division {
   static constexpr bool kWhole = kWhole_;
   static constexpr int kWidth = kWidth_, kLanes = kBlockChannels / kWidth;
-  static constexpr int kThreads = std::min(kMostThreads, kBlockQueries* kLanes);  // in a block
+  static constexpr int kQueries = std::min(32, 256 / kLanes);  // of a block of threads
+  static constexpr int kThreads = kQueries * kLanes;
 
   static __device__ bool has(int channel, int64_t num_channels) {
     return kWhole || channel < num_channels;

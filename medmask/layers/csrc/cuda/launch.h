@@ -75,7 +75,8 @@ struct Launch {
              (needed < 4 * num_processors() || static_bytes + shared_bytes > kSharedBytes));
     TORCH_CHECK_VALUE(static_bytes + shared_bytes <= kSharedBytes,
                       "ms_deform_attn: too many samples a query and head, ", samples);
-    TORCH_CHECK_VALUE(needed <= std::numeric_limits<int32_t>::max(),
+    constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+    TORCH_CHECK_VALUE(needed <= kMost && sizes.Q <= kMost,
                       "ms_deform_attn: too many queries for one call, ", sizes.N * sizes.Q);
     blocks = static_cast<unsigned int>(needed);
   }
