@@ -7,10 +7,12 @@ a layer's projections leave them; MedMask has an operator for that, all others n
 locations and weights first, and so does MedMask's operator for the given entry.
 
 Implementations: MedMask's compiled operators, the same in plain PyTorch (grid_sample) and, where
-they are installed, the packages torch-ms-deform-attn and (on a GPU) deformops. Each must first
-agree with plain PyTorch in float64. They run in turns, so that whatever else the machine does slows
-all of them down alike; on a GPU each turn takes inputs that the last ones have driven from the
-cache, and CUDA events take the time.
+they are installed, the packages torch-ms-deform-attn and (on a GPU) deformops, the latter with its
+own choice of sums and, for half precision, with sums in float32. MedMask's must first agree with
+plain PyTorch in float64; the table tells how far off the packages are. They run in turns, so that
+whatever else the machine does slows all of them down alike; on a GPU each turn takes inputs that
+the last ones have driven from the cache, and CUDA events take the time, between work that is queued
+before the GPU comes to it.
 
 Time is the median of the turns. Memory is the most that a run had allocated at any time, results
 included, as PyTorch's allocator counts it (on the CPU by PyTorch's profiler): what an extension
@@ -69,6 +71,8 @@ _TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-12, torch.bfloat16: 1e-2, 
 _DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in _TOLERANCES}
 _ENTRIES = ("given", "projected")
 _ROTATED_BYTES = 256 << 20  # of inputs, more than any GPU's cache holds
+_QUEUEING_CYCLES = 4_000_000  # of a GPU, about 2 ms
+_WARM_UP_TURNS = 3  # on a GPU: its clock rises under load
 
 Operator = Callable[..., Tensor]
 
@@ -138,7 +142,25 @@ def _peers(device: torch.device) -> dict[str, Operator]:
         found["torch-ms-deform-attn"] = _widened(operator)
     except ImportError:
         pass
+    if device.type == "cuda":
+        try:
+            registry = importlib.import_module("deformops.registry")
+            found["deformops"] = _with_weights_as_value(registry.msda)
+            in_float32 = {"backend": registry.Backend.TRITON, "fp32acc": True}
+            found["deformops, float32 sums"] = _with_weights_as_value(registry.msda, **in_float32)
+        except ImportError:
+            pass
     return found
+
+
+def _with_weights_as_value(operator: Operator, **options: object) -> Operator:
+    """For an operator that wants attention weights in value's dtype."""
+
+    def run(value: Tensor, *others: Tensor) -> Tensor:
+        *geometry, weights = others
+        return operator(value, *geometry, weights.to(value.dtype), **options)
+
+    return run
 
 
 def _widened(operator: Operator) -> Operator:
@@ -238,20 +260,26 @@ def _step(operator: Operator, problem: Problem, backward: bool) -> Callable[[], 
 # --- measuring ---
 
 
-def _check(name: str, results: list[Tensor], exact: list[Tensor], tolerance: float) -> None:
+def _check(name: str, results: list[Tensor], exact: list[Tensor], tolerance: float) -> float:
+    """The largest error of a result, relative to its largest element. Our own must be right."""
     kinds = ("output", "gradient of value", "gradient of locations", "gradient of weights")
+    errors = []
     for kind, result, expected in zip(kinds, results, exact, strict=False):
         error = float((result.double() - expected).abs().max() / expected.abs().max())
-        if not error <= tolerance:
+        if name.startswith("MedMask") and not error <= tolerance:
             raise InputError(
                 f"{name}: the {kind} differs from plain PyTorch in float64 by {error:.2g} of its "
                 f"largest element, more than {tolerance:g}; repair it before timing it"
             )
+        errors.append(error)
+    return max(errors)
 
 
 def _milliseconds(step: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        # The GPU waits until the step is queued: else a short one takes as long as its launches.
+        torch.cuda._sleep(_QUEUEING_CYCLES)
         start.record()
         step()
         end.record()
@@ -290,7 +318,7 @@ def _measure(
     candidates: list[Candidate], backward: bool, repeats: int
 ) -> dict[str, dict[str, float]]:
     """Milliseconds and megabytes of each candidate; those that are wrong are refused."""
-    steps = {}
+    steps, errors = {}, {}
     for name, operator, problems in candidates:
         value = problems[0].inputs[0]
         steps[name] = [_step(operator, problem, backward) for problem in problems]
@@ -298,18 +326,23 @@ def _measure(
         if len(problems[0].inputs) == 6:
             exact_operator = ms_deform_attn_fused_pytorch
         exact = _step(exact_operator, problems[0].to(Tensor.double), backward)()
-        _check(name, steps[name][0](), exact, _TOLERANCES[value.dtype])  # this warms up, too
+        # This warms up, too.
+        errors[name] = _check(name, steps[name][0](), exact, _TOLERANCES[value.dtype])
         del exact
     device = candidates[0].problems[0].inputs[0].device
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(repeats):
+    warm_up = _WARM_UP_TURNS if device.type == "cuda" else 0
+    for turn in range(warm_up + repeats):
         for name, own in steps.items():
-            times[name].append(_milliseconds(own[turn % len(own)], device))
+            milliseconds = _milliseconds(own[turn % len(own)], device)
+            if turn >= warm_up:
+                times[name].append(milliseconds)
     return {
         name: {
             "median_ms": statistics.median(times[name]),
             "fastest_ms": min(times[name]),
             "megabytes": _peak_bytes(own[0], device) / 1e6,
+            "error": errors[name],
         }
         for name, own in steps.items()
     }
@@ -334,7 +367,7 @@ class Machine(NamedTuple):
 
 def _machine(device: torch.device) -> Machine:
     large = torch.zeros(2, 32 << 20, device=device)
-    count = (4 << 20) if device.type == "cuda" else (48 << 10) * torch.get_num_threads()
+    count = (2 << 20) if device.type == "cuda" else (48 << 10) * torch.get_num_threads()
     small = torch.zeros(3, count, device=device)
     matrix = torch.zeros(2, 1536, 1536, device=device)
     product = torch.empty(1536, 1536, device=device)
@@ -378,16 +411,18 @@ def _table(figures: dict[str, dict[str, float]]) -> str:
     rows = []
     first = next(iter(figures.values()))["median_ms"]
     for name, own in figures.items():
-        numbers = (f"{own[key]:.1f}" for key in ("median_ms", "fastest_ms", "megabytes"))
-        rows.append([name, *numbers, f"{own['median_ms'] / first:.2f}"])
+        numbers = [f"{own[key]:.2f}" for key in ("median_ms", "fastest_ms")]
+        numbers.append(f"{own['megabytes']:.1f}")
+        rows.append([name, *numbers, f"{own['error']:.1e}", f"{own['median_ms'] / first:.2f}"])
     headers = (
         "implementation",
         "median ms",
         "fastest ms",
         "extra MB",
+        "error",
         f"times {next(iter(figures))}",
     )
-    align = ("left", *["right"] * 4)
+    align = ("left", *["right"] * 5)
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True, colalign=align)
 
 
@@ -414,6 +449,8 @@ def main() -> None:
     device = torch.device(options.device)
     machine = _machine(device)
     results = []
+    if device.type == "cuda":
+        print(f"{torch.cuda.get_device_name(device)}, PyTorch {torch.__version__}")
     print(f"{device}, batch {options.batch}, {torch.get_num_threads()} threads, ", end="")
     print(f"{options.repeats} turns; {machine.describe()}")
     passes = [False] * options.forward + [True] * options.backward or [False, True]
