@@ -1,0 +1,72 @@
+"""What no implementation can be faster than, on a machine whose best speeds are measured."""
+
+from typing import NamedTuple
+
+import torch
+
+from medmask.layers.benchmark.measure import milliseconds
+from medmask.layers.benchmark.problems import Problem
+
+
+class Machine(NamedTuple):
+    """What the machine does at its best, as measured with PyTorch's own operators."""
+
+    memory: float  # bytes a second, copying
+    cache: float  # bytes a second, adding arrays that fit the second-level caches
+    arithmetic: float  # floating-point operations a second, multiplying matrices
+
+    def describe(self) -> str:
+        return (
+            f"memory {self.memory / 1e9:.0f} GB/s, second-level cache {self.cache / 1e9:.0f} GB/s, "
+            f"arithmetic {self.arithmetic / 1e9:.0f} GFLOP/s"
+        )
+
+
+def measure_machine(device: torch.device) -> Machine:
+    """Measure the device with all threads that PyTorch uses."""
+    large = torch.zeros(2, 32 << 20, device=device)
+    count = (2 << 20) if device.type == "cuda" else (48 << 10) * torch.get_num_threads()
+    small = torch.zeros(3, count, device=device)
+    matrix = torch.zeros(2, 1536, 1536, device=device)
+    product = torch.empty(1536, 1536, device=device)
+    times = []
+    for work in (
+        lambda: large[0].copy_(large[1]),
+        lambda: [torch.add(small[0], small[1], out=small[2]) for _ in range(100)],
+        lambda: torch.mm(matrix[0], matrix[1], out=product),
+    ):
+        work()
+        times.append(min(milliseconds(work, device) for _ in range(9)) / 1000)
+    copy, additions, product_time = times
+    return Machine(
+        memory=2 * large[0].nbytes / copy,
+        cache=100 * small.nbytes / additions,
+        arithmetic=2 * 1536**3 / product_time,
+    )
+
+
+def floor_of(problem: Problem, backward: bool, machine: Machine) -> dict[str, float]:
+    """What must move and be computed, and how long each takes alone, in milliseconds.
+
+    ``megabytes`` go to and from memory if each input is read and each result written exactly once;
+    ``cache_megabytes`` are the rows of the samples, if each comes from the second-level cache;
+    ``gigaflop`` are multiplications and additions.
+    """
+    value, samples = problem.inputs[0], problem.leaves[2]
+    output = value[0, 0].numel() * samples.shape[0] * samples.shape[1] * value.element_size()
+    read = sum(tensor.nbytes for tensor in problem.inputs)
+    moved = read + output  # forward; backward, all that again, and a gradient of each input
+    channels = samples.numel() * value.shape[-1]
+    rows = 4 * channels * value.element_size()
+    if backward:
+        moved += read + output + sum(tensor.nbytes for tensor in problem.leaves)
+        rows += rows + 2 * 4 * channels * max(4, value.element_size())
+    operations = channels * (24 if backward else 8)
+    return {
+        "megabytes": moved / 1e6,
+        "cache_megabytes": rows / 1e6,
+        "gigaflop": operations / 1e9,
+        "memory_ms": 1000 * moved / machine.memory,
+        "cache_ms": 1000 * rows / machine.cache,
+        "arithmetic_ms": 1000 * operations / machine.arithmetic,
+    }
