@@ -12,6 +12,7 @@ from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 
+from medmask.data.batch_transfer import pack, unpack
 from medmask.data.catalog import check_registered
 from medmask.data.label_fraction import select_share_of_patients
 from medmask.data.sample_stream import PositionSampler, SampleStream
@@ -191,7 +192,7 @@ class _Loader(DataLoader):
         super().__init__(
             _InputErrorsAsSamples(dataset),
             num_workers=num_workers,
-            collate_fn=list,
+            collate_fn=pack if num_workers else list,
             worker_init_fn=_init_worker,
             # PyTorch draws a seed for each iterator; were it from the global generator, a run that
             # resumes, and so makes another iterator, would get other dropout than one that does not
@@ -200,7 +201,8 @@ class _Loader(DataLoader):
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in super().__iter__():
+        for collated in super().__iter__():
+            batch = unpack(collated) if self.num_workers else collated
             for sample in batch:
                 if isinstance(sample, InputError):
                     raise sample

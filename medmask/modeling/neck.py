@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from medmask.errors import InputError
 
 NORM_GROUPS = 32
+CHANNELS_OF_A_VECTOR = 8
 
 
 class MultiScaleNeck(nn.Module):
@@ -65,4 +66,16 @@ def _projection(in_channels: int, out_channels: int, **convolution: int) -> nn.S
     conv = nn.Conv2d(in_channels, out_channels, **convolution)
     nn.init.xavier_uniform_(conv.weight)
     nn.init.zeros_(conv.bias)
-    return nn.Sequential(conv, nn.GroupNorm(NORM_GROUPS, out_channels))
+    return nn.Sequential(conv, _GroupNorm(NORM_GROUPS, out_channels))
+
+
+class _GroupNorm(nn.GroupNorm):
+    """``nn.GroupNorm``, but quick on channels-last maps of few channels a group, too.
+
+    For these PyTorch's loops run over the channels of a group, which then fill no vector.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.num_channels < CHANNELS_OF_A_VECTOR * self.num_groups:
+            x = x.contiguous()
+        return super().forward(x)

@@ -1,0 +1,44 @@
+import torch
+from detectron2.structures import Boxes, Instances
+
+from medmask.data.batch_transfer import pack, unpack
+from medmask.errors import InputError
+
+
+def make_samples():
+    instances = Instances((4, 5), gt_boxes=Boxes(torch.rand(2, 4)), gt_classes=torch.tensor([0, 1]))
+    image = torch.randint(0, 256, (3, 4, 5), dtype=torch.uint8)
+    return [
+        {"image": image, "instances": instances, "file_name": "a.png", "random_seed": 2**62},
+        {"image": torch.rand(3, 2, 2), "instances": instances[:0]},
+        InputError("image b.png does not exist"),
+    ]
+
+
+def check_equal(actual, expected):
+    for one, other in zip(actual[:2], expected[:2], strict=True):
+        assert one.keys() == other.keys()
+        assert one["image"].dtype == other["image"].dtype
+        assert torch.equal(one["image"], other["image"])
+        assert one["instances"].image_size == other["instances"].image_size
+        assert torch.equal(one["instances"].gt_boxes.tensor, other["instances"].gt_boxes.tensor)
+        assert torch.equal(one["instances"].gt_classes, other["instances"].gt_classes)
+    assert actual[0]["file_name"] == "a.png"
+    assert actual[0]["random_seed"] == 2**62
+    assert isinstance(actual[2], InputError)
+    assert str(actual[2]) == str(expected[2])
+
+
+def test_unpacking_gives_what_was_packed():
+    samples = make_samples()
+    packed = pack(samples)
+    assert packed.dtype == torch.uint8
+    assert packed.dim() == 1
+    check_equal(unpack(packed), samples)
+
+
+def test_what_is_unpacked_may_be_changed():
+    samples = make_samples()
+    packed = pack(samples)
+    unpack(packed)[0]["image"].zero_()
+    check_equal(unpack(packed), samples)
