@@ -1,5 +1,6 @@
 """What no implementation can be faster than, on a machine whose best speeds are measured."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -25,24 +26,33 @@ class Machine(NamedTuple):
 def measure_machine(device: torch.device) -> Machine:
     """Measure the device with all threads that PyTorch uses."""
     large = torch.zeros(2, 32 << 20, device=device)
-    count = (2 << 20) if device.type == "cuda" else (48 << 10) * torch.get_num_threads()
-    small = torch.zeros(3, count, device=device)
     matrix = torch.zeros(2, 1536, 1536, device=device)
     product = torch.empty(1536, 1536, device=device)
-    times = []
-    for work in (
-        lambda: large[0].copy_(large[1]),
-        lambda: [torch.add(small[0], small[1], out=small[2]) for _ in range(100)],
-        lambda: torch.mm(matrix[0], matrix[1], out=product),
-    ):
-        work()
-        times.append(min(milliseconds(work, device) for _ in range(9)) / 1000)
-    copy, additions, product_time = times
     return Machine(
-        memory=2 * large[0].nbytes / copy,
-        cache=100 * small.nbytes / additions,
-        arithmetic=2 * 1536**3 / product_time,
+        memory=2 * large[0].nbytes / _best_seconds(lambda: large[0].copy_(large[1]), device),
+        cache=_measure_cache(device),
+        arithmetic=2 * 1536**3 / _best_seconds(lambda: torch.mm(*matrix, out=product), device),
     )
+
+
+def _measure_cache(device: torch.device) -> float:
+    """Bytes a second from the second-level cache: a GPU's one, or those of all threads' cores."""
+    rounds, threads = 100, torch.get_num_threads()
+    arrays = torch.zeros(3, 2 << 20 if device.type == "cuda" else 48 << 10, device=device)
+    torch.set_num_threads(1)  # short work: threads would wait for each other most of the time
+    try:
+        seconds = _best_seconds(
+            lambda: [torch.add(arrays[0], arrays[1], out=arrays[2]) for _ in range(rounds)], device
+        )
+    finally:
+        torch.set_num_threads(threads)
+    cores = 1 if device.type == "cuda" else threads
+    return cores * rounds * arrays.nbytes / seconds
+
+
+def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
+    work()
+    return min(milliseconds(work, device) for _ in range(9)) / 1000
 
 
 def floor_of(problem: Problem, backward: bool, machine: Machine) -> dict[str, float]:
