@@ -11,6 +11,7 @@ All costs of a batch are computed at once on the device and moved to the CPU in 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -132,16 +133,16 @@ class HungarianMatcher:
             costs = costs.masked_fill(~candidates[..., None], FORBIDDEN)
         pairs = [
             self._match_image(cost[:, : len(target.labels)])
-            for cost, target in zip(costs.cpu(), targets, strict=True)
+            for cost, target in zip(costs.cpu().numpy(), targets, strict=True)
         ]
         return _to_matches(pairs, logits.device)
 
     @staticmethod
-    def _match_image(cost: Tensor) -> tuple[Tensor, Tensor]:
+    def _match_image(cost: np.ndarray) -> tuple[Tensor, Tensor]:
         """(Q, T) costs -> (prediction, target) indices."""
-        prediction, target = map(torch.from_numpy, linear_sum_assignment(cost))
+        prediction, target = linear_sum_assignment(cost)
         allowed = cost[prediction, target] < FORBIDDEN
-        return prediction[allowed], target[allowed]
+        return torch.from_numpy(prediction[allowed]), torch.from_numpy(target[allowed])
 
 
 class OneToManyMatcher:
