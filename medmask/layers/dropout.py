@@ -28,11 +28,11 @@ class Dropout(nn.Dropout):
 
 
 class ReLUDropout(nn.Dropout):
-    """ReLU, then dropout; **overwrites its input** where it may."""
+    """ReLU, then dropout, of which nothing but the result is kept for the backward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not _is_drawn_here(self, x):
-            return super().forward(x.relu_())
+            return super().forward(x.relu())
         return _ReLUDropout.apply(x, *_draw(x.shape, self.p))
 
 
@@ -67,11 +67,10 @@ class _Dropout(Function):
 class _ReLUDropout(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, kept: Tensor, scale: float) -> Tensor:
-        ctx.mark_dirty(x)
-        x.relu_().mul_(kept).mul_(scale)
-        ctx.save_for_backward(x)
+        y = x.relu().mul_(kept).mul_(scale)
+        ctx.save_for_backward(y)
         ctx.scale = scale
-        return x
+        return y
 
     @staticmethod
     @once_differentiable
