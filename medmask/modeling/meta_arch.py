@@ -160,16 +160,18 @@ class MedMask(nn.Module):
 
     def extract_features(self, images: ImageList) -> tuple[dict[str, Tensor], MultiScaleTokens]:
         """The backbone's maps {name: (N, C_i, h, w)} and the transformer's input tokens."""
-        # Made first: once the backbone is under way, the copy of the sizes would wait for it.
-        padding_mask = make_padding_mask(
-            images.image_sizes, images.tensor.shape[-2:], images.tensor.device
-        )
+        padded_size, device = tuple(images.tensor.shape[-2:]), images.tensor.device
+        is_padded = any(tuple(size) != padded_size for size in images.image_sizes)
+        if is_padded:
+            # Made first: once the backbone is under way, the copy of the sizes would wait for it.
+            padding_mask = make_padding_mask(images.image_sizes, padded_size, device)
         features = self.backbone(images.tensor)
         maps = self.neck(features)
-        padding_masks = [resize_mask(padding_mask, m.shape[-2:]) for m in maps]
+        if is_padded:
+            padding_masks = [resize_mask(padding_mask, m.shape[-2:]) for m in maps]
+        else:
+            padding_masks = [m.new_zeros((len(m), *m.shape[-2:]), dtype=torch.bool) for m in maps]
         positions = [self.position_encoding(m) for m in padding_masks]
-        padded_size = tuple(images.tensor.shape[-2:])
-        is_padded = any(tuple(size) != padded_size for size in images.image_sizes)
         return features, self.transformer.flatten(maps, positions, padding_masks, is_padded)
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:

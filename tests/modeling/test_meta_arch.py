@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from detectron2.structures import ImageList, pairwise_iou
@@ -209,3 +211,25 @@ def test_two_images_are_learned_by_heart(make_model, make_input, two_stage):
         assert (iou.amax(1) > 0.6).all()
         # how clearly depends on the order of sums, and so on the number of threads
         assert found.scores[len(expected) :].max() < 0.75 * found.scores[len(expected) - 1]
+
+
+def test_images_of_one_size_need_no_masks_and_give_the_same_as_padded_ones(make_model, make_input):
+    """Padding is known from the sizes alone; what it changes must be nothing."""
+    torch.manual_seed(0)
+    model = make_model().eval()
+    inputs = [make_input(64, 96), make_input(64, 96)]
+    images = model.preprocess_image(inputs)
+    _, tokens = model.extract_features(images)
+    assert not tokens.is_padded
+    assert not tokens.padding_mask.any()
+    padded = dataclasses.replace(tokens, is_padded=True)
+    for mine, masked in zip(
+        dataclasses.astuple(model.transformer.detect(tokens).decoder),
+        dataclasses.astuple(model.transformer.detect(padded).decoder),
+        strict=True,
+    ):
+        assert torch.equal(mine, masked)
+
+    _, tokens = model.extract_features(model.preprocess_image([*inputs, make_input(64, 80)]))
+    assert tokens.is_padded
+    assert tokens.padding_mask.any(1).tolist() == [False, False, True]
