@@ -18,7 +18,7 @@ def resident():
 if "keep" in sys.argv:
     keep_freed_memory()
 before = resident()
-for _ in range(3):
+for _ in range(8):
     torch.ones(200, 1 << 18)
 print(resident() - before)
 """
@@ -37,4 +37,4 @@ def test_freed_memory_stays_with_the_process_and_is_used_again():
         return int(result.stdout)
 
     assert megabytes_more() < 50
-    assert 200 <= megabytes_more("keep") < 250
+    assert 200 <= megabytes_more("keep") < 500  # of 1600; malloc may need some room beside
