@@ -14,8 +14,8 @@ def keep_freed_memory() -> None:
 
     As it comes, glibc's malloc gets every large tensor fresh pages from the kernel and returns them
     with the tensor. To touch each page for the first time can take longer than the arithmetic.
-    Training allocates the same sizes again in each step, so that the memory kept is no more than
-    the most in use. Other C libraries and systems are left as they are.
+    Training allocates the same sizes again in each step, so what is kept stops growing after the
+    first ones. Other C libraries and systems are left as they are.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

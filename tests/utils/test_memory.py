@@ -37,4 +37,6 @@ def test_freed_memory_stays_with_the_process_and_is_used_again():
         return int(result.stdout)
 
     assert megabytes_more() < 50
-    assert 200 <= megabytes_more("keep") < 500  # of 1600; malloc may need some room beside
+    # Of 2000 in all. Where other memory lies between, an aligned block does not fit into the place
+    # of one of its size, and malloc keeps two or three of them.
+    assert 200 <= megabytes_more("keep") < 1000
