@@ -38,6 +38,7 @@ struct Rows {
 template <typename T>
 struct GivenSamples {
   using Value = T;
+  using Pair = acc_t<T>;  // of locations
   struct Gradients {
     acc_t<T>* locations;  // (N, Q, M, L, P, 2), written
     acc_t<T>* weights;    // (N, Q, M, L, P), written
@@ -56,11 +57,14 @@ struct GivenSamples {
 template <typename T>
 struct ProjectedSamples {
   using Value = T;
+  using Pair = T;  // of offsets
   struct Gradients {
     acc_t<T>* references;  // (N, M, Q, L, R), the part of each head, written; null if not wanted
     T* offsets;            // (N, Q, M, L, P, 2), written
     T* logits;             // (N, Q, M, L, P), written
-    acc_t<T>* weights;     // (N, Q, M, L, P), of the softmax; the CPU's kernels pass it on here
+    // (N, Q, M, L, P), of the softmax. Where the CPU's kernels see a head's levels one at a time,
+    // they leave it here, and the gradients of logits to another pass; null elsewhere.
+    acc_t<T>* weights;
   };
 
   const acc_t<T>* references;  // (N, Q, L, R) as (x, y) or (cx, cy, w, h)

@@ -83,13 +83,17 @@ struct HeadLevels {
   int64_t head, first_level, last_level;
 };
 
-// Calls `work` with vectors of heads and levels. A head is one piece of work, or one a level where
-// that keeps more threads busy: either way each gradient has one owner, which adds in the order of
-// the queries.
+// Whether a head is one piece of work a level, which keeps more threads busy, or one in all. Either
+// way each gradient has one owner, which adds in the order of the queries.
+bool goes_by_level(const Sizes& sizes) {
+  const int64_t heads = sizes.N * sizes.M, threads = at::get_num_threads();
+  return heads % threads != 0 && heads < 8 * threads;
+}
+
+// Calls `work` with vectors of heads and levels.
 template <typename Work>
 void share_heads(const Sizes& sizes, const Work& work) {
-  const int64_t heads = sizes.N * sizes.M, L = sizes.L, threads = at::get_num_threads();
-  const int64_t pieces = heads % threads == 0 || heads >= 8 * threads ? 1 : L;
+  const int64_t heads = sizes.N * sizes.M, L = sizes.L, pieces = goes_by_level(sizes) ? L : 1;
   at::parallel_for(0, heads * pieces, 1, [&](int64_t begin, int64_t end) {
     std::vector<HeadLevels> share;
     for (int64_t i = begin; i < end; ++i) {
@@ -203,10 +207,11 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> ms_deform_attn_fused_
   const at::Tensor g = check_grad_output(grad_output, value, inputs.sizes).to(dtype);
   const at::Tensor grad_offsets = at::empty_like(inputs.sampling_offsets);
   const at::Tensor grad_logits = at::empty_like(inputs.attention_logits);
-  const at::Tensor grad_weights =
-      dtype == accumulation_dtype(dtype)
-          ? grad_logits
-          : at::empty(grad_logits.sizes(), grad_logits.options().dtype(accumulation_dtype(dtype)));
+  const bool by_level = goes_by_level(inputs.sizes);
+  const auto weights_options = grad_logits.options().dtype(accumulation_dtype(dtype));
+  const at::Tensor grad_weights = dtype == accumulation_dtype(dtype) ? grad_logits
+                                  : by_level ? at::empty(grad_logits.sizes(), weights_options)
+                                             : at::empty({0}, weights_options);
   const at::Tensor grad_references =
       reference_points_need_grad ? at::empty({N, M, Q, L, R}, inputs.reference_points.options())
                                  : at::empty({0}, inputs.reference_points.options());
@@ -217,10 +222,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> ms_deform_attn_fused_
     const typename ProjectedSamples<T>::Gradients sample_gradients{
         reference_points_need_grad ? grad_references.mutable_data_ptr<A>() : nullptr,
         grad_offsets.mutable_data_ptr<T>(), grad_logits.mutable_data_ptr<T>(),
-        grad_weights.mutable_data_ptr<A>()};
+        by_level ? grad_weights.mutable_data_ptr<A>() : nullptr};
     at::Tensor result = run_backward(inputs, problem, g, sample_gradients);
-    share(N * Q * M, L * P,
-          [&](int64_t begin, int64_t end) { logits_share(problem, sample_gradients, begin, end); });
+    if (by_level) {
+      share(N * Q * M, L * P, [&](int64_t begin, int64_t end) {
+        logits_share(problem, sample_gradients, begin, end);
+      });
+    }
     return result;
   });
   const auto given = value.scalar_type();

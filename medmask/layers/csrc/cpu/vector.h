@@ -16,7 +16,12 @@
 namespace medmask {
 
 constexpr int kEight = 8;      // numbers in a vector where nothing speaks for more
+constexpr int kSixteen = 16;   // numbers that fill vectors of any machine
 constexpr int64_t kLine = 64;  // bytes in a cache line
+
+// A count, raised until it fills vectors of any machine: loops over so many leave no remainder,
+// which would go number by number.
+constexpr int64_t padded(int64_t count) { return (count + kSixteen - 1) & -int64_t(kSixteen); }
 
 template <typename A, int kLanes>
 struct VectorOf {
@@ -89,10 +94,20 @@ MEDMASK_INLINE Vector<A> fold(const Vector<A, kEight>& vector) {
   return vector;
 }
 template <typename A>
-MEDMASK_INLINE Vector<A> fold(const Vector<A, 2 * kEight>& vector) {
+MEDMASK_INLINE Vector<A> fold(const Vector<A, kSixteen>& vector) {
   Vector<A> halves[2];
   std::memcpy(halves, &vector, sizeof(vector));
   return halves[0] + halves[1];
+}
+
+// The sum of all lanes.
+template <typename A>
+MEDMASK_INLINE A sum(const Vector<A, kSixteen>& vector) {
+  Vector<A, kEight / 2> halves[2];
+  const Vector<A> eight = fold<A>(vector);
+  std::memcpy(halves, &eight, sizeof(eight));
+  const Vector<A, kEight / 2> four = halves[0] + halves[1];
+  return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 #if defined(__clang__) || __GNUC__ >= 12
@@ -134,6 +149,32 @@ MEDMASK_INLINE void prefetch(const T* from, int64_t count) {
   for (int64_t i = 0; i < count * int64_t(sizeof(T)); i += kLine) {
     __builtin_prefetch(begin + i, kAccess == kToWrite);
   }
+}
+
+// Writes one number `count` times, and more of them behind until the last vector is full.
+template <typename A>
+MEDMASK_INLINE void splat(A number, int64_t count, A* to) {
+  for (int64_t i = 0; i < count; i += kEight) store(to + i, Vector<A>{} + number);
+}
+
+// Copies a few numbers, without the call that std::memcpy is for a count known only when it runs.
+template <typename T>
+MEDMASK_INLINE void copy(const T* __restrict from, int64_t count, T* __restrict to) {
+  constexpr int64_t kPiece = kSixteen / sizeof(T);
+  int64_t i = 0;
+  for (; i + kPiece <= count; i += kPiece) std::memcpy(to + i, from + i, kPiece * sizeof(T));
+  for (; i < count; ++i) to[i] = from[i];
+}
+
+// Finds `count` numbers from the `first` of `total` where `whole`, the same in whole vectors, can
+// be read. What lies behind them, more of the same array, does no harm; the last of the array are
+// copied to `spare`.
+template <typename T, typename A>
+MEDMASK_INLINE const T* whole_vectors(const T* numbers, int64_t first, int64_t count, int64_t whole,
+                                      int64_t total, A* spare) {
+  if (first + whole <= total) return numbers + first;
+  std::memcpy(spare, numbers + first, count * sizeof(T));
+  return reinterpret_cast<const T*>(spare);
 }
 
 // A zeroed array that starts on a cache line, so that no vector crosses one.
