@@ -133,7 +133,9 @@ class MedMaskTrainer(TrainerBase):
                     losses[name] += loss
         self.after_backward()
         self.grad_scaler.unscale_(self.optimizer)
-        gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_gradient_norm)
+        gradient_norm = nn.utils.clip_grad_norm_(
+            self.model.parameters(), self.clip_gradient_norm, foreach=True
+        )
         self._write_metrics(losses, gradient_norm, data_time)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()

@@ -170,18 +170,22 @@ class MedMask(nn.Module):
         if is_padded:
             padding_masks = [resize_mask(padding_mask, m.shape[-2:]) for m in maps]
         else:
-            padding_masks = [m.new_zeros((len(m), *m.shape[-2:]), dtype=torch.bool) for m in maps]
+            # One for all images, which then share their position encoding too.
+            padding_masks = [m.new_zeros((1, *m.shape[-2:]), dtype=torch.bool) for m in maps]
         positions = [self.position_encoding(m) for m in padding_masks]
         return features, self.transformer.flatten(maps, positions, padding_masks, is_padded)
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
         """Normalise the images and pad them to one size."""
-        images = [
-            (x["image"].to(self.device) - self.pixel_mean) / self.pixel_std for x in batched_inputs
-        ]
+        images = [x["image"].to(self.device) for x in batched_inputs]
         batch = ImageList.from_tensors(images, self.backbone.size_divisibility)
+        pixels = batch.tensor
         if self.device.type == "cpu":  # whose convolutions are faster so
-            batch.tensor = batch.tensor.contiguous(memory_format=torch.channels_last)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        batch.tensor = (pixels - self.pixel_mean) / self.pixel_std
+        for image, (height, width) in zip(batch.tensor, batch.image_sizes, strict=True):
+            image[:, height:] = 0
+            image[:, :, width:] = 0
         return batch
 
     def prepare_targets(self, batched_inputs: list[dict]) -> list[DetectionTarget]:
@@ -190,7 +194,6 @@ class MedMask(nn.Module):
         Raises:
             InputError: an object has a class that the model does not know.
         """
-        targets = []
         num_classes = self.transformer.num_classes
         for x in batched_inputs:
             classes = x["instances"].gt_classes
@@ -200,12 +203,19 @@ class MedMask(nn.Module):
                     f"{sorted(set(classes.tolist()))}, but the model knows 0 to {num_classes - 1}: "
                     "set model.transformer.num_classes (yacs: MODEL.MEDMASK.NUM_CLASSES)"
                 )
-            instances = x["instances"].to(self.device)
-            height, width = instances.image_size
-            boxes = box_convert(instances.gt_boxes.tensor, "xyxy", "cxcywh")
-            boxes = boxes / boxes.new_tensor([width, height, width, height])
-            targets.append(DetectionTarget(instances.gt_classes, boxes))
-        return targets
+        # All at once: a few operations a batch instead of a few an image.
+        instances = [x["instances"] for x in batched_inputs]
+        counts = [len(i) for i in instances]
+        sizes = torch.tensor([i.image_size[::-1] * 2 for i in instances])  # (w, h, w, h)
+        corners = torch.cat([i.gt_boxes.tensor for i in instances])
+        boxes = box_convert(corners, "xyxy", "cxcywh")
+        boxes /= sizes.repeat_interleave(torch.tensor(counts), dim=0).to(boxes.device)
+        labels = torch.cat([i.gt_classes for i in instances])
+        labels, boxes = labels.to(self.device), boxes.to(self.device)
+        return [
+            DetectionTarget(*target)
+            for target in zip(labels.split(counts), boxes.split(counts), strict=True)
+        ]
 
 
 def _rescale(detections: Instances, image: dict) -> Instances:

@@ -122,8 +122,9 @@ class DeformableTransformer(nn.Module):
 
         Args:
             maps: per level (N, C, h, w).
-            positions: per level (N, C, h, w) position encodings.
-            padding_masks: per level (N, h, w) bool, True where the map is padding.
+            positions: per level (N, C, h, w) position encodings, or (1, C, h, w) for all images.
+            padding_masks: per level (N, h, w) bool, or (1, h, w) for all images, True where the map
+                is padding.
             is_padded: False if it is known that they are False everywhere.
         """
         positions = [

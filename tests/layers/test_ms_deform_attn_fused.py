@@ -136,12 +136,19 @@ def test_a_logit_that_is_no_number_shows_in_its_query_and_head_only(
     fused_implementation, make_fused_problem
 ):
     inputs = make_fused_problem()
+    grad_output = random_gradient(inputs)
+    _, _, _, *expected_gradients = fused_implementation.gradients(inputs, grad_output)
     expected = fused_implementation(*inputs).unflatten(-1, (2, -1))
     inputs[5][1, 2, 1, 0, 1] = math.nan
+    _, _, _, *gradients = fused_implementation.gradients(inputs, grad_output)
     output = fused_implementation(*inputs).unflatten(-1, (2, -1))
     assert output[1, 2, 1].isnan().all()
     output[1, 2, 1] = expected[1, 2, 1]
     assert torch.equal(output, expected)
+    for gradient, finite in zip(gradients, expected_gradients, strict=True):
+        assert gradient[1, 2, 1].isnan().any()
+        gradient[1, 2, 1] = finite[1, 2, 1]
+        assert torch.equal(gradient, finite)
 
 
 def test_references_without_a_gradient_cost_nothing_and_change_nothing(
