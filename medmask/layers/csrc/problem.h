@@ -38,7 +38,7 @@ struct Rows {
 template <typename T>
 struct GivenSamples {
   using Value = T;
-  using Pair = acc_t<T>;  // of locations
+  using Coordinate = acc_t<T>;  // of a location
   struct Gradients {
     acc_t<T>* locations;  // (N, Q, M, L, P, 2), written
     acc_t<T>* weights;    // (N, Q, M, L, P), written
@@ -57,7 +57,7 @@ struct GivenSamples {
 template <typename T>
 struct ProjectedSamples {
   using Value = T;
-  using Pair = T;  // of offsets
+  using Coordinate = T;  // of an offset
   struct Gradients {
     acc_t<T>* references;  // (N, M, Q, L, R), the part of each head, written; null if not wanted
     T* offsets;            // (N, Q, M, L, P, 2), written

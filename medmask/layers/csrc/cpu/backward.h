@@ -81,8 +81,8 @@ struct SampleGradients {
 
   Buffer<A> attention;  // of attention weights
   Buffer<T> logit;
-  Buffer<A> x, y;                       // in pixels
-  Buffer<typename Samples::Pair> pair;  // (count, 2), of locations or offsets
+  Buffer<A> x, y;                             // in pixels
+  Buffer<typename Samples::Coordinate> pair;  // (count, 2), of locations or offsets
 };
 
 // Turns the corners' products (kCorners, stride) into the gradients of the attention weights and of
@@ -92,7 +92,7 @@ MEDMASK_INLINE void find_gradients(const Plan<Samples>& plan,
                                    const acc_t<typename Samples::Value>* __restrict products,
                                    SampleGradients<Samples>& gradients) {
   using A = acc_t<typename Samples::Value>;
-  using Pair = typename Samples::Pair;
+  using Coordinate = typename Samples::Coordinate;
   const int64_t n = padded(plan.count);
   const A* __restrict fraction_x = plan.fraction_x.get();
   const A* __restrict fraction_y = plan.fraction_y.get();
@@ -102,7 +102,7 @@ MEDMASK_INLINE void find_gradients(const Plan<Samples>& plan,
   A* __restrict attention = gradients.attention.get();
   A* __restrict xs = gradients.x.get();
   A* __restrict ys = gradients.y.get();
-  Pair* __restrict pairs = gradients.pair.get();
+  Coordinate* __restrict pairs = gradients.pair.get();
 #pragma omp simd
   for (int64_t s = 0; s < n; ++s) {
     const Interpolation<A> g(fraction_x[s], fraction_y[s], products[s], products[n + s],
@@ -111,8 +111,7 @@ MEDMASK_INLINE void find_gradients(const Plan<Samples>& plan,
     attention[s] = g.value;
     xs[s] = x;
     ys[s] = y;
-    pairs[2 * s] = static_cast<Pair>(scale_x[s] * x);
-    pairs[2 * s + 1] = static_cast<Pair>(scale_y[s] * y);
+    Pair<Coordinate>::write(pairs + 2 * s, scale_x[s] * x, scale_y[s] * y);
   }
 }
 

@@ -176,8 +176,9 @@ class Plan {
     const int64_t n = padded(count);
 #pragma omp simd
     for (int64_t s = 0; s < n; ++s) {
-      xs[s] = to_pixels(locations[2 * s], widths[s]);
-      ys[s] = to_pixels(locations[2 * s + 1], heights[s]);
+      const auto location = Pair<A>::read(locations + 2 * s);
+      xs[s] = to_pixels(location.x, widths[s]);
+      ys[s] = to_pixels(location.y, heights[s]);
     }
   }
   MEDMASK_MEMBER_INLINE void find_pixels(const Problem<ProjectedSamples<T>>& problem,
@@ -190,8 +191,9 @@ class Plan {
     const int64_t n = padded(count);
 #pragma omp simd
     for (int64_t s = 0; s < n; ++s) {
-      xs[s] += A(offsets[2 * s]) * scales_x[s];
-      ys[s] += A(offsets[2 * s + 1]) * scales_y[s];
+      const auto offset = Pair<T>::read(offsets + 2 * s);
+      xs[s] += offset.x * scales_x[s];
+      ys[s] += offset.y * scales_y[s];
     }
   }
 

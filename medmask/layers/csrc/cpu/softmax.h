@@ -53,7 +53,8 @@ class Softmax {
     A largest = kLowest;
 #pragma omp simd reduction(max : largest)
     for (int64_t s = 0; s < n_; ++s) {
-      weights[s] = counts[s] ? A(logits[s]) : kLowest;
+      const A logit = A(logits[s]);  // read in any case: conditional reads make branches
+      weights[s] = counts[s] ? logit : kLowest;
       largest = weights[s] > largest ? weights[s] : largest;
     }
     Vector<A, kSixteen> sums = {};  // a reduction would end in a chain of sixteen additions
@@ -79,14 +80,15 @@ class Softmax {
       A products[kSixteen];
 #pragma omp simd
       for (int64_t i = 0; i < kSixteen; ++i) {
-        products[i] = counts[s + i] ? weights[s + i] * weight_gradients[s + i] : 0;
+        const A product = weights[s + i] * weight_gradients[s + i];
+        products[i] = counts[s + i] ? product : 0;
       }
       sums += load<kSixteen>(products);
     }
     const A mean = sum<A>(sums);
 #pragma omp simd
     for (int64_t s = 0; s < n_; ++s) {
-      gradients[s] = static_cast<T>(weights[s] * (weight_gradients[s] - mean));
+      gradients[s] = round_to<T>(weights[s] * (weight_gradients[s] - mean));
     }
   }
 

@@ -9,6 +9,9 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <type_traits>
+
+#include "../problem.h"
 
 #define MEDMASK_MEMBER_INLINE inline __attribute__((always_inline))
 #define MEDMASK_INLINE static MEDMASK_MEMBER_INLINE
@@ -42,6 +45,25 @@ MEDMASK_INLINE void store(A* to, const V& vector) {
   std::memcpy(to, &vector, sizeof(vector));
 }
 
+// Numbers rounded to the nearest bfloat16, ties to even, in the upper half of each word.
+template <typename Words, typename Numbers>
+MEDMASK_INLINE Words round_to_upper_half(const Numbers& numbers) {
+  Words bits;
+  std::memcpy(&bits, &numbers, sizeof(bits));
+  const Words rounded = bits + 0x7fff + ((bits >> 16) & 1), not_a_number = Words{} + 0x7fc00000u;
+  return numbers != numbers ? not_a_number : rounded;
+}
+
+// A number rounded to T, without the branch of c10's conversion.
+template <typename T>
+MEDMASK_INLINE T round_to(acc_t<T> number) {
+  if constexpr (std::is_same_v<T, c10::BFloat16>) {
+    return {static_cast<uint16_t>(round_to_upper_half<uint32_t>(number) >> 16), T::from_bits()};
+  } else {
+    return number;
+  }
+}
+
 // The registers that hold neighbouring channels of a row: kChannels of them, in kParts vectors.
 template <typename T, int kWidth>
 struct Channels {
@@ -69,16 +91,40 @@ struct Channels<c10::BFloat16, kWidth> {
     return {{(V)(words << 16), (V)(words & 0xffff0000u)}};
   }
   MEDMASK_INLINE void write(c10::BFloat16* to, const Channels& channels) {
-    const Words words = (round(channels.part[0]) >> 16) | (round(channels.part[1]) & 0xffff0000u);
+    const Words words = (round_to_upper_half<Words>(channels.part[0]) >> 16) |
+                        (round_to_upper_half<Words>(channels.part[1]) & 0xffff0000u);
     std::memcpy(to, &words, sizeof(words));
   }
+};
 
- private:
-  // To the nearest bfloat16, ties to even, in the upper half of each word.
-  MEDMASK_INLINE Words round(const V& numbers) {
-    const Words bits = (Words)numbers, is_nan = (Words)(numbers != numbers);
-    const Words rounded = bits + 0x7fff + ((bits >> 16) & 1);
-    return (rounded & ~is_nan) | (is_nan & 0x7fc00000u);
+// Two numbers that lie side by side, a word of them if they are bfloat16, as above.
+template <typename T>
+struct Pair {
+  acc_t<T> x, y;
+
+  MEDMASK_INLINE Pair read(const T* from) { return {acc_t<T>(from[0]), acc_t<T>(from[1])}; }
+  MEDMASK_INLINE void write(T* to, acc_t<T> x, acc_t<T> y) {
+    to[0] = static_cast<T>(x);
+    to[1] = static_cast<T>(y);
+  }
+};
+template <>
+struct Pair<c10::BFloat16> {
+  float x, y;
+
+  MEDMASK_INLINE Pair read(const c10::BFloat16* from) {
+    uint32_t word;
+    std::memcpy(&word, from, sizeof(word));
+    const uint32_t words[] = {word << 16, word & 0xffff0000u};
+    Pair pair;
+    std::memcpy(&pair.x, &words[0], sizeof(pair.x));
+    std::memcpy(&pair.y, &words[1], sizeof(pair.y));
+    return pair;
+  }
+  MEDMASK_INLINE void write(c10::BFloat16* to, float x, float y) {
+    const uint32_t word =
+        (round_to_upper_half<uint32_t>(x) >> 16) | (round_to_upper_half<uint32_t>(y) & 0xffff0000u);
+    std::memcpy(to, &word, sizeof(word));
   }
 };
 
