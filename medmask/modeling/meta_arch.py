@@ -179,13 +179,13 @@ class MedMask(nn.Module):
         """Normalise the images and pad them to one size."""
         images = [x["image"].to(self.device) for x in batched_inputs]
         batch = ImageList.from_tensors(images, self.backbone.size_divisibility)
-        pixels = batch.tensor
-        if self.device.type == "cpu":  # whose convolutions are faster so
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        batch.tensor = (pixels - self.pixel_mean) / self.pixel_std
-        for image, (height, width) in zip(batch.tensor, batch.image_sizes, strict=True):
+        pixels = (batch.tensor - self.pixel_mean) / self.pixel_std
+        for image, (height, width) in zip(pixels, batch.image_sizes, strict=True):
             image[:, height:] = 0
             image[:, :, width:] = 0
+        if self.device.type == "cpu":  # whose convolutions are faster so
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        batch.tensor = pixels
         return batch
 
     def prepare_targets(self, batched_inputs: list[dict]) -> list[DetectionTarget]:
