@@ -45,6 +45,7 @@ class DeformableDecoderLayer(nn.Module):
         spatial_shapes: Tensor,
         level_start_index: Tensor,
         value_mask: Tensor | None,
+        value_places: Tensor | None = None,
     ) -> Tensor:
         """(N, Q, C) -> (N, Q, C); see :class:`MultiScaleDeformableAttention` for the arguments."""
         placed = queries + query_positions
@@ -57,6 +58,7 @@ class DeformableDecoderLayer(nn.Module):
             spatial_shapes,
             level_start_index,
             value_mask,
+            value_places,
         )
         queries = self.cross_norm(queries + self.cross_dropout(update))
         return self.feed_forward(queries)

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from medmask.layers import Dropout, FeedForward, MultiScaleDeformableAttention
+from medmask.layers.value_places import find_value_places, put_back, take
 from medmask.modeling.gradient_checkpointing import run_layer
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens
 
@@ -32,22 +33,20 @@ class DeformableEncoderLayer(nn.Module):
         tokens: Tensor,
         positions: Tensor,
         reference_points: Tensor,
-        memory: Tensor,
         spatial_shapes: Tensor,
         level_start_index: Tensor,
         value_mask: Tensor | None,
+        value_places: Tensor | None,
     ) -> Tensor:
-        """(N, Q, C) -> (N, Q, C); see :class:`MultiScaleDeformableAttention` for the arguments.
-
-        ``memory`` (N, S, C) holds the same tokens in their places: all, or some of them.
-        """
+        """(N, Q, C) -> (N, Q, C); see :class:`MultiScaleDeformableAttention` for the arguments."""
         update = self.self_attention(
             tokens + positions,
             reference_points,
-            memory,
+            tokens,
             spatial_shapes,
             level_start_index,
             value_mask,
+            value_places,
         )
         tokens = self.norm(tokens + self.dropout(update))
         return self.feed_forward(tokens)
@@ -68,7 +67,12 @@ class DeformableEncoder(nn.Module):
         self.layers = nn.ModuleList(DeformableEncoderLayer(**layer) for _ in range(num_layers))
         self.gradient_checkpointing = gradient_checkpointing
 
-    def forward(self, features: MultiScaleTokens, value_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        features: MultiScaleTokens,
+        value_mask: Tensor | None = None,
+        value_places: Tensor | None = None,
+    ) -> Tensor:
         """Encode.
 
         Args:
@@ -77,6 +81,7 @@ class DeformableEncoder(nn.Module):
                 what is hidden from a masked autoencoder. Such tokens are not encoded, which saves
                 most of the time where most are hidden; whoever reads the memory must mask them,
                 too. If None, padding gives no value, and all tokens are encoded.
+            value_places: ``find_value_places(value_mask)``, if that is known.
 
         Returns:
             The memory, (N, S, C).
@@ -84,13 +89,13 @@ class DeformableEncoder(nn.Module):
         tokens, positions = features.tokens, features.positions
         # A token's centre, in the coordinates of each padded level.
         reference_points = features.centres[:, :, None] * features.valid_ratios[:, None]
-        places = None
         if value_mask is None:
             value_mask = features.padding_mask if features.is_padded else None
         else:
-            places = _places_of_values(value_mask)
+            if value_places is None:
+                value_places = find_value_places(value_mask)
             tokens, positions, reference_points = (
-                _take(x, places) for x in (tokens, positions, reference_points)
+                take(x, value_places) for x in (tokens, positions, reference_points)
             )
         for layer in self.layers:
             tokens = run_layer(
@@ -99,33 +104,11 @@ class DeformableEncoder(nn.Module):
                 tokens,
                 positions,
                 reference_points,
-                tokens if places is None else _put_back(tokens, places, value_mask),
                 features.spatial_shapes,
                 features.level_start_index,
                 value_mask,
+                value_places,
             )
-        return tokens if places is None else _put_back(tokens, places, value_mask)
-
-
-def _places_of_values(value_mask: Tensor) -> Tensor:
-    """Where the tokens are that give values: (N, S) -> (N, V), V being the most that an image has.
-
-    The rows of other images are filled up with tokens that give none.
-    """
-    gives_value = ~value_mask
-    # Without a single token, the layers' parameters would get no gradient.
-    most = max(int(gives_value.sum(1).max()), 1)
-    return gives_value.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
-
-
-def _take(x: Tensor, places: Tensor) -> Tensor:
-    """(N, S, ...) -> (N, V, ...)."""
-    flat = x.flatten(2)
-    taken = flat.gather(1, places[..., None].expand(-1, -1, flat.shape[-1]))
-    return taken.unflatten(2, x.shape[2:])
-
-
-def _put_back(tokens: Tensor, places: Tensor, value_mask: Tensor) -> Tensor:
-    """(N, V, C) -> (N, S, C), zero elsewhere."""
-    memory = tokens.new_zeros(*value_mask.shape, tokens.shape[-1])
-    return memory.scatter(1, places[..., None].expand_as(tokens), tokens)
+        if value_places is None:
+            return tokens
+        return put_back(tokens, value_places, value_mask.shape[1])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from medmask.errors import InputError
+from medmask.layers.value_places import find_value_places
 from medmask.modeling.masked_autoencoder import MaskedAutoencoder
 from medmask.modeling.masking import MASKING_STRATEGIES, draw_scores
 
@@ -99,13 +100,15 @@ class MaskedAutoencodingObjective:
         scores = [level.to(model.device, non_blocking=True) for level in scores]
         hidden = self.mask(padding, scores, self.mask_ratio)
         hidden_tokens = torch.cat([level.flatten(1) for level in hidden], dim=1)
-        memory = model.transformer.encode(tokens, hidden_tokens | tokens.padding_mask)
+        value_mask = hidden_tokens | tokens.padding_mask
+        value_places = find_value_places(value_mask)
+        memory = model.transformer.encode(tokens, value_mask, value_places)
         levels = {name: target.level for name, target in autoencoder.targets.items()}
         return MaskedAutoencodingPass(
             image_sizes=images.image_sizes,
             padded_size=tuple(images.tensor.shape[-2:]),
             targets={name: features[name].detach() for name in levels},
-            reconstructions=autoencoder(memory, tokens, hidden_tokens),
+            reconstructions=autoencoder(memory, tokens, hidden_tokens, value_places),
             hidden={name: hidden[level] for name, level in levels.items()},
             padding={name: padding[level] for name, level in levels.items()},
         )

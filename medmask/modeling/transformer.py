@@ -132,9 +132,14 @@ class DeformableTransformer(nn.Module):
         ]
         return flatten_levels(maps, positions, padding_masks, is_padded)
 
-    def encode(self, features: MultiScaleTokens, value_mask: Tensor | None = None) -> Tensor:
+    def encode(
+        self,
+        features: MultiScaleTokens,
+        value_mask: Tensor | None = None,
+        value_places: Tensor | None = None,
+    ) -> Tensor:
         """The memory (N, S, C); see :meth:`DeformableEncoder.forward`."""
-        return self.encoder(features, value_mask)
+        return self.encoder(features, value_mask, value_places)
 
     def decode(
         self, memory: Tensor, features: MultiScaleTokens
