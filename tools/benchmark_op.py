@@ -12,7 +12,8 @@ own choice of sums and, for half precision, with sums in float32. MedMask's must
 plain PyTorch in float64; the table tells how far off the packages are. They run in turns, so that
 whatever else the machine does slows all of them down alike; on a GPU each turn takes inputs that
 the last ones have driven from the cache, and CUDA events take the time, between work that is queued
-before the GPU comes to it.
+before the GPU comes to it. On the CPU the process keeps the memory that is freed, as a training run
+does: fresh pages for a result take as long as computing it, and who gets them would be chance.
 
 Time is the median of the turns. Memory is the most that a run had allocated at any time, results
 included, as PyTorch's allocator counts it (on the CPU by PyTorch's profiler): what an extension
@@ -51,6 +52,7 @@ from medmask.layers.benchmark import (
     random_problem,
 )
 from medmask.utils.files import atomic_write
+from medmask.utils.memory import keep_freed_memory
 
 _EXAMPLE = """
 example:
@@ -124,6 +126,7 @@ def main() -> None:
             raise InputError(f"--{name} must be at least 1, but is {getattr(options, name)}")
     if options.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
+    keep_freed_memory()
     device = torch.device(options.device)
     machine = measure_machine(device)
     results = []

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -22,6 +22,23 @@ ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "lazyconfig_train_net.py"
 COMPARING_TOOL = Path(__file__).with_name("train_and_compare.py")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+
+
+@pytest.fixture
+def run_tool() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs a tool by its name with options, as a user does; keywords are environment variables."""
+
+    def run(name: str, *options: object, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, str(ROOT / "tools" / name), *map(str, options)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        )
+
+    return run
 
 
 class TrainingRuns:

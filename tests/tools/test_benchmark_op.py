@@ -1,29 +1,12 @@
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[2]
 
-
-def run(*options):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "benchmark_op.py"), *map(str, options)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-
-
-def test_every_implementation_is_timed_and_the_floor_told(tmp_path):
+def test_every_implementation_is_timed_and_the_floor_told(run_tool, tmp_path):
     options = ("--shape", "small-encoder", "--dtype", "float32", "bfloat16", "--repeats", 1)
-    result = run(*options, "--backward", "--json", tmp_path / "op.json")
+    result = run_tool("benchmark_op.py", *options, "--backward", "--json", tmp_path / "op.json")
     assert result.returncode == 0, result.stderr
     assert "### small-encoder, projected, forward + backward" in result.stdout
     given, projected = json.loads((tmp_path / "op.json").read_text())["results"]
@@ -53,7 +36,7 @@ def test_every_implementation_is_timed_and_the_floor_told(tmp_path):
         ),
     ],
 )
-def test_refusals(options, sentence):
-    result = run(*options)
+def test_refusals(run_tool, options, sentence):
+    result = run_tool("benchmark_op.py", *options)
     assert result.returncode == 2
     assert result.stderr.strip().splitlines()[-1] == sentence

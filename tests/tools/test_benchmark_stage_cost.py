@@ -1,29 +1,14 @@
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-def run(*options):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "benchmark_stage_cost.py"), *map(str, options)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-
 
 @pytest.mark.slow
-def test_both_kinds_of_step_are_timed(tmp_path):
+def test_both_kinds_of_step_are_timed(run_tool, tmp_path):
     size = ("--batch-size", 2, "--size", 64, 48, "--turns", 3)
-    result = run(*size, "--json", tmp_path / "cost.json", "train.device=cpu")
+    result = run_tool(
+        "benchmark_stage_cost.py", *size, "--json", tmp_path / "cost.json", "train.device=cpu"
+    )
     assert result.returncode == 0, result.stderr
     cost = json.loads((tmp_path / "cost.json").read_text())
     one, more = (sorted(cost["seconds"][name]) for name in ("stage 1", "with loss hooks"))
@@ -33,7 +18,9 @@ def test_both_kinds_of_step_are_timed(tmp_path):
 
 
 @pytest.mark.slow
-def test_stage_without_hooks_has_nothing_to_compare():
-    result = run("--config-file", "configs/medmask/phantom2ffdm/source_only.py")
+def test_stage_without_hooks_has_nothing_to_compare(run_tool):
+    result = run_tool(
+        "benchmark_stage_cost.py", "--config-file", "configs/medmask/phantom2ffdm/source_only.py"
+    )
     assert result.returncode == 2
     assert "has no loss_hooks" in result.stderr
