@@ -15,8 +15,8 @@ namespace medmask {
 // Adds w_c * g to the gradient rows, and <g, value[row_c]> lane by lane to `products`, for kVectors
 // times as many channels as kLanes hold. Gradient rows hold channels in the order of their parts;
 // see settle_rows_here.
-template <int kLanes, int kVectors, typename Plan, typename T>
-MEDMASK_INLINE void scatter_block(const Plan& plan, const T* rows, acc_t<T>* grad_rows,
+template <int kLanes, int kVectors, typename Samples, typename T = typename Samples::Value>
+MEDMASK_INLINE void scatter_block(const Plan<Samples>& plan, const T* rows, acc_t<T>* grad_rows,
                                   const T* grad_output, bool first_block, acc_t<T>* products) {
   using A = acc_t<T>;
   using C = Channels<T, kLanes>;
@@ -48,8 +48,8 @@ MEDMASK_INLINE void scatter_block(const Plan& plan, const T* rows, acc_t<T>* gra
 }
 
 // The same for the few channels that fill no vector; products go to a corner's first lane.
-template <typename Plan, typename T>
-MEDMASK_INLINE void scatter_rest(const Plan& plan, const T* rows, acc_t<T>* grad_rows,
+template <typename Samples, typename T = typename Samples::Value>
+MEDMASK_INLINE void scatter_rest(const Plan<Samples>& plan, const T* rows, acc_t<T>* grad_rows,
                                  const T* grad_output, int64_t channels, acc_t<T>* products) {
   using A = acc_t<T>;
   for (int64_t c = 0; c < kCorners; ++c) {
@@ -116,8 +116,8 @@ MEDMASK_INLINE void find_gradients(const Plan<Samples>& plan,
 }
 
 template <typename T>
-MEDMASK_INLINE void write_gradients(const Gradients<GivenSamples<T>>& gradients,
-                                    const Problem<GivenSamples<T>>& problem,
+MEDMASK_INLINE void write_gradients(const Problem<GivenSamples<T>>& problem,
+                                    const Gradients<GivenSamples<T>>& gradients,
                                     const Plan<GivenSamples<T>>& plan, const Place& place,
                                     SampleGradients<GivenSamples<T>>& from) {
   const int64_t first = plan.first_sample(problem.sizes, place);
@@ -126,8 +126,8 @@ MEDMASK_INLINE void write_gradients(const Gradients<GivenSamples<T>>& gradients,
 }
 
 template <typename T>
-MEDMASK_INLINE void write_gradients(const Gradients<ProjectedSamples<T>>& gradients,
-                                    const Problem<ProjectedSamples<T>>& problem,
+MEDMASK_INLINE void write_gradients(const Problem<ProjectedSamples<T>>& problem,
+                                    const Gradients<ProjectedSamples<T>>& gradients,
                                     const Plan<ProjectedSamples<T>>& plan, const Place& place,
                                     SampleGradients<ProjectedSamples<T>>& from) {
   using A = acc_t<T>;
@@ -231,7 +231,7 @@ MEDMASK_INLINE void backward_share_here(const Problem<Samples>& problem,
       store(products.get() + i, sum_each(lanes.get() + i * kEight));
     }
     find_gradients(plan, products.get(), sample_gradients);
-    write_gradients(gradients, problem, plan, place, sample_gradients);
+    write_gradients(problem, gradients, plan, place, sample_gradients);
   }
 }
 
@@ -246,8 +246,8 @@ MEDMASK_INLINE void logits_share_here(const Problem<ProjectedSamples<T>>& proble
   const Softmax<A> softmax(count);
   Buffer<A> weights(n), spare_logits(n), spare_gradients(n);
   Buffer<T> logits(n);
-  for (int64_t i = begin * count; i < end * count; i += count) {
-    const int64_t total = end * count;  // behind these others work
+  const int64_t total = end * count;  // behind these others work
+  for (int64_t i = begin * count; i < total; i += count) {
     softmax.weights(whole_vectors(problem.samples.logits, i, count, n, total, spare_logits.get()),
                     weights.get());
     softmax.gradients(weights.get(),

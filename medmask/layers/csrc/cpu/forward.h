@@ -17,8 +17,8 @@ template <typename T, int kLanes>
 constexpr int kNarrow = std::min(kLanes, kSixteen / Channels<T, kLanes>::kParts);
 
 // The sum for kVectors times as many channels as kLanes hold.
-template <int kLanes, int kVectors, typename Plan, typename T>
-MEDMASK_INLINE void sum_block(const Plan& plan, const T* rows, T* output) {
+template <int kLanes, int kVectors, typename Samples, typename T = typename Samples::Value>
+MEDMASK_INLINE void sum_block(const Plan<Samples>& plan, const T* rows, T* output) {
   using C = Channels<T, kLanes>;
   constexpr int kChains = kVectors == 1 ? 4 : 2;  // several, for short ones of dependent additions
   const int64_t* const row = plan.row.get();
@@ -49,8 +49,9 @@ MEDMASK_INLINE void sum_block(const Plan& plan, const T* rows, T* output) {
 }
 
 // The sum for the few channels that fill no vector.
-template <typename Plan, typename T>
-MEDMASK_INLINE void sum_rest(const Plan& plan, const T* rows, int64_t channels, T* output) {
+template <typename Samples, typename T = typename Samples::Value>
+MEDMASK_INLINE void sum_rest(const Plan<Samples>& plan, const T* rows, int64_t channels,
+                             T* output) {
   using A = acc_t<T>;
   A sums[kBlock] = {};
   for (int64_t s = 0; s < plan.count; ++s) {
