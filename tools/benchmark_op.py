@@ -9,11 +9,12 @@ locations and weights first, and so does MedMask's operator for the given entry.
 Implementations: MedMask's compiled operators, the same in plain PyTorch (grid_sample) and, where
 they are installed, the packages torch-ms-deform-attn and (on a GPU) deformops, the latter with its
 own choice of sums and, for half precision, with sums in float32. MedMask's must first agree with
-plain PyTorch in float64; the table tells how far off the packages are. They run in turns, so that
-whatever else the machine does slows all of them down alike; on a GPU each turn takes inputs that
-the last ones have driven from the cache, and CUDA events take the time, between work that is queued
-before the GPU comes to it. On the CPU the process keeps the memory that is freed, as a training run
-does: fresh pages for a result take as long as computing it, and who gets them would be chance.
+plain PyTorch in float64; the table tells how far off the packages are. They run in turns, in a new
+order each time, so that whatever else the machine does slows all of them down alike; on a GPU each
+turn takes inputs that the last ones have driven from the cache, and CUDA events take the time,
+between work that is queued before the GPU comes to it. On the CPU the process keeps the memory that
+is freed, as a training run does: fresh pages for a result take as long as computing it, and who
+gets them would be chance.
 
 Time is the median of the turns. Memory is the most that a run had allocated at any time, results
 included, as PyTorch's allocator counts it (on the CPU by PyTorch's profiler): what an extension

@@ -1,6 +1,7 @@
 """Time and memory of implementations that take turns, once they are known to be right."""
 
 import itertools
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -131,8 +132,11 @@ def measure(
     device = candidates[0].problems[0].inputs[0].device
     times: dict[str, list[float]] = {name: [] for name in steps}
     warm_up = _WARM_UP_TURNS if device.type == "cuda" else 0
+    order, generator = list(steps), random.Random(0)
     for turn in range(warm_up + repeats):
-        for name, own in steps.items():
+        generator.shuffle(order)  # so that nobody always finds the inputs warm in the cache
+        for name in order:
+            own = steps[name]
             taken = milliseconds(own[turn % len(own)], device)
             if turn >= warm_up:
                 times[name].append(taken)
