@@ -46,7 +46,6 @@ def test_absent_data_are_named(run_tool, tmp_path):
 
 @pytest.mark.slow
 def test_nonsense_is_refused(run_tool):
-    assert "800 is not HxW" in run_tool("benchmark_step.py", "--synthetic", "800").stderr.replace(
-        "'", ""
-    )
+    result = run_tool("benchmark_step.py", "--synthetic", "800")
+    assert "800 is not HxW" in result.stderr.replace("'", "")
     assert "must be at least 1" in run_tool("benchmark_step.py", "--repeats", 0).stderr

@@ -44,6 +44,8 @@ struct GivenSamples {
     acc_t<T>* weights;    // (N, Q, M, L, P), written
   };
 
+  const Coordinate* pairs() const { return locations; }
+
   const acc_t<T>* locations;  // (N, Q, M, L, P, 2) as (x, y)
   const acc_t<T>* weights;    // (N, Q, M, L, P)
 };
@@ -66,6 +68,8 @@ struct ProjectedSamples {
     // they leave it here, and the gradients of logits to another pass; null elsewhere.
     acc_t<T>* weights;
   };
+
+  const Coordinate* pairs() const { return offsets; }
 
   const acc_t<T>* references;  // (N, Q, L, R) as (x, y) or (cx, cy, w, h)
   int64_t R;                   // 2 or 4

@@ -208,10 +208,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> ms_deform_attn_fused_
   const at::Tensor grad_offsets = at::empty_like(inputs.sampling_offsets);
   const at::Tensor grad_logits = at::empty_like(inputs.attention_logits);
   const bool by_level = goes_by_level(inputs.sizes);
-  const auto weights_options = grad_logits.options().dtype(accumulation_dtype(dtype));
-  const at::Tensor grad_weights = dtype == accumulation_dtype(dtype) ? grad_logits
-                                  : by_level ? at::empty(grad_logits.sizes(), weights_options)
-                                             : at::empty({0}, weights_options);
+  const auto sums = accumulation_dtype(dtype);
+  const at::Tensor grad_weights =  // read only if by_level
+      by_level && dtype != sums ? at::empty(grad_logits.sizes(), grad_logits.options().dtype(sums))
+                                : grad_logits;
   const at::Tensor grad_references =
       reference_points_need_grad ? at::empty({N, M, Q, L, R}, inputs.reference_points.options())
                                  : at::empty({0}, inputs.reference_points.options());

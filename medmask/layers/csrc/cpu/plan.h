@@ -52,8 +52,8 @@ class Plan {
         width(stride),
         height(stride),
         start_(stride),
-        x_(stride + kEight),
-        y_(stride + kEight),
+        origin_x_(stride + kEight),
+        origin_y_(stride + kEight),
         softmax_weights_(padded(problem.sizes.L * P) + stride),
         spare_weights_(padded(problem.sizes.L * P)),
         spare_pairs_(2 * stride) {
@@ -64,6 +64,9 @@ class Plan {
       height.get()[s] = static_cast<int32_t>(h);
       width.get()[s] = static_cast<int32_t>(w);
       start_.get()[s] = static_cast<int32_t>(problem.level_start_index[level]);
+      // For locations, and for offsets from points: where these and boxes are, read tells.
+      origin_x_.get()[s] = to_pixels(A(0), width.get()[s]);
+      origin_y_.get()[s] = to_pixels(A(0), height.get()[s]);
       scale_x.get()[s] = std::is_same_v<Samples, GivenSamples<T>> ? w : 1;
       scale_y.get()[s] = std::is_same_v<Samples, GivenSamples<T>> ? h : 1;
     }
@@ -83,8 +86,8 @@ class Plan {
         problem.samples.references + ((place.n * sizes.Q + place.q) * L + first_level) * R;
     for (int64_t s = 0; s < count; s += P, references += R) {
       const int32_t w = width.get()[s], h = height.get()[s];
-      splat(to_pixels(references[0], w), P, x_.get() + s);
-      splat(to_pixels(references[1], h), P, y_.get() + s);
+      splat(to_pixels(references[0], w), P, origin_x_.get() + s);
+      splat(to_pixels(references[1], h), P, origin_y_.get() + s);
       if (R == 2) continue;
       splat(references[2] * w * (A(0.5) / P), P, scale_x.get() + s);
       splat(references[3] * h * (A(0.5) / P), P, scale_y.get() + s);
@@ -104,12 +107,16 @@ class Plan {
   MEDMASK_MEMBER_INLINE void make(const Problem<Samples>& problem, const Place& place,
                                   int64_t token, int64_t absent, int64_t grad_token = 0,
                                   int64_t grad_absent = 0) {
-    find_pixels(problem, place);
+    const auto* __restrict pairs =
+        whole_vectors(problem.samples.pairs(), 2 * first_sample(problem.sizes, place), 2 * count,
+                      2 * stride, 2 * num_samples(problem.sizes), spare_pairs_.get());
     const int32_t* __restrict widths = width.get();
     const int32_t* __restrict heights = height.get();
     const int32_t* __restrict starts = start_.get();
-    const A* __restrict xs = x_.get();
-    const A* __restrict ys = y_.get();
+    const A* __restrict origins_x = origin_x_.get();
+    const A* __restrict origins_y = origin_y_.get();
+    const A* __restrict scales_x = scale_x.get();
+    const A* __restrict scales_y = scale_y.get();
     const A* __restrict weights_of_samples = attention;
     int64_t* __restrict rows = row.get();
     int64_t* __restrict grad_rows = grad_row.get();
@@ -120,7 +127,9 @@ class Plan {
     const int64_t n = padded(count);
 #pragma omp simd
     for (int64_t s = 0; s < n; ++s) {
-      const Sample<A> sample(xs[s], ys[s], widths[s], heights[s], starts[s]);
+      const auto pair = Pair<typename Samples::Coordinate>::read(pairs + 2 * s);
+      const Sample<A> sample(origins_x[s] + pair.x * scales_x[s],
+                             origins_y[s] + pair.y * scales_y[s], widths[s], heights[s], starts[s]);
       const A a = weights_of_samples[s];
       for (int c = 0; c < kCorners; ++c) {
         const bool is_absent = sample.row[c] == kNoRow;
@@ -158,47 +167,8 @@ class Plan {
     return sizes.N * sizes.Q * sizes.M * sizes.L * sizes.P;
   }
 
-  // The pairs (x, y) of a place: locations or offsets.
-  template <typename U>
-  MEDMASK_MEMBER_INLINE const U* find_pairs(const U* pairs, const Sizes& sizes,
-                                            const Place& place) {
-    return whole_vectors(pairs, 2 * first_sample(sizes, place), 2 * count, 2 * stride,
-                         2 * num_samples(sizes), spare_pairs_.get());
-  }
-
-  MEDMASK_MEMBER_INLINE void find_pixels(const Problem<GivenSamples<T>>& problem,
-                                         const Place& place) {
-    const A* __restrict locations = find_pairs(problem.samples.locations, problem.sizes, place);
-    const int32_t* __restrict widths = width.get();
-    const int32_t* __restrict heights = height.get();
-    A* __restrict xs = x_.get();
-    A* __restrict ys = y_.get();
-    const int64_t n = padded(count);
-#pragma omp simd
-    for (int64_t s = 0; s < n; ++s) {
-      const auto location = Pair<A>::read(locations + 2 * s);
-      xs[s] = to_pixels(location.x, widths[s]);
-      ys[s] = to_pixels(location.y, heights[s]);
-    }
-  }
-  MEDMASK_MEMBER_INLINE void find_pixels(const Problem<ProjectedSamples<T>>& problem,
-                                         const Place& place) {
-    const T* __restrict offsets = find_pairs(problem.samples.offsets, problem.sizes, place);
-    const A* __restrict scales_x = scale_x.get();
-    const A* __restrict scales_y = scale_y.get();
-    A* __restrict xs = x_.get();
-    A* __restrict ys = y_.get();
-    const int64_t n = padded(count);
-#pragma omp simd
-    for (int64_t s = 0; s < n; ++s) {
-      const auto offset = Pair<T>::read(offsets + 2 * s);
-      xs[s] += offset.x * scales_x[s];
-      ys[s] += offset.y * scales_y[s];
-    }
-  }
-
   Buffer<int32_t> start_;
-  Buffer<A> x_, y_;  // pixels; before make, of reference points
+  Buffer<A> origin_x_, origin_y_;  // in pixels, where locations or offsets count from
   Buffer<A> softmax_weights_, spare_weights_, spare_pairs_;
 };
 

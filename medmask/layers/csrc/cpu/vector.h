@@ -18,9 +18,10 @@
 
 namespace medmask {
 
-constexpr int kEight = 8;      // numbers in a vector where nothing speaks for more
-constexpr int kSixteen = 16;   // numbers that fill vectors of any machine
-constexpr int64_t kLine = 64;  // bytes in a cache line
+constexpr int kEight = 8;           // numbers in a vector where nothing speaks for more
+constexpr int kSixteen = 16;        // numbers that fill vectors of any machine
+constexpr int64_t kLine = 64;       // bytes in a cache line
+constexpr int64_t kNarrowest = 16;  // bytes in the narrowest vector of any machine
 
 // A count, raised until it fills vectors of any machine: loops over so many leave no remainder,
 // which would go number by number.
@@ -206,7 +207,7 @@ MEDMASK_INLINE void splat(A number, int64_t count, A* to) {
 // Copies a few numbers, without the call that std::memcpy is for a count known only when it runs.
 template <typename T>
 MEDMASK_INLINE void copy(const T* __restrict from, int64_t count, T* __restrict to) {
-  constexpr int64_t kPiece = kSixteen / sizeof(T);
+  constexpr int64_t kPiece = kNarrowest / sizeof(T);
   int64_t i = 0;
   for (; i + kPiece <= count; i += kPiece) std::memcpy(to + i, from + i, kPiece * sizeof(T));
   for (; i < count; ++i) to[i] = from[i];
