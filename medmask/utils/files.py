@@ -2,10 +2,17 @@
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+_TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.[a-z0-9_]{8}\.part")
+"""Name of a file that is being written: final name, process id, mkstemp's random characters."""
+
+_being_written: set[Path] = set()
+"""by this process"""
 
 
 @contextlib.contextmanager
@@ -13,27 +20,81 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
     """Open a temporary file beside ``path`` and rename it to ``path`` when the block succeeds.
 
     Readers see the old content or the new content, never a part of it. If the block raises, the
-    temporary file is removed and ``path`` is left as it was. Missing parent folders are created.
+    temporary file is removed and ``path`` is left as it was; what a killed process leaves is
+    removed by :func:`remove_abandoned_files`. Missing parent folders are created.
 
     Args:
         path: the file to write.
         mode: ``"wb"`` or ``"w"`` (UTF-8).
+
+    Raises:
+        OSError: the file cannot be written; it names ``path``.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     encoding = None if "b" in mode else "utf-8"
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with errors_name(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # of the name only what leaves room for the rest within the 255 bytes of a name
+        prefix = f".{path.name[:40]}.{os.getpid()}."
+        descriptor, temporary = tempfile.mkstemp(".part", prefix, path.parent)
+        _being_written.add(Path(temporary))
+        try:
+            with os.fdopen(descriptor, mode, encoding=encoding) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~current_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        finally:
+            _being_written.discard(Path(temporary))
+
+
+@contextlib.contextmanager
+def errors_name(path: str | os.PathLike) -> Iterator[None]:
+    """Have an OSError that names no file, such as that of a full disk, name ``path``."""
     try:
-        with os.fdopen(descriptor, mode, encoding=encoding) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~current_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = os.fspath(path)
         raise
+
+
+def remove_abandoned_files(folder: str | os.PathLike) -> list[Path]:
+    """Remove what processes that were killed inside of :func:`atomic_write` left in a folder.
+
+    Files of processes that are alive on this machine are left alone.
+
+    Args:
+        folder: is searched with all folders in it.
+
+    Returns:
+        The removed files.
+    """
+    removed = []
+    for path in Path(folder).rglob(".*.part"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and path.is_file() and not _is_being_written(path, int(match["process"])):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _is_being_written(path: Path, process: int) -> bool:
+    if process == os.getpid():  # in containers the killed process often had the same number
+        return path in _being_written
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def current_umask() -> int:

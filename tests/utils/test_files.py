@@ -1,0 +1,89 @@
+import errno
+import multiprocessing
+import os
+import resource
+import signal
+
+import pytest
+
+from medmask.utils.files import atomic_write, remove_abandoned_files
+
+
+def test_block_that_raises_leaves_the_old_content(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("old")
+
+    def write_and_fail():
+        with atomic_write(path, "w") as file:
+            file.write("new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_longest_name_can_be_written(tmp_path):
+    path = tmp_path / ("é" * 120 + ".json")
+    with atomic_write(path, "w") as file:
+        file.write("content")
+    assert path.read_text() == "content"
+
+
+def _write_too_much(path, connection):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    try:
+        with atomic_write(path) as file:
+            file.write(bytes(5000))
+    except OSError as error:
+        connection.send((error.errno, error.filename))
+
+
+def test_error_names_the_file(tmp_path):
+    path = tmp_path / "model.pth"
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(
+        target=_write_too_much, args=(path, theirs)
+    )
+    process.start()
+    assert ours.recv() == (errno.EFBIG, str(path))
+    process.join()
+    assert not list(tmp_path.iterdir())
+
+
+def _die_while_writing(path):
+    with atomic_write(path) as file:
+        file.write(b"half")
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    for path in (tmp_path / "model_0000004.pth", tmp_path / "inference" / "froc.json"):
+        process = multiprocessing.get_context("fork").Process(
+            target=_die_while_writing, args=(path,)
+        )
+        process.start()
+        process.join()
+    (tmp_path / ".mine.part").write_text("no file of ours")
+    (tmp_path / "model.pth").write_text("whole")
+    with atomic_write(tmp_path / "other.json", "w") as file:
+        assert len(remove_abandoned_files(tmp_path)) == 2
+        file.write("content")
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
+        ".mine.part",
+        "model.pth",
+        "other.json",
+    ]
+
+
+def test_files_of_living_processes_stay(tmp_path):
+    theirs = tmp_path / f".model.pth.{os.getppid()}.abcdefgh.part"
+    theirs.write_text("half")
+    # what a process of our number left in another container, or before a restart
+    stale = tmp_path / f".model.pth.{os.getpid()}.abcdefgh.part"
+    stale.write_text("half")
+    assert remove_abandoned_files(tmp_path) == [stale]
+    assert theirs.exists()
