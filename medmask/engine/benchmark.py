@@ -20,6 +20,7 @@ counts is the last weights of a run: the test images choose nothing.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -29,15 +30,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from detectron2.config import LazyConfig
 from omegaconf import OmegaConf
 
+from medmask.engine.lazy_config import load_any_config
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
 
 RESULT = "result.json"
 LOG = "benchmark_log.txt"
 MODEL = "model"
+_KINDS = {str: "text", list: "list of texts", dict: "dict that is not empty"}
 
 
 @dataclass(frozen=True)
@@ -107,20 +109,13 @@ def load_benchmark(path: str | os.PathLike) -> Benchmark:
         InputError: the file is missing, or a run names a file or a run that does not exist.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"benchmark {path} does not exist")
-    plan = LazyConfig.load(str(path))
-    if "benchmark" not in plan:
+    plan = OmegaConf.to_container(load_any_config(path)).get("benchmark")
+    if not isinstance(plan, dict):
         raise InputError(f"{path} defines no dict `benchmark`")
-    plan = OmegaConf.to_container(plan.benchmark)
+    _check_fields(path, plan)
     runs: dict[str, Run] = {}
     for name, fields in plan["runs"].items():
-        try:
-            run = Run(name, **fields | {"config": path.parent / fields["config"]})
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: run '{name}' is wrong: {error}") from None
-        if not run.config.is_file():
-            raise InputError(f"{path}: run '{name}' names {run.config}, which does not exist")
+        run = _read_run(path, name, fields)
         for other in (run.start, *run.controls):
             if other is not None and other not in runs:
                 raise InputError(f"{path}: run '{name}' names '{other}', which is no run before it")
@@ -128,6 +123,43 @@ def load_benchmark(path: str | os.PathLike) -> Benchmark:
             raise InputError(f"{path}: run '{name}' adapts BatchNorm and so needs a start")
         runs[name] = run
     return Benchmark(plan["test_dataset"], plan["metric"], tuple(runs.values()))
+
+
+def _check_fields(path: Path, plan: dict) -> None:
+    """Check that a plan has the fields that it needs and no others."""
+    for field, kind in (("test_dataset", str), ("metric", str), ("runs", dict)):
+        if not isinstance(plan.get(field), kind) or not plan[field]:
+            raise InputError(f"{path}: benchmark.{field} must be a {_KINDS[kind]}")
+    unknown = plan.keys() - {"test_dataset", "metric", "runs"}
+    if unknown:
+        raise InputError(f"{path}: benchmark has the unknown field '{sorted(unknown, key=str)[0]}'")
+
+
+def _read_run(path: Path, name: str, fields: Any) -> Run:
+    """A run of a plan from its fields."""
+    where = f"{path}: run '{name}'"
+    # The name is that of a folder.
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"{where} must be named by letters, digits, '_', '-' and '.'")
+    if not isinstance(fields, dict):
+        raise InputError(f"{where} must be a dict")
+    kinds = {"config": str, "start": str, "controls": list, "model": str, "adapt_batchnorm": str}
+    kinds["options"] = list
+    for field, value in fields.items():
+        if field not in kinds:
+            raise InputError(
+                f"{where} has the unknown field '{field}'; it may have {', '.join(kinds)}"
+            )
+        wrong_items = isinstance(value, list) and not all(isinstance(x, str) for x in value)
+        if value is not None and (not isinstance(value, kinds[field]) or wrong_items):
+            raise InputError(f"{where}: {field} must be a {_KINDS[kinds[field]]}")
+    if not fields.get("config"):
+        raise InputError(f"{where} has no config")
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if v is not None}
+    run = Run(name, **given | {"config": path.parent / fields["config"]})
+    if not run.config.is_file():
+        raise InputError(f"{where} names {run.config}, which does not exist")
+    return run
 
 
 def run_benchmark(

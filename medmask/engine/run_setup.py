@@ -9,12 +9,12 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
-from detectron2.config import LazyConfig
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
+from medmask.engine.config_file import write_config_yaml
 from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
 
@@ -40,7 +40,12 @@ def set_up_run(config: DictConfig) -> None:
     for name in ("detectron2", "fvcore", "medmask"):
         setup_logger(output_dir, distributed_rank=rank, name=name)
     if comm.is_main_process():
-        LazyConfig.save(config, str(Path(output_dir) / "config.yaml"))
+        lost = write_config_yaml(config, Path(output_dir) / "config.yaml")
+        if lost:
+            logger.warning(
+                f"{output_dir}/config.yaml lacks {', '.join(lost)}, which no YAML file can hold: "
+                "to use its weights later, name the .py config with --config-file"
+            )
         with atomic_write(Path(output_dir) / "versions.json", "w") as file:
             json.dump(_versions(), file, indent=1)
     logger.info(

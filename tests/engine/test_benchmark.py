@@ -141,7 +141,7 @@ def test_undefined_metric_is_left_out(folder):
     [
         (("taught.py", "absent.py"), "absent.py, which does not exist"),
         (('start="first", options', 'start="taught", options'), "'taught', which is no run before"),
-        (('model="teacher"', 'modle="teacher"'), "run 'taught' is wrong.*modle"),
+        (('model="teacher"', 'modle="teacher"'), "run 'taught' has the unknown field 'modle'"),
         (
             ('start="first", controls=["first"], ', ""),
             "'adabn' adapts BatchNorm and so needs a start",
