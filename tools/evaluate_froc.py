@@ -16,6 +16,7 @@ from medmask.evaluation import (
     result_to_json,
     write_json,
 )
+from medmask.utils.command_line import number_or_none
 
 _EXAMPLE = """
 example:
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plot", metavar="OUT.png", help="draw the curve with its 95%% band")
     parser.add_argument(
         "--nms-iou",
-        type=_iou_or_none,
+        type=number_or_none,
         default=defaults.nms_iou,
         metavar="IOU",
         help=f"non-maximum suppression, or 'none' (default {defaults.nms_iou})",
@@ -76,15 +77,6 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of the resampling (default {defaults.seed})",
     )
     return parser
-
-
-def _iou_or_none(text: str) -> float | None:
-    if text.lower() == "none":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'none'") from None
 
 
 @command_line_tool

@@ -2,17 +2,33 @@
 """Detect lesions in images: pictures with the detections drawn in, and a COCO-format JSON file.
 
 Writes OUTPUT/overlays/*.png and OUTPUT/detections.json, a list of {image_id, file_name,
-category_id, bbox: [x, y, width, height], score}. An image that cannot be read is reported and does
-not stop the rest. Exit status: 0 if all went well, 1 if an image could not be read, 2 if nothing
-could be done.
+category_id, category_name, bbox: [x, y, width, height], score}, which evaluate_froc.py takes.
+Detections are those that an evaluation judges: after its non-maximum suppression.
+
+Every image is predicted on by itself, and kept in OUTPUT/predictions.jsonl as soon as it is
+finished. The same command goes on where it was stopped. An image that fails is reported and does
+not stop the rest. Exit status: 0 if all went well, 1 if an image failed, 2 if the run could not
+start or go on.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from medmask.engine import MedMaskPredictor, find_images, predict_images
+from medmask.engine import (
+    MedMaskPredictor,
+    PredictionImage,
+    PredictionOptions,
+    find_images,
+    images_of_dataset,
+    images_of_files,
+    predict_images,
+)
+from medmask.engine.class_labels import dataset_labels
+from medmask.engine.prediction_run import DETECTIONS, OVERLAYS
+from medmask.engine.predictor import NMS_IOU
 from medmask.errors import InputError, command_line_tool
+from medmask.utils.command_line import number_or_none
 
 DEFAULT_CHECKPOINT = "output/demo/expert/model_final.pth"
 
@@ -21,20 +37,33 @@ examples:
   python tools/predict.py scan.dcm --output output/predictions
   python tools/predict.py images/ 'more/**/*.png' --output output/predictions \\
       --checkpoint output/inbreast/source_only/model_best.pth --score-threshold 0.5
+  python tools/predict.py --dataset inbreast_test --no-overlays --output output/predictions \\
+      --checkpoint output/inbreast/source_only/model_best.pth
 """
 
 
 def _parser() -> argparse.ArgumentParser:
+    defaults = PredictionOptions()
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "inputs",
-        nargs="+",
+        nargs="*",
         metavar="INPUT",
         help="image files (PNG, JPEG, TIFF, DICOM), folders, or quoted patterns",
     )
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="instead of inputs: the images of a registered data set, with its ids and names",
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace other predictions in DIR, instead of going on with them",
+    )
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -48,11 +77,22 @@ def _parser() -> argparse.ArgumentParser:
         help="the LazyConfig of the weights (default: config.yaml beside them)",
     )
     parser.add_argument(
+        "--nms-iou",
+        type=number_or_none,
+        default=NMS_IOU,
+        metavar="IOU",
+        help="drop boxes that overlap one of a higher score and the same class by more than this, "
+        "or 'none' (default %(default)s, as in the FROC analysis)",
+    )
+    parser.add_argument(
         "--score-threshold",
         type=float,
-        default=0.3,
+        default=defaults.score_threshold,
         metavar="S",
         help="draw detections from this score on (default %(default)s); the JSON file holds all",
+    )
+    parser.add_argument(
+        "--no-overlays", action="store_true", help="draw no pictures, which saves time and space"
     )
     parser.add_argument(
         "--device", default="auto", help="auto (a GPU if there is one), cpu or cuda"
@@ -60,27 +100,50 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _find(inputs: list[str], output_dir: Path) -> list[PredictionImage]:
+    """The images that the inputs mean, without the pictures that this tool drew of them."""
+    pictures = (output_dir / OVERLAYS).resolve()
+    paths = [path for path in find_images(inputs) if pictures not in path.resolve().parents]
+    if not paths:
+        raise InputError(f"the inputs hold nothing but pictures of {output_dir / OVERLAYS}")
+    return images_of_files(paths)
+
+
 @command_line_tool
 def main() -> int:
     args = _parser().parse_args()
+    options = PredictionOptions(args.score_threshold, overlays=not args.no_overlays)
+    if bool(args.inputs) == bool(args.dataset):
+        raise InputError("give either images, folders or patterns, or --dataset NAME")
     if not args.checkpoint.is_file():
         raise InputError(
             f"checkpoint {args.checkpoint} does not exist: name one with --checkpoint, or train "
             "one with `make demo`"
         )
-    paths = find_images(args.inputs)
-    config_file = args.config_file or str(args.checkpoint.with_name("config.yaml"))
+    images = images_of_dataset(args.dataset) if args.dataset else _find(args.inputs, args.output)
     predictor = MedMaskPredictor(
-        config_file, str(args.checkpoint), overrides=[f"train.device={args.device}"]
+        args.config_file or str(args.checkpoint.with_name("config.yaml")),
+        str(args.checkpoint),
+        overrides=[f"train.device={args.device}"],
+        nms_iou=args.nms_iou,
     )
-    problems = predict_images(predictor, paths, args.output, score_threshold=args.score_threshold)
-    for problem in problems:
+    summary = predict_images(
+        predictor,
+        images,
+        args.output,
+        options=options,
+        labels=dataset_labels(args.dataset) if args.dataset else None,
+        overwrite=args.overwrite,
+    )
+    for problem in summary.problems:
         print(f"error: {problem}", file=sys.stderr)
+    failed = len(summary.problems)
     print(
-        f"{len(paths) - len(problems)} of {len(paths)} images: {args.output / 'detections.json'}, "
-        f"{args.output / 'overlays'}"
+        f"{summary.images - failed} of {summary.images} images ({summary.done_before} done before, "
+        f"{failed} failed): {args.output / DETECTIONS}"
+        + ("" if args.no_overlays else f", {args.output / OVERLAYS}")
     )
-    return 1 if problems else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,12 @@ from medmask.engine.loss_hook import LossHook
 from medmask.engine.mask_ratio import ConstantMaskRatio, CosineMaskRatio, LossDrivenMaskRatio
 from medmask.engine.masked_autoencoder_hook import MaskedAutoencoderHook
 from medmask.engine.optimizer import build_parameter_groups
-from medmask.engine.prediction_run import predict_images
+from medmask.engine.prediction_images import (
+    PredictionImage,
+    images_of_dataset,
+    images_of_files,
+)
+from medmask.engine.prediction_run import PredictionOptions, PredictionSummary, predict_images
 from medmask.engine.predictor import MedMaskPredictor
 from medmask.engine.result_pictures import draw_results
 from medmask.engine.run_setup import set_up_run
@@ -39,6 +44,9 @@ __all__ = [
     "MaskedAutoencoderHook",
     "MedMaskPredictor",
     "MedMaskTrainer",
+    "PredictionImage",
+    "PredictionOptions",
+    "PredictionSummary",
     "SelectiveRetrainingHook",
     "TeacherHook",
     "adapt_batchnorm",
@@ -47,6 +55,8 @@ __all__ = [
     "evaluate",
     "evaluate_checkpoint",
     "find_images",
+    "images_of_dataset",
+    "images_of_files",
     "launch",
     "load_benchmark",
     "load_config",

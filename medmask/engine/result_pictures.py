@@ -47,7 +47,7 @@ def draw_results(
         overlay = draw_overlay(
             read_image(record["file_name"]),
             _to_instances(detections[record["image_id"]], size, classes),
-            metadata,
+            metadata.thing_classes,
             _annotated_boxes(record),
         )
         write_png(output_dir / f"{Path(record['file_name']).stem}.png", overlay)

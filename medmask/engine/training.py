@@ -11,6 +11,7 @@ from detectron2.config import instantiate
 from detectron2.engine import hooks
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.evaluation.testing import flatten_results_dict
+from detectron2.structures import Instances
 from detectron2.utils import comm
 from omegaconf import DictConfig
 from torch import nn
@@ -77,6 +78,23 @@ def build_trainer(config: DictConfig, model: nn.Module) -> MedMaskTrainer:
     )
 
 
+class OneByOne(nn.Module):
+    """A detector that predicts on each image of a batch by itself.
+
+    Padding to the size of a neighbor changes detections, and the size of a batch changes the last
+    bits of scores, which is enough to swap two of them. Alone, an image gets the same detections
+    whatever it is loaded with, here and by the predictor.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batched_inputs: list[dict]) -> list[dict[str, Instances]]:
+        """Detect in inference mode: one dict with ``instances`` an image."""
+        return [self.model([image])[0] for image in batched_inputs]
+
+
 def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, Any]:
     """Evaluate on ``dataloader.test`` with ``dataloader.evaluator``.
 
@@ -94,8 +112,8 @@ def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, 
         config.train.output_dir = str(Path(config.train.output_dir) / name)
     loader = instantiate(config.dataloader.test)
     evaluator = instantiate(config.dataloader.evaluator)
-    with _amp(config):
-        results = inference_on_dataset(model, loader, evaluator) or {}
+    with autocast(config):
+        results = inference_on_dataset(OneByOne(model), loader, evaluator) or {}
     if comm.is_main_process():
         print_csv_format(results)
     return results
@@ -202,7 +220,8 @@ def _amp_dtype(config: DictConfig) -> torch.dtype | None:
     return AMP_DTYPES[amp.dtype] if amp.enabled else None
 
 
-def _amp(config: DictConfig) -> torch.autocast:
+def autocast(config: DictConfig) -> torch.autocast:
+    """The precision of a config: a context for what its model computes."""
     device = torch.device(select_device(config.train.device)).type
     dtype = _amp_dtype(config)
     return torch.autocast(device, dtype=dtype, enabled=dtype is not None)

@@ -23,8 +23,13 @@ def suppress_overlaps(detections: Detections, iou_threshold: float) -> Detection
     Returns:
         The boxes that are kept, in their original order.
     """
+    return detections.select(kept_after_suppression(detections, iou_threshold))
+
+
+def kept_after_suppression(detections: Detections, iou_threshold: float) -> np.ndarray:
+    """Index the detections that :func:`suppress_overlaps` keeps: (K,) int64, ascending."""
     if len(detections) == 0:
-        return detections
+        return np.zeros(0, dtype=np.int64)
     # One call per group on a slice of the sorted boxes: torchvision's batched_nms searches all the
     # boxes for each group, which is quadratic in the number of images.
     order = np.lexsort((detections.category_indices, detections.image_indices))
@@ -37,4 +42,4 @@ def suppress_overlaps(detections: Detections, iou_threshold: float) -> Detection
         nms(boxes[start:stop], scores[start:stop], iou_threshold).numpy() + start
         for start, stop in pairwise(bounds)
     ]
-    return detections.select(np.sort(order[np.concatenate(kept)]))
+    return np.sort(order[np.concatenate(kept)])

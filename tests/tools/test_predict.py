@@ -119,8 +119,9 @@ def test_tool_writes_pictures_and_json_and_survives_a_bad_file(run_folder, phant
     assert "Traceback" not in result.stderr
 
     detections = json.loads((output / "detections.json").read_text())
-    assert {d["image_id"] for d in detections} == {2, 3, 4, 5, 6}
-    assert {d["category_id"] for d in detections} == {1}
+    assert {d["image_id"] for d in detections} == {None}
+    assert len({d["file_name"] for d in detections}) == 5
+    assert {d["category_name"] for d in detections} == {"malignant"}
     for x, y, width, height in (d["bbox"] for d in detections):
         assert 0 <= x <= x + width <= 96.001
         assert 0 <= y <= y + height <= 128.001

@@ -1,0 +1,95 @@
+"""Images to predict on: files as they come, or the images of a registered data set."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+
+from medmask.data.image_io import read_image
+from medmask.data.loaders import load_records
+from medmask.errors import InputError
+
+
+@dataclass(frozen=True)
+class PredictionImage:
+    """One image to predict on.
+
+    Attributes:
+        path: the file.
+        file_name: what the detections call it.
+        frame: of a file of several frames, counted from 0; None for a file of one.
+        image_id: of its data set; None for a file that belongs to none.
+        size: (height, width) that its data set gives; None if nothing is known.
+    """
+
+    path: Path
+    file_name: str
+    frame: int | None = None
+    image_id: int | str | None = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The file, and the frame as ``#N``, for messages."""
+        return str(self.path) if self.frame is None else f"{self.path}#{self.frame}"
+
+    @property
+    def key(self) -> tuple[str, int | None, int | str | None]:
+        """What makes it another image than others, wherever the process runs."""
+        return os.path.realpath(self.path), self.frame, self.image_id
+
+    @property
+    def picture_source(self) -> Path:
+        """A path to name a picture of it by."""
+        if self.frame is None:
+            return self.path
+        return self.path.with_name(f"{self.path.stem}_{self.frame}{self.path.suffix}")
+
+    def read(self) -> np.ndarray:
+        """Read the pixels: (H, W, 3) RGB in [0, 255].
+
+        Raises:
+            InputError: the file cannot be read, or its data set gives another size.
+        """
+        pixels = read_image(self.path)
+        if self.size not in (None, pixels.shape[:2]):
+            raise InputError(
+                f"image {self.path} is {pixels.shape[1]} x {pixels.shape[0]} (width x height), but "
+                f"its data set says {self.size[1]} x {self.size[0]}; run tools/check_dataset.py"
+            )
+        return pixels
+
+
+def images_of_files(paths: Iterable[str | os.PathLike]) -> list[PredictionImage]:
+    """Take files as images; one that is named twice, or through a link, counts once."""
+    images: dict[tuple, PredictionImage] = {}
+    for path in map(Path, paths):
+        image = PredictionImage(path, path.as_posix())
+        images.setdefault(image.key, image)
+    return list(images.values())
+
+
+def images_of_dataset(name: str) -> list[PredictionImage]:
+    """Take the images of a registered data set, with its ids and relative names.
+
+    Raises:
+        InputError: the set is unknown, absent or faulty.
+    """
+    records = load_records(name)
+    root = getattr(MetadataCatalog.get(name), "image_root", None)
+    return [
+        PredictionImage(
+            path=Path(record["file_name"]),
+            file_name=_relative_name(record["file_name"], root),
+            image_id=record["image_id"],
+            size=(record["height"], record["width"]),
+        )
+        for record in records
+    ]
+
+
+def _relative_name(path: str, root: str | None) -> str:
+    return Path(path if root is None else os.path.relpath(path, root)).as_posix()
