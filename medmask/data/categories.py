@@ -4,6 +4,23 @@ from collections.abc import Sequence
 
 from medmask.errors import InputError
 
+_OTHER_NAMES = {
+    "mal": "malignant",
+    "malign": "malignant",
+    "malignancy": "malignant",
+    "cancer": "malignant",
+}
+"""What files call a class, in lower case, and its name in the data sets of this project.
+
+Names that may mean several things ("mass", "lesion", "1") are not in it.
+"""
+
+
+def class_of_name(name: str) -> str:
+    """The class that a category's name means, in lower case; equal names mean the same class."""
+    name = name.strip().lower()
+    return _OTHER_NAMES.get(name, name)
+
 
 def map_categories(categories: list[dict], thing_classes: Sequence[str] | None) -> dict[int, int]:
     """Find the class of each category of a COCO file.

@@ -1,7 +1,12 @@
 """Evaluation of lesion detection: FROC analysis, image- and breast-level classification."""
 
 from medmask.evaluation.average_precision import AveragePrecision, average_precision
-from medmask.evaluation.coco_files import read_detections, read_ground_truth
+from medmask.evaluation.coco_files import read_ground_truth
+from medmask.evaluation.detection_files import (
+    detection_records,
+    detections_to_coco,
+    read_detections,
+)
 from medmask.evaluation.evaluate import evaluate_detections
 from medmask.evaluation.froc import OPERATING_POINTS
 from medmask.evaluation.froc_evaluator import FROCEvaluator
@@ -19,6 +24,8 @@ __all__ = [
     "FrocResult",
     "GroundTruth",
     "average_precision",
+    "detection_records",
+    "detections_to_coco",
     "evaluate_detections",
     "format_table",
     "plot_froc",

@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from medmask.evaluation.structures import Detections, GroundTruth
+from medmask.evaluation.structures import Detections, GroundTruth, to_xywh
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def _coco_index(ground_truth: GroundTruth) -> COCO:
     Ids in files may repeat or be 0, which pycocotools takes for "unmatched": lesions would be lost
     without a word.
     """
-    boxes = _to_xywh(ground_truth.boxes)
+    boxes = to_xywh(ground_truth.boxes)
     coco = COCO()
     coco.dataset = {
         "images": [{"id": index} for index in range(ground_truth.num_images)],
@@ -75,12 +75,8 @@ def _result_rows(detections: Detections) -> np.ndarray:
     return np.column_stack(
         [
             detections.image_indices,
-            _to_xywh(detections.boxes),
+            to_xywh(detections.boxes),
             detections.scores,
             detections.category_indices,
         ]
     )
-
-
-def _to_xywh(boxes: np.ndarray) -> np.ndarray:
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

@@ -1,19 +1,19 @@
-"""Reading ground truth and detections from COCO-format files.
+"""Reading ground truth from COCO-format files.
 
 Files come from many tools. Everything that a metric relies on is checked, and all faults of a file
 are reported at once.
 """
 
-import json
 import os
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from medmask.data.coco_values import column, numbers, show
 from medmask.errors import InputError
-from medmask.evaluation.records import BoxTable, Faults, column, numbers, show
-from medmask.evaluation.structures import Detections, GroundTruth
+from medmask.evaluation.faults import Faults
+from medmask.evaluation.records import BoxTable
+from medmask.evaluation.structures import GroundTruth
+from medmask.utils.json_files import read_json
 
 
 def read_ground_truth(path: str | os.PathLike) -> GroundTruth:
@@ -30,7 +30,7 @@ def read_ground_truth(path: str | os.PathLike) -> GroundTruth:
     Raises:
         InputError: if the file is missing, is not JSON, or has faults (all of them are named).
     """
-    content = _load_json(path)
+    content = read_json(path, "annotation file")
     if not isinstance(content, dict):
         raise InputError(
             f"{path}: a COCO annotation file is a JSON object, this is a list or value"
@@ -67,88 +67,8 @@ def read_ground_truth(path: str | os.PathLike) -> GroundTruth:
         is_crowd=crowd == 1,
         patients=tuple(column(images, "patient_id")),
         lateralities=tuple(column(images, "laterality")),
+        file_names=tuple(column(images, "file_name")),
     )
-
-
-def read_detections(path: str | os.PathLike, ground_truth: GroundTruth) -> Detections:
-    """Read detections in COCO's result format.
-
-    Args:
-        path: a JSON list of records with ``image_id``, ``category_id``, ``score`` and ``bbox``,
-            [x, y, width, height] in pixels.
-        ground_truth: the set that the detections were made on.
-
-    Returns:
-        The detections in the order of the file.
-
-    Raises:
-        InputError: if the file is missing, is not JSON, or has faults (all of them are named):
-            images or categories that the ground truth does not have, malformed boxes, scores that
-            are not finite or negative.
-    """
-    records = _load_json(path)
-    if not isinstance(records, list):
-        raise InputError(
-            f"{path}: detections are a JSON list of "
-            '{"image_id", "category_id", "bbox", "score"} records, this is not a list'
-        )
-    faults = Faults(path)
-    faults.add_where(
-        np.array([not isinstance(record, dict) for record in records], dtype=bool),
-        lambda i: f"record {i} is not an object",
-    )
-    faults.raise_if_any()
-    table = BoxTable(
-        records, lambda i: f"record {i}", ground_truth.image_ids, ground_truth.category_ids
-    )
-    table.check(faults, allow_empty_boxes=True)
-    raw_scores = column(records, "score")
-    scores = numbers(raw_scores)
-    faults.add_where(
-        ~(scores >= 0) | np.isinf(scores),
-        lambda i: f"record {i}: score {show(raw_scores[i])} is not a finite number of at least 0",
-    )
-    faults.raise_if_any()
-    return Detections(
-        boxes=table.boxes,
-        scores=scores,
-        image_indices=table.image_indices,
-        category_indices=table.category_indices,
-    )
-
-
-def detections_to_coco(ground_truth: GroundTruth, detections: Detections) -> list[dict[str, Any]]:
-    """The records that :func:`read_detections` reads."""
-    boxes = detections.boxes.copy()
-    boxes[:, 2:] -= boxes[:, :2]
-    return [
-        {
-            "image_id": ground_truth.image_ids[image],
-            "category_id": ground_truth.category_ids[category],
-            "bbox": box,
-            "score": score,
-        }
-        for image, category, box, score in zip(
-            detections.image_indices.tolist(),
-            detections.category_indices.tolist(),
-            boxes.tolist(),
-            detections.scores.tolist(),
-            strict=True,
-        )
-    ]
-
-
-def _load_json(path: str | os.PathLike) -> Any:
-    try:
-        return json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(
-            f"{path}: is not valid JSON, it may have been cut off while it was written ({error})"
-        ) from None
 
 
 def _records(content: dict, key: str, faults: Faults) -> list[dict]:

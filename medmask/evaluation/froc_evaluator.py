@@ -1,6 +1,7 @@
 """FROC analysis as a Detectron2 evaluator."""
 
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -13,13 +14,13 @@ from detectron2.structures import BoxMode, Instances
 from detectron2.utils import comm
 
 from medmask.errors import InputError
-from medmask.evaluation.coco_files import detections_to_coco
+from medmask.evaluation.detection_files import detections_to_coco
 from medmask.evaluation.evaluate import evaluate_detections
 from medmask.evaluation.froc import OPERATING_POINTS
 from medmask.evaluation.plot import plot_froc
 from medmask.evaluation.report import format_table, result_to_json, write_json
 from medmask.evaluation.results import ClassificationResult, EvaluationSettings, FrocResult
-from medmask.evaluation.structures import Detections, GroundTruth
+from medmask.evaluation.structures import Detections, GroundTruth, to_xywh, to_xyxy
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +136,10 @@ class FROCEvaluator(DatasetEvaluator):
         self._check_images(predictions)
         image_ids = self._ground_truth.image_ids
         ordered = [predictions[image_id] for image_id in image_ids]
+        # The very boxes that the file will give, where a width is rounded.
+        boxes = to_xyxy(to_xywh(np.concatenate([p.boxes for p in ordered])))
         detections = Detections(
-            boxes=np.concatenate([p.boxes for p in ordered]),
+            boxes=boxes,
             scores=np.concatenate([p.scores for p in ordered]),
             image_indices=np.repeat(np.arange(len(ordered)), [len(p.scores) for p in ordered]),
             category_indices=np.concatenate([p.classes for p in ordered]),
@@ -195,7 +198,9 @@ def _load_ground_truth(dataset_name: str) -> GroundTruth:
         for annotation in record.get("annotations", [])
     ]
     boxes = [
-        BoxMode.convert(list(a["bbox"]), a["bbox_mode"], BoxMode.XYXY_ABS) for _, a in annotations
+        # an array of float64: a list would be rounded to float32
+        BoxMode.convert(np.array([a["bbox"]], dtype=np.float64), a["bbox_mode"], BoxMode.XYXY_ABS)
+        for _, a in annotations
     ]
     classes = np.array([a["category_id"] for _, a in annotations], dtype=np.int64)
     names = metadata.get("thing_classes") or [str(i) for i in range(classes.max(initial=0) + 1)]
@@ -212,7 +217,16 @@ def _load_ground_truth(dataset_name: str) -> GroundTruth:
         is_crowd=np.array([a.get("iscrowd", 0) == 1 for _, a in annotations], dtype=bool),
         patients=tuple(record.get("patient_id") for record in records),
         lateralities=tuple(record.get("laterality") for record in records),
+        file_names=tuple(_relative_name(record, metadata.get("image_root")) for record in records),
     )
+
+
+def _relative_name(record: dict[str, Any], image_root: str | None) -> str | None:
+    """The file name as the annotation file gives it, where the folder of the images is known."""
+    name = record.get("file_name")
+    if name is None or image_root is None:
+        return name
+    return os.path.relpath(name, image_root)
 
 
 def _to_prediction(instances: Instances) -> _Prediction:

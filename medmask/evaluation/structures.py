@@ -23,6 +23,8 @@ class GroundTruth:
         is_crowd: (G,) bool. A crowd box is a region to ignore, not a lesion.
         patients: N patient ids, None where an image carries none.
         lateralities: N breast sides ("L", "R"), None where an image carries none.
+        file_names: N file names, as the annotation file gives them, None where an image carries
+            none; None if no image carries one.
     """
 
     image_ids: tuple[Hashable, ...]
@@ -34,6 +36,7 @@ class GroundTruth:
     is_crowd: np.ndarray
     patients: tuple[Hashable | None, ...]
     lateralities: tuple[Hashable | None, ...]
+    file_names: tuple[str | None, ...] | None = None
 
     @property
     def num_images(self) -> int:
@@ -94,3 +97,13 @@ def group_indices(keys: Sequence[Hashable]) -> np.ndarray:
     """Number equal keys alike, from 0 in the order of first appearance: (len(keys),) int64."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def to_xywh(boxes: np.ndarray) -> np.ndarray:
+    """(R, 4) corners (x0, y0, x1, y1) -> (R, 4) as (x, y, width, height)."""
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+
+def to_xyxy(boxes: np.ndarray) -> np.ndarray:
+    """(R, 4) as (x, y, width, height) -> (R, 4) corners (x0, y0, x1, y1)."""
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from medmask.evaluation import average_precision
-from medmask.evaluation.coco_files import detections_to_coco
+from medmask.evaluation.detection_files import detections_to_coco
 
 
 @pytest.mark.parametrize("seed", range(5))

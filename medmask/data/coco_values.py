@@ -1,0 +1,113 @@
+"""Single values of COCO files, as JSON gives them and as they are meant.
+
+Files come from many tools. NaN (as pandas writes an empty cell) and null mean "not given"; whole
+numbers may be written as floats (``7.0``) and flags as ``false`` and ``true``.
+"""
+
+import json
+import math
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+_SMALLEST_ID, _LARGEST_ID = -(2**63), 2**63 - 1
+_TEXTS_FOR_NOTHING = {"", "nan", "none", "null", "nat", "<na>"}
+"""What tools write as text for an empty cell, in lower case."""
+
+
+def as_given(value: Any) -> Any:
+    """The value; None where it is NaN or null, which mean "not given"."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def as_id(value: Any) -> Any:
+    """An id: a whole number becomes an int, NaN becomes None, all else is returned as it is."""
+    if type(value) is float:
+        if math.isnan(value):
+            return None
+        if value.is_integer():
+            return int(value)
+    return value
+
+
+def as_flag(value: Any) -> Any:
+    """A flag: 0 or 1; not given is 0; what is neither is returned as it is."""
+    value = as_given(value)
+    if value is None:
+        return 0
+    is_flag = isinstance(value, bool | int | float) and value in (0, 1)
+    return int(value) if is_flag else value
+
+
+def as_label(value: Any) -> Any:
+    """A patient or the like: as :func:`as_id`; text loses outer spaces, empty text becomes None.
+
+    So do "nan" and "None", which tools write for an empty cell.
+    """
+    if not isinstance(value, str):
+        return as_id(value)
+    text = value.strip()
+    return None if text.lower() in _TEXTS_FOR_NOTHING else text
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value can be an id: text, or a whole number of 64 bits."""
+    if isinstance(value, str):
+        return bool(value)
+    return is_whole_number(value)
+
+
+def is_whole_number(value: Any) -> bool:
+    """Whether a value is an int (not a bool) of 64 bits."""
+    return type(value) is int and _SMALLEST_ID <= value <= _LARGEST_ID
+
+
+def column(records: Sequence[dict], field: str) -> list:
+    """(R,) the field of each record, None where it is missing."""
+    return [record.get(field) for record in records]
+
+
+def numbers(values: Sequence) -> np.ndarray:
+    """(R,) float64, NaN where a value is not a number that a float can hold."""
+    if set(map(type, values)) <= {int, float}:
+        try:
+            return np.array(values, dtype=np.float64)
+        except OverflowError:
+            pass
+    return np.array([_number(value) for value in values], dtype=np.float64)
+
+
+def quadruples(values: Sequence) -> np.ndarray:
+    """(R, 4) float64, NaN in the rows that are not lists of four numbers."""
+    rows = [v if isinstance(v, list) and len(v) == 4 else [None] * 4 for v in values]
+    return numbers([number for row in rows for number in row]).reshape(-1, 4)
+
+
+def look_up(values: Sequence, known: Sequence[Hashable]) -> np.ndarray:
+    """(R,) int64: where each value stands in ``known``, -1 where it does not.
+
+    ``True`` and ``1`` differ, as a flag is no id.
+    """
+    index = {value: i for i, value in enumerate(known)}
+    return np.array(
+        [index.get(v, -1) if type(v) is int or type(v) is str else -1 for v in values],
+        dtype=np.int64,
+    )
+
+
+def show(value: Any) -> str:
+    """A value as a short piece of JSON, to be named in an error."""
+    if value is None:
+        return "(missing or null)"
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan

@@ -1,0 +1,100 @@
+"""Reading JSON files that may be anything."""
+
+import json
+import os
+import re
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from medmask.errors import InputError
+
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def read_json(path: str | os.PathLike, kind: str) -> Any:
+    """Parse a JSON file in UTF-8 (or UTF-16 or UTF-32, with or without byte order mark).
+
+    ``NaN`` and ``Infinity``, which JSON does not have but Python and pandas write, are read as
+    floats.
+
+    Args:
+        path: the file.
+        kind: what it is, such as "annotation file"; errors begin with it.
+
+    Returns:
+        The content. Every string is valid Unicode, and no object had a key twice.
+
+    Raises:
+        InputError: the file is absent, no regular file (a pipe would block), or its JSON is broken
+            or cut off; the message gives the line and the offset.
+    """
+    file = f"{kind} {path}"
+    text = _decode(_read(path, file), file)
+    try:
+        content = json.loads(text, object_pairs_hook=_to_dict)
+    except json.JSONDecodeError as error:
+        at_end = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated")
+        what = "is cut off" if at_end else "is not valid JSON"
+        raise InputError(
+            f"{file} {what} at line {error.lineno}, column {error.colno} (offset {error.pos}): "
+            f"{error.msg}; copy or write the file again"
+        ) from None
+    except _RepeatedKey as error:
+        raise InputError(
+            f"{file} has an object with the key {error} more than once, of which all but the last "
+            "would be lost; write each key once"
+        ) from None
+    except RecursionError:
+        raise InputError(f"{file} is nested too deeply; write the file again") from None
+    except ValueError:  # Python parses no whole number of more than 4300 digits
+        raise InputError(f"{file} has a number of thousands of digits; correct it") from None
+    if _HALF_CHARACTER.search(text) and not _is_unicode(content):
+        raise InputError(
+            f"{file} has text with half a character (a lone surrogate such as \\ud800); correct it"
+        )
+    return content
+
+
+def _read(path: str | os.PathLike, file: str) -> bytes:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{file} is not a file, but a folder, a pipe or a device")
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a name that no file can have
+        raise InputError(f"{file} cannot be read: {error}") from None
+    if not content.strip():
+        raise InputError(f"{file} is empty; copy or write the file again")
+    return content
+
+
+def _decode(content: bytes, file: str) -> str:
+    try:
+        return content.decode(json.detect_encoding(content))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file} is not UTF-8 text (offset {error.start}); copy or write the file again"
+        ) from None
+
+
+class _RepeatedKey(Exception):
+    pass
+
+
+def _to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise _RepeatedKey(json.dumps(key))
+    return content
+
+
+def _is_unicode(content: Any) -> bool:
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
