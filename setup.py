@@ -152,7 +152,7 @@ setup(
     ],
     extras_require={
         "experts": ["open_clip_torch", "transformers"],  # the latter: BiomedCLIP's text tower
-        "dicom": ["pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg"],
+        "dicom": ["pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"],
         "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", "clang-format", "ninja"],
     },
     ext_modules=extensions(),

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from medmask.data.dicom import is_dicom, read_dicom, read_dicom_size
+from medmask.data.dicom import count_dicom_frames, is_dicom, read_dicom, read_dicom_size
+from medmask.data.frames import choose_frame, split_frame_path
 from medmask.errors import InputError
 
 _EXIF_ORIENTATION = 274
@@ -16,13 +17,16 @@ _TIFF_PHOTOMETRIC = 262
 _TIFF_MIN_IS_WHITE = 0
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:
     """Read an image as RGB.
 
     The EXIF orientation is applied, as Detectron2 does; an alpha channel is dropped.
 
     Args:
-        path: a PNG, JPEG, TIFF or DICOM file (any other 8-bit format that Pillow reads works too).
+        path: a PNG, JPEG, TIFF or DICOM file (any other 8-bit format that Pillow reads works too),
+            or one frame of it, such as ``scan.dcm#3``.
+        frame: the number of the frame, counted from 0, where the path does not name it. Files with
+            several frames are read only frame by frame; see :func:`count_frames`.
 
     Returns:
         (H, W, 3) array in [0, 255]. Files of 8 bits come as uint8, with the values of the file.
@@ -32,12 +36,32 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     Raises:
         InputError: the file is absent, cut off, or not an image.
     """
+    path, frame = split_frame_path(path, frame)
     path = _existing_file(path)
     if is_dicom(path):
-        pixels = stretch_to_255(read_dicom(path))
+        pixels = stretch_to_255(read_dicom(path, frame))
     else:
+        choose_frame(path, frame, 1)
         pixels = _read_with_pillow(path)
     return to_rgb(pixels)
+
+
+def count_frames(path: str | os.PathLike) -> int:
+    """Count the images in a file from its header, without their pixels.
+
+    ``read_image(path, frame)`` reads each of them, with ``frame`` from 0 to the count - 1; where
+    the path names a frame, such as ``scan.dcm#3``, the count is 1.
+
+    Raises:
+        InputError: the file is absent or has no readable header.
+    """
+    path, frame = split_frame_path(path)
+    path = _existing_file(path)
+    count = count_dicom_frames(path) if is_dicom(path) else 1
+    if frame is None:
+        return count
+    choose_frame(path, frame, count)
+    return 1
 
 
 def to_rgb(pixels: np.ndarray) -> np.ndarray:
@@ -67,15 +91,21 @@ def _is_in_range(pixels: np.ndarray) -> bool:
     return bool(pixels.min() >= 0 and pixels.max() <= 255)
 
 
-def read_image_size(path: str | os.PathLike) -> tuple[int, int]:
+def read_image_size(path: str | os.PathLike, frame: int | None = None) -> tuple[int, int]:
     """Read (height, width) from the header of an image, without its pixels.
+
+    Args:
+        path: as for :func:`read_image`.
+        frame: likewise.
 
     Raises:
         InputError: the file is absent or has no readable header.
     """
+    path, frame = split_frame_path(path, frame)
     path = _existing_file(path)
     if is_dicom(path):
-        return read_dicom_size(path)
+        return read_dicom_size(path, frame)
+    choose_frame(path, frame, 1)
     try:
         with Image.open(path) as image:
             width, height = image.size

@@ -5,7 +5,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from medmask.data.dicom import read_dicom
-from medmask.data.image_io import read_image, read_image_size
+from medmask.data.image_io import count_frames, read_image, read_image_size
 from medmask.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 4096, (40, 50), dtype=np.uint16)
@@ -102,10 +102,34 @@ def test_all_zero_image(write_dicom):
     np.testing.assert_array_equal(image, np.zeros((5, 6, 3)))
 
 
-def test_first_frame(write_dicom):
-    path = write_dicom(np.stack([PIXELS, PIXELS[::-1]]))
-    np.testing.assert_array_equal(read_image(path), read_image(write_dicom(PIXELS)))
-    assert read_image_size(path) == (40, 50)
+@pytest.mark.parametrize("name", ["image.dcm", "a#1.dcm", "no suffix"])
+def test_frames_are_named_by_number(write_dicom, name):
+    path = write_dicom(np.stack([PIXELS, PIXELS[::-1]]), name=name)
+    single = read_image(write_dicom(PIXELS, name="single.dcm"))
+    assert count_frames(path) == 2
+    for frame, expected in enumerate([single, single[::-1]]):
+        np.testing.assert_array_equal(read_image(path, frame), expected)
+        np.testing.assert_array_equal(read_image(f"{path}#{frame}"), expected)
+        assert read_image_size(f"{path}#{frame}") == (40, 50)
+        assert count_frames(f"{path}#{frame}") == 1
+
+
+@pytest.mark.parametrize("read", [read_image, read_image_size])
+def test_several_frames_are_refused_unless_one_is_named(write_dicom, read):
+    path = write_dicom(np.stack([PIXELS, PIXELS]))
+    with pytest.raises(InputError, match=r"image\.dcm holds 2 frames; .*image\.dcm#0"):
+        read(path)
+    for absent in (f"{path}#2", f"{write_dicom(PIXELS, name='single.dcm')}#1"):
+        with pytest.raises(InputError, match=r"\.dcm has no frame [12]; it holds"):
+            read(absent)
+    with pytest.raises(InputError, match="frame 0 is asked for as well"):
+        read(f"{path}#1", 0)
+
+
+def test_the_only_frame_may_be_named(write_dicom):
+    path = write_dicom(PIXELS)
+    np.testing.assert_array_equal(read_image(path, 0), read_image(path))
+    assert count_frames(path) == 1
 
 
 @pytest.mark.parametrize("bits", [8, 16])

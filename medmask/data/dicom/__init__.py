@@ -1,0 +1,16 @@
+"""Radiographs from DICOM files (PS3.3 of the DICOM standard: C.7.6.3, C.7.6.16, C.11).
+
+::
+
+    parsing         a file up to its pixels: header, transfer syntax, inflation
+    elements        the one place that reads an element
+    description     size, number of frames and layout of the pixels
+    pixels          the stored values of one frame; decompression has the compressed ones
+    lookup          stored values to values for presentation
+    reading         all of it together
+"""
+
+from medmask.data.dicom.parsing import is_dicom
+from medmask.data.dicom.reading import count_dicom_frames, read_dicom, read_dicom_size
+
+__all__ = ["count_dicom_frames", "is_dicom", "read_dicom", "read_dicom_size"]
