@@ -21,7 +21,9 @@ from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.engine.batchnorm_adaptation import adapt_batchnorm
 from medmask.engine.buffer_broadcast import BufferBroadcast
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
+from medmask.engine.periods import to_iterations, to_iterations_or_end
 from medmask.engine.progress import build_writers
+from medmask.engine.run_checks import check_classes
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.errors import InputError
 
@@ -131,6 +133,7 @@ def evaluate_checkpoint(
     """
     if not config.train.init_checkpoint:
         raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
+    check_classes(config)
     model, output_dir = build_model(config), Path(config.train.output_dir)
     MedMaskCheckpointer(model).load(config.train.init_checkpoint)
     if adapt_batchnorm_to:
@@ -154,6 +157,8 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         The results of the last evaluation (in the main process).
     """
     options = config.train
+    check_classes(config)
+    eval_period = to_iterations_or_end(options.eval_period, options.max_iter, "train.eval_period")
     model = build_model(config)
     trainer = build_trainer(config, model)
     checkpointer = MedMaskCheckpointer(
@@ -163,7 +168,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         name: extra for hook in trainer.loss_hooks for name, extra in hook.extra_models().items()
     }
     evaluation = EvaluationHook(
-        options.eval_period,
+        eval_period,
         lambda evaluated, name: evaluate(config, evaluated, name),
         checkpointer,
         options.output_dir,
@@ -206,7 +211,8 @@ def _build_periodic_checkpointer(
     config: DictConfig, checkpointer: MedMaskCheckpointer
 ) -> hooks.PeriodicCheckpointer:
     options = config.train.checkpointer
-    hook = hooks.PeriodicCheckpointer(checkpointer, options.period, max_to_keep=options.max_to_keep)
+    period = to_iterations(options.period, config.train.max_iter, "train.checkpointer.period")
+    hook = hooks.PeriodicCheckpointer(checkpointer, period, max_to_keep=options.max_to_keep)
     # Those of the run that is resumed count, too.
     written = Path(config.train.output_dir).glob("model_[0-9]*.pth")
     hook.recent_checkpoints = [str(path) for path in sorted(written)]
