@@ -63,6 +63,8 @@ def main() -> int:
         print(f"{report.name}: {len(report.problems) or 'no'} problems")
         for problem in report.problems:
             print(f"  {problem}")
+        for caution in report.cautions:
+            print(f"  note: {caution}")
         print(f"  {report.summary()}\n")
 
     overlaps = []

@@ -12,10 +12,11 @@ import os
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
 import torch
-from detectron2.config import instantiate
+from torch import nn
 
 from medmask.checkpoint import convert_checkpoint, format_report, read_published_file
 from medmask.engine import load_config
+from medmask.engine.config_objects import build
 from medmask.errors import InputError, command_line_tool
 from medmask.utils.files import atomic_write
 
@@ -57,7 +58,7 @@ def main() -> int:
     published = read_published_file(args.input)
     if os.path.exists(args.output) and os.path.samefile(args.input, args.output):
         raise InputError(f"OUTPUT {args.output} is the INPUT: choose another name")
-    model = instantiate(load_config(args.config_file, args.opts).model)
+    model = build(load_config(args.config_file, args.opts), "model", nn.Module)
     try:
         conversion = convert_checkpoint(published, model.state_dict())
     except InputError as error:

@@ -3,7 +3,7 @@
 
 import argparse
 
-from medmask.engine import evaluate_checkpoint, launch, load_config, set_up_run, train
+from medmask.engine import check_run, evaluate_checkpoint, launch, load_config, set_up_run, train
 from medmask.errors import InputError, command_line_tool
 
 _EXAMPLES = """
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """The work of one process."""
     config = load_config(args.config_file, args.opts)
+    check_run(config, is_training=not args.eval_only)
     set_up_run(config)
     if args.eval_only:
         evaluate_checkpoint(config, adapt_batchnorm_to=args.adapt_batchnorm)

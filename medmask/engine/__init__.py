@@ -13,7 +13,6 @@ from medmask.engine.expert_distillation_hook import ExpertDistillationHook
 from medmask.engine.image_inputs import find_images
 from medmask.engine.launch import launch
 from medmask.engine.lazy_config import load_config
-from medmask.engine.learning_rate import StepSchedule
 from medmask.engine.loss_hook import LossHook
 from medmask.engine.mask_ratio import ConstantMaskRatio, CosineMaskRatio, LossDrivenMaskRatio
 from medmask.engine.masked_autoencoder_hook import MaskedAutoencoderHook
@@ -27,6 +26,7 @@ from medmask.engine.prediction_run import PredictionOptions, PredictionSummary, 
 from medmask.engine.predictor import MedMaskPredictor
 from medmask.engine.result_pictures import draw_results
 from medmask.engine.run_setup import set_up_run
+from medmask.engine.run_start import check_run
 from medmask.engine.selective_retraining_hook import SelectiveRetrainingHook
 from medmask.engine.teacher_hook import TeacherHook
 from medmask.engine.trainer import MedMaskTrainer
@@ -49,10 +49,10 @@ __all__ = [
     "PredictionOptions",
     "PredictionSummary",
     "SelectiveRetrainingHook",
-    "StepSchedule",
     "TeacherHook",
     "adapt_batchnorm",
     "build_parameter_groups",
+    "check_run",
     "draw_results",
     "evaluate",
     "evaluate_checkpoint",

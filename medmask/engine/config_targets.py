@@ -131,3 +131,8 @@ def _others() -> tuple[Any, ...]:
 
 def _is_in_packages(module_name: str) -> bool:
     return any(module_name == p or module_name.startswith(f"{p}.") for p in PACKAGES)
+
+
+def name_of_target(target: Callable[..., Any]) -> str:
+    """The name of a callable for errors."""
+    return getattr(target, "__qualname__", None) or repr(target)

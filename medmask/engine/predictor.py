@@ -10,7 +10,6 @@ from typing import Any
 import detectron2.data.transforms as T
 import numpy as np
 import torch
-from detectron2.config import instantiate
 from detectron2.data import Metadata
 from detectron2.structures import Instances
 from omegaconf import OmegaConf
@@ -19,6 +18,7 @@ from medmask.checkpoint import MedMaskCheckpointer
 from medmask.data.image_io import read_image, to_rgb
 from medmask.data.mapper import image_to_tensor
 from medmask.engine.class_labels import find_class_labels
+from medmask.engine.config_objects import build
 from medmask.engine.lazy_config import load_config
 from medmask.engine.training import autocast, build_model
 from medmask.errors import InputError
@@ -77,7 +77,9 @@ class MedMaskPredictor:
         MedMaskCheckpointer(self.model).load(checkpoint)
         with open(checkpoint, "rb") as file:
             self._weights_hash = hashlib.file_digest(file, "sha256").hexdigest()
-        self.augmentation = instantiate(self.config.dataloader.test.mapper.augmentation)
+        self.augmentation = build(
+            self.config, "dataloader.test.mapper.augmentation", T.Augmentation
+        )
         self.labels = find_class_labels(self.config.dataloader.test.dataset, self.model)
         self.metadata = Metadata(name="predictions", thing_classes=list(self.labels.names))
 

@@ -52,7 +52,7 @@ def set_up_run(config: DictConfig) -> None:
         f"{comm.get_world_size()} process(es), seed {config.train.seed}; the config is in "
         f"{output_dir}/config.yaml, the versions are in {output_dir}/versions.json"
     )
-    seed_all_rng(config.train.seed + rank)  # dropout must differ between processes
+    seed_all_rng((config.train.seed + rank) % 2**32)  # dropout must differ between processes
 
 
 def _versions() -> dict[str, str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.config import instantiate
 from detectron2.engine import hooks
-from detectron2.evaluation import inference_on_dataset, print_csv_format
+from detectron2.evaluation import DatasetEvaluators, inference_on_dataset, print_csv_format
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.structures import Instances
 from detectron2.utils import comm
+from fvcore.common.param_scheduler import ParamScheduler
 from omegaconf import DictConfig
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -20,10 +20,12 @@ from torch.nn.parallel import DistributedDataParallel
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.engine.batchnorm_adaptation import adapt_batchnorm
 from medmask.engine.buffer_broadcast import BufferBroadcast
+from medmask.engine.config_objects import build, build_part
+from medmask.engine.device import select_device
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
-from medmask.engine.periods import to_iterations, to_iterations_or_end
+from medmask.engine.loss_hook import LossHook
 from medmask.engine.progress import build_writers
-from medmask.engine.run_checks import check_classes
+from medmask.engine.run_start import build_evaluators
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.errors import InputError
 
@@ -32,18 +34,9 @@ logger = logging.getLogger(__name__)
 AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def select_device(name: str) -> str:
-    """The device that ``train.device`` means: ``"auto"`` is a GPU if there is one."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"train.device is {name}, but no GPU is usable here: set it to cpu")
-    return name
-
-
 def build_model(config: DictConfig) -> nn.Module:
     """The model of a config on its device, with fresh weights."""
-    return instantiate(config.model).to(select_device(config.train.device))
+    return build(config, "model", nn.Module).to(select_device(config.train.device))
 
 
 def distribute(model: nn.Module) -> nn.Module:
@@ -67,16 +60,18 @@ def build_trainer(config: DictConfig, model: nn.Module) -> MedMaskTrainer:
     """
     options = config.train
     config.optimizer.params.model = model
-    optimizer = instantiate(config.optimizer)
+    optimizer = build(config, "optimizer", torch.optim.Optimizer)
     config.optimizer.params.model = None  # or copies of the config would copy the model
     return MedMaskTrainer(
         distribute(model),
-        instantiate(config.dataloader.train),
+        build(config, "dataloader.train"),
         optimizer,
         clip_gradient_norm=options.clip_gradient_norm,
         amp_dtype=_amp_dtype(config),
         gradient_accumulation=options.gradient_accumulation,
-        loss_hooks=[instantiate(hook) for hook in config.get("loss_hooks", {}).values()],
+        loss_hooks=[
+            build(config, f"loss_hooks.{name}", LossHook) for name in config.get("loss_hooks") or {}
+        ],
     )
 
 
@@ -112,8 +107,8 @@ def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, 
     if name:
         config = copy.deepcopy(config)
         config.train.output_dir = str(Path(config.train.output_dir) / name)
-    loader = instantiate(config.dataloader.test)
-    evaluator = instantiate(config.dataloader.evaluator)
+    loader = build(config, "dataloader.test")
+    evaluator = DatasetEvaluators(build_evaluators(config))
     with autocast(config):
         results = inference_on_dataset(OneByOne(model), loader, evaluator) or {}
     if comm.is_main_process():
@@ -133,11 +128,11 @@ def evaluate_checkpoint(
     """
     if not config.train.init_checkpoint:
         raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
-    check_classes(config)
     model, output_dir = build_model(config), Path(config.train.output_dir)
     MedMaskCheckpointer(model).load(config.train.init_checkpoint)
     if adapt_batchnorm_to:
-        loader = instantiate({**config.dataloader.test, "dataset": adapt_batchnorm_to})
+        part = {**config.dataloader.test, "dataset": adapt_batchnorm_to}
+        loader = build_part(part, "dataloader.test")
         adapt_batchnorm(model, loader)
         save_weights(model, output_dir / "model_adabn.pth")
     results = evaluate(config, model)
@@ -157,8 +152,6 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         The results of the last evaluation (in the main process).
     """
     options = config.train
-    check_classes(config)
-    eval_period = to_iterations_or_end(options.eval_period, options.max_iter, "train.eval_period")
     model = build_model(config)
     trainer = build_trainer(config, model)
     checkpointer = MedMaskCheckpointer(
@@ -168,7 +161,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         name: extra for hook in trainer.loss_hooks for name, extra in hook.extra_models().items()
     }
     evaluation = EvaluationHook(
-        eval_period,
+        options.eval_period,
         lambda evaluated, name: evaluate(config, evaluated, name),
         checkpointer,
         options.output_dir,
@@ -179,7 +172,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         [
             BufferBroadcast() if options.ddp.broadcast_buffers else None,
             hooks.IterationTimer(),
-            hooks.LRScheduler(trainer.optimizer, instantiate(config.lr_multiplier)),
+            hooks.LRScheduler(trainer.optimizer, build(config, "lr_multiplier", ParamScheduler)),
             # before the evaluation, so that no fault there can lose work
             _build_periodic_checkpointer(config, checkpointer),
             evaluation,
@@ -211,8 +204,7 @@ def _build_periodic_checkpointer(
     config: DictConfig, checkpointer: MedMaskCheckpointer
 ) -> hooks.PeriodicCheckpointer:
     options = config.train.checkpointer
-    period = to_iterations(options.period, config.train.max_iter, "train.checkpointer.period")
-    hook = hooks.PeriodicCheckpointer(checkpointer, period, max_to_keep=options.max_to_keep)
+    hook = hooks.PeriodicCheckpointer(checkpointer, options.period, max_to_keep=options.max_to_keep)
     # Those of the run that is resumed count, too.
     written = Path(config.train.output_dir).glob("model_[0-9]*.pth")
     hook.recent_checkpoints = [str(path) for path in sorted(written)]

@@ -1,0 +1,35 @@
+"""The device of a run."""
+
+import re
+
+import torch
+from detectron2.utils import comm
+
+from medmask.errors import InputError
+
+
+def select_device(name: str) -> str:
+    """The device that ``train.device`` means: ``"auto"`` is a GPU if there is one.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    match = re.fullmatch(r"(?:auto|cpu|cuda(?::(\d+))?)", name, flags=re.ASCII)
+    if match is None:
+        raise InputError(f"train.device is {name!r}, but must be auto, cpu, cuda or cuda:N")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"train.device is {name}, but no GPU is usable here: set it to cpu")
+    if match[1] is not None:
+        if int(match[1]) >= torch.cuda.device_count():
+            raise InputError(
+                f"train.device is {name}, but the GPUs here are cuda:0 to "
+                f"cuda:{torch.cuda.device_count() - 1}"
+            )
+        if comm.get_world_size() > 1:
+            raise InputError(
+                f"train.device is {name}, but each of several processes has a GPU of its own: set "
+                "it to cuda"
+            )
+    return name

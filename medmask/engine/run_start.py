@@ -1,0 +1,106 @@
+"""What is checked before a run starts, so that no mistake shows hours later."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from medmask.data.catalog import check_registered
+from medmask.engine.config_check import check_config
+from medmask.engine.config_objects import build
+from medmask.engine.device import select_device
+from medmask.engine.evaluation_metrics import check_best_metric
+from medmask.errors import InputError, describe_failure
+
+
+def check_run(config: DictConfig, *, is_training: bool = True) -> None:
+    """Check everything that a run needs. All processes call this, before any does anything else.
+
+    Args:
+        config: of the run.
+        is_training: False for the evaluation of ``train.init_checkpoint`` alone.
+
+    Raises:
+        InputError: a value is not accepted; a data set, an image, the device, the weights to start
+            from or the metric is not there; or the output folder cannot be written.
+    """
+    check_config(config)
+    select_device(config.train.device)
+    _check_init_checkpoint(config, is_training)
+    _check_data_sets(config, is_training)
+    evaluators = build_evaluators(config)
+    if is_training:
+        check_best_metric(config.train.best_metric, evaluators)
+    if comm.is_main_process():
+        check_writable(config.train.output_dir)
+
+
+def build_evaluators(config: DictConfig) -> list[DatasetEvaluator]:
+    """The evaluators of a run; they load their data sets."""
+    key = "dataloader.evaluator"
+    if isinstance(config.dataloader.evaluator, ListConfig):
+        keys = [f"{key}.{i}" for i in range(len(config.dataloader.evaluator))]
+        return [build(config, each, DatasetEvaluator) for each in keys]
+    return [build(config, key, DatasetEvaluator)]
+
+
+def check_writable(folder: str | os.PathLike) -> None:
+    """Make a folder and write a file there, which is removed again.
+
+    Raises:
+        InputError: that fails; says why.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x" * 4096)
+            file.flush()
+    except (OSError, ValueError) as error:
+        failure = describe_failure(error)
+        reason = failure.sentence.removeprefix("error: ") if failure else str(error)
+        raise InputError(f"train.output_dir {folder} cannot be written: {reason}") from None
+
+
+def _check_init_checkpoint(config: DictConfig, is_training: bool) -> None:
+    path = config.train.init_checkpoint
+    if not path and not is_training:
+        raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
+    if path and "://" not in path and not os.path.isfile(path):
+        raise InputError(f"checkpoint {path} does not exist: check train.init_checkpoint")
+
+
+def _check_data_sets(config: DictConfig, is_training: bool) -> None:
+    """Check that the images of all data sets are there."""
+    checked = set()
+    for key, name in _data_sets(config, is_training):
+        if name in checked:
+            continue
+        checked.add(name)
+        try:
+            check_registered(name)
+            records = DatasetCatalog.get(name)
+        except InputError as error:
+            raise InputError(f"{key}: {error}") from None
+        missing = [x["file_name"] for x in records if not os.path.exists(x["file_name"])]
+        if missing:
+            raise InputError(
+                f"{key}: {len(missing)} of {len(records)} images of data set '{name}' are not "
+                f"there, first {missing[0]}: run tools/check_dataset.py to find all"
+            )
+
+
+def _data_sets(config: DictConfig, is_training: bool) -> Iterator[tuple[str, str]]:
+    """Config keys and names of all data sets."""
+    keys = ["dataloader.test"]
+    if is_training:
+        hooks = config.get("loss_hooks") or {}
+        keys += ["dataloader.train", *(f"loss_hooks.{hook}.loader" for hook in hooks)]
+    for key in keys:
+        names = OmegaConf.select(config, f"{key}.dataset") or []
+        for name in [names] if isinstance(names, str) else names:
+            yield f"{key}.dataset", name
