@@ -63,8 +63,6 @@ def main() -> int:
         print(f"{report.name}: {len(report.problems) or 'no'} problems")
         for problem in report.problems:
             print(f"  {problem}")
-        for caution in report.cautions:
-            print(f"  note: {caution}")
         print(f"  {report.summary()}\n")
 
     overlaps = []

@@ -58,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="instead of inputs: the images of a registered data set, with its ids and names",
     )
+    parser.add_argument(
+        "--frame",
+        type=_frame,
+        metavar="N",
+        help="of files that hold several images: which to take, counted from 0, or 'all' for each "
+        "as an image of its own; FILE#N as an input names one, too",
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
     parser.add_argument(
         "--overwrite",
@@ -100,13 +107,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _find(inputs: list[str], output_dir: Path) -> list[PredictionImage]:
+def _frame(text: str) -> int | str:
+    if text == "all":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'all'") from None
+
+
+def _find(args: argparse.Namespace) -> list[PredictionImage]:
     """The images that the inputs mean, without the pictures that this tool drew of them."""
-    pictures = (output_dir / OVERLAYS).resolve()
-    paths = [path for path in find_images(inputs) if pictures not in path.resolve().parents]
+    pictures = (args.output / OVERLAYS).resolve()
+    paths = [path for path in find_images(args.inputs) if pictures not in path.resolve().parents]
     if not paths:
-        raise InputError(f"the inputs hold nothing but pictures of {output_dir / OVERLAYS}")
-    return images_of_files(paths)
+        raise InputError(f"the inputs hold nothing but pictures of {args.output / OVERLAYS}")
+    return images_of_files(paths, args.frame)
 
 
 @command_line_tool
@@ -120,7 +136,7 @@ def main() -> int:
             f"checkpoint {args.checkpoint} does not exist: name one with --checkpoint, or train "
             "one with `make demo`"
         )
-    images = images_of_dataset(args.dataset) if args.dataset else _find(args.inputs, args.output)
+    images = images_of_dataset(args.dataset) if args.dataset else _find(args)
     predictor = MedMaskPredictor(
         args.config_file or str(args.checkpoint.with_name("config.yaml")),
         str(args.checkpoint),

@@ -9,6 +9,7 @@ optimizer = L(torch.optim.AdamW)(
     params=L(build_parameter_groups)(
         lr="${..lr}",
         weight_decay="${..weight_decay}",
+        # the detector's backbone (not a discriminator's of that name), and parts anywhere
         lr_factors={"backbone": 0.1, "sampling_offsets": 0.1, "reference_points": 0.1},
     ),
     lr=2e-4,

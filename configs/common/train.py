@@ -1,4 +1,8 @@
-"""Options of a run that do not depend on model or data."""
+"""Options of a run that do not depend on model or data.
+
+A period, here and in loss hooks, is a whole number of iterations or a share of the run: 0.05 is
+every twentieth part of max_iter.
+"""
 
 train = dict(
     output_dir="./output",
@@ -9,9 +13,12 @@ train = dict(
     amp=dict(enabled=False, dtype="bf16"),  # mixed precision: "bf16" or "fp16"
     clip_gradient_norm=0.1,
     gradient_accumulation=1,  # batches whose gradients are averaged for one update
-    ddp=dict(broadcast_buffers=False),  # True for models that train BatchNorm statistics
-    checkpointer=dict(period=2500, max_to_keep=2),
-    eval_period=2500,  # 0: after the last iteration only
+    # True for models that train BatchNorm. Each process then normalises by the images of its own
+    # part of the batch, so a run in several processes is not the run in one: fewer images for each
+    # mean and variance, and the statistics that are kept are those of the first process.
+    ddp=dict(broadcast_buffers=False),
+    checkpointer=dict(period=0.05, max_to_keep=2),
+    eval_period=0.1,  # 0: after the last iteration only
     best_metric="froc/R@0.3",  # decides what model_best.pth is
-    log_period=20,
+    log_period=20,  # iterations
 )

@@ -14,7 +14,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from medmask.data.categories import category_names, map_categories
-from medmask.data.coco import load_coco, read_coco_json
+from medmask.data.coco import load_coco, read_categories
 from medmask.errors import InputError
 
 _CITYSCAPES_CLASSES = ("person", "car", "train", "rider", "truck", "motorcycle", "bicycle", "bus")
@@ -78,7 +78,8 @@ class CocoMetadata(Metadata):
         return map_categories(self._categories(), self.layout.thing_classes)
 
     def _categories(self) -> list[dict]:
-        return _read_categories(self.json_file, os.stat(self.json_file).st_mtime_ns)
+        path = self.json_file
+        return _read_categories(path, os.stat(path).st_mtime_ns, self.layout.thing_classes)
 
     def _first_existing(
         self, what: str, candidates: Sequence[str], exists: Callable[[Path], bool]
@@ -161,16 +162,11 @@ def _load(name: str) -> list[dict]:
 
 
 @functools.lru_cache(maxsize=64)
-def _read_categories(json_file: str, modified: int) -> list[dict]:
+def _read_categories(
+    json_file: str, modified: int, thing_classes: tuple[str, ...] | None
+) -> list[dict]:
     """The categories of a file; ``modified`` makes a changed file another entry of the cache."""
-    content = read_coco_json(json_file)
-    try:
-        return [{"id": int(c["id"]), "name": str(c["name"])} for c in content["categories"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"annotation file {json_file} has no usable list of categories; "
-            "run tools/check_dataset.py on it"
-        ) from error
+    return read_categories(json_file, thing_classes)
 
 
 def _known_layouts() -> Iterator[tuple[str, Layout]]:

@@ -25,8 +25,9 @@ def class_of_name(name: str) -> str:
 def map_categories(categories: list[dict], thing_classes: Sequence[str] | None) -> dict[int, int]:
     """Find the class of each category of a COCO file.
 
-    Names decide, whatever their case. Where a file names its categories otherwise (``mal`` for
-    ``malignant``) and has as many categories as there are classes, the order of their ids decides.
+    Names decide, whatever their case. A few other names of a class are known (``mal`` and
+    ``cancer`` mean ``malignant``); any other name is refused, as it may mean another thing: a file
+    whose only category is ``benign`` holds no malignant lesions.
 
     Args:
         categories: the ``categories`` of the file, each with ``id`` and ``name``.
@@ -38,21 +39,21 @@ def map_categories(categories: list[dict], thing_classes: Sequence[str] | None) 
         none of the classes are left out.
 
     Raises:
-        InputError: the categories cannot be matched to the classes.
+        InputError: a class has no category, or several.
     """
     by_id = sorted(categories, key=lambda category: category["id"])
-    ids = [category["id"] for category in by_id]
     if thing_classes is None:
-        return {id_: index for index, id_ in enumerate(ids)}
-    names = [category["name"].lower() for category in by_id]
-    wanted = [name.lower() for name in thing_classes]
-    if set(wanted) <= set(names):
-        return {ids[names.index(name)]: index for index, name in enumerate(wanted)}
-    if len(ids) == len(wanted) and not set(wanted) & set(names):
-        return {id_: index for index, id_ in enumerate(ids)}
+        return {category["id"]: index for index, category in enumerate(by_id)}
+    ids = {name: [] for name in map(class_of_name, thing_classes)}
+    for category in by_id:
+        ids.get(class_of_name(category["name"]), []).append(category["id"])
+    if all(len(of_class) == 1 for of_class in ids.values()):
+        return {of_class[0]: index for index, of_class in enumerate(ids.values())}
     raise InputError(
         f"the categories {[category['name'] for category in by_id]} do not match the classes "
-        f"{list(thing_classes)} of the data set; name the categories like the classes"
+        f"{list(thing_classes)} of the data set: name one category like each class if that is what "
+        "it means, or else register the set with classes of its own by "
+        "medmask.data.register_coco_dataset"
     )
 
 

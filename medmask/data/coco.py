@@ -1,49 +1,64 @@
-"""Reading a COCO annotation file into Detectron2's dataset dicts."""
+"""Reading a COCO annotation file, for training and for evaluation."""
 
-import json
-import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from detectron2.structures import BoxMode
 
 from medmask.data.categories import map_categories
-from medmask.data.coco_check import find_cautions, find_problems
+from medmask.data.coco_check import category_problems, structure_problems, table_problems
+from medmask.data.coco_tables import CocoTables
 from medmask.errors import InputError
-
-logger = logging.getLogger(__name__)
+from medmask.utils.json_files import read_json
 
 _MOST_PROBLEMS_SHOWN = 20
 _NOT_CARRIED = ("id", "license", "flickr_url", "coco_url", "date_captured")
 
 
-def read_coco_json(json_file: str | os.PathLike) -> Any:
-    """Parse a JSON file.
+def read_coco(
+    json_file: str | os.PathLike,
+    image_root: str | os.PathLike | None = None,
+    thing_classes: Sequence[str] | None = None,
+) -> CocoTables:
+    """Read an annotation file and check it.
+
+    The loader of data sets, the evaluation of detections and the tools all read annotations here,
+    so that they agree on what a file says, and on whether it is sound.
+
+    Args:
+        json_file: a COCO annotation file.
+        image_root: the folder that the file names are relative to; None if the images are not to
+            be read, see :func:`medmask.data.coco_check.find_problems`.
+        thing_classes: the classes, see :func:`medmask.data.categories.map_categories`.
+
+    Returns:
+        The records, none of which has a fault.
 
     Raises:
-        InputError: the file is absent, or its JSON is broken or cut off; the message gives the
-            line and the offset.
+        InputError: the file cannot be read, or has problems; the message lists the first of them.
     """
-    try:
-        content = Path(json_file).read_bytes()
-    except OSError as error:
-        raise InputError(f"annotation file {json_file}: {error.strerror}") from error
-    try:
-        return json.loads(content)
-    except json.JSONDecodeError as error:
-        at_end = error.pos >= len(error.doc.rstrip()) - 1 or error.msg.startswith("Unterminated")
-        what = "is cut off" if at_end else "is not valid JSON"
-        raise InputError(
-            f"annotation file {json_file} {what} at line {error.lineno}, column {error.colno} "
-            f"(offset {error.pos}): {error.msg}; copy or write the file again"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"annotation file {json_file} is not UTF-8 text (offset {error.start}); "
-            "copy or write the file again"
-        ) from error
+    content = read_json(json_file, "annotation file")
+    problems = list(structure_problems(content))
+    if not problems:
+        tables = CocoTables(content)
+        problems = table_problems(tables, image_root=image_root, thing_classes=thing_classes)
+    if problems:
+        raise InputError(_describe(problems, json_file, image_root))
+    return tables
+
+
+def read_categories(
+    json_file: str | os.PathLike, thing_classes: Sequence[str] | None = None
+) -> list[dict]:
+    """Read the categories alone, each with ``id`` and ``name``; arguments as :func:`read_coco`."""
+    content = read_json(json_file, "annotation file")
+    problems = list(structure_problems(content))
+    if not problems:
+        categories = CocoTables({**content, "annotations": []}).categories
+        problems = category_problems(categories, thing_classes)
+    if problems:
+        raise InputError(_describe(problems, json_file))
+    return categories
 
 
 def load_coco(
@@ -69,25 +84,26 @@ def load_coco(
     Raises:
         InputError: the file has problems; the message lists the first of them.
     """
-    content = read_coco_json(json_file)
-    problems = find_problems(content, image_root=image_root, thing_classes=thing_classes)
-    if problems:
-        raise InputError(_describe(problems, json_file, image_root))
-    for caution in find_cautions(content["annotations"]):
-        logger.warning("%s: %s", json_file, caution)
-    classes = map_categories(content["categories"], thing_classes)
-    records = {image["id"]: _to_record(image, image_root) for image in content["images"]}
-    for annotation in content["annotations"]:
-        record = records[annotation["image_id"]]
-        record["annotations"].append(
+    tables = read_coco(json_file, image_root, thing_classes)
+    records = [_to_record(image, image_root) for image in tables.images]
+    annotations = tables.annotations
+    classes = map_categories(tables.categories, thing_classes)
+    for image_index, category_id, box, is_crowd in zip(
+        annotations.image_indices.tolist(),
+        annotations.category_ids,
+        annotations.clipped_boxes().tolist(),
+        annotations.is_crowd().tolist(),
+        strict=True,
+    ):
+        records[image_index]["annotations"].append(
             {
-                "bbox": _clip(annotation["bbox"], record["width"], record["height"]),
+                "bbox": box,
                 "bbox_mode": BoxMode.XYWH_ABS,
-                "category_id": classes[annotation["category_id"]],
-                "iscrowd": annotation.get("iscrowd", 0),
+                "category_id": classes[category_id],
+                "iscrowd": int(is_crowd),
             }
         )
-    return list(records.values())
+    return records
 
 
 def _to_record(image: dict, image_root: str | os.PathLike) -> dict:
@@ -95,31 +111,21 @@ def _to_record(image: dict, image_root: str | os.PathLike) -> dict:
         **{key: value for key, value in image.items() if key not in _NOT_CARRIED},
         "file_name": os.path.join(image_root, image["file_name"]),
         "image_id": image["id"],
-        "height": int(image["height"]),
-        "width": int(image["width"]),
         "annotations": [],
     }
 
 
-def _clip(box: list[float], image_width: int, image_height: int) -> list[float]:
-    """Cut off what reaches beyond the image; a box inside is returned with its very numbers."""
-    x, y, width, height = box
-    right, bottom = x + width, y + height
-    if x >= 0 and y >= 0 and right <= image_width and bottom <= image_height:
-        return box
-    left, top = max(x, 0), max(y, 0)
-    return [left, top, min(right, image_width) - left, min(bottom, image_height) - top]
-
-
 def _describe(
-    problems: list[str], json_file: str | os.PathLike, image_root: str | os.PathLike
+    problems: list[str], json_file: str | os.PathLike, image_root: str | os.PathLike | None = None
 ) -> str:
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    lines = [f"annotation file {json_file} has {count}:"]
+    if len(problems) == 1:
+        return f"annotation file {json_file} has a problem: {problems[0]}"
+    lines = [f"annotation file {json_file} has {len(problems)} problems:"]
     lines += [f"  {problem}" for problem in problems[:_MOST_PROBLEMS_SHOWN]]
     if len(problems) > _MOST_PROBLEMS_SHOWN:
+        images = "DIR" if image_root is None else image_root
         lines.append(
             f"  and {len(problems) - _MOST_PROBLEMS_SHOWN} more; run "
-            f"tools/check_dataset.py --json {json_file} --images {image_root}"
+            f"tools/check_dataset.py --json {json_file} --images {images}"
         )
     return "\n".join(lines)

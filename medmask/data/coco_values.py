@@ -6,7 +6,8 @@ numbers may be written as floats (``7.0``) and flags as ``false`` and ``true``.
 
 import json
 import math
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,11 +97,21 @@ def look_up(values: Sequence, known: Sequence[Hashable]) -> np.ndarray:
     )
 
 
+def find_duplicates(what: str, values: Iterable[Hashable]) -> Iterator[str]:
+    """Yield a sentence for each value that several records have."""
+    for value, count in Counter(values).items():
+        if count > 1:
+            yield f"{what} {show(value)} is used by {count} records"
+
+
 def show(value: Any) -> str:
     """A value as a short piece of JSON, to be named in an error."""
     if value is None:
         return "(missing or null)"
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return "(nested too deeply)"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -11,17 +11,12 @@ from detectron2.data import MetadataCatalog
 from tqdm import tqdm
 
 from medmask.data.catalog import CocoMetadata, check_registered
-from medmask.data.coco import read_coco_json
-from medmask.data.coco_check import (
-    find_cautions,
-    find_problems,
-    image_label,
-    is_box,
-    is_size,
-    structure_problems,
-)
+from medmask.data.coco_check import structure_problems, table_problems
+from medmask.data.coco_image_check import name_problems
+from medmask.data.coco_tables import CocoTables, image_label, is_length
 from medmask.data.image_io import read_image_size
 from medmask.errors import InputError
+from medmask.utils.json_files import read_json
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MOST_SHARED_SHOWN = 5
@@ -34,7 +29,6 @@ class DatasetReport:
     Args:
         name: of the data set.
         problems: one sentence each; empty if the set is sound.
-        cautions: likewise, what only some evaluators mind.
         file_names: of all images, relative to the image folder.
         patients: the patient ids that the image records carry.
         num_lesions: annotations that are not crowds.
@@ -44,7 +38,6 @@ class DatasetReport:
 
     name: str
     problems: list[str]
-    cautions: list[str] = field(default_factory=list)
     file_names: frozenset[str] = frozenset()
     patients: frozenset[str] = frozenset()
     num_lesions: int = 0
@@ -107,25 +100,27 @@ def inspect_dataset(
         The report. A file that cannot be read at all is a problem in it, not an error.
     """
     try:
-        content = read_coco_json(json_file)
+        content = read_json(json_file, "annotation file")
     except InputError as error:
         return DatasetReport(name, [str(error)])
-    problems = find_problems(content, image_root=image_root, thing_classes=thing_classes)
-    if any(structure_problems(content)):
+    problems = list(structure_problems(content))
+    if problems:
         return DatasetReport(name, problems)
-    images = content["images"]
-    problems += _size_problems(images, Path(image_root), name)
-    lesions = [a for a in content["annotations"] if not a.get("iscrowd", 0)]
-    boxes = [lesion["bbox"] for lesion in lesions if is_box(lesion.get("bbox"))]
+    tables = CocoTables(content)
+    problems = table_problems(tables, image_root=image_root, thing_classes=thing_classes)
+    problems += _size_problems(tables.images, Path(image_root), name)
+    annotations = tables.annotations
+    is_lesion = ~annotations.is_crowd()
+    images_with_lesions = annotations.image_indices[is_lesion & (annotations.image_indices >= 0)]
+    sides = annotations.boxes[is_lesion, 2:]
     return DatasetReport(
         name=name,
         problems=problems,
-        cautions=find_cautions(content["annotations"]),
-        file_names=frozenset(_values(images, "file_name")),
-        patients=frozenset(_values(images, "patient_id")),
-        num_lesions=len(lesions),
-        num_images_with_lesions=len({str(lesion.get("image_id")) for lesion in lesions}),
-        box_sides=np.sqrt([width * height for _, _, width, height in boxes]),
+        file_names=frozenset(_values(tables.images, "file_name")),
+        patients=frozenset(_values(tables.images, "patient_id")),
+        num_lesions=int(np.count_nonzero(is_lesion)),
+        num_images_with_lesions=len(np.unique(images_with_lesions)),
+        box_sides=np.sqrt(sides[(sides > 0).all(axis=1)].prod(axis=1)),
     )
 
 
@@ -160,18 +155,18 @@ def _values(images: list[dict], field_name: str) -> Iterator[str]:
 
 def _size_problems(images: list[dict], image_root: Path, name: str) -> Iterator[str]:
     for image in tqdm(images, desc=f"{name}: image headers", unit="image", leave=False):
-        if not isinstance(image.get("file_name"), str):
-            continue
+        if any(name_problems(image)):
+            continue  # table_problems has reported it
         path = image_root / image["file_name"]
-        if not path.is_file():
-            continue  # find_problems has reported it
+        if not os.path.isfile(path):
+            continue  # likewise
         try:
             height, width = read_image_size(path)
         except InputError as error:
             yield str(error)
             continue
         told = image.get("width"), image.get("height")
-        if all(map(is_size, told)) and told != (width, height):
+        if all(map(is_length, told)) and told != (width, height):
             yield (
                 f"{image_label(image)} is {width} x {height} (width x height) on disk, but the "
                 f"annotation file says {told[0]} x {told[1]}"

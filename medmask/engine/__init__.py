@@ -13,6 +13,7 @@ from medmask.engine.expert_distillation_hook import ExpertDistillationHook
 from medmask.engine.image_inputs import find_images
 from medmask.engine.launch import launch
 from medmask.engine.lazy_config import load_config
+from medmask.engine.learning_rate import StepSchedule
 from medmask.engine.loss_hook import LossHook
 from medmask.engine.mask_ratio import ConstantMaskRatio, CosineMaskRatio, LossDrivenMaskRatio
 from medmask.engine.masked_autoencoder_hook import MaskedAutoencoderHook
@@ -49,6 +50,7 @@ __all__ = [
     "PredictionOptions",
     "PredictionSummary",
     "SelectiveRetrainingHook",
+    "StepSchedule",
     "TeacherHook",
     "adapt_batchnorm",
     "build_parameter_groups",

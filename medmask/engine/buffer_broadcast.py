@@ -15,6 +15,11 @@ class BufferBroadcast(HookBase):
     come later in the step, see the same model everywhere. ``DistributedDataParallel`` could do it
     before each forward pass instead, but that breaks a step of several forward passes: it changes
     buffers that the backward pass of an earlier one still needs.
+
+    BatchNorm that is trained sees other statistics than in one process all the same. Each process
+    normalises by the mean and variance of its own part of the batch, so the gradients, too, are not
+    those of one process on the whole batch; and what is kept of the running statistics is what the
+    first process saw. With FrozenBN (the full-size ResNet-50) several processes train like one.
     """
 
     def after_backward(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 class LossHook(HookBase):
     """Adds named, weighted losses to every step; what a stage of training consists of.
 
-    One iteration of :class:`MedMaskTrainer` looks like this, with what a loss hook can do in it::
+    Before the first iteration :meth:`set_run_length` tells how many there will be. One iteration of
+    :class:`MedMaskTrainer` looks like this, with what a loss hook can do in it::
 
         hook.before_step()
         loss of the labelled batch        <- hook.pass_losses(model, detection): losses on this pass
@@ -54,6 +54,16 @@ class LossHook(HookBase):
             InputError: the detector lacks a part that the hook trains.
         """
 
+    def set_run_length(self, max_iter: int) -> None:
+        """Turn periods, which may be shares of the run, into iterations; called before the first.
+
+        Args:
+            max_iter: iterations of the whole run.
+
+        Raises:
+            InputError: something that the hook is to do would never happen in so short a run.
+        """
+
     def before_train(self) -> None:
         if self.loader is not None:
             start = self.trainer.start_iter * self.trainer.gradient_accumulation
@@ -86,19 +96,3 @@ class LossHook(HookBase):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-
-    @property
-    def iterations_per_epoch(self) -> int:
-        """Iterations in which the hook's loader (without one: the labelled one) is seen once."""
-        loader = self.trainer.loader if self.loader is None else self.loader
-        return math.ceil(loader.batches_per_epoch / self.trainer.gradient_accumulation)
-
-    @property
-    def epoch(self) -> int:
-        """Number of epochs that were completed before this iteration."""
-        return self.trainer.iter // self.iterations_per_epoch
-
-    @property
-    def ends_epoch(self) -> bool:
-        """Whether this iteration is the last of an epoch."""
-        return (self.trainer.iter + 1) % self.iterations_per_epoch == 0

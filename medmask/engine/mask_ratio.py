@@ -1,19 +1,23 @@
 """Schedules of the mask ratio r, the share of tokens that masked autoencoding hides.
 
-A schedule is asked for the ratio in every iteration, and hears of the loss after every epoch.
-Progress is the share of the run that is done, in [0, 1].
+A schedule is asked for the ratio in every iteration, and hears of the loss of every batch. Progress
+is the share of the run that is done, in [0, 1].
 """
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from detectron2.utils import comm
+from torch import Tensor
+
+from medmask.engine.periods import Period, to_iterations
 from medmask.errors import InputError
 
 LEAST_RATIO, GREATEST_RATIO = 0.1, 0.95
 """Where a loss-driven ratio stays: below there is little to rebuild, above little to go by."""
 MEMORY = 3
-"""Epochs whose mean loss an epoch's loss is compared with."""
+"""Periods whose mean loss a period's loss is compared with."""
 
 
 class MaskRatioSchedule:
@@ -23,13 +27,22 @@ class MaskRatioSchedule:
         """The ratio, in [0, 1]."""
         raise NotImplementedError
 
-    def end_epoch(self, loss: float, progress: float) -> None:
-        """Take note of an epoch.
+    def set_run_length(self, max_iter: int, active: int) -> None:
+        """Turn periods, which may be shares of the run, into iterations.
 
         Args:
-            loss: its mean, the same in every process.
-            progress: after it.
+            max_iter: iterations of the whole run.
+            active: how many of them have masked autoencoding.
+
+        Raises:
+            InputError: the ratio would never change, though it should.
         """
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Take note of the loss of a batch, a scalar without gradient."""
+
+    def end_iteration(self, iterations: int) -> None:
+        """Change the ratio, if it is time to, after so many ``iterations`` of the run."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
@@ -66,18 +79,19 @@ class CosineMaskRatio(MaskRatioSchedule):
 class LossDrivenMaskRatio(MaskRatioSchedule):
     """Harder when reconstruction gets better, easier when it does not.
 
-    At the end of an epoch r rises by a step if the epoch's loss is below the mean loss of the three
-    epochs before (of fewer, while there are fewer), and falls by it otherwise; after the first
-    epoch there is nothing to compare with. The step shrinks to zero along half a cosine wave over
+    At the end of a period r rises by a step if the period's mean loss is below that of the three
+    periods before (of fewer, while there are fewer), and falls by it otherwise; after the first
+    period there is nothing to compare with. The step shrinks to zero along half a cosine wave over
     the run, and r stays in [0.1, 0.95].
     """
 
-    def __init__(self, start: float, step: float) -> None:
+    def __init__(self, start: float, step: float, period: Period = 0.05) -> None:
         """Create the schedule.
 
         Args:
-            start: r of the first epoch.
+            start: r of the first period.
             step: by how much r would change at the very beginning of the run.
+            period: from one change to the next, in iterations or as a share of the run.
 
         Raises:
             InputError: ``start`` is out of bounds, or ``step`` is not positive.
@@ -90,26 +104,56 @@ class LossDrivenMaskRatio(MaskRatioSchedule):
         if not step > 0:
             raise InputError(f"mask_ratio.step is {step}, but must be positive")
         self.step = step
+        self.period = period
         self._ratio = start
         self._losses: Sequence[float] = []
+        self._loss_sum: float | Tensor = 0.0
+        self._batches = 0
 
     def ratio(self, progress: float) -> float:
         return self._ratio
 
-    def end_epoch(self, loss: float, progress: float) -> None:
+    def set_run_length(self, max_iter: int, active: int) -> None:
+        key = "loss_hooks.masked_autoencoder.mask_ratio.period"
+        self._max_iter = max_iter
+        self._iterations = to_iterations(self.period, max_iter, key)
+        if not 2 * self._iterations < active:
+            raise InputError(
+                f"{key} is {self._iterations} iterations, and the ratio changes after two periods "
+                f"at the earliest, but there are {active} iterations with masked autoencoding: "
+                "shorten it"
+            )
+
+    def add_loss(self, loss: Tensor) -> None:
+        self._loss_sum = self._loss_sum + loss
+        self._batches += 1
+
+    def end_iteration(self, iterations: int) -> None:
+        if iterations % self._iterations:
+            return
+        everybody = comm.all_gather((float(self._loss_sum), self._batches))
+        loss = sum(loss for loss, _ in everybody) / sum(batches for _, batches in everybody)
+        self._loss_sum, self._batches = 0.0, 0
         if self._losses:
-            step = self.step * _half_cosine(progress)
+            step = self.step * _half_cosine(iterations / self._max_iter)
             is_better = loss < sum(self._losses) / len(self._losses)
             changed = self._ratio + (step if is_better else -step)
             self._ratio = min(max(changed, LEAST_RATIO), GREATEST_RATIO)
         self._losses = [*self._losses, loss][-MEMORY:]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"ratio": self._ratio, "losses": list(self._losses)}
+        return {
+            "ratio": self._ratio,
+            "losses": list(self._losses),
+            "loss_sum": float(self._loss_sum),
+            "batches": self._batches,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._ratio = state_dict["ratio"]
         self._losses = list(state_dict["losses"])
+        self._loss_sum = state_dict["loss_sum"]
+        self._batches = state_dict["batches"]
 
 
 def _half_cosine(progress: float) -> float:

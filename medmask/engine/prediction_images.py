@@ -1,14 +1,16 @@
 """Images to predict on: files as they come, or the images of a registered data set."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from detectron2.data import MetadataCatalog
 
-from medmask.data.image_io import read_image
+from medmask.data.frames import frame_path, split_frame_path
+from medmask.data.image_io import count_frames, read_image
 from medmask.data.loaders import load_records
 from medmask.errors import InputError
 
@@ -34,7 +36,7 @@ class PredictionImage:
     @property
     def name(self) -> str:
         """The file, and the frame as ``#N``, for messages."""
-        return str(self.path) if self.frame is None else f"{self.path}#{self.frame}"
+        return str(self.path if self.frame is None else frame_path(self.path, self.frame))
 
     @property
     def key(self) -> tuple[str, int | None, int | str | None]:
@@ -54,7 +56,7 @@ class PredictionImage:
         Raises:
             InputError: the file cannot be read, or its data set gives another size.
         """
-        pixels = read_image(self.path)
+        pixels = read_image(self.path, self.frame)
         if self.size not in (None, pixels.shape[:2]):
             raise InputError(
                 f"image {self.path} is {pixels.shape[1]} x {pixels.shape[0]} (width x height), but "
@@ -63,13 +65,47 @@ class PredictionImage:
         return pixels
 
 
-def images_of_files(paths: Iterable[str | os.PathLike]) -> list[PredictionImage]:
-    """Take files as images; one that is named twice, or through a link, counts once."""
+def images_of_files(
+    paths: Iterable[str | os.PathLike], frame: int | Literal["all"] | None = None
+) -> list[PredictionImage]:
+    """Take files as images; one that is named twice, or through a link, counts once.
+
+    Args:
+        paths: files, or frames of files such as ``scan.dcm#3``.
+        frame: which frame to take of files that hold several, counted from 0, or ``"all"`` for
+            each as an image of its own; None leaves such files to fail.
+
+    Raises:
+        InputError: ``frame`` is negative.
+    """
+    if isinstance(frame, int) and frame < 0:
+        raise InputError(f"frames are counted from 0, got {frame}")
     images: dict[tuple, PredictionImage] = {}
-    for path in map(Path, paths):
-        image = PredictionImage(path, path.as_posix())
-        images.setdefault(image.key, image)
+    for given in paths:
+        path, named = split_frame_path(given)
+        for number in [named] if named is not None else _choose_frames(path, frame):
+            name = path if number is None else frame_path(path, number)
+            image = PredictionImage(path, _file_name(name), frame=number)
+            images.setdefault(image.key, image)
     return list(images.values())
+
+
+def _choose_frames(path: Path, frame: int | Literal["all"] | None) -> Sequence[int | None]:
+    if frame is None:
+        return [None]
+    try:
+        count = count_frames(path)
+    except InputError:  # said again, and counted, when the image is read
+        return [None]
+    if count == 1 and frame in (0, "all"):
+        return [None]
+    return range(count) if frame == "all" else [frame]
+
+
+def _file_name(path: Path) -> str:
+    """The path as given, or absolute where it climbs; always valid Unicode, as JSON wants it."""
+    path = Path(os.path.abspath(path)) if ".." in path.parts else path
+    return os.fsencode(path.as_posix()).decode(errors="replace")
 
 
 def images_of_dataset(name: str) -> list[PredictionImage]:
@@ -83,7 +119,7 @@ def images_of_dataset(name: str) -> list[PredictionImage]:
     return [
         PredictionImage(
             path=Path(record["file_name"]),
-            file_name=_relative_name(record["file_name"], root),
+            file_name=_file_name(Path(_relative(record["file_name"], root))),
             image_id=record["image_id"],
             size=(record["height"], record["width"]),
         )
@@ -91,5 +127,5 @@ def images_of_dataset(name: str) -> list[PredictionImage]:
     ]
 
 
-def _relative_name(path: str, root: str | None) -> str:
-    return Path(path if root is None else os.path.relpath(path, root)).as_posix()
+def _relative(path: str, root: str | None) -> str:
+    return path if root is None else os.path.relpath(path, root)

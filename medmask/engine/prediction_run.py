@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectron2.structures import Instances
 from tqdm import tqdm
 
 from medmask.engine.class_labels import ClassLabels
@@ -20,6 +19,7 @@ from medmask.engine.prediction_journal import (
 from medmask.engine.predictor import MedMaskPredictor
 from medmask.errors import InputError
 from medmask.evaluation import write_json
+from medmask.evaluation.detection_files import detection_records
 from medmask.utils.files import atomic_write
 from medmask.utils.picture_names import picture_names
 
@@ -160,7 +160,15 @@ def _predict(
         **known,
         status="done",
         overlay=None if overlay is None else picture,
-        detections=_to_records(detections, image, labels),
+        detections=detection_records(
+            detections.pred_boxes.tensor.numpy(),
+            detections.scores.numpy(),
+            detections.pred_classes.numpy(),
+            image_id=image.image_id,
+            file_name=image.file_name,
+            category_ids=labels.category_ids,
+            category_names=labels.names,
+        ),
     )
 
 
@@ -173,26 +181,6 @@ def _describe(image: PredictionImage, error: Exception) -> str:
         return f"image {image.name} does not fit into memory: reduce it, or take another machine"
     reason = " ".join(str(error).split()) or "no reason given"
     return f"image {image.name} cannot be predicted on ({type(error).__name__}: {reason[:300]})"
-
-
-def _to_records(
-    detections: Instances, image: PredictionImage, labels: ClassLabels
-) -> list[dict[str, Any]]:
-    """Detections in COCO's result format, with the names of image and category."""
-    corners = detections.pred_boxes.tensor.double().tolist()
-    return [
-        {
-            "image_id": image.image_id,
-            "file_name": image.file_name,
-            "category_id": labels.category_ids[index],
-            "category_name": labels.names[index],
-            "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "score": score,
-        }
-        for (x1, y1, x2, y2), score, index in zip(
-            corners, detections.scores.tolist(), detections.pred_classes.tolist(), strict=True
-        )
-    ]
 
 
 def _join(

@@ -36,18 +36,18 @@ def count_hits(pseudo: Instances, truth: Instances) -> Tensor:
 
 
 class PseudoLabelQuality:
-    """Precision and recall over the last passes of a teacher; one batch has few boxes."""
+    """Precision and recall over the last iterations of a teacher; one batch has few boxes."""
 
     def __init__(self, window: int = 50) -> None:
         """Create the measure.
 
         Args:
-            window: passes that are looked back on.
+            window: iterations that are looked back on.
         """
         self.counts: deque[Tensor] = deque(maxlen=window)
 
     def add(self, counts: Tensor) -> None:
-        """Add one pass: sums (5,) of what :func:`count_hits` gives, over its images."""
+        """Add an iteration: sums (5,) of what :func:`count_hits` gives, over its images."""
         self.counts.append(counts)
 
     def metrics(self) -> dict[str, float]:

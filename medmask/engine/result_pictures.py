@@ -11,9 +11,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, BoxMode, Instances
 from tqdm import tqdm
 
-from medmask.data.coco import read_coco_json
 from medmask.data.image_io import read_image
 from medmask.engine.overlay import draw_overlay, write_png
+from medmask.errors import InputError
+from medmask.evaluation import Detections, ground_truth_of, read_detections
+from medmask.utils.picture_names import picture_names
 
 
 def draw_results(
@@ -30,34 +32,46 @@ def draw_results(
 
     Args:
         dataset: name of the registered data set that was evaluated.
-        detections_file: list of detections in COCO's result format.
-        output_dir: one PNG per image is written there.
-        num_images: how many images to draw.
-        score_threshold: detections with a lower score are left out.
+        detections_file: list of detections, see :func:`medmask.evaluation.read_detections`.
+        output_dir: one PNG per image is written there, named by
+            :func:`medmask.utils.picture_names.picture_names`.
+        num_images: how many images to draw, at least 1.
+        score_threshold: detections with a lower score are left out, in [0, 1].
+
+    Raises:
+        InputError: a number is out of its range, the data set or the file has problems, or they do
+            not belong together.
     """
+    if num_images < 1:
+        raise InputError(f"the number of images to draw must be at least 1, got {num_images}")
+    if not 0 <= score_threshold <= 1:
+        raise InputError(f"the score threshold must be in [0, 1], got {score_threshold}")
+    output_dir.mkdir(parents=True, exist_ok=True)
+    truth = ground_truth_of(dataset)
+    detections = read_detections(detections_file, truth)
+    detections = detections.select(detections.scores >= score_threshold)
+    index_of = {image_id: index for index, image_id in enumerate(truth.image_ids)}
+    all_records = DatasetCatalog.get(dataset)
+    names = picture_names([record["file_name"] for record in all_records])
     metadata = MetadataCatalog.get(dataset)
-    classes = metadata.thing_dataset_id_to_contiguous_id
-    detections = defaultdict(list)
-    for detection in read_coco_json(detections_file):
-        if detection["score"] >= score_threshold:
-            detections[detection["image_id"]].append(detection)
-    records = _most_telling(DatasetCatalog.get(dataset))[:num_images]
+    records = _most_telling(all_records)[:num_images]
     for record in tqdm(records, desc=f"drawing {dataset}", unit="image"):
-        size = (record["height"], record["width"])
+        index = index_of[record["image_id"]]
+        of_image = detections.select(detections.image_indices == index)
         overlay = draw_overlay(
             read_image(record["file_name"]),
-            _to_instances(detections[record["image_id"]], size, classes),
-            metadata.thing_classes,
+            _to_instances(of_image, (record["height"], record["width"])),
+            metadata,
             _annotated_boxes(record),
         )
-        write_png(output_dir / f"{Path(record['file_name']).stem}.png", overlay)
+        write_png(output_dir / names[index], overlay)
 
 
 def _most_telling(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     seen = defaultdict(int)
 
     def rank(record: dict[str, Any]) -> tuple[bool, int]:
-        patient = record.get("patient_id", record["image_id"])
+        patient = record.get("patient_id", ("image", record["image_id"]))
         seen[patient, bool(record["annotations"])] += 1
         return not record["annotations"], seen[patient, bool(record["annotations"])]
 
@@ -72,16 +86,10 @@ def _annotated_boxes(record: dict[str, Any]) -> np.ndarray:
     return np.array(boxes).reshape(-1, 4)
 
 
-def _to_instances(
-    detections: Sequence[dict[str, Any]], size: tuple[int, int], classes: dict[int, int]
-) -> Instances:
-    boxes = torch.tensor([d["bbox"] for d in detections]).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
+def _to_instances(detections: Detections, size: tuple[int, int]) -> Instances:
     return Instances(
         size,
-        pred_boxes=Boxes(boxes),
-        scores=torch.tensor([d["score"] for d in detections]),
-        pred_classes=torch.tensor(
-            [classes[d["category_id"]] for d in detections], dtype=torch.int64
-        ),
+        pred_boxes=Boxes(torch.from_numpy(detections.boxes)),
+        scores=torch.from_numpy(detections.scores),
+        pred_classes=torch.from_numpy(detections.category_indices),
     )

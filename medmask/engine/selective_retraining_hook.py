@@ -11,50 +11,52 @@ import torch
 from torch import Tensor, nn
 
 from medmask.engine.loss_hook import LossHook
-from medmask.errors import InputError
+from medmask.engine.periods import Period, check_period, to_iterations_within
 from medmask.modeling import MedMask
 
-KEPT = ("transformer.decoder.", "training_modules.")
-"""Prefixes of the parameters that are never set back: the decoder with its heads, and what only
-training uses"""
+KEY = "loss_hooks.selective_retraining.period"
+KEPT = ("transformer.decoder.layers.", "training_modules.")
+"""Prefixes of the parameters that are never set back: the decoder's layers, and what only training
+uses"""
 
 
 class SelectiveRetrainingHook(LossHook):
-    """Sets all but the decoder back to the weights that the stage started from, now and then.
+    """Sets all but the decoder's layers back to the weights that the stage started from.
 
-    It does so before the first iteration of every ``epochs``-th epoch of the labelled data, so what
-    is evaluated and saved at an epoch's end is the trained model. The neck and the queries (of a
-    two-stage detector: the proposals) are set back with backbone and encoder, BatchNorm statistics
-    with the weights; a teacher is left alone.
+    It does so before every iteration whose number is a multiple of ``period``, so what is evaluated
+    and saved just before is the trained model. The class and box heads, the neck and the queries
+    (of a two-stage detector: the proposals) are set back with backbone and encoder, BatchNorm
+    statistics with the weights; a teacher is left alone.
 
     The start weights are part of the checkpoint, so that a resumed run needs no other file.
     """
 
-    def __init__(self, *, epochs: int) -> None:
+    def __init__(self, *, period: Period) -> None:
         """Create the hook.
 
         Args:
-            epochs: from one reset to the next, in epochs of the labelled data.
+            period: from one reset to the next, in iterations or as a share of the run.
 
         Raises:
-            InputError: ``epochs`` is less than 1.
+            InputError: it is neither.
         """
         super().__init__()
-        if epochs < 1:
-            raise InputError(f"SelectiveRetrainingHook: epochs is {epochs}, but must be at least 1")
-        self.epochs = epochs
+        check_period(period, KEY)
+        self.period = period
         self.start_weights: dict[str, Tensor] = {}
 
     def build(self, detector: MedMask) -> None:
         self._remember(detector)  # so that a checkpoint without a state is refused
+
+    def set_run_length(self, max_iter: int) -> None:
+        self._iterations = to_iterations_within(self.period, max_iter, KEY)
 
     def before_train(self) -> None:
         if self.trainer.start_iter == 0:
             self._remember(self.trainer.detector)
 
     def before_step(self) -> None:
-        period = self.epochs * self.iterations_per_epoch
-        if self.trainer.iter > 0 and self.trainer.iter % period == 0:
+        if self.trainer.iter > 0 and self.trainer.iter % self._iterations == 0:
             self._set_back(self.trainer.detector)
 
     def _remember(self, detector: nn.Module) -> None:

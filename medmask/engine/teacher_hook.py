@@ -15,12 +15,12 @@ from torch import Tensor, distributed, nn
 from torchvision.ops import box_convert
 
 from medmask.data.loaders import TrainLoader
-from medmask.engine.confidence_threshold import ConfidenceThreshold
+from medmask.engine.confidence_threshold import ConfidenceThreshold, sum_positive_scores
 from medmask.engine.loss_hook import LossHook
 from medmask.engine.moving_average import make_average, update_average
 from medmask.engine.pseudo_label_quality import NUM_COUNTS, PseudoLabelQuality, count_hits
 from medmask.errors import InputError
-from medmask.modeling import Domain, MedMask
+from medmask.modeling import DetectionPass, Domain, MedMask
 from medmask.modeling.pseudo_labels import PseudoLabels, select_pseudo_labels
 
 TEACHER = "teacher"
@@ -29,6 +29,7 @@ TEACHER = "teacher"
 class TeacherHook(LossHook):
     """Adds, in every step, a supervised pass on unlabelled images with the teacher's labels.
 
+    The labels teach classes; where the boxes are is less certain, and teaches by option only.
     The teacher starts as a copy of the student, whole, so that its weights load wherever the
     student's do; what only training uses is averaged with the rest and idle. BatchNorm statistics
     are averaged like weights: the student's, which follow its source batches and its strong target
@@ -45,6 +46,7 @@ class TeacherHook(LossHook):
         threshold: ConfidenceThreshold,
         ema_decay: float = 0.9996,
         loss_weight: float = 1.0,
+        teach_boxes: bool = False,
     ) -> None:
         """Create the hook.
 
@@ -54,6 +56,7 @@ class TeacherHook(LossHook):
             ema_decay: share of the teacher that stays in each iteration, in [0, 1).
             loss_weight: of the supervised losses on pseudo labels; losses that other hooks add to
                 the pass have weights of their own.
+            teach_boxes: whether the losses on boxes count, too, not those on classes alone.
 
         Raises:
             InputError: a number makes no sense.
@@ -66,6 +69,7 @@ class TeacherHook(LossHook):
         self.threshold = threshold
         self.ema_decay = ema_decay
         self.loss_weight = loss_weight
+        self.teach_boxes = teach_boxes
         self.quality = PseudoLabelQuality()
 
     def build(self, detector: MedMask) -> None:
@@ -77,62 +81,83 @@ class TeacherHook(LossHook):
             )
         self.teacher = make_average(detector)
 
+    def set_run_length(self, max_iter: int) -> None:
+        self.threshold.set_run_length(max_iter)
+
     def before_train(self) -> None:
         super().before_train()
         if self.trainer.start_iter == 0:
             # The student got its weights after build().
             self.teacher.load_state_dict(self.trainer.detector.state_dict())
 
+    def before_step(self) -> None:
+        self._thresholds = self.threshold.at(self.trainer.iter / self.trainer.max_iter)
+        num_classes = self.threshold.num_classes
+        self._positives = torch.zeros(2, num_classes, dtype=torch.float64, device=self._device)
+        self._counted = torch.zeros(2 + NUM_COUNTS, dtype=torch.float64)
+
+    def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
+        """No loss: the scores on labelled images are noted for the threshold."""
+        if detection.domain is Domain.SOURCE:
+            logits = detection.transformer.decoder.logits[-1]
+            self._positives += sum_positive_scores(logits, detection.matches)
+        return {}
+
     def step_losses(self) -> dict[str, Tensor]:
         batch = self.next_batch()
-        thresholds = self.threshold.at(self.trainer.iter / self.trainer.max_iter)
-        labels = self._label(batch, thresholds)
+        labels = self._label(batch)
         student_batch = [
             {**sample, "image": _strong_view(sample), "instances": instances}
             for sample, instances in zip(batch, labels, strict=True)
         ]
-        self._observe(batch, labels, thresholds)
-        return self.trainer.detection_losses(student_batch, Domain.TARGET, self.loss_weight)
+        self._count(batch, labels)
+        return self.trainer.detection_losses(
+            student_batch, Domain.TARGET, self.loss_weight, classes_only=not self.teach_boxes
+        )
 
     @torch.no_grad()
-    def _label(self, batch: list[dict[str, Any]], thresholds: Tensor) -> list[Instances]:
+    def _label(self, batch: list[dict[str, Any]]) -> list[Instances]:
         """The teacher's labels: per image ``gt_boxes``, ``gt_classes`` and ``scores``."""
         images = self.teacher.preprocess_image(batch)
         output = self.teacher.detect(images).decoder
-        labels = select_pseudo_labels(output.logits[-1], output.boxes[-1], thresholds)
+        labels = select_pseudo_labels(output.logits[-1], output.boxes[-1], self._thresholds)
         return [
             _to_instances(image, size)
             for image, size in zip(labels, images.image_sizes, strict=True)
         ]
 
-    def _observe(
-        self, batch: list[dict[str, Any]], labels: Sequence[Instances], thresholds: Tensor
-    ) -> None:
-        """Tell the threshold and the log about the labels of all processes."""
-        num_classes = len(thresholds)
-        counts, score_sums = torch.zeros(2, num_classes, dtype=torch.float64)
-        hits = torch.zeros(NUM_COUNTS, dtype=torch.float64)
+    def _count(self, batch: list[dict[str, Any]], labels: Sequence[Instances]) -> None:
+        """Count images, labels and, where true labels tell, hits."""
+        self._counted[0] += len(batch)
+        self._counted[1] += sum(map(len, labels))
         for sample, instances in zip(batch, labels, strict=True):
-            classes = instances.gt_classes.cpu()
-            counts += classes.bincount(minlength=num_classes)
-            score_sums.index_add_(0, classes, instances.scores.cpu().double())
             if "instances" in sample:
-                hits += count_hits(instances, sample["instances"].to(instances.scores.device))
-        num_images = torch.tensor([len(batch)], dtype=torch.float64)
-        everything = torch.cat((counts, score_sums, hits, num_images))
-        everything = _sum_over_processes(everything, self.teacher.device)
-        counts, score_sums, hits, num_images = everything.split(
-            (num_classes, num_classes, NUM_COUNTS, 1)
-        )
-        self.threshold.observe(score_sums, counts)
-        self.quality.add(hits)
-        values = {"boxes_per_image": (counts.sum() / num_images).item()}
-        values |= {f"threshold_{k}": value for k, value in enumerate(thresholds.tolist())}
-        values |= self.quality.metrics()
-        self.trainer.storage.put_scalars(**{f"pseudo_labels/{k}": v for k, v in values.items()})
+                truth = sample["instances"].to(instances.scores.device)
+                self._counted[2:] += count_hits(instances, truth)
 
     def after_step(self) -> None:
         update_average(self.teacher, self.trainer.detector, self.ema_decay)
+        self._observe()
+
+    def _observe(self) -> None:
+        """Tell the threshold and the log about the step of all processes."""
+        everything = torch.cat((self._positives.flatten(), self._counted.to(self._device)))
+        if comm.get_world_size() > 1:
+            distributed.all_reduce(everything)
+        num_classes = self.threshold.num_classes
+        score_sums, counts, (num_images, num_labels), hits = everything.cpu().split(
+            (num_classes, num_classes, 2, NUM_COUNTS)
+        )
+        self.threshold.observe(score_sums, counts)
+        self.quality.add(hits)
+        values = {"boxes_per_image": (num_labels / num_images).item()}
+        values |= {f"threshold_{k}": value for k, value in enumerate(self._thresholds.tolist())}
+        values |= self.quality.metrics()
+        self.trainer.storage.put_scalars(**{f"pseudo_labels/{k}": v for k, v in values.items()})
+
+    @property
+    def _device(self) -> torch.device:
+        return self.teacher.device
 
     def extra_models(self) -> Mapping[str, nn.Module]:
         return {TEACHER: self.teacher}
@@ -166,12 +191,3 @@ def _to_instances(labels: PseudoLabels, image_size: tuple[int, int]) -> Instance
     boxes = Boxes(corners * corners.new_tensor([width, height, width, height]))
     boxes.clip(image_size)
     return Instances(image_size, gt_boxes=boxes, gt_classes=labels.labels, scores=labels.scores)
-
-
-def _sum_over_processes(x: Tensor, device: torch.device) -> Tensor:
-    """(n,) on the CPU -> (n,) on the CPU; processes talk through ``device``."""
-    if comm.get_world_size() == 1:
-        return x
-    x = x.to(device)
-    distributed.all_reduce(x)
-    return x.cpu()

@@ -95,7 +95,11 @@ class MedMaskTrainer(TrainerBase):
         return self.model
 
     def train(self, start_iter: int, max_iter: int) -> None:
-        """Run the iterations ``start_iter`` to ``max_iter - 1`` with all hooks."""
+        """Run the iterations ``start_iter`` to ``max_iter - 1`` with all hooks.
+
+        Raises:
+            InputError: a loss hook would never act in a run of ``max_iter`` iterations.
+        """
         self.iter = self.start_iter = start_iter
         self.max_iter = max_iter
         with EventStorage(start_iter) as self.storage:
@@ -110,6 +114,8 @@ class MedMaskTrainer(TrainerBase):
                 self.after_train()
 
     def before_train(self) -> None:
+        for hook in self.loss_hooks:
+            hook.set_run_length(self.max_iter)
         self.model.train()
         self._batches = iter(self.loader.iterate_from(self.start_iter * self.gradient_accumulation))
         super().before_train()
@@ -141,7 +147,11 @@ class MedMaskTrainer(TrainerBase):
         self.grad_scaler.update()
 
     def detection_losses(
-        self, batch: list[dict], domain: Domain, supervised_weight: float = 1.0
+        self,
+        batch: list[dict],
+        domain: Domain,
+        supervised_weight: float = 1.0,
+        classes_only: bool = False,
     ) -> dict[str, Tensor]:
         """The losses of a supervised pass, and those that loss hooks build on it.
 
@@ -149,9 +159,10 @@ class MedMaskTrainer(TrainerBase):
             batch: samples with ``instances``.
             domain: where its images come from; target losses are named ``..._target``.
             supervised_weight: factor on the supervised losses, not on those of loss hooks.
+            classes_only: whether to leave out the supervised losses on boxes.
         """
         pass_losses = [hook.pass_losses for hook in self.loss_hooks]
-        objective = DetectionObjective(domain, pass_losses, supervised_weight)
+        objective = DetectionObjective(domain, pass_losses, supervised_weight, classes_only)
         return self.model(batch, objective=objective)
 
     def _accumulate_gradients(self, batch: list[dict]) -> dict[str, Tensor]:

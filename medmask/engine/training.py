@@ -24,7 +24,9 @@ from medmask.engine.config_objects import build, build_part
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.loss_hook import LossHook
+from medmask.engine.periods import to_iterations, to_iterations_or_end
 from medmask.engine.progress import build_writers
+from medmask.engine.run_checks import check_classes
 from medmask.engine.run_start import build_evaluators
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.errors import InputError
@@ -128,6 +130,7 @@ def evaluate_checkpoint(
     """
     if not config.train.init_checkpoint:
         raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
+    check_classes(config)
     model, output_dir = build_model(config), Path(config.train.output_dir)
     MedMaskCheckpointer(model).load(config.train.init_checkpoint)
     if adapt_batchnorm_to:
@@ -152,6 +155,8 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         The results of the last evaluation (in the main process).
     """
     options = config.train
+    check_classes(config)
+    eval_period = to_iterations_or_end(options.eval_period, options.max_iter, "train.eval_period")
     model = build_model(config)
     trainer = build_trainer(config, model)
     checkpointer = MedMaskCheckpointer(
@@ -161,7 +166,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         name: extra for hook in trainer.loss_hooks for name, extra in hook.extra_models().items()
     }
     evaluation = EvaluationHook(
-        options.eval_period,
+        eval_period,
         lambda evaluated, name: evaluate(config, evaluated, name),
         checkpointer,
         options.output_dir,
@@ -204,7 +209,8 @@ def _build_periodic_checkpointer(
     config: DictConfig, checkpointer: MedMaskCheckpointer
 ) -> hooks.PeriodicCheckpointer:
     options = config.train.checkpointer
-    hook = hooks.PeriodicCheckpointer(checkpointer, options.period, max_to_keep=options.max_to_keep)
+    period = to_iterations(options.period, config.train.max_iter, "train.checkpointer.period")
+    hook = hooks.PeriodicCheckpointer(checkpointer, period, max_to_keep=options.max_to_keep)
     # Those of the run that is resumed count, too.
     written = Path(config.train.output_dir).glob("model_[0-9]*.pth")
     hook.recent_checkpoints = [str(path) for path in sorted(written)]

@@ -1,7 +1,6 @@
 """Evaluation of lesion detection: FROC analysis, image- and breast-level classification."""
 
 from medmask.evaluation.average_precision import AveragePrecision, average_precision
-from medmask.evaluation.coco_files import read_ground_truth
 from medmask.evaluation.detection_files import (
     detection_records,
     detections_to_coco,
@@ -10,6 +9,7 @@ from medmask.evaluation.detection_files import (
 from medmask.evaluation.evaluate import evaluate_detections
 from medmask.evaluation.froc import OPERATING_POINTS
 from medmask.evaluation.froc_evaluator import FROCEvaluator
+from medmask.evaluation.ground_truth import ground_truth_of, read_ground_truth
 from medmask.evaluation.plot import plot_froc
 from medmask.evaluation.report import format_table, result_to_json, write_json
 from medmask.evaluation.results import EvaluationSettings, FrocResult
@@ -28,6 +28,7 @@ __all__ = [
     "detections_to_coco",
     "evaluate_detections",
     "format_table",
+    "ground_truth_of",
     "plot_froc",
     "read_detections",
     "read_ground_truth",

@@ -1,26 +1,25 @@
 """FROC analysis as a Detectron2 evaluator."""
 
 import logging
-import os
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.structures import BoxMode, Instances
+from detectron2.structures import Instances
 from detectron2.utils import comm
 
 from medmask.errors import InputError
 from medmask.evaluation.detection_files import detections_to_coco
 from medmask.evaluation.evaluate import evaluate_detections
 from medmask.evaluation.froc import OPERATING_POINTS
+from medmask.evaluation.ground_truth import ground_truth_of
 from medmask.evaluation.plot import plot_froc
 from medmask.evaluation.report import format_table, result_to_json, write_json
 from medmask.evaluation.results import ClassificationResult, EvaluationSettings, FrocResult
-from medmask.evaluation.structures import Detections, GroundTruth, to_xywh, to_xyxy
+from medmask.evaluation.structures import Detections, to_xywh, to_xyxy
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class FROCEvaluator(DatasetEvaluator):
             score=score,
         )
         self._output_dir = None if output_dir is None else Path(output_dir)
-        self._ground_truth = _load_ground_truth(dataset_name)
+        self._ground_truth = ground_truth_of(dataset_name)
         self._predictions: dict[Hashable, _Prediction] = {}
 
     def metric_names(self) -> list[str]:
@@ -190,52 +189,6 @@ class FROCEvaluator(DatasetEvaluator):
         write_json(self._output_dir / "froc_detections.json", records)
         write_json(self._output_dir / "froc.json", result_to_json(result))
         plot_froc([(self._dataset_name, result)], self._output_dir / "froc.png")
-
-
-def _load_ground_truth(dataset_name: str) -> GroundTruth:
-    """Ground truth from Detectron2's records, whose category ids are contiguous."""
-    records = DatasetCatalog.get(dataset_name)
-    metadata = MetadataCatalog.get(dataset_name)
-    if not records:
-        raise InputError(f"the data set {dataset_name} is empty, so there is nothing to evaluate")
-    image_ids = tuple(record["image_id"] for record in records)
-    if len(set(image_ids)) < len(image_ids):
-        raise InputError(f"the data set {dataset_name} has several images with the same image_id")
-    annotations = [
-        (index, annotation)
-        for index, record in enumerate(records)
-        for annotation in record.get("annotations", [])
-    ]
-    boxes = [
-        # an array of float64: a list would be rounded to float32
-        BoxMode.convert(np.array([a["bbox"]], dtype=np.float64), a["bbox_mode"], BoxMode.XYXY_ABS)
-        for _, a in annotations
-    ]
-    classes = np.array([a["category_id"] for _, a in annotations], dtype=np.int64)
-    names = metadata.get("thing_classes") or [str(i) for i in range(classes.max(initial=0) + 1)]
-    dataset_ids = metadata.get("thing_dataset_id_to_contiguous_id") or {
-        index: index for index in range(len(names))
-    }
-    return GroundTruth(
-        image_ids=image_ids,
-        category_ids=tuple(sorted(dataset_ids, key=dataset_ids.get)),
-        category_names=tuple(names),
-        boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4),
-        image_indices=np.array([index for index, _ in annotations], dtype=np.int64),
-        category_indices=classes,
-        is_crowd=np.array([a.get("iscrowd", 0) == 1 for _, a in annotations], dtype=bool),
-        patients=tuple(record.get("patient_id") for record in records),
-        lateralities=tuple(record.get("laterality") for record in records),
-        file_names=tuple(_relative_name(record, metadata.get("image_root")) for record in records),
-    )
-
-
-def _relative_name(record: dict[str, Any], image_root: str | None) -> str | None:
-    """The file name as the annotation file gives it, where the folder of the images is known."""
-    name = record.get("file_name")
-    if name is None or image_root is None:
-        return name
-    return os.path.relpath(name, image_root)
 
 
 def _to_prediction(instances: Instances) -> _Prediction:

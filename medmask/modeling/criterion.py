@@ -80,8 +80,16 @@ class DetectionCriterion(nn.Module):
         output: DecoderOutput,
         targets: Sequence[DetectionTarget],
         proposals: ProposalOutput | None = None,
+        classes_only: bool = False,
     ) -> tuple[dict[str, Tensor], Matches]:
-        """The losses of :meth:`forward`, and the matches of the last decoder layer."""
+        """The losses of :meth:`forward`, and the matches of the last decoder layer.
+
+        Args:
+            output: predictions of every decoder layer.
+            targets: one per image.
+            proposals: of the two-stage detector.
+            classes_only: leave out the losses on boxes; they still decide what matches.
+        """
         num_objects = self._num_objects(targets, output.logits.device)
         num_layers = len(output.logits)
         # The layers of one image are independent problems: treat them as one larger batch.
@@ -91,6 +99,7 @@ class DetectionCriterion(nn.Module):
             list(targets) * num_layers,
             self.matcher,
             normaliser=num_objects * num_layers,
+            classes_only=classes_only,
         )
         if proposals is not None:
             objects = [DetectionTarget(torch.zeros_like(t.labels), t.boxes) for t in targets]
@@ -100,6 +109,7 @@ class DetectionCriterion(nn.Module):
                 objects,
                 self.proposal_matcher,
                 normaliser=num_objects * self.proposal_matcher.matches_per_target,
+                classes_only=classes_only,
                 anchors=proposals.anchors,
                 candidates=proposals.accepted,
             )
@@ -113,24 +123,26 @@ class DetectionCriterion(nn.Module):
         targets: Sequence[DetectionTarget],
         matcher: Matcher,
         normaliser: Tensor,
+        classes_only: bool,
         **options: Tensor,
     ) -> tuple[dict[str, Tensor], Matches]:
         matches = matcher(logits, boxes, targets, **options)
         first = torch.tensor([0, *(len(t.labels) for t in targets[:-1])]).cumsum(0)
         index = first.to(matches.image.device)[matches.image] + matches.target
         labels = torch.cat([t.labels for t in targets])[index]
-        target_boxes = torch.cat([t.boxes for t in targets])[index]
 
         target_classes = torch.zeros_like(logits, dtype=torch.float32)
         target_classes[matches.image, matches.prediction, labels] = 1
-        matched = boxes[matches.image, matches.prediction]
         sums = {
             "loss_class": sigmoid_focal_loss(
                 logits.float(), target_classes, self.focal_alpha, self.focal_gamma, reduction="sum"
-            ),
-            "loss_box": F.l1_loss(matched, target_boxes, reduction="sum"),
-            "loss_giou": (1 - generalized_box_iou(matched, target_boxes)).sum(),
+            )
         }
+        if not classes_only:
+            matched = boxes[matches.image, matches.prediction]
+            target_boxes = torch.cat([t.boxes for t in targets])[index]
+            sums["loss_box"] = F.l1_loss(matched, target_boxes, reduction="sum")
+            sums["loss_giou"] = (1 - generalized_box_iou(matched, target_boxes)).sum()
         losses = {name: self.weights[name] * loss / normaliser for name, loss in sums.items()}
         return losses, matches
 

@@ -62,6 +62,7 @@ class DetectionObjective:
         domain: Domain = Domain.SOURCE,
         pass_losses: Sequence[PassLosses] = (),
         supervised_weight: float = 1.0,
+        classes_only: bool = False,
     ) -> None:
         """Create the objective.
 
@@ -70,10 +71,12 @@ class DetectionObjective:
             pass_losses: what to add to the supervised losses.
             supervised_weight: factor on the supervised losses alone, such as that of boxes which
                 are guesses.
+            classes_only: whether only the classes of the boxes teach, not where they are.
         """
         self.domain = domain
         self.pass_losses = pass_losses
         self.supervised_weight = supervised_weight
+        self.classes_only = classes_only
 
     def __call__(self, model: MedMask, batched_inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Weighted losses by name."""
@@ -82,7 +85,7 @@ class DetectionObjective:
         output = model.transformer.detect(tokens)
         targets = model.prepare_targets(batched_inputs)
         losses, matches = model.criterion.match_and_penalise(
-            output.decoder, targets, output.proposals
+            output.decoder, targets, output.proposals, self.classes_only
         )
         losses = {name: self.supervised_weight * loss for name, loss in losses.items()}
         detection = DetectionPass(batched_inputs, self.domain, features, output, targets, matches)

@@ -19,8 +19,6 @@ class Loader:
     As pairs, the strong view is the negative of the weak one.
     """
 
-    batches_per_epoch = 2
-
     def __init__(self, seed, as_pairs=False):
         self.seed = seed
         self.as_pairs = as_pairs
@@ -79,11 +77,15 @@ def make_trainer():
     return make
 
 
+class Killed(Exception):
+    pass
+
+
 @pytest.fixture
 def check_resume(make_detector, make_trainer):
     """Trains without and with a stop; the weights and the hooks' states must be the same."""
 
-    def train(hooks, start, stop, state=None):
+    def train(hooks, start, max_iter, state=None, kill_at=None):
         detector = make_detector(seed=start)  # which a resumed run must not depend on
         trainer = make_trainer(detector, *hooks)
         torch.manual_seed(7)
@@ -92,7 +94,14 @@ def check_resume(make_detector, make_trainer):
             trainer.optimizer.load_state_dict(state["optimizer"])
             trainer.load_state_dict(state["trainer"])
             torch.set_rng_state(state["generator"])
-        trainer.train(start, stop)
+        if kill_at is None:
+            trainer.train(start, max_iter)
+        else:
+            before_step = trainer.before_step
+            trainer.before_step = lambda: die() if trainer.iter == kill_at else before_step()
+            with pytest.raises(Killed):
+                trainer.train(start, max_iter)
+            trainer.iter -= 1  # the last that was finished
         return copy.deepcopy(
             {
                 "model": detector.state_dict(),
@@ -102,9 +111,12 @@ def check_resume(make_detector, make_trainer):
             }
         )
 
+    def die():
+        raise Killed
+
     def check(make_hooks, stop_at, max_iter):
         whole = train(make_hooks(), 0, max_iter)
-        first = train(make_hooks(), 0, stop_at)
+        first = train(make_hooks(), 0, max_iter, kill_at=stop_at)
         second = train(make_hooks(), stop_at, max_iter, first)
         torch.testing.assert_close(second, whole, rtol=0, atol=0, equal_nan=True)
 

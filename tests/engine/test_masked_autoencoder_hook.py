@@ -25,13 +25,10 @@ from medmask.errors import InputError
 from medmask.modeling import MaskedAutoencoder, ReconstructionTarget
 
 ROOT = Path(__file__).parents[2]
-BATCHES_PER_EPOCH = 2
 
 
 class Loader:
     """Batches of two random images, a function of the position; counts those that it gave."""
-
-    batches_per_epoch = BATCHES_PER_EPOCH
 
     def __init__(self, is_labelled):
         self.is_labelled = is_labelled
@@ -63,14 +60,17 @@ class Recorder(MaskRatioSchedule):
     """Remembers what it is told."""
 
     def __init__(self):
-        self.asked, self.epochs = [], []
+        self.asked, self.losses, self.ends = [], [], []
 
     def ratio(self, progress):
         self.asked.append(progress)
         return 0.5
 
-    def end_epoch(self, loss, progress):
-        self.epochs.append((loss, progress))
+    def add_loss(self, loss):
+        self.losses.append(loss.item())
+
+    def end_iteration(self, iterations):
+        self.ends.append((iterations, len(self.losses)))
 
 
 def make_model():
@@ -132,7 +132,7 @@ def test_step_has_the_loss_and_trains_every_parameter():
 
 
 @pytest.mark.parametrize("gradient_accumulation", [1, 2])
-def test_schedule_hears_of_every_epoch(gradient_accumulation):
+def test_schedule_hears_of_every_batch(gradient_accumulation):
     schedule = Recorder()
     trainer, hook = make_trainer(
         make_model(),
@@ -141,28 +141,29 @@ def test_schedule_hears_of_every_epoch(gradient_accumulation):
         weight=3.0,
     )
     trainer.train(0, 4)
-    losses = history(trainer, "loss_mae")
-    n = BATCHES_PER_EPOCH // gradient_accumulation
-    means = [sum(losses[i : i + n]) / n for i in range(0, 4, n)]
-    assert [loss for loss, _ in schedule.epochs] == pytest.approx(means, rel=1e-5)
-    assert [progress for _, progress in schedule.epochs] == [(i + n) / 4 for i in range(0, 4, n)]
+    n = gradient_accumulation
+    means = [sum(schedule.losses[i : i + n]) / n for i in range(0, 4 * n, n)]
+    assert history(trainer, "loss_mae") == pytest.approx(means, rel=1e-5)
+    assert schedule.ends == [(i + 1, (i + 1) * n) for i in range(4)]
     assert schedule.asked[1:] == [0, 0.25, 0.5, 0.75]
-    assert hook.loader.given == 4 * gradient_accumulation
+    assert hook.loader.given == 4 * n
 
 
-def test_epoch_loss_is_that_of_all_processes(monkeypatch):
+def test_loss_of_a_period_is_that_of_all_processes(monkeypatch):
     """Or their ratios would part."""
-    schedule = Recorder()
+    schedule = LossDrivenMaskRatio(0.5, 0.2, period=2)
     trainer, _ = make_trainer(make_model(), mask_ratio=schedule)
     monkeypatch.setattr(comm, "all_gather", lambda mine: [mine, (10.0, 6)])
-    trainer.train(0, 2)
-    expected = (sum(history(trainer, "loss_mae")) + 10) / (2 + 6)
-    assert schedule.epochs[0][0] == pytest.approx(expected, rel=1e-5)
+    trainer.train(0, 5)
+    losses = history(trainer, "loss_mae")
+    expected = [(sum(losses[i : i + 2]) + 10) / (2 + 6) for i in (0, 2)]
+    assert schedule.state_dict()["losses"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_after_the_last_epoch_parameters_take_part_and_no_image_is_loaded():
+@pytest.mark.parametrize("duration", [2, 0.5])
+def test_after_its_end_parameters_take_part_and_no_image_is_loaded(duration):
     model = make_model()
-    trainer, hook = make_trainer(model, last_epoch=1, picture_period=1, num_pictured=0)
+    trainer, hook = make_trainer(model, duration=duration, picture_period=1, num_pictured=0)
     hook._draw = lambda: drawn.append(trainer.iter)
     drawn = []
     trainer.train(0, 4)
@@ -176,17 +177,17 @@ def test_after_the_last_epoch_parameters_take_part_and_no_image_is_loaded():
     assert len(history(trainer, "mask_ratio")) == 2
 
 
-def test_run_resumed_after_the_last_epoch_loads_nothing():
-    trainer, hook = make_trainer(make_model(), last_epoch=1)
+def test_run_resumed_after_the_end_loads_nothing():
+    trainer, hook = make_trainer(make_model(), duration=2)
     trainer.train(2, 4)
     assert hook.loader.given == 0
     assert history(trainer, "loss_mae") == [0, 0]
 
 
-@pytest.mark.parametrize("stop", [2, 3, 5], ids=["at_epoch_end", "amid_an_epoch", "later"])
+@pytest.mark.parametrize("stop", [2, 3, 5], ids=["at_a_period_s_end", "amid_a_period", "later"])
 def test_resumed_run_repeats_the_whole_run(stop):
     def make(model):
-        return make_trainer(model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2))
+        return make_trainer(model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2))
 
     whole, resumed = make_model(), make_model()
     torch.manual_seed(7)
@@ -228,8 +229,8 @@ def die_at(trainer, iteration):
 
 
 def test_state_is_plain_data(tmp_path):
-    trainer, _ = make_trainer(make_model(), mask_ratio=LossDrivenMaskRatio(0.5, 0.2))
-    trainer.train(0, 3)
+    trainer, _ = make_trainer(make_model(), mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2))
+    trainer.train(0, 5)
     torch.save(trainer.state_dict(), tmp_path / "state.pth")
     assert torch.load(tmp_path / "state.pth", weights_only=True) == trainer.state_dict()
 
@@ -280,9 +281,30 @@ def test_model_without_the_module_is_refused():
         make_trainer(model)
 
 
-def test_epoch_zero_is_refused():
-    with pytest.raises(InputError, match=r"last_epoch is 0"):
-        make_trainer(make_model(), last_epoch=0)
+def test_last_picture_is_that_of_the_last_iteration_with_masked_autoencoding(tmp_path):
+    trainer, _ = make_trainer(
+        make_model(), duration=2, picture_period=0, output_dir=str(tmp_path), num_pictured=1
+    )
+    trainer.train(0, 3)
+    (path,) = (tmp_path / "pictures").iterdir()
+    assert path.name == "reconstruction_0000002.png"
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"duration": 3}, "duration is 3 iterations, but the run has 3"),
+        ({"duration": 0}, "duration is 0, but"),
+        ({"duration": 1.0}, "duration is 1.0, but"),
+        ({"picture_period": 4}, "picture_period is 4 iterations, but the run has 3"),
+        ({"picture_period": -1}, "picture_period is -1, but"),
+    ],
+)
+def test_what_would_never_happen_is_refused_before_the_first_step(option, words):
+    trainer, hook = make_trainer(make_model(), **option)
+    with pytest.raises(InputError, match=rf"loss_hooks\.masked_autoencoder\.{words}"):
+        trainer.train(0, 3)
+    assert hook.loader.given == 0
 
 
 @pytest.mark.slow
@@ -294,7 +316,9 @@ def train_in_two_processes(args):
     """Different masks, one set of weights and one ratio; with and after masked autoencoding."""
     model = make_model()
     ddp_model = DistributedDataParallel(model, broadcast_buffers=False)
-    trainer, hook = make_trainer(ddp_model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2), last_epoch=2)
+    trainer, hook = make_trainer(
+        ddp_model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=1), duration=4
+    )
     torch.manual_seed(distributed.get_rank())
     trainer.train(0, 6)
     mine = [hook.mask_ratio.state_dict(), *(p.double().sum().item() for p in model.parameters())]

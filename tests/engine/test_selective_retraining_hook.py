@@ -6,8 +6,6 @@ import torch
 from medmask.engine import LossHook, SelectiveRetrainingHook
 from medmask.errors import InputError
 
-BATCHES_PER_EPOCH = 2  # of the loader
-
 
 class Recorder(LossHook):
     """Copies the detector's weights when the hooks before it have prepared a step."""
@@ -20,20 +18,29 @@ class Recorder(LossHook):
 
 
 def is_kept(name):
-    return name.startswith(("transformer.decoder.", "training_modules."))
+    return name.startswith(("transformer.decoder.layers.", "training_modules."))
 
 
-@pytest.mark.parametrize("epochs", [1, 2])
-def test_all_but_the_decoder_is_set_back_every_few_epochs(make_detector, make_trainer, epochs):
+@pytest.mark.parametrize(("period", "iterations"), [(2, 2), (4, 4), (0.4, 2)])
+def test_all_but_the_decoder_is_set_back_now_and_then(
+    make_detector, make_trainer, period, iterations
+):
     detector = make_detector(seed=1)
     recorder = Recorder()
-    trainer = make_trainer(detector, SelectiveRetrainingHook(epochs=epochs), recorder)
+    trainer = make_trainer(detector, SelectiveRetrainingHook(period=period), recorder)
     detector.load_state_dict(make_detector(seed=2).state_dict())  # as train() loads a checkpoint
     trainer.train(0, 5)
     start = recorder.by_iteration[0]
     for iteration, weights in enumerate(recorder.by_iteration):
-        reset = iteration > 0 and iteration % (epochs * BATCHES_PER_EPOCH) == 0
-        for prefix in ("backbone.", "neck.", "transformer.encoder.", "transformer.proposals."):
+        reset = iteration > 0 and iteration % iterations == 0
+        for prefix in (
+            "backbone.",
+            "neck.",
+            "transformer.encoder.",
+            "transformer.proposals.",
+            "transformer.decoder.class_heads.",
+            "transformer.decoder.box_heads.",
+        ):
             moved = [
                 not torch.equal(weights[name], start[name])
                 for name in start
@@ -42,14 +49,14 @@ def test_all_but_the_decoder_is_set_back_every_few_epochs(make_detector, make_tr
             assert any(moved) == (iteration > 0 and not reset), (iteration, prefix)
         if iteration:
             assert not torch.equal(
-                weights["transformer.decoder.box_heads.1.layers.0.weight"],
-                start["transformer.decoder.box_heads.1.layers.0.weight"],
+                weights["transformer.decoder.layers.1.self_norm.weight"],
+                start["transformer.decoder.layers.1.self_norm.weight"],
             )
 
 
 def test_statistics_are_set_back_with_the_weights(make_detector, make_trainer):
     recorder = Recorder()
-    trainer = make_trainer(make_detector(), SelectiveRetrainingHook(epochs=1), recorder)
+    trainer = make_trainer(make_detector(), SelectiveRetrainingHook(period=2), recorder)
     trainer.train(0, 3)
     first, second, third = recorder.by_iteration
     for name in first:
@@ -61,20 +68,32 @@ def test_statistics_are_set_back_with_the_weights(make_detector, make_trainer):
 def test_the_optimizer_forgets_what_was_set_back(make_detector, make_trainer):
     detector = make_detector()
     recorder = Recorder()
-    trainer = make_trainer(detector, SelectiveRetrainingHook(epochs=1), recorder)
-    trainer.train(0, BATCHES_PER_EPOCH + 1)
+    trainer = make_trainer(detector, SelectiveRetrainingHook(period=2), recorder)
+    trainer.train(0, 3)
     for name, parameter in detector.named_parameters():
         state = trainer.optimizer.state.get(parameter)
         if state:  # the discriminators are not trained here
             assert (id(parameter) in recorder.trained) == is_kept(name), name
-            assert state["step"] == (BATCHES_PER_EPOCH + 1 if is_kept(name) else 1), name
+            assert state["step"] == (3 if is_kept(name) else 1), name
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3])
 def test_resumed_run_repeats_the_whole_run(check_resume, stop_at):
-    check_resume(lambda: [SelectiveRetrainingHook(epochs=1)], stop_at, max_iter=5)
+    check_resume(lambda: [SelectiveRetrainingHook(period=2)], stop_at, max_iter=5)
 
 
-def test_zero_epochs_are_refused():
-    with pytest.raises(InputError, match="epochs is 0"):
-        SelectiveRetrainingHook(epochs=0)
+@pytest.mark.parametrize("period", [0, -1, 1.5, True, "often"])
+def test_senseless_periods_are_refused(period):
+    with pytest.raises(InputError, match=r"selective_retraining\.period is"):
+        SelectiveRetrainingHook(period=period)
+
+
+@pytest.mark.parametrize("period", [5, 9])
+def test_period_that_never_ends_is_refused_before_the_first_step(
+    make_detector, make_trainer, period
+):
+    trainer = make_trainer(make_detector(), SelectiveRetrainingHook(period=period))
+    words = rf"loss_hooks\.selective_retraining\.period is {period} iterations, but the run has 5"
+    with pytest.raises(InputError, match=words):
+        trainer.train(0, 5)
+    assert not trainer.optimizer.state

@@ -1,14 +1,22 @@
 import copy
+import math
 
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 from torch import nn
 
-from medmask.engine import DomainAdversarialHook, DynamicThreshold, FixedThreshold, TeacherHook
+from medmask.engine import (
+    DomainAdversarialHook,
+    DynamicThreshold,
+    FixedThreshold,
+    LossHook,
+    TeacherHook,
+)
 from medmask.engine.moving_average import make_average, update_average
 from medmask.engine.pseudo_label_quality import PseudoLabelQuality, count_hits
 from medmask.errors import InputError
+from medmask.modeling import Domain
 
 SUPERVISED = ("loss_class", "loss_box", "loss_giou")
 
@@ -95,9 +103,9 @@ def test_teacher_runs_the_weak_and_the_student_the_strong_view(
     given = {}
     detection_losses = trainer.detection_losses
 
-    def spy(batch, domain, *args):
+    def spy(batch, domain, *args, **options):
         given[domain.value] = batch
-        return detection_losses(batch, domain, *args)
+        return detection_losses(batch, domain, *args, **options)
 
     monkeypatch.setattr(trainer, "detection_losses", spy)
     teacher_at_start = copy.deepcopy(trainer.detector).eval()
@@ -120,7 +128,7 @@ def test_teacher_runs_the_weak_and_the_student_the_strong_view(
 
 def test_weight_scales_the_supervised_losses_alone(make_detector, make_trainer, make_hook):
     def losses(weight):
-        hooks = make_hook(loss_weight=weight), DomainAdversarialHook()
+        hooks = make_hook(loss_weight=weight, teach_boxes=True), DomainAdversarialHook()
         trainer = make_trainer(make_detector(), *hooks)
         torch.manual_seed(3)
         trainer.train(0, 1)
@@ -138,8 +146,61 @@ def test_weight_scales_the_supervised_losses_alone(make_detector, make_trainer, 
             assert half[loss] == pytest.approx(full[loss])
 
 
+def test_pseudo_boxes_teach_classes_unless_boxes_are_asked_for(
+    make_detector, make_trainer, make_hook
+):
+    def losses(**options):
+        trainer = make_trainer(make_detector(), make_hook(**options))
+        torch.manual_seed(3)
+        trainer.train(0, 1)
+        latest = trainer.storage.latest()
+        return {name: value for name, (value, _) in latest.items() if name.startswith("loss")}
+
+    classes, everything = losses(), losses(teach_boxes=True)
+    on_boxes = {
+        f"{name}{of}_target" for name in ("loss_box", "loss_giou") for of in ("", "_proposals")
+    }
+    assert everything.keys() - classes.keys() == on_boxes
+    assert all(everything[name] > 0 for name in on_boxes)
+    assert classes == {name: pytest.approx(everything[name]) for name in classes}
+
+
+@pytest.mark.parametrize("gradient_accumulation", [1, 2])
+def test_threshold_follows_the_student_on_labelled_images(
+    make_detector, make_trainer, make_hook, pairs, gradient_accumulation
+):
+    """Nobody's labels reach it, and no teacher: their scores passed a threshold before."""
+    threshold = DynamicThreshold(
+        num_classes=1, initial=0.9, lowest=0.0, highest=1.0, momentum=0.5, update_period=1
+    )
+    hook = make_hook(threshold=threshold)
+    trainer = make_trainer(
+        make_detector(), hook, gradient_accumulation=gradient_accumulation, lr=0.0
+    )
+    scores = []
+
+    class Spy(LossHook):
+        def pass_losses(self, model, detection):
+            if detection.domain is Domain.SOURCE:
+                matched = detection.matches.image, detection.matches.prediction
+                logits = detection.transformer.decoder.logits[-1][matched]
+                scores.append(logits.detach().sigmoid().flatten())
+            return {}
+
+    trainer.loss_hooks.append(Spy())
+    trainer.train(0, 2)
+    assert [len(x) for x in scores] == [2] * 2 * gradient_accumulation  # an object an image
+    expected = 0.9
+    for i in range(2):
+        mean = torch.cat(scores[i * gradient_accumulation :][:gradient_accumulation]).mean().item()
+        expected = 0.5 * expected + 0.5 * 0.5 * math.sqrt(mean)
+    assert threshold.at(1.0).item() == pytest.approx(expected, rel=1e-5)
+    latest = trainer.storage.latest()
+    assert latest["pseudo_labels/boxes_per_image"][0] == 0  # the first threshold was out of reach
+
+
 def test_batch_without_pseudo_boxes_is_legal(make_detector, make_trainer, make_hook):
-    trainer = make_trainer(make_detector(), make_hook(value=1.0))
+    trainer = make_trainer(make_detector(), make_hook(value=1.0, teach_boxes=True))
     trainer.train(0, 2)
     latest = {name: value for name, (value, _) in trainer.storage.latest().items()}
     assert latest["pseudo_labels/boxes_per_image"] == 0

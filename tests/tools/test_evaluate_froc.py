@@ -95,7 +95,10 @@ def test_options_reach_the_evaluation(write, run_main):
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        ({"detections": '[{"image_id": 0, '}, "error: detection file detections.json is cut off at line 1"),
+        (
+            {"detections": '[{"image_id": 0, '},
+            "error: detection file detections.json is cut off at line 1",
+        ),
         (
             {"detections": [{**DETECTIONS[0], "image_id": 77}, {**DETECTIONS[1], "score": None}]},
             "error: detections.json: 2 faults: record 0: image_id 77 is unknown; record 1: score",

@@ -12,12 +12,13 @@ CHANGING_MASKS = (
     "model.transformer.dropout=0.1",
     "loss_hooks.masked_autoencoder.mask_ratio._target_=medmask.engine.LossDrivenMaskRatio",
     "+loss_hooks.masked_autoencoder.mask_ratio.step=0.2",
+    "+loss_hooks.masked_autoencoder.mask_ratio.period=3",
 )
 
 
 @pytest.mark.slow
 def test_killed_and_resumed_run_repeats_the_whole_run_bit_for_bit(training_runs, tmp_path):
-    """Pictures are drawn, and epochs of six iterations end, before and after the stop."""
+    """Pictures are drawn, and the mask ratio changes, before and after the stop."""
     training_runs.check_resume(
         CONFIG,
         tmp_path,

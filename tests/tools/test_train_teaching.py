@@ -12,10 +12,9 @@ FROM_SCRATCH = (
     "loss_hooks.teacher.threshold.initial=0.008",
     "loss_hooks.teacher.threshold.lowest=0.001",
     "loss_hooks.teacher.threshold.scale=0.05",
-    "loss_hooks.teacher.threshold.update_period=3",
-    # epochs have six iterations
-    "loss_hooks.masked_autoencoder.last_epoch=1",
-    "loss_hooks.selective_retraining.epochs=1",
+    "loss_hooks.teacher.threshold.update_period=0.25",
+    "loss_hooks.masked_autoencoder.duration=0.5",
+    "loss_hooks.selective_retraining.period=0.5",
 )
 
 

@@ -6,13 +6,13 @@ from medmask.engine import ConstantMaskRatio, MaskedAutoencoderHook
 
 masked_autoencoder = L(MaskedAutoencoderHook)(
     loader="???",
-    # Others: CosineMaskRatio(start, end), LossDrivenMaskRatio(start, step); on the command line
+    # Others: CosineMaskRatio(start, end), LossDrivenMaskRatio(start, step, period); e.g.
     # ...mask_ratio._target_=medmask.engine.CosineMaskRatio +...mask_ratio.end=0.5
     mask_ratio=L(ConstantMaskRatio)(start=0.8),
     masking="independent",  # or "aligned": hidden on one level, hidden on all
     scope="hidden",  # or "all": positions whose error counts
     weight=1.0,
-    last_epoch=None,
+    duration=None,  # of all iterations; or a number of them, or a share of the run
     picture_period="${train.eval_period}",
     num_pictured=4,
     output_dir="${train.output_dir}",

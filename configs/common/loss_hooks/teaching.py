@@ -19,10 +19,11 @@ teacher = L(TeacherHook)(
         scale=0.5,
         lowest=0.25,
         highest=0.45,
-        update_period=100,
+        update_period=0.05,
     ),
     ema_decay=0.9996,
     loss_weight=1.0,
+    teach_boxes=False,  # True: where pseudo boxes are teaches, too, not only what they show
 )
 
 # needs model.training_modules.discriminators
@@ -30,4 +31,4 @@ domain_adversarial = L(DomainAdversarialHook)(
     backbone_weight=0.3, encoder_weight=1.0, decoder_weight=1.0
 )
 
-selective_retraining = L(SelectiveRetrainingHook)(epochs=20)
+selective_retraining = L(SelectiveRetrainingHook)(period=0.5)

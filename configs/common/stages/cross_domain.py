@@ -1,4 +1,8 @@
-"""Stage 2 at full size: supervised losses, and masked autoencoding of unlabelled images."""
+"""Stage 2 at full size: supervised losses, and masked autoencoding of unlabelled images.
+
+The mask ratio stays at 0.8, as in MRT and MedMask; D-MASTER lets the loss drive it
+(LossDrivenMaskRatio).
+"""
 
 from detectron2.config import LazyCall as L
 

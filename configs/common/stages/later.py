@@ -13,4 +13,6 @@ model.transformer.dropout = 0.0
 optimizer.lr = 2e-5
 
 train.init_checkpoint = "???"
+# MedMask: 20 epochs of 2 images an iteration, which are 2,000 (INbreast) to 10,000 (BCD-DDSM)
+# iterations; ours has 8 images in each.
 train.max_iter = 5000

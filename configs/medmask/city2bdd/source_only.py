@@ -8,5 +8,9 @@ dataloader.test.dataset = "bdd100k_daytime_val"
 dataloader.evaluator = _evaluator
 model.transformer.num_classes = 8
 
+# MRT: 80 epochs of 2975 images, 60 of them at the full rate
+lr_multiplier.milestones = [0.75]
+
+train.max_iter = 29800
 train.best_metric = "bbox/AP50"
 train.output_dir = "output/city2bdd/source_only"

@@ -13,5 +13,8 @@ dataloader.train.dataset = "ddsm_train"
 dataloader.test.dataset = "rsna_bsd1k_val"
 loss_hooks.masked_autoencoder.loader.dataset = "rsna_bsd1k_train"
 
+# D-MASTER: 20 of 30 epochs at the full rate
+lr_multiplier.milestones = [0.67]
+
 train.init_checkpoint = "output/ddsm2rsna/source_only/model_final.pth"
 train.output_dir = "output/ddsm2rsna/cross_domain"

@@ -14,5 +14,5 @@ train.output_dir = "output/phantom/source_only"
 train.max_iter = 1000
 train.clip_gradient_norm = 1.0
 train.ddp.broadcast_buffers = True
-train.checkpointer.period = 250
-train.eval_period = 500
+train.checkpointer.period = 0.25
+train.eval_period = 0.5

@@ -15,5 +15,3 @@ optimizer.lr = 2e-4
 train.init_checkpoint = "output/phantom2ffdm/source_only/model_final.pth"
 train.output_dir = "output/phantom2ffdm/control"
 train.max_iter = 400
-train.checkpointer.period = 100
-train.eval_period = 200

@@ -1,6 +1,6 @@
 """Teaching on phantoms: labelled film, and an averaged teacher's labels on ffdm images.
 
-Domain discriminators all the time, masked autoencoding in the first two epochs.
+Domain discriminators all the time, masked autoencoding in the first third of the run.
 """
 
 from ...common.data.unlabelled_pairs_phantom import unlabelled_pairs as _pairs
@@ -12,15 +12,13 @@ from .cross_domain import dataloader, loss_hooks, lr_multiplier, model, optimize
 
 model.training_modules.discriminators = _discriminators
 
-# The run has 400 steps, about six epochs.
-loss_hooks.masked_autoencoder.last_epoch = 2
+loss_hooks.masked_autoencoder.duration = 0.33
 loss_hooks.teacher = _teacher
 loss_hooks.teacher.loader = _pairs
 loss_hooks.teacher.ema_decay = 0.99
-loss_hooks.teacher.threshold.update_period = 20
+loss_hooks.teacher.teach_boxes = True  # as D-MASTER on mammograms
 loss_hooks.domain_adversarial = _domain_adversarial
 loss_hooks.selective_retraining = _selective_retraining
-loss_hooks.selective_retraining.epochs = 4
 
 train.init_checkpoint = "output/phantom2ffdm/cross_domain/model_final.pth"
 train.output_dir = "output/phantom2ffdm/teaching"

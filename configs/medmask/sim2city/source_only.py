@@ -8,5 +8,7 @@ dataloader.test.dataset = "cityscapes_caronly_val"
 dataloader.evaluator = _evaluator
 model.transformer.num_classes = 1
 
+# MRT: 50 epochs of 10,000 images, 40 of them at the full rate
+train.max_iter = 62500
 train.best_metric = "bbox/AP50"
 train.output_dir = "output/sim2city/source_only"

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from medmask.data.dicom.elements import Elements, describe_error
 from medmask.data.dicom.inflation import InflatedStream
+from medmask.data.raster import find_decoder
 from medmask.errors import InputError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
 
+DICOM_SUFFIXES = (".dcm", ".dicom", ".dic")
 UNDEFINED_LENGTH = 0xFFFFFFFF
 """The length of a pixel element whose value is a sequence of compressed fragments."""
 
-_SUFFIXES = (".dcm", ".dicom", ".dic")
 _MARK = b"DICM"
 _MARK_OFFSET = 128
 _PIXEL_KEYWORDS = {
@@ -69,11 +70,12 @@ class DicomFile:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM: by its suffix, or by the mark ``DICM`` at byte 128."""
-    if path.suffix.lower() in _SUFFIXES:
-        return True
+    """Whether a file is DICOM: by the mark ``DICM`` at byte 128, or else by its suffix."""
     with path.open("rb") as file:
-        return file.read(_MARK_OFFSET + len(_MARK))[_MARK_OFFSET:] == _MARK
+        head = file.read(_MARK_OFFSET + len(_MARK))
+    if head[_MARK_OFFSET:] == _MARK:
+        return True
+    return path.suffix.lower() in DICOM_SUFFIXES and find_decoder(head) is None
 
 
 @contextmanager

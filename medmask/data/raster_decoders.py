@@ -1,0 +1,211 @@
+"""Pillow's decoders of PNG, JPEG and TIFF, made to notice pixels that a file does not hold.
+
+A header may promise more rows than there are data for. Pillow and the libraries behind it then
+leave pixels as they were, or invent them, and say nothing. So a mark is set where the last pixel
+belongs before the file is decoded; where it is still there afterwards, and another mark as well,
+the pixels are missing. An image is decoded twice only if its last pixel happens to equal the mark.
+"""
+
+import re
+import zlib
+from typing import Any
+
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+_MARKS = {"1": (255, 0), "F": (85.5, 170.5)}  # by mode; else by the number of bands
+_TIFF_STRIP_BYTE_COUNTS = 279
+_TIFF_STRIP_OFFSETS = 273
+_TIFF_UNCOMPRESSED = "raw"
+
+
+class IncompleteImageError(OSError):
+    """The file holds fewer pixels than its header promises."""
+
+    def __init__(self):
+        super().__init__("it holds fewer pixels than its header promises")
+
+
+class _MarkedImage:
+    """What the three decoders have in common; goes before Pillow's class."""
+
+    mark_index = 0
+    """Which of two marks to set."""
+    has_marks = False
+    """Whether a mark was still there after decoding."""
+
+    def load_prepare(self) -> None:
+        if self._im is None:
+            # as Pillow does it, but without Pillow's own limit: ours has been checked
+            self.im = Image.core.new(self.mode, self._stored_size())
+            for place in self._last_places():
+                self.im.putpixel(place, self._mark())
+        super().load_prepare()
+
+    def load_end(self) -> None:
+        self.has_marks |= any(self._is_marked(place) for place in self._last_places())
+        super().load_end()
+
+    def _is_marked(self, place: tuple[int, int]) -> bool:
+        value, mark = self.im.getpixel(place), self._mark()
+        if not isinstance(value, tuple):
+            return value == mark
+        return any(band == mark_band for band, mark_band in zip(value, mark, strict=True))
+
+    def _mark(self) -> Any:
+        if self.mode in _MARKS:
+            return _MARKS[self.mode][self.mark_index]
+        value = (85, 170)[self.mark_index]
+        bands = len(Image.Image.getbands(self))
+        return value if bands == 1 else (value,) * bands
+
+    def _stored_size(self) -> tuple[int, int]:
+        """(width, height) as stored, not as turned for show."""
+        return self.size
+
+    def _last_places(self) -> list[tuple[int, int]]:
+        """(x, y) of the pixels that are decoded last."""
+        width, height = self._stored_size()
+        return [(width - 1, height - 1)]
+
+
+class PngDecoder(_MarkedImage, PngImageFile):
+    """PNG (ISO/IEC 15948)."""
+
+    def find_exif(self) -> None:
+        """Take note of EXIF data that stand behind the pixels, without decoding these."""
+        if "exif" in self.info:
+            return
+        start = self.fp.tell()
+        self.fp.seek(8)
+        while len(head := self.fp.read(8)) == 8 and head[4:] != b"IEND":
+            length = int.from_bytes(head[:4], "big")
+            if head[4:] == b"eXIf":
+                self.info["exif"] = b"Exif\0\0" + self.fp.read(length)
+                break
+            self.fp.seek(length + 4, 1)
+        self.fp.seek(start)
+
+    def check_chunks(self) -> None:
+        """Compare the checksums of all chunks; Pillow passes over those of the pixels.
+
+        Raises:
+            OSError: a checksum is wrong, or the file ends too early.
+        """
+        start = self.fp.tell()
+        self.fp.seek(8)
+        kind = b""
+        while kind != b"IEND":
+            head = self.fp.read(8)
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            content = self.fp.read(length)
+            checksum = self.fp.read(4)
+            if len(head) < 8 or len(content) < length or len(checksum) < 4:
+                raise OSError("it is cut off")
+            if zlib.crc32(content, zlib.crc32(kind)) != int.from_bytes(checksum, "big"):
+                raise OSError(f"the checksum of its chunk {kind.decode('latin-1')} is wrong")
+        self.fp.seek(start)
+
+    def _last_places(self) -> list[tuple[int, int]]:
+        places = super()._last_places()
+        (x, y) = places[0]
+        if self.info.get("interlace") and y % 2 == 0 and y > 0:
+            places.append((x, y - 1))  # the last pass of interlacing brings the odd rows
+        return places
+
+
+class TiffDecoder(_MarkedImage, TiffImageFile):
+    """TIFF 6.0 and BigTIFF."""
+
+    def load_prepare(self) -> None:
+        self._check_strips()
+        super().load_prepare()
+
+    def _stored_size(self) -> tuple[int, int]:
+        return self._tile_size
+
+    def _check_strips(self) -> None:
+        """Compare the bytes of uncompressed strips with those that the image takes."""
+        counts = self.tag_v2.get(_TIFF_STRIP_BYTE_COUNTS)
+        if self._compression != _TIFF_UNCOMPRESSED or not counts:
+            return
+        width, height = self._stored_size()
+        bits = self.tag_v2.get(258, (1,))
+        samples = self.tag_v2.get(277, len(bits))
+        row = -(-width * bits[0] * samples // 8)
+        if sum(counts) < height * row:
+            raise IncompleteImageError
+        if sum(counts) >= (height + 1) * row:
+            raise OSError("it holds more rows than its header says")
+
+
+class JpegDecoder(_MarkedImage, JpegImageFile):
+    """JPEG (ITU-T T.81).
+
+    Where data end early at the end-of-image marker, libjpeg goes on with grey and only warns. So
+    that marker is held back until the last row has been decoded.
+    """
+
+    has_several_scans = False
+    """Whether the rows come only when all scans are decoded, so that holding back tells nothing."""
+    filler = b""
+    """Goes behind the data of every scan; changes the image only where data are missing."""
+
+    _END = b"\xff\xd9"
+    # libjpeg reads a few bytes ahead; these are no valid code, so they decode to next to nothing
+    _READ_AHEAD = b"\xff\x00" * 16
+
+    _rest: bytes | None = None
+
+    def load_read(self, read_bytes: int) -> bytes:
+        if self._rest is None:
+            data = self.fp.read()
+            ends = scan_ends(data)
+            self.has_several_scans = len(ends) > 1
+            if len(ends) != 1:
+                self._rest = b""
+                return _insert(data, ends, self.filler)
+            self._rest = data[ends[0] :]
+            return data[: ends[0]] + self._READ_AHEAD
+        rest, self._rest = self._rest, b""
+        if rest and any(self._is_marked(place) for place in self._last_places()):
+            # either the row is not there, or it equals the mark by chance
+            self.has_marks = True
+        return rest
+
+
+def _insert(data: bytes, positions: list[int], part: bytes) -> bytes:
+    pieces = [data[a:b] for a, b in zip([0, *positions], [*positions, len(data)], strict=True)]
+    return part.join(pieces)
+
+
+def scan_ends(data: bytes) -> list[int]:
+    """Find where the entropy-coded data of each scan of a JPEG file end.
+
+    Args:
+        data: the file.
+
+    Returns:
+        The positions of the markers behind them; empty where the file is cut off before its end.
+    """
+    ends, position = [], 2
+    while position + 4 <= len(data) or data[position : position + 2] == JpegDecoder._END:
+        marker = data[position + 1]
+        if data[position] != 0xFF:
+            return []
+        if marker == 0xD9:
+            return ends
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == 0xDA:
+            # in the data 0xFF is followed by 0, or by the number of a restart
+            match = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]").search(data, position)
+            if match is None:
+                return []
+            position = match.start()
+            ends.append(position)
+    return []

@@ -1,0 +1,66 @@
+import pytest
+import torch
+from detectron2.engine import TrainerBase, hooks
+
+from medmask.engine import StepSchedule
+from medmask.errors import InputError
+
+
+def test_rate_falls_at_the_milestones_and_nowhere_else():
+    schedule = StepSchedule(values=[1.0, 0.5, 0.1], milestones=[0.4, 0.8])
+    wheres = (0, 0.399999, 0.4, 0.79, 0.8, 0.999, 1.0)
+    assert [schedule(where) for where in wheres] == [1, 1, 0.5, 0.5, 0.1, 0.1, 0.1]
+
+
+class Trainer(TrainerBase):
+    """Notes the learning rate of each step, and takes none."""
+
+    def __init__(self, schedule, state=None):
+        super().__init__()
+        self.optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+        if state:
+            self.optimizer.load_state_dict(state)
+        self.register_hooks([hooks.LRScheduler(self.optimizer, schedule)])
+        self.rates = []
+
+    def run_step(self):
+        self.rates.append(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.step()
+
+
+@pytest.mark.parametrize("max_iter", [1, 7, 10, 1000])
+def test_run_of_any_length_takes_four_fifths_at_the_full_rate(max_iter):
+    trainer = Trainer(StepSchedule([1.0, 0.1], [0.8]))
+    trainer.train(0, max_iter)
+    expected = [2.0 if 10 * i < 8 * max_iter else 0.2 for i in range(max_iter)]
+    assert trainer.rates == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("stop", [3, 8, 9])
+def test_resumed_run_goes_on_at_its_rate(stop):
+    whole, first = (Trainer(StepSchedule([1.0, 0.1], [0.8])) for _ in range(2))
+    whole.train(0, 10)
+    first.max_iter = 10
+    first.run_step = lambda: (
+        Trainer.run_step(first) if first.iter < stop else (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        first.train(0, 10)
+    second = Trainer(StepSchedule([1.0, 0.1], [0.8]), first.optimizer.state_dict())
+    second.train(stop, 10)
+    assert first.rates + second.rates == whole.rates
+
+
+@pytest.mark.parametrize(
+    ("values", "milestones", "words"),
+    [
+        ([1.0, 0.1], [0.8, 1.0], "values has 2 numbers"),
+        ([1.0, 0.1], [8], r"milestones is \[8\]"),
+        ([1.0, 0.1, 0.01], [0.8, 0.4], r"milestones is \[0\.8, 0\.4\]"),
+        ([1.0, 0.1], [0], r"milestones is \[0\]"),
+        ([1.0, -0.1], [0.5], r"values is \[1\.0, -0\.1\]"),
+    ],
+)
+def test_senseless_numbers_are_refused(values, milestones, words):
+    with pytest.raises(InputError, match=rf"lr_multiplier\.{words}"):
+        StepSchedule(values, milestones)
