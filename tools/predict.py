@@ -116,13 +116,18 @@ def _frame(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'all'") from None
 
 
-def _find(args: argparse.Namespace) -> list[PredictionImage]:
-    """The images that the inputs mean, without the pictures that this tool drew of them."""
+def _find(args: argparse.Namespace) -> tuple[list[PredictionImage], list[str]]:
+    """The images that the inputs mean, without the pictures that this tool drew of them.
+
+    Returns:
+        The images, and a sentence for each thing in a folder that could not be looked at.
+    """
+    found = find_images(args.inputs)
     pictures = (args.output / OVERLAYS).resolve()
-    paths = [path for path in find_images(args.inputs) if pictures not in path.resolve().parents]
+    paths = [path for path in found.paths if pictures not in path.resolve().parents]
     if not paths:
         raise InputError(f"the inputs hold nothing but pictures of {args.output / OVERLAYS}")
-    return images_of_files(paths, args.frame)
+    return images_of_files(paths, args.frame), found.problems
 
 
 @command_line_tool
@@ -136,7 +141,7 @@ def main() -> int:
             f"checkpoint {args.checkpoint} does not exist: name one with --checkpoint, or train "
             "one with `make demo`"
         )
-    images = images_of_dataset(args.dataset) if args.dataset else _find(args)
+    images, problems = (images_of_dataset(args.dataset), []) if args.dataset else _find(args)
     predictor = MedMaskPredictor(
         args.config_file or str(args.checkpoint.with_name("config.yaml")),
         str(args.checkpoint),
@@ -151,7 +156,7 @@ def main() -> int:
         labels=dataset_labels(args.dataset) if args.dataset else None,
         overwrite=args.overwrite,
     )
-    for problem in summary.problems:
+    for problem in (*problems, *summary.problems):
         print(f"error: {problem}", file=sys.stderr)
     failed = len(summary.problems)
     print(
@@ -159,7 +164,7 @@ def main() -> int:
         f"{failed} failed): {args.output / DETECTIONS}"
         + ("" if args.no_overlays else f", {args.output / OVERLAYS}")
     )
-    return 1 if failed else 0
+    return 1 if failed or problems else 0
 
 
 if __name__ == "__main__":
