@@ -35,6 +35,7 @@ from medmask.engine.config_values import (
     Value,
     WholeNumber,
 )
+from medmask.engine.learning_rate import StepSchedule
 from medmask.engine.optimizer import build_parameter_groups
 from medmask.evaluation import FROCEvaluator
 
@@ -171,7 +172,7 @@ _OPTIMIZATION: Mapping[Callable, Mapping[str, Value]] = {
         "lr": _LR,
         "weight_decay": _WEIGHT_DECAY,
         "lr_factors": MappingTo(
-            item=Number(), meaning="part of a parameter's name -> factor on the learning rate"
+            item=Number(optional=True), meaning="part of the model -> factor on the learning rate"
         ),
     },
     torch.optim.Adam: _ADAM,
@@ -187,6 +188,15 @@ _OPTIMIZATION: Mapping[Callable, Mapping[str, Value]] = {
         "foreach": Flag(optional=True),
         "fused": Flag(optional=True),
         "differentiable": Flag(),
+    },
+    StepSchedule: {
+        "values": ListOf(item=_MULTIPLIER),
+        "milestones": ListOf(
+            item=Number(above=True, highest=1, below=True),
+            shortest=0,
+            ascending=True,
+            meaning="shares of the run at which the next value takes over",
+        ),
     },
     WarmupParamScheduler: {
         "scheduler": Part(of=param_scheduler.ParamScheduler),
