@@ -37,7 +37,7 @@ from medmask.engine.config_values import (
 )
 from medmask.engine.learning_rate import StepSchedule
 from medmask.engine.optimizer import build_parameter_groups
-from medmask.evaluation import FROCEvaluator
+from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
 
 TRAIN: Mapping[str, Value] = {
     "output_dir": Text(meaning="folder for all that the run leaves"),
@@ -137,6 +137,7 @@ _DATA: Mapping[Callable, Mapping[str, Value]] = {
         "operating_points": ListOf(item=Number(above=True), meaning="false positives per image"),
         "output_dir": Text(optional=True),
     },
+    AveragePrecisionEvaluator: {"dataset_name": Text(), "output_dir": Text(optional=True)},
     COCOEvaluator: {
         "dataset_name": Text(),
         "tasks": ListOf(item=Text(choices=("bbox",)), optional=True),
