@@ -74,7 +74,7 @@ class MedMaskPredictor:
         self.nms_iou = EvaluationSettings(nms_iou=nms_iou).nms_iou
         self.config = load_config(config_file, overrides)
         self.model = build_model(self.config).eval()
-        MedMaskCheckpointer(self.model).load(checkpoint)
+        MedMaskCheckpointer(self.model).load_for_inference(checkpoint)
         with open(checkpoint, "rb") as file:
             self._weights_hash = hashlib.file_digest(file, "sha256").hexdigest()
         self.augmentation = build(
