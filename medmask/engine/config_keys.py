@@ -46,6 +46,9 @@ TRAIN: Mapping[str, Value] = {
         optional=True,
         meaning="weights to start from: a file, or a detectron2:// address; empty for none",
     ),
+    "fresh_class_heads": Flag(
+        meaning="whether class heads start anew where those weights have none or other ones"
+    ),
     "max_iter": WholeNumber(lowest=1, highest=10**9, meaning="iterations of the run"),
     "seed": WholeNumber(highest=2**32 - 1, meaning="of weights, samples and augmentation"),
     "device": Text(meaning="auto (a GPU if there is one), cpu, cuda, or cuda:N for GPU number N"),

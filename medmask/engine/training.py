@@ -188,7 +188,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         start_iter = trainer.iter + 1
     else:
         MedMaskCheckpointer(model).load_start_weights(
-            options.init_checkpoint, fresh_class_heads=options.get("fresh_class_heads", False)
+            options.init_checkpoint, fresh_class_heads=options.fresh_class_heads
         )
     if start_iter >= options.max_iter:
         logger.info(f"Nothing to do: {start_iter} of {options.max_iter} iterations are done.")
