@@ -120,7 +120,7 @@ def _find(args: argparse.Namespace) -> tuple[list[PredictionImage], list[str]]:
     """The images that the inputs mean, without the pictures that this tool drew of them.
 
     Returns:
-        The images, and a sentence for each thing in a folder that could not be looked at.
+        The images, and a sentence for each thing that is left out because it cannot be looked at.
     """
     found = find_images(args.inputs)
     pictures = (args.output / OVERLAYS).resolve()
@@ -161,7 +161,7 @@ def main() -> int:
     failed = len(summary.problems)
     print(
         f"{summary.images - failed} of {summary.images} images ({summary.done_before} done before, "
-        f"{failed} failed): {args.output / DETECTIONS}"
+        f"{failed} failed, {len(problems)} left out): {args.output / DETECTIONS}"
         + ("" if args.no_overlays else f", {args.output / OVERLAYS}")
     )
     return 1 if failed or problems else 0

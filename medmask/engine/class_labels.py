@@ -1,5 +1,6 @@
 """What a trained detector's classes are called."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from torch import nn
 
 from medmask.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,16 @@ def find_class_labels(dataset: str | Sequence[str], model: nn.Module) -> ClassLa
         InputError: the data set has another number of classes than the model.
     """
     num_classes = model.transformer.num_classes
+    numbers = tuple(f"class {i}" for i in range(num_classes))
     name = dataset if isinstance(dataset, str) else next(iter(dataset))
     if name not in DatasetCatalog:
-        return ClassLabels(tuple(f"class {i}" for i in range(num_classes)), (None,) * num_classes)
+        return ClassLabels(numbers, (None,) * num_classes)
     try:
         labels = dataset_labels(name)
-    except InputError:  # no annotation file here
-        declared = getattr(MetadataCatalog.get(name).get("layout"), "thing_classes", None)
-        names = declared or [f"class {i}" for i in range(num_classes)]
+    except InputError as error:
+        logger.info("detections get no category ids: %s", error)
+        layout = getattr(MetadataCatalog.get(name), "layout", None)
+        names = getattr(layout, "thing_classes", None) or numbers
         labels = ClassLabels(tuple(names), (None,) * len(names))
     if len(labels.names) != num_classes:
         raise InputError(

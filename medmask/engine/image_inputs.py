@@ -26,8 +26,8 @@ class FoundImages:
 
     Attributes:
         paths: the images, without repetition, in the order of the inputs and by name within each.
-        problems: one sentence for each thing that may be an image and cannot be looked at: a
-            folder without permission, a pipe, a link that leads nowhere.
+        problems: one sentence for each thing, named or found in a folder, that may be an image and
+            cannot be looked at: a folder without permission, a pipe, a link that leads nowhere.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -47,8 +47,7 @@ def find_images(inputs: Sequence[str | os.PathLike]) -> FoundImages:
             such as ``"scans/**/*.dcm"``.
 
     Raises:
-        InputError: an input does not exist or is neither file nor folder, or nothing that can be
-            read is found in it.
+        InputError: an input does not exist, or nothing that can be read is found.
     """
     found = FoundImages()
     for text in map(os.fspath, inputs):
@@ -56,8 +55,10 @@ def find_images(inputs: Sequence[str | os.PathLike]) -> FoundImages:
         for path in _expand(text):
             if path.is_dir():
                 _search_folder(path, found)
+            elif problem := _why_not_a_file(split_frame_path(path)[0]):
+                found.problems.append(problem)
             else:
-                found.paths.append(_named_file(path))
+                found.paths.append(path)
         if (len(found.paths), len(found.problems)) == before:
             raise InputError(
                 f"input {text} holds no image: give files, folders with DICOM files or files of "
@@ -85,13 +86,6 @@ def _expand(text: str) -> list[Path]:
     if "**" in text:  # the folders in between are matches too, and all that is in them
         matches = [match for match in matches if not match.is_dir()]
     return matches
-
-
-def _named_file(path: Path) -> Path:
-    problem = _why_not_a_file(split_frame_path(path)[0])
-    if problem:
-        raise InputError(problem)
-    return path
 
 
 def _why_not_a_file(path: Path) -> str | None:

@@ -76,14 +76,14 @@ def write_png(path: Path, image: np.ndarray) -> None:
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W, 3) of any type -> (height, width, 3) uint8."""
     if image.dtype != np.uint8:
-        image = image.astype(np.float32, copy=False)
+        image = np.clip(image.astype(np.float32, copy=False), 0, 255)
     if (height, width) != image.shape[:2]:
         shrinks = height * width < image.shape[0] * image.shape[1]
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = cv2.resize(image, (width, height), interpolation=interpolation)
     if image.dtype == np.uint8:
         return image
-    return np.clip(np.nan_to_num(image, nan=0.0), 0, 255).astype(np.uint8)
+    return np.nan_to_num(image, nan=0.0).astype(np.uint8)
 
 
 def _class_color(index: int) -> tuple[int, int, int]:

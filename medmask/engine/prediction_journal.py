@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from medmask.errors import InputError
+from medmask.utils.files import errors_name
 
 _HEADER = {"format": "medmask predictions", "version": 1}
 _HEADER_START = json.dumps(_HEADER).encode()[:-1]
@@ -123,8 +124,9 @@ class PredictionJournal:
             self._write(_HEADER | {"settings": dict(settings)})
 
     def _write(self, content: dict[str, Any]) -> None:
-        self._file.write(json.dumps(content).encode() + b"\n")
-        self._file.flush()
+        with errors_name(self.path):
+            self._file.write(json.dumps(content).encode() + b"\n")
+            self._file.flush()
 
     def _parse(self, index: int, line: bytes) -> Any:
         try:

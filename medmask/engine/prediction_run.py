@@ -20,7 +20,7 @@ from medmask.engine.predictor import MedMaskPredictor
 from medmask.errors import InputError
 from medmask.evaluation import write_json
 from medmask.evaluation.detection_files import detection_records
-from medmask.utils.files import atomic_write
+from medmask.utils.files import atomic_write, remove_abandoned_files
 from medmask.utils.picture_names import picture_names
 
 JOURNAL = "predictions.jsonl"
@@ -105,6 +105,7 @@ def predict_images(
         "category_names": list(labels.names),
     }
     with open_journal(output_dir / JOURNAL, settings, overwrite=overwrite) as journal:
+        remove_abandoned_files(output_dir)
         if overwrite:
             _remove_results(output_dir)
         _check_images(journal, images)

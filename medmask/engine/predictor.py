@@ -53,8 +53,8 @@ class MedMaskPredictor:
 
     def __init__(
         self,
-        config_file: str,
-        checkpoint: str,
+        config_file: str | os.PathLike,
+        checkpoint: str | os.PathLike,
         overrides: Sequence[str] = (),
         *,
         nms_iou: float | None = NMS_IOU,
@@ -72,9 +72,11 @@ class MedMaskPredictor:
             InputError: a file is missing or faulty, or the weights do not fit the config.
         """
         self.nms_iou = EvaluationSettings(nms_iou=nms_iou).nms_iou
-        self.config = load_config(config_file, overrides)
+        if not os.path.isfile(checkpoint):
+            raise InputError(f"checkpoint {checkpoint} does not exist, or is no file")
+        self.config = load_config(os.fspath(config_file), overrides)
         self.model = build_model(self.config).eval()
-        MedMaskCheckpointer(self.model).load_for_inference(checkpoint)
+        MedMaskCheckpointer(self.model).load(os.fspath(checkpoint))
         with open(checkpoint, "rb") as file:
             self._weights_hash = hashlib.file_digest(file, "sha256").hexdigest()
         self.augmentation = build(
@@ -113,7 +115,7 @@ class MedMaskPredictor:
             for indices in by_size.values():
                 batch = self.model([inputs[i] for i in indices])
                 for index, output in zip(indices, batch, strict=True):
-                    outputs[index] = {"instances": self._finish(output["instances"])}
+                    outputs[index] = {"instances": self._suppress(output["instances"])}
         return outputs
 
     def settings(self) -> dict[str, Any]:
@@ -144,21 +146,14 @@ class MedMaskPredictor:
             "width": width,
         }
 
-    def _finish(self, instances: Instances) -> Instances:
-        """Check the model's output, and suppress as the FROC analysis does."""
-        boxes = instances.pred_boxes.tensor.cpu().double().numpy()
-        scores = instances.scores.cpu().double().numpy()
-        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-            raise InputError(
-                "the model predicted boxes or scores that are not finite: its weights are broken, "
-                "or the training that left them has diverged"
-            )
+    def _suppress(self, instances: Instances) -> Instances:
+        """Drop the boxes that the FROC analysis drops."""
         if self.nms_iou is None:
             return instances
         detections = Detections(
-            boxes=boxes,
-            scores=scores,
-            image_indices=np.zeros(len(scores), dtype=np.int64),
+            boxes=instances.pred_boxes.tensor.cpu().double().numpy(),
+            scores=instances.scores.cpu().double().numpy(),
+            image_indices=np.zeros(len(instances), dtype=np.int64),
             category_indices=instances.pred_classes.cpu().numpy(),
         )
         kept = torch.from_numpy(kept_after_suppression(detections, self.nms_iou))

@@ -6,6 +6,8 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 from torchvision.ops import box_convert
 
+from medmask.errors import InputError
+
 
 def select_detections(
     logits: Tensor, boxes: Tensor, image_sizes: Sequence[tuple[int, int]], max_detections: int
@@ -21,7 +23,15 @@ def select_detections(
     Returns:
         N ``Instances`` with ``pred_boxes``, ``scores`` in [0, 1] and ``pred_classes``, by
         descending score. Boxes are clipped to the image.
+
+    Raises:
+        InputError: a score or a box is not finite.
     """
+    if not (logits.isfinite().all() and boxes.isfinite().all()):
+        raise InputError(
+            "the model predicted boxes or scores that are not finite: its weights are broken, or "
+            "the training that left them has diverged"
+        )
     scores = logits.float().sigmoid().flatten(1)  # (N, Q * classes)
     scores, pairs = scores.topk(min(max_detections, scores.shape[1]), dim=1)
     num_classes = logits.shape[-1]

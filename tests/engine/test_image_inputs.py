@@ -111,6 +111,11 @@ def test_named_input_must_be_a_file(tmp_path, kind):
         path.symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"input .*scan\.dcm is (neither|a link)"):
         find_images([str(path)])
+    good = tmp_path / "good.png"
+    good.touch()
+    found = find_images([str(path), str(good)])
+    assert found.paths == [good]
+    assert len(found.problems) == 1
 
 
 def test_folder_with_problems_alone_names_one(tmp_path):

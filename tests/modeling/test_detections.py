@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from medmask.errors import InputError
 from medmask.modeling.detections import select_detections
 
 
@@ -46,3 +47,12 @@ def test_scores_of_half_precision_logits_are_in_single_precision():
         torch.full((1, 1, 1), 3.0).bfloat16(), torch.rand(1, 1, 4), [(9, 9)], 1
     )
     assert_close(result.scores, torch.tensor([1 / (1 + math.exp(-3))]))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["logits", "boxes"])
+def test_what_is_not_finite_is_refused(where, value):
+    output = {"logits": torch.randn(1, 8, 1), "boxes": torch.rand(1, 8, 4)}
+    output[where][0, 3, 0] = value
+    with pytest.raises(InputError, match="not finite"):
+        select_detections(**output, image_sizes=[(9, 9)], max_detections=5)

@@ -1,6 +1,7 @@
 """Full-size mammograms; a benchmark names its data sets."""
 
 from detectron2.config import LazyCall as L
+from detectron2.evaluation import COCOEvaluator
 from omegaconf import OmegaConf
 
 from medmask.data import (
@@ -10,7 +11,7 @@ from medmask.data import (
     build_train_augmentation,
     build_train_loader,
 )
-from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
+from medmask.evaluation import FROCEvaluator
 
 dataloader = OmegaConf.create()
 
@@ -49,7 +50,9 @@ dataloader.evaluator = [
         dataset_name="${...test.dataset}",
         output_dir="${train.output_dir}/inference",
     ),
-    L(AveragePrecisionEvaluator)(
+    L(COCOEvaluator)(
         dataset_name="${...test.dataset}",
+        tasks=["bbox"],
+        use_fast_impl=False,
     ),
 ]
