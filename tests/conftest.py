@@ -1,5 +1,6 @@
 """Fixtures that several packages' tests share."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,14 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import Backbone
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor
 
 from medmask.checkpoint import convert_checkpoint
+from medmask.experts import Prompts
+from medmask.experts.manifest import StoreSettings
+from medmask.experts.records import sign_file
+from medmask.experts.shard import ImageEmbeddings
+from medmask.experts.store_writer import StoreWriter
 from medmask.modeling import (
     DeformableTransformer,
     DetectionCriterion,
@@ -76,6 +85,80 @@ def make_input() -> Callable[..., dict]:
         return {"image": image, "instances": instances, "height": height, "width": width}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def all_datasets(tmp_path_factory) -> Path:
+    """Tiny data sets under all names of datasets/README.md; the root of their tree."""
+    root = tmp_path_factory.mktemp("all_datasets")
+    for name in DatasetCatalog.list():
+        layout = getattr(MetadataCatalog.get(name), "layout", None)
+        if layout is not None and layout.section is not None:
+            file, folder = root / layout.json_files[0], root / layout.image_roots[0]
+            _write_tiny_dataset(file, folder, layout.thing_classes)
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_expert_store() -> Callable[..., None]:
+    """Writes an expert store of random embeddings of a registered data set."""
+
+    def make(folder: str | Path, *, dataset: str, dim: int) -> None:
+        records = DatasetCatalog.get(dataset)
+        settings = StoreSettings(
+            model="none",
+            weights_sha256="0",
+            logit_scale=10.0,
+            embedding_dim=dim,
+            patch_grid=None,
+            preprocessing={},
+            prompts=Prompts.from_groups({"malignant": ["a mass"], "normal": ["no mass"]}),
+            dtype="float32",
+        )
+        random = np.random.default_rng(0)
+        writer = StoreWriter(Path(folder), settings, records, shard_size=100)
+        writer.prepare(random.normal(size=(2, dim)))
+        embeddings = [
+            ImageEmbeddings(
+                sign_file(record["file_name"]),
+                random.normal(size=dim),
+                random.normal(size=(len(record["annotations"]), dim)),
+                None,
+            )
+            for record in records
+        ]
+        writer.write(0, embeddings)
+        writer.finalise()
+
+    return make
+
+
+def _write_tiny_dataset(json_file: Path, folder: Path, classes: tuple[str, ...]) -> None:
+    """Four images of noise; all but the last have an object of each class."""
+    folder.mkdir(parents=True, exist_ok=True)
+    json_file.parent.mkdir(parents=True, exist_ok=True)
+    height, width, random = 48, 64, np.random.default_rng(0)
+    images, annotations = [], []
+    for i in range(1, 5):
+        image = {"id": i, "file_name": f"{i}.png", "height": height, "width": width}
+        images.append(image | {"patient_id": f"p{i}", "laterality": "LR"[i % 2]})
+        pixels = random.integers(0, 256, (height, width), dtype=np.uint8)
+        assert cv2.imwrite(str(folder / image["file_name"]), pixels)
+        for category in range(1, len(classes) + 1) if i < 4 else ():
+            x, y = random.integers(0, 30, 2).tolist()
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": i,
+                    "category_id": category,
+                    "bbox": [x, y, 16, 14],
+                    "area": 16 * 14,
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": i, "name": name} for i, name in enumerate(classes, 1)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    json_file.write_text(json.dumps(content))
 
 
 @pytest.fixture(scope="session")

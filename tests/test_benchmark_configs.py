@@ -1,14 +1,22 @@
-"""Every file in configs/medmask describes a run that can start once its data is there."""
+"""Every file in configs/medmask describes a run that starts and ends well once its data is there.
+
+All that a run is made of is built here, from the unchanged config: the full-size model, the
+optimizer on its parameters, the schedule, the loaders and loss hooks, the evaluators. Only the
+data sets are tiny ones, of noise.
+"""
 
 from pathlib import Path
 
 import pytest
 from detectron2.config import instantiate
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from omegaconf import OmegaConf
 
 from medmask.engine import load_benchmark, load_config
-from medmask.modeling.masked_autoencoding_objective import find_masked_autoencoder
+from medmask.engine.run_checks import check_classes
+from medmask.engine.run_start import check_run
+from medmask.engine.training import build_model, build_trainer
+from medmask.errors import InputError
 
 FOLDER = Path(__file__).parents[1] / "configs" / "medmask"
 PLANS = sorted(FOLDER.glob("*/benchmark.py"))
@@ -19,10 +27,62 @@ HOOKS = {
     "domain_adversarial": "discriminators",
 }
 """a loss hook and the part of the model that it trains"""
+TENTH_FOR_THE_LAST_FIFTH = {0: 1, 0.5: 1, 0.79: 1, 0.81: 0.1, 0.999: 0.1, 1.0: 0.1}
+CONSTANT = dict.fromkeys(TENTH_FOR_THE_LAST_FIFTH, 1)
+OTHER_SCHEDULES = {
+    "city2bdd/source_only": {0: 1, 0.74: 1, 0.76: 0.1},
+    "city2bdd/cross_domain": CONSTANT,
+    "city2foggy/cross_domain": {0: 1, 0.74: 1, 0.76: 0.1},
+    "sim2city/cross_domain": {0: 1, 0.49: 1, 0.51: 0.1},
+    "ddsm2inbreast/cross_domain": {0: 1, 0.66: 1, 0.68: 0.1},
+    "ddsm2rsna/cross_domain": {0: 1, 0.66: 1, 0.68: 0.1},
+    **{f"{x}/teaching": CONSTANT for x in ("ddsm2inbreast", "ddsm2rsna")},
+    **{f"{x}/teaching": CONSTANT for x in ("city2foggy", "city2bdd", "sim2city")},
+}
+"""of full-size runs: progress and multiplier of the learning rate"""
 
 
 def name_of(path):
     return f"{path.parent.name}/{path.stem}"
+
+
+def is_phantom(path):
+    return path.parent.name.startswith("phantom")
+
+
+@pytest.fixture(scope="module")
+def workplace(all_datasets, tmp_path_factory, make_expert_store):
+    """A folder with all data sets, expert stores and checkpoints that the configs name."""
+    folder = tmp_path_factory.mktemp("workplace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DETECTRON2_DATASETS", str(all_datasets))
+        for path in FILES:
+            config = load_config(str(path))
+            start = config.train.init_checkpoint
+            if start and "://" not in start:
+                Path(start).parent.mkdir(parents=True, exist_ok=True)
+                Path(start).touch()
+            if "expert_distillation" in config.get("loss_hooks", {}):
+                dim = config.model.training_modules.expert_distillation.expert_dim
+                for store in config.loss_hooks.expert_distillation.stores:
+                    if not Path(store).exists():
+                        make_expert_store(store, dataset=Path(store).name, dim=dim)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def model_of():
+    """Builds the model of a config; configs of the same model share it."""
+    models = {}
+
+    def build(config):
+        key = OmegaConf.to_yaml(config.model, resolve=True)
+        if key not in models:
+            models[key] = build_model(config)
+        return models[key]
+
+    return build
 
 
 def test_every_benchmark_of_the_design_is_there():
@@ -45,34 +105,99 @@ def test_every_benchmark_of_the_design_is_there():
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_config_names_known_data_its_own_folder_and_the_parts_its_hooks_train(path):
-    config = load_config(str(path))
-    OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+def test_run_of_a_config_can_start(workplace, model_of, path):
+    config = load_config(str(path), ["train.device=cpu"])
+    check_run(config)
+    check_classes(config)
+    max_iter = config.train.max_iter
 
-    hooks = config.get("loss_hooks", {})
-    train = [config.dataloader.train, *(h.loader for h in hooks.values() if "loader" in h)]
-    names = [loader.dataset for loader in (*train, config.dataloader.test)]
-    assert set(names) <= set(DatasetCatalog.list())
-    classes = {name: MetadataCatalog.get(name).thing_classes for name in names}
-    assert all(len(c) == config.model.transformer.num_classes for c in classes.values()), classes
-    assert len({tuple(c) for c in classes.values()}) == 1
+    # Building joins hooks and model: a hook without its part of the model is refused.
+    trainer = build_trainer(config, model_of(config))
+    hooks = dict(zip(config.get("loss_hooks", {}), trainer.loss_hooks, strict=True))
+    modules = set(trainer.detector.training_modules)
+    assert modules == {HOOKS[name] for name in hooks if name in HOOKS}
+    for hook in trainer.loss_hooks:
+        hook.set_run_length(max_iter)
+
+    # One sample of each loader, as its mapper makes it.
+    sample = trainer.loader.stream[0]
+    assert "instances" in sample
+    for hook in trainer.loss_hooks:
+        if hook.loader is not None:
+            assert hook.loader.stream[0]["image"].shape[0] == 3
+    assert "image" in next(iter(instantiate({**config.dataloader.test, "num_workers": 0})))[0]
 
     assert config.train.output_dir == f"output/{name_of(path)}"
     start = config.train.init_checkpoint
     if start and "://" not in start:
         before = Path(start).parent
         assert (FOLDER / before.relative_to("output")).with_suffix(".py") in FILES
-    modules = config.model.get("training_modules", {})
-    for hook in hooks:
-        assert HOOKS.get(hook, hook) in {*modules, "teacher", "selective_retraining"}
 
 
-@pytest.mark.parametrize("name", ["ddsm2inbreast", "city2foggy", "phantom2ffdm"])
-def test_teaching_detector_can_be_built(name):
-    config = load_config(str(FOLDER / name / "teaching.py"))
-    model = instantiate(config.model)
-    assert set(model.training_modules) == {"masked_autoencoder", "discriminators"}
-    find_masked_autoencoder(model)
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_parameters_learn_at_the_rates_that_the_config_means(model_of, path):
+    config = load_config(str(path), ["train.device=cpu"])
+    model = model_of(config)
+    config.optimizer.params.model = model
+    optimizer = instantiate(config.optimizer)
+    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    factors = dict(config.optimizer.params.lr_factors)
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            assert id(parameter) not in rates
+            continue
+        slow = name.startswith("backbone.") and "backbone" in factors
+        slow |= any(f".{part}." in name for part in set(factors) - {"backbone"})
+        assert rates[id(parameter)] == pytest.approx(config.optimizer.lr * (0.1 if slow else 1))
+    names = {name: p for name, p in model.named_parameters() if "discriminators.backbone." in name}
+    assert all(rates[id(p)] == config.optimizer.lr for p in names.values())
+    assert bool(names) == (path.stem == "teaching")
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_learning_rate_of_a_run(path):
+    config = load_config(str(path))
+    schedule = instantiate(config.lr_multiplier)
+    if is_phantom(path):
+        values = [schedule(where) for where in (0.05, 0.5, 0.79, 0.81, 0.999, 1.0)]
+        assert values == sorted(values, reverse=True)
+        assert values[0] > 0.99
+        assert values[-1] == pytest.approx(0.01)
+    else:
+        expected = OTHER_SCHEDULES.get(name_of(path), TENTH_FOR_THE_LAST_FIFTH)
+        assert {where: schedule(where) for where in expected} == expected
+
+
+TEACHING = "ddsm2inbreast/teaching.py"
+MASKED = "city2foggy/cross_domain.py"
+LOSS_DRIVEN = (
+    "loss_hooks.masked_autoencoder.mask_ratio._target_=medmask.engine.LossDrivenMaskRatio",
+    "+loss_hooks.masked_autoencoder.mask_ratio.step=0.1",
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "longest", "options"),
+    [
+        (TEACHING, "loss_hooks.selective_retraining.period", 99, ()),
+        (TEACHING, "loss_hooks.masked_autoencoder.duration", 99, ()),
+        (TEACHING, "loss_hooks.teacher.threshold.update_period", 99, ()),
+        (MASKED, "loss_hooks.masked_autoencoder.picture_period", 100, ()),
+        (MASKED, "loss_hooks.masked_autoencoder.mask_ratio.period", 49, LOSS_DRIVEN),
+    ],
+)
+def test_hook_that_could_not_act_is_refused_by_its_key(
+    workplace, model_of, file, key, longest, options
+):
+    def set_run_length(period):
+        config = load_config(str(FOLDER / file), ["train.device=cpu", *options])
+        OmegaConf.update(config, key, period)
+        for hook in build_trainer(config, model_of(config)).loss_hooks:
+            hook.set_run_length(100)
+
+    set_run_length(longest)
+    with pytest.raises(InputError, match=rf"^{key} is {longest + 1} iterations.* 100 "):
+        set_run_length(longest + 1)
 
 
 @pytest.mark.parametrize("path", PLANS, ids=name_of)

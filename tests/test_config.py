@@ -10,8 +10,10 @@ from detectron2.modeling import build_model
 from detectron2.utils.visualizer import Visualizer
 
 from medmask import add_medmask_config
+from medmask.errors import InputError
 from medmask.modeling import HungarianMatcher, MedMask, OneToManyMatcher
 
+HEAD = "transformer.decoder.class_heads.0.weight"
 FULL_SIZE = Path(__file__).parents[1] / "configs" / "common" / "models" / "medmask_r50.py"
 
 
@@ -124,3 +126,24 @@ def test_default_predictor_detects_in_an_image_file_and_visualizer_draws(config,
     assert drawing.shape == image.shape
     assert (drawing != image[:, :, ::-1]).any()
     assert cv2.imencode(".png", drawing)[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (lambda weights: weights.clear(), "no parameter of this model"),
+        (lambda weights: [weights.pop(name) for name in list(weights)[::2]], "are missing"),
+        (lambda weights: weights["neck.projections.0.0.weight"].fill_(float("nan")), "NaN"),
+        (lambda weights: weights.update({HEAD: torch.zeros(5, 64)}), f"missing .{HEAD}"),
+    ],
+)
+def test_default_predictor_refuses_weights_that_do_not_fill_the_model(
+    config, tmp_path, fault, words
+):
+    make_small(config)
+    config.MODEL.WEIGHTS = str(tmp_path / "model.pth")
+    weights = build_model(config).state_dict()
+    fault(weights)
+    torch.save({"model": weights}, config.MODEL.WEIGHTS)
+    with pytest.raises(InputError, match=words):
+        DefaultPredictor(config)

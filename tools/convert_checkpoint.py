@@ -4,8 +4,9 @@
 Reads checkpoints of MedMask, D-MASTER and MRT and of official Deformable DETR (plain, with box
 refinement, two-stage), without running code from them. The config says what the model needs.
 
-The exit status is 1 if the file leaves a part of the model empty other than class heads for another
-number of classes; what the file has is written all the same.
+The exit status is 1 if the file leaves a part of the model empty, such as class heads for other
+classes. What the file has is written all the same; detection refuses it, and training takes it with
+train.fresh_class_heads=True if class heads are all that is missing.
 """
 
 import os
@@ -14,7 +15,12 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 import torch
 from torch import nn
 
-from medmask.checkpoint import convert_checkpoint, format_report, read_published_file
+from medmask.checkpoint import (
+    convert_checkpoint,
+    format_report,
+    parse_class_rows,
+    read_published_file,
+)
 from medmask.engine import load_config
 from medmask.engine.config_objects import build
 from medmask.errors import InputError, command_line_tool
@@ -23,10 +29,19 @@ from medmask.utils.files import atomic_write
 EXAMPLES = """
 Examples:
 
+A published mammography model, to predict and to evaluate with. Its class heads have two rows, for
+the labels 0 (of no object) and 1 (malignant); ours have the one class:
+    $ python tools/convert_checkpoint.py medmask_ddsm.pth converted.pth --class-rows 1 \\
+        --config-file configs/medmask/ddsm/source_only.py
+    $ python tools/lazyconfig_train_net.py --config-file configs/medmask/ddsm/source_only.py \\
+        --eval-only train.init_checkpoint=converted.pth
+
+A detector of everyday objects, to train from; its 91 classes are of no use, so this ends with
+status 1, and training makes new class heads:
     $ python tools/convert_checkpoint.py r50_deformable_detr-checkpoint.pth deformable_detr.pth \\
         --config-file configs/medmask/ddsm/source_only.py
     $ python tools/lazyconfig_train_net.py --config-file configs/medmask/ddsm/source_only.py \\
-        train.init_checkpoint=deformable_detr.pth
+        train.init_checkpoint=deformable_detr.pth train.fresh_class_heads=True
 
 With box refinement and two stages, as the file's name says, and the file's 91 classes:
     $ python tools/convert_checkpoint.py \\
@@ -44,6 +59,13 @@ def parse_args() -> Namespace:
     parser.add_argument("input", metavar="INPUT", help="published checkpoint, .pth")
     parser.add_argument("output", metavar="OUTPUT", help="file to write, .pth")
     parser.add_argument("--config-file", required=True, help="LazyConfig file of the model")
+    parser.add_argument(
+        "--class-rows",
+        metavar="ROWS",
+        help="the row of each of the model's classes in the file's class heads, from 0 on and "
+        "separated by commas: 1 for malignant in published mammography models, 1,2,3,4,5,6,7,8 for "
+        "all classes of published street-scene models (default: the file has the model's classes)",
+    )
     parser.add_argument("--verbose", action="store_true", help="report on every parameter")
     parser.add_argument("opts", metavar="key=value", nargs="*", help="changes to the config")
     # Options may stand between the files and the changes to the config.
@@ -55,12 +77,13 @@ def main() -> int:
     args = parse_args()
     if not args.output.endswith(".pth"):
         raise InputError(f"OUTPUT {args.output} must end in .pth")
+    rows = None if args.class_rows is None else parse_class_rows(args.class_rows)
     published = read_published_file(args.input)
     if os.path.exists(args.output) and os.path.samefile(args.input, args.output):
         raise InputError(f"OUTPUT {args.output} is the INPUT: choose another name")
     model = build(load_config(args.config_file, args.opts), "model", nn.Module)
     try:
-        conversion = convert_checkpoint(published, model.state_dict())
+        conversion = convert_checkpoint(published, model.state_dict(), rows)
     except InputError as error:
         raise InputError(f"checkpoint {args.input} cannot be converted: {error}") from None
     try:
@@ -71,7 +94,7 @@ def main() -> int:
     print(format_report(conversion, args.verbose))
     print(f"written: {args.output}")
     if not conversion.is_complete:
-        print("incomplete: what is missing stays untrained")
+        print("incomplete: the file does not fill the model, so nothing can be detected with it")
         return 1
     return 0
 

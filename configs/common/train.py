@@ -7,6 +7,7 @@ every twentieth part of max_iter.
 train = dict(
     output_dir="./output",
     init_checkpoint="",  # weights to start from: a file, or a detectron2:// address
+    fresh_class_heads=False,  # True: start the class heads anew where the weights have others
     max_iter=50000,
     seed=0,
     device="auto",  # "auto" is a GPU if there is one; or "cpu", "cuda"

@@ -1,4 +1,12 @@
-"""Detectron2's checkpointer, made safe: atomic writes, no code run from files, exact resume."""
+"""Detectron2's checkpointer, made safe: atomic writes, no code run from files, exact resume.
+
+Three ways to load, by what must be in the file:
+
+* :meth:`~MedMaskCheckpointer.load_for_inference`: all that inference depends on, nothing else;
+* :meth:`~MedMaskCheckpointer.load_start_weights`: what a training stage starts from, which may lack
+  what the stage adds;
+* :meth:`~MedMaskCheckpointer.resume`: everything, the optimizer and the trainer included.
+"""
 
 import os
 from pathlib import Path
@@ -10,9 +18,19 @@ from detectron2.utils import comm
 from torch import nn
 
 from medmask.checkpoint.restricted_pickle import load_array_pickle
+from medmask.checkpoint.start_weights import choose_start_weights
+from medmask.checkpoint.state_dict import find_state_dict
 from medmask.checkpoint.tensor_file import load_tensor_file
+from medmask.checkpoint.training_state import check_training_state, restore
 from medmask.errors import InputError
+from medmask.modeling.weights import (
+    check_inference_weights,
+    check_weights,
+    name_first,
+    without_training_modules,
+)
 from medmask.utils.files import atomic_write
+from medmask.utils.finite import find_non_finite
 from medmask.utils.random_state import get_random_state, set_random_state
 
 LAST = "last_checkpoint"
@@ -21,20 +39,29 @@ LAST = "last_checkpoint"
 class MedMaskCheckpointer(DetectionCheckpointer):
     """Saves and restores a training run, the random generators of every process included.
 
-    Files are read by ``torch.load(weights_only=True)`` (Detectron2's model-zoo pickles by an
-    unpickler that knows nothing but arrays), so a downloaded checkpoint cannot run code.
+    Files are compared with their checksums and read by ``torch.load(weights_only=True)``;
+    Detectron2's model-zoo pickles of backbones, which have no checksums, by an unpickler that knows
+    nothing but arrays. So a downloaded checkpoint cannot run code. A model is filled after all
+    checks or not at all.
     """
 
     def save(self, name: str, **extra: Any) -> None:
         """Write ``{save_dir}/{name}.pth``. Every process must call this; the main one writes.
 
         The file appears complete or not at all, whenever the process dies.
+
+        Raises:
+            InputError: a weight, or a moment of the optimizer, is NaN or infinite; nothing is
+                written. All processes raise it.
         """
-        random_states = comm.gather(get_random_state())
-        if not self.save_dir or not self.save_to_disk:
-            return
         content = {"model": self.model.state_dict()}
-        content |= {key: x.state_dict() for key, x in self.checkpointables.items()}
+        is_writer = self.save_dir and self.save_to_disk
+        if is_writer:
+            content |= {key: x.state_dict() for key, x in self.checkpointables.items()}
+        refuse_non_finite(content, name)
+        random_states = comm.gather(get_random_state())
+        if not is_writer:
+            return
         content |= extra
         content["random_states"] = random_states
         path = Path(self.save_dir) / f"{name}.pth"
@@ -48,71 +75,176 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         with atomic_write(Path(self.save_dir) / LAST, "w") as file:
             file.write(last_filename_basename)
 
-    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
-        """Load the model and the checkpointables; see Detectron2.
+    def load_for_inference(self, path: str) -> None:
+        """Fill the model with weights that it can detect with.
+
+        Parameters of ``training_modules``, which inference does not use, may be in the file or not;
+        they are passed over.
+
+        Args:
+            path: a file of :meth:`save`, of :func:`save_weights` or of tools/convert_checkpoint.py.
 
         Raises:
-            InputError: the file is missing, damaged, no checkpoint, or holds pickled code.
+            InputError: the file cannot be read, or a parameter or a buffer of the detector is
+                missing, of another shape, not finite or of no floating-point type, or unknown.
         """
-        if path and "://" not in path and not os.path.isfile(path):
-            raise InputError(f"checkpoint {path} does not exist: check train.init_checkpoint")
-        try:
-            return super().load(path, checkpointables)
-        finally:
-            self._parsed_url_during_load = None  # Detectron2 asserts this at the next load
+        if not path:
+            raise InputError("no checkpoint is named: give the file of the weights to detect with")
+        weights = find_state_dict(self._read(path), path)
+        check_inference_weights(self.model, weights, f"checkpoint {path}")
+        self.model.load_state_dict(without_training_modules(weights), strict=False)
+        self.logger.info(f"Detecting with the weights of {path}")
+
+    def load_start_weights(self, path: str, *, fresh_class_heads: bool = False) -> None:
+        """Fill the model with what a training run starts from, and log what starts anew.
+
+        Args:
+            path: a file as for :meth:`load_for_inference`; a Detectron2 model-zoo pickle of a
+                backbone (``detectron2://...``); or nothing, to start from scratch.
+            fresh_class_heads: start the class heads anew where the file has none or others.
+
+        Raises:
+            InputError: the file cannot be read, or lacks more than what the stage adds; see
+                :func:`medmask.checkpoint.start_weights.choose_start_weights`.
+        """
+        if not path:
+            self.logger.info("train.init_checkpoint names no weights: all start anew")
+            return
+        content = self._read(path, with_pickles=True)
+        by_heuristics = isinstance(content, dict) and content.get("matching_heuristics") is True
+        chosen = choose_start_weights(
+            find_state_dict(content, path),
+            self.model.state_dict(),
+            f"checkpoint {path}",
+            backbone_only=by_heuristics,
+            fresh_class_heads=fresh_class_heads,
+        )
+        self.model.load_state_dict(chosen.weights, strict=False)
+        self.logger.info(f"Starting from the weights of {path}: {chosen.report}")
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
+        """Restore a training run: the whole model, and the checkpointables.
+
+        Args:
+            path: a file of :meth:`save`.
+            checkpointables: the names of those to restore; None for all.
+
+        Returns:
+            The rest of what the file holds.
+
+        Raises:
+            InputError: the file is missing, damaged, no checkpoint, or lacks a part.
+        """
+        content = self._read(path)
+        weights = find_state_dict(content, path)
+        source = f"checkpoint {path}"
+        check_weights(weights, self.model.state_dict(), source)
+        names = self.checkpointables if checkpointables is None else checkpointables
+        states = {name: self.checkpointables[name] for name in names}
+        check_training_state(content, states, source)
+        self.model.load_state_dict(weights)
+        for name, checkpointable in states.items():
+            restore(checkpointable, content[name], f"{source} (entry '{name}')")
+        return {k: x for k, x in content.items() if k != "model" and k not in states}
 
     def resume(self) -> bool:
         """Continue from the last checkpoint of ``save_dir``: model, checkpointables, generators.
 
         Returns:
             False if there is no checkpoint yet.
+
+        Raises:
+            InputError: the checkpoint is missing or damaged, or belongs to another model.
         """
         if not self.has_checkpoint():
             return False
-        path = self.get_checkpoint_file()
-        if not os.path.isfile(path):
+        path = self._last_checkpoint()
+        states = self.load(path).get("random_states")
+        if not isinstance(states, list) or not states:
             raise InputError(
-                f"{os.path.join(self.save_dir, LAST)} names {path}, which does not exist: write "
-                "the name of another checkpoint of that folder into it, or start without --resume"
+                f"checkpoint {path} has no states of random generators, so it is none that a run "
+                "can be resumed from: start a new run from its weights (train.init_checkpoint)"
             )
-        extra = self.load(path)
-        states = extra.get("random_states", [])
         if len(states) != comm.get_world_size():
             self.logger.warning(
                 f"The checkpoint was written by {len(states)} processes and is resumed by "
                 f"{comm.get_world_size()}: dropout will draw other numbers than without the stop."
             )
-        else:
+            return True
+        try:
             set_random_state(states[comm.get_rank()])
+        except Exception as error:  # of any kind: the file may hold anything there
+            raise InputError(
+                f"checkpoint {path} holds no states of random generators in 'random_states' "
+                f"({error}): resume from another one by its name in {LAST}"
+            ) from None
         return True
 
-    def _load_file(self, filename: str) -> dict[str, Any]:
-        if filename.endswith(".pkl"):
-            content = load_array_pickle(filename)
-        else:
-            content = super()._load_file(filename)
-        if not isinstance(content, dict) or "model" not in content:
-            raise InputError(f"checkpoint {filename} has no entry 'model'")
-        return content
+    def _last_checkpoint(self) -> str:
+        """The file that ``last_checkpoint`` names."""
+        tag = Path(self.save_dir) / LAST
+        advice = (
+            "write the name of another checkpoint of that folder into it, or start without --resume"
+        )
+        try:
+            name = tag.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{tag} cannot be read ({error}): {advice}") from None
+        if not name or name_first([name]) != name or Path(name).name != name:
+            raise InputError(f"{tag} holds no name of a file: {advice}")
+        path = tag.with_name(name)
+        if not path.is_file():
+            raise InputError(f"{tag} names {path}, which does not exist: {advice}")
+        return str(path)
 
-    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
-        incompatible = super()._load_model(checkpoint)
-        if len(incompatible.missing_keys) == len(self.model.state_dict()):
+    def _read(self, path: str, *, with_pickles: bool = False) -> Any:
+        """What a file, or an address that Detectron2 knows, holds.
+
+        Pickles of the model zoo have no checksums.
+        """
+        path = self._fetch(str(path))
+        if with_pickles and path.endswith(".pkl"):
+            return load_array_pickle(path)
+        return load_tensor_file(path)
+
+    def _fetch(self, path: str) -> str:
+        """The local file of an address such as ``detectron2://...``; a file's path as it is."""
+        if "://" not in path:
+            return path
+        try:
+            return self.path_manager.get_local_path(path)
+        except Exception as error:  # of any library on the way
             raise InputError(
-                "the checkpoint has no parameter of this model: convert a published one with "
-                "tools/convert_checkpoint.py, or choose the config that it was trained with"
-            )
-        return incompatible
+                f"checkpoint {path} cannot be fetched ({name_first([str(error)])}): check the "
+                "address and the connection, or copy the file here and name it"
+            ) from None
 
-    def _torch_load(self, f: str) -> Any:
-        return load_tensor_file(f)
+
+def refuse_non_finite(content: dict[str, Any], name: str) -> None:
+    """Refuse to save what is not finite; every process must call this.
+
+    Raises:
+        InputError: a tensor in ``content`` holds NaN or infinite values, in any process.
+    """
+    for names in comm.all_gather(find_non_finite(content)):
+        if names:
+            raise InputError(
+                f"{name} is not saved, because {len(names)} of its tensors hold NaN or infinite "
+                f"values ({name_first(names)}): resume from the last checkpoint with a lower "
+                "optimizer.lr, or switch train.amp.enabled off"
+            )
 
 
 def save_weights(model: nn.Module, path: str | os.PathLike) -> None:
-    """Write a model's weights alone, from the main process; ``train.init_checkpoint`` takes them.
+    """Write a model's weights alone; ``train.init_checkpoint`` takes them.
 
-    The file appears complete or not at all.
+    Every process must call this; the main one writes. The file appears complete or not at all.
+
+    Raises:
+        InputError: a weight is NaN or infinite; nothing is written. All processes raise it.
     """
+    content = {"model": model.state_dict()}
+    refuse_non_finite(content, str(path))
     if comm.is_main_process():
         with atomic_write(path) as file:
-            torch.save({"model": model.state_dict()}, file)
+            torch.save(content, file)

@@ -2,35 +2,40 @@
 
 Read are state dicts of the MedMask / D-MASTER / MRT line and of official Deformable DETR: plain,
 with iterative box refinement, and two-stage. Tensors keep their values and their order (heads,
-levels, points, xy; the first half of a query is its position, the second half its content). Two
+levels, points, xy; the first half of a query is its position, the second half its content). Three
 things differ besides the names:
 
 * Without box refinement all decoder layers share one class head and one box head. Published files
   hold a copy for each layer; our detector has one.
+* Published class heads of the MedMask line have a row for every label id from 0 on, and ids begin
+  with 1: row 0 is of no class, row 1 is ``malignant``. Ours have a row for each class. Each row is
+  a classifier of its own (sigmoid, focal loss), so rows can be taken by themselves.
 * The published two-stage detector ranks its proposals by the first output of a class head, which
   is trained as objectness; our objectness head has this output only.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from medmask.checkpoint.class_rows import check_class_rows
 from medmask.checkpoint.published_names import (
     belongs_to_training_stage,
     detector_name,
     published_family,
 )
+from medmask.checkpoint.state_dict import without_module_prefix
 from medmask.errors import InputError
+from medmask.modeling.weights import CLASS_HEADS, name_first, why_not
 
-CLASS_HEADS = "transformer.decoder.class_heads."
 BOX_HEADS = "transformer.decoder.box_heads."
 DECODER_LAYERS = "transformer.decoder.layers."
 OBJECTNESS_HEAD = "transformer.proposals.objectness_head."
 COUNTER = "num_batches_tracked"
-_PUBLISHED_HEAD = re.compile(r"(?P<head>class|bbox)_embed\.(?P<layer>\d+)\.(?P<rest>.+)")
+_PUBLISHED_HEAD = re.compile(r"(?P<head>class|bbox)_embed\.(?P<layer>\d{1,4})\.(?P<rest>.+)")
 
 
 @dataclass(frozen=True)
@@ -63,35 +68,47 @@ class Conversion:
     """sentences on what makes the converted detector another than the published one"""
 
     @property
+    def skipped_class_heads(self) -> list[SkippedParameter]:
+        """Published class heads that do not fit, as those of other classes do not."""
+        return [s for s in self.skipped if s.our_name.startswith(CLASS_HEADS)]
+
+    @property
     def missing_class_heads(self) -> list[str]:
         """Our class heads that the file has for another number of classes."""
-        skipped = {parameter.our_name for parameter in self.skipped}
-        return [n for n in self.missing if n.startswith(CLASS_HEADS) and n in skipped]
+        skipped = {parameter.our_name for parameter in self.skipped_class_heads}
+        return [name for name in self.missing if name in skipped]
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing but class heads for another number of classes."""
-        return len(self.missing) == len(self.missing_class_heads)
+        """Whether the file fills the model."""
+        return not self.missing
 
 
-def convert_checkpoint(published: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Conversion:
+def convert_checkpoint(
+    published: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
+    class_rows: Sequence[int] | None = None,
+) -> Conversion:
     """Rename the parameters of a published checkpoint.
 
-    Counters of BatchNorm steps (``num_batches_tracked``) are left out on both sides: no detector
-    depends on them.
+    Counters of BatchNorm steps (``num_batches_tracked``) are zero in the result, whatever the file
+    has: no detector depends on them.
 
     Args:
         published: published name -> tensor; all names may begin with ``module.``, as they do in
             models saved inside DistributedDataParallel.
         target: the state dict of the model to fill, whose names and shapes decide.
+        class_rows: for each class of the model, its row in the published class heads; None if they
+            are the same.
 
     Returns:
         The parameters that fit, and a report on those that do not.
 
     Raises:
-        InputError: the names belong to no family that we know.
+        InputError: the names belong to no family that we know, or ``class_rows`` do not fit the
+            published class heads or the model's.
     """
-    published = _without_module_prefix(published)
+    published = without_module_prefix(published)
     family = published_family(published)
     if family is None:
         raise InputError(_describe_unknown(published))
@@ -99,12 +116,15 @@ def convert_checkpoint(published: Mapping[str, Tensor], target: Mapping[str, Ten
     shares_heads = _count(target, CLASS_HEADS) < _count(target, DECODER_LAYERS)
 
     candidates, training_stages, unexpected = _sort_names(published, num_layers, shares_heads)
-    state_dict, mapped, skipped = _fill(candidates, published, target)
+    if class_rows is not None:
+        check_class_rows(class_rows, candidates, published, target)
+    state_dict, mapped, skipped = _fill(candidates, published, target, class_rows)
+    state_dict |= {n: torch.zeros_like(x) for n, x in target.items() if n.endswith(COUNTER)}
     return Conversion(
         family=family,
         state_dict=state_dict,
         mapped=mapped,
-        missing=[n for n in target if n not in state_dict and not n.endswith(COUNTER)],
+        missing=[n for n in target if n not in state_dict],
         skipped=skipped,
         training_stages=training_stages,
         unexpected=unexpected,
@@ -137,14 +157,15 @@ def _fill(
     candidates: Mapping[str, list[str]],
     published: Mapping[str, Tensor],
     target: Mapping[str, Tensor],
+    class_rows: Sequence[int] | None,
 ) -> tuple[dict[str, Tensor], dict[str, str], list[SkippedParameter]]:
     """Our state dict, published name -> our name for what is in it, and what is not."""
     state_dict, mapped, skipped = {}, {}, []
     for our_name, names in candidates.items():
-        values = {name: _our_value(our_name, published[name]) for name in names}
+        values = {name: _our_value(our_name, published[name], class_rows) for name in names}
         taken = max(names, key=_head_layer)  # the last layer gives the detector's answer
         for name, value in values.items():
-            reason = _why_not(value, target.get(our_name))
+            reason = _why_not(our_name, value, target.get(our_name))
             if not reason and not torch.equal(value, values[taken]):
                 reason = f"its copy {taken} was taken, and differs"
             if reason:
@@ -155,18 +176,20 @@ def _fill(
     return state_dict, mapped, skipped
 
 
-def _our_value(our_name: str, value: Tensor) -> Tensor:
-    # A copy: a slice would be saved with all the memory that it is a part of.
-    return value[:1].clone() if our_name.startswith(OBJECTNESS_HEAD) else value
+def _our_value(our_name: str, value: Tensor, class_rows: Sequence[int] | None) -> Tensor:
+    # Copies: a slice would be saved with all the memory that it is a part of.
+    if our_name.startswith(OBJECTNESS_HEAD) and value.dim():
+        return value[:1].clone()
+    if our_name.startswith(CLASS_HEADS) and class_rows is not None:
+        return value[list(class_rows)]
+    return value
 
 
-def _why_not(value: Tensor, expected: Tensor | None) -> str | None:
+def _why_not(our_name: str, value: Tensor, expected: Tensor | None) -> str | None:
     """Why a published value does not fit where the model expects one; None if it does."""
     if expected is None:
         return "the model has no such parameter"
-    if value.shape != expected.shape:
-        return f"{_size(value)} in the file, {_size(expected)} in the model"
-    return None
+    return why_not(our_name, value, expected)
 
 
 def _compare_architectures(
@@ -223,22 +246,11 @@ def _count(names: Iterable[str], prefix: str) -> int:
     return len(set(indices))
 
 
-def _without_module_prefix(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    prefix = "module."
-    if not all(name.startswith(prefix) for name in published):
-        return dict(published)
-    return {name.removeprefix(prefix): value for name, value in published.items()}
-
-
 def _describe_unknown(published: Mapping[str, Tensor]) -> str:
     if "transformer.level_embedding" in published:
         return "its parameters have MedMask's own names already: use it as train.init_checkpoint"
-    examples = ", ".join(list(published)[:3]) or "none"
+    examples = name_first(list(published)) or "none"
     return (
         "its parameters are named neither as in MedMask / D-MASTER / MRT checkpoints nor as in "
         f"official Deformable DETR ones (the first are: {examples})"
     )
-
-
-def _size(value: Tensor) -> str:
-    return " x ".join(str(n) for n in value.shape)

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from medmask.checkpoint.conversion import CLASS_HEADS, Conversion
+from medmask.checkpoint.conversion import Conversion
 
 
 def format_report(conversion: Conversion, verbose: bool = False) -> str:
@@ -57,10 +57,12 @@ def format_report(conversion: Conversion, verbose: bool = False) -> str:
 def _explain_class_heads(conversion: Conversion) -> list[str]:
     if not conversion.missing_class_heads:
         return []
-    sizes = [s.reason for s in conversion.skipped if s.our_name.startswith(CLASS_HEADS)]
+    head = conversion.skipped_class_heads[0]
     return [
-        f"the class heads stay untrained, because the file has other classes ({sizes[0]}): train "
-        "them, or set model.transformer.num_classes as in the file"
+        f"the file has other classes than the model ({head.name} {head.reason}): choose the rows "
+        "of the model's classes by --class-rows (published mammography models have row 1 for "
+        "malignant), set model.transformer.num_classes as in the file, or train new class heads "
+        "with train.fresh_class_heads=True"
     ]
 
 

@@ -2,21 +2,22 @@
 
 import argparse
 import os
-from collections.abc import Mapping
 
 from torch import Tensor
 
+from medmask.checkpoint.state_dict import find_state_dict
 from medmask.checkpoint.tensor_file import load_tensor_file
 from medmask.errors import InputError
-
-ENTRY = "model"
+from medmask.modeling.weights import name_first
+from medmask.utils.finite import is_plain
 
 
 def read_published_file(path: str | os.PathLike) -> dict[str, Tensor]:
     """Read the parameters of a published checkpoint.
 
-    They are the file's entry ``model``, beside which an optimiser, a schedule and the command-line
-    arguments may stand, or the whole file. Student and teacher are published in files of their own.
+    Beside them an optimizer, a schedule and the command-line arguments may stand; see
+    :func:`medmask.checkpoint.state_dict.find_state_dict`. Student and teacher are published in
+    files of their own. Official files are in the format of torch before 1.6, without checksums.
 
     Args:
         path: a file that ``torch.save`` wrote.
@@ -28,15 +29,12 @@ def read_published_file(path: str | os.PathLike) -> dict[str, Tensor]:
         InputError: the file cannot be read without running code from it, or has no parameters.
     """
     # Official checkpoints keep their command line, a bag of attributes without methods.
-    content = load_tensor_file(path, plain_classes=[argparse.Namespace])
-    if isinstance(content, Mapping) and isinstance(content.get(ENTRY), Mapping):
-        content = content[ENTRY]
-    if not isinstance(content, Mapping) or not content:
-        raise InputError(f"checkpoint {path} holds no parameters")
-    strangers = [str(name) for name, x in content.items() if not isinstance(x, Tensor)]
-    if strangers:
+    content = load_tensor_file(path, plain_classes=[argparse.Namespace], without_checksums=True)
+    parameters = find_state_dict(content, path)
+    odd = [name for name, x in parameters.items() if not is_plain(x)]
+    if odd:
         raise InputError(
-            f"checkpoint {path} has neither an entry {ENTRY!r} nor parameters alone: "
-            f"{', '.join(strangers[:5])} are no tensors; save the model's state_dict as a file"
+            f"checkpoint {path} holds tensors that are sparse, quantized or without values of "
+            f"their own ({name_first(odd)}): save dense ones"
         )
-    return dict(content)
+    return parameters

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from medmask.checkpoint.tensor_file import read_start
 from medmask.errors import InputError
 
 _numpy_core = getattr(np, "_core", None) or np.core  # numpy 2 or numpy 1
@@ -39,8 +40,9 @@ def load_array_pickle(path: str) -> Any:
     """Unpickle containers, strings, numbers and numpy arrays.
 
     Raises:
-        InputError: the file is damaged, or refers to anything else.
+        InputError: the file cannot be opened, is damaged, or refers to anything else.
     """
+    read_start(path)
     try:
         with open(path, "rb") as file:
             return _ArrayUnpickler(file, encoding="latin1").load()

@@ -35,8 +35,9 @@ from medmask.engine.config_values import (
     Value,
     WholeNumber,
 )
+from medmask.engine.learning_rate import StepSchedule
 from medmask.engine.optimizer import build_parameter_groups
-from medmask.evaluation import FROCEvaluator
+from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
 
 TRAIN: Mapping[str, Value] = {
     "output_dir": Text(meaning="folder for all that the run leaves"),
@@ -44,6 +45,9 @@ TRAIN: Mapping[str, Value] = {
         empty=True,
         optional=True,
         meaning="weights to start from: a file, or a detectron2:// address; empty for none",
+    ),
+    "fresh_class_heads": Flag(
+        meaning="whether class heads start anew where those weights have none or other ones"
     ),
     "max_iter": WholeNumber(lowest=1, highest=10**9, meaning="iterations of the run"),
     "seed": WholeNumber(highest=2**32 - 1, meaning="of weights, samples and augmentation"),
@@ -136,6 +140,7 @@ _DATA: Mapping[Callable, Mapping[str, Value]] = {
         "operating_points": ListOf(item=Number(above=True), meaning="false positives per image"),
         "output_dir": Text(optional=True),
     },
+    AveragePrecisionEvaluator: {"dataset_name": Text(), "output_dir": Text(optional=True)},
     COCOEvaluator: {
         "dataset_name": Text(),
         "tasks": ListOf(item=Text(choices=("bbox",)), optional=True),
@@ -171,7 +176,7 @@ _OPTIMIZATION: Mapping[Callable, Mapping[str, Value]] = {
         "lr": _LR,
         "weight_decay": _WEIGHT_DECAY,
         "lr_factors": MappingTo(
-            item=Number(), meaning="part of a parameter's name -> factor on the learning rate"
+            item=Number(optional=True), meaning="part of the model -> factor on the learning rate"
         ),
     },
     torch.optim.Adam: _ADAM,
@@ -187,6 +192,15 @@ _OPTIMIZATION: Mapping[Callable, Mapping[str, Value]] = {
         "foreach": Flag(optional=True),
         "fused": Flag(optional=True),
         "differentiable": Flag(),
+    },
+    StepSchedule: {
+        "values": ListOf(item=_MULTIPLIER),
+        "milestones": ListOf(
+            item=Number(above=True, highest=1, below=True),
+            shortest=0,
+            ascending=True,
+            meaning="shares of the run at which the next value takes over",
+        ),
     },
     WarmupParamScheduler: {
         "scheduler": Part(of=param_scheduler.ParamScheduler),

@@ -6,7 +6,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 
 from medmask.errors import InputError
-from medmask.evaluation import FROCEvaluator
+from medmask.evaluation.detection_evaluator import DetectionEvaluator
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -35,8 +35,8 @@ def check_best_metric(name: str, evaluators: Iterable[DatasetEvaluator]) -> None
 
 
 def _metrics_of(evaluator: DatasetEvaluator) -> Sequence[str] | None:
-    if isinstance(evaluator, FROCEvaluator):
-        return [f"froc/{name}" for name in evaluator.metric_names()]
+    if isinstance(evaluator, DetectionEvaluator):
+        return evaluator.metric_names()
     if type(evaluator) is COCOEvaluator:
         # As COCOEvaluator._derive_coco_results; several classes get an AP each.
         classes = MetadataCatalog.get(evaluator._metadata.name).get("thing_classes") or []

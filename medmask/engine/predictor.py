@@ -76,7 +76,7 @@ class MedMaskPredictor:
             raise InputError(f"checkpoint {checkpoint} does not exist, or is no file")
         self.config = load_config(os.fspath(config_file), overrides)
         self.model = build_model(self.config).eval()
-        MedMaskCheckpointer(self.model).load(os.fspath(checkpoint))
+        MedMaskCheckpointer(self.model).load_for_inference(os.fspath(checkpoint))
         with open(checkpoint, "rb") as file:
             self._weights_hash = hashlib.file_digest(file, "sha256").hexdigest()
         self.augmentation = build(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, BoxMode, Instances
 from tqdm import tqdm
 
@@ -53,7 +53,6 @@ def draw_results(
     index_of = {image_id: index for index, image_id in enumerate(truth.image_ids)}
     all_records = DatasetCatalog.get(dataset)
     names = picture_names([record["file_name"] for record in all_records])
-    metadata = MetadataCatalog.get(dataset)
     records = _most_telling(all_records)[:num_images]
     for record in tqdm(records, desc=f"drawing {dataset}", unit="image"):
         index = index_of[record["image_id"]]
@@ -61,7 +60,7 @@ def draw_results(
         overlay = draw_overlay(
             read_image(record["file_name"]),
             _to_instances(of_image, (record["height"], record["width"])),
-            metadata,
+            truth.category_names,
             _annotated_boxes(record),
         )
         write_png(output_dir / names[index], overlay)

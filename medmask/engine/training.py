@@ -132,7 +132,7 @@ def evaluate_checkpoint(
         raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
     check_classes(config)
     model, output_dir = build_model(config), Path(config.train.output_dir)
-    MedMaskCheckpointer(model).load(config.train.init_checkpoint)
+    MedMaskCheckpointer(model).load_for_inference(config.train.init_checkpoint)
     if adapt_batchnorm_to:
         part = {**config.dataloader.test, "dataset": adapt_batchnorm_to}
         loader = build_part(part, "dataloader.test")
@@ -187,7 +187,9 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     if resume and checkpointer.resume():
         start_iter = trainer.iter + 1
     else:
-        MedMaskCheckpointer(model).load(options.init_checkpoint)
+        MedMaskCheckpointer(model).load_start_weights(
+            options.init_checkpoint, fresh_class_heads=options.fresh_class_heads
+        )
     if start_iter >= options.max_iter:
         logger.info(f"Nothing to do: {start_iter} of {options.max_iter} iterations are done.")
         _save_final_weights(extra_models, options.output_dir)  # if the run died just before

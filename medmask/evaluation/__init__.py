@@ -1,6 +1,7 @@
 """Evaluation of lesion detection: FROC analysis, image- and breast-level classification."""
 
 from medmask.evaluation.average_precision import AveragePrecision, average_precision
+from medmask.evaluation.average_precision_evaluator import AveragePrecisionEvaluator
 from medmask.evaluation.detection_files import (
     detection_records,
     detections_to_coco,
@@ -18,6 +19,7 @@ from medmask.evaluation.structures import Detections, GroundTruth
 __all__ = [
     "OPERATING_POINTS",
     "AveragePrecision",
+    "AveragePrecisionEvaluator",
     "Detections",
     "EvaluationSettings",
     "FROCEvaluator",

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -13,11 +14,25 @@ from medmask.evaluation.structures import Detections, GroundTruth, to_xywh
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """AP over IoU 0.50 to 0.95, at 0.50 and at 0.75, in [0, 1]; NaN if the set has no lesion."""
+    """Average precision (AP) in [0, 1]; NaN where the set has no such lesion.
+
+    Attributes:
+        ap: mean over IoU thresholds of 0.50 to 0.95, and over the categories.
+        ap50: at IoU 0.50.
+        ap75: at IoU 0.75.
+        ap_small: as ``ap``, of lesions below 32 x 32 pixels in area.
+        ap_medium: from there to 96 x 96.
+        ap_large: above.
+        categories: C values, ``ap`` of each category by itself.
+    """
 
     ap: float
     ap50: float
     ap75: float
+    ap_small: float
+    ap_medium: float
+    ap_large: float
+    categories: tuple[float, ...]
 
 
 def average_precision(ground_truth: GroundTruth, detections: Detections) -> AveragePrecision:
@@ -27,56 +42,69 @@ def average_precision(ground_truth: GroundTruth, detections: Detections) -> Aver
         ground_truth: lesions and ignored regions (iscrowd).
         detections: the scored boxes as the detector gave them.
     """
-    if ground_truth.num_lesions == 0:
-        return AveragePrecision(float("nan"), float("nan"), float("nan"))
-    if len(detections) == 0:
-        return AveragePrecision(0.0, 0.0, 0.0)
+    is_crowd = ground_truth.is_crowd
+    truth = _rows(ground_truth.image_indices, ground_truth.category_indices, ground_truth.boxes)
+    found = _rows(detections.image_indices, detections.category_indices, detections.boxes)
+    for row, crowd in zip(truth, is_crowd.tolist(), strict=True):
+        row["iscrowd"] = int(crowd)
+    for row, score in zip(found, detections.scores.tolist(), strict=True):
+        row["score"] = score
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress by print
-        truth = _coco_index(ground_truth)
-        found = truth.loadRes(_result_rows(detections))
-        evaluation = COCOeval(truth, found, "bbox")
+        evaluation = COCOeval(_index(ground_truth, truth), _index(ground_truth, found), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return AveragePrecision(*(float(value) for value in evaluation.stats[:3]))
+    # (IoU thresholds, recalls, categories, sizes of lesions, limits of detections)
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    return AveragePrecision(
+        *(_defined(value) for value in evaluation.stats[:6]),
+        categories=tuple(
+            _defined(np.mean(of_category[of_category > -1]) if (of_category > -1).any() else -1)
+            for of_category in precision.transpose(2, 0, 1)
+        ),
+    )
 
 
-def _coco_index(ground_truth: GroundTruth) -> COCO:
-    """Ground truth as pycocotools holds it, with ids of our own.
+def _defined(value: float) -> float:
+    """What pycocotools gives; its -1 means that there is no lesion."""
+    return float("nan") if value < 0 else float(value)
 
-    Ids in files may repeat or be 0, which pycocotools takes for "unmatched": lesions would be lost
-    without a word.
-    """
-    boxes = to_xywh(ground_truth.boxes)
+
+def _index(ground_truth: GroundTruth, rows: list[dict[str, Any]]) -> COCO:
+    """Boxes as pycocotools holds them."""
     coco = COCO()
     coco.dataset = {
         "images": [{"id": index} for index in range(ground_truth.num_images)],
-        "categories": [
-            {"id": index, "name": name} for index, name in enumerate(ground_truth.category_names)
-        ],
-        "annotations": [
-            {
-                "id": index + 1,
-                "image_id": int(ground_truth.image_indices[index]),
-                "category_id": int(ground_truth.category_indices[index]),
-                "bbox": box.tolist(),
-                "area": float(box[2] * box[3]),
-                "iscrowd": int(ground_truth.is_crowd[index]),
-            }
-            for index, box in enumerate(boxes)
-        ],
+        "categories": [{"id": index} for index in range(len(ground_truth.category_ids))],
+        "annotations": rows,
     }
     coco.createIndex()
     return coco
 
 
-def _result_rows(detections: Detections) -> np.ndarray:
-    """(D, 7) rows of image, x, y, width, height, score, category, which ``COCO.loadRes`` takes."""
-    return np.column_stack(
-        [
-            detections.image_indices,
-            to_xywh(detections.boxes),
-            detections.scores,
-            detections.category_indices,
-        ]
-    )
+def _rows(
+    image_indices: np.ndarray, category_indices: np.ndarray, boxes: np.ndarray
+) -> list[dict[str, Any]]:
+    """Boxes as COCO's records, with ids of our own.
+
+    Ids in files may be missing or 0, which pycocotools takes for "unmatched": lesions would be lost
+    without a word.
+    """
+    return [
+        {
+            "id": index + 1,
+            "image_id": image,
+            "category_id": category,
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+        }
+        for index, (image, category, box) in enumerate(
+            zip(
+                image_indices.tolist(),
+                category_indices.tolist(),
+                to_xywh(boxes).tolist(),
+                strict=True,
+            )
+        )
+    ]

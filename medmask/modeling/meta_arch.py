@@ -1,6 +1,7 @@
 """The MedMask detector as a Detectron2 meta-architecture."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from detectron2.config import configurable
@@ -24,6 +25,7 @@ from medmask.modeling.multi_scale_tokens import (
 )
 from medmask.modeling.neck import MultiScaleNeck
 from medmask.modeling.transformer import DeformableTransformer, TransformerOutput
+from medmask.modeling.weights import check_inference_weights
 
 Objective = Callable[["MedMask", list[dict]], dict[str, Tensor]]
 """What a training pass computes: from the model and a batch to weighted losses by name."""
@@ -119,6 +121,21 @@ class MedMask(nn.Module):
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "max_detections": cfg.TEST.DETECTIONS_PER_IMAGE,
         }
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
+    ) -> NamedTuple:
+        """Load weights; a detector in evaluation mode takes whole ones only.
+
+        Detectron2's ``DefaultPredictor`` loads into one, and would detect with what it starts with
+        where the file has nothing that fits.
+
+        Raises:
+            InputError: in evaluation mode, a parameter is missing, does not fit or is not finite.
+        """
+        if not self.training:
+            check_inference_weights(self, state_dict, "the weights' file")
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     @property
     def device(self) -> torch.device:

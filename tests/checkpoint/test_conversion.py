@@ -94,7 +94,7 @@ def test_every_value_comes_back(options):
     model = small_model(**options)
     published = publish(model)
     conversion = convert_checkpoint(published, model.state_dict())
-    expected = {n: x for n, x in model.state_dict().items() if "num_batches_tracked" not in n}
+    expected = model.state_dict()
     assert conversion.state_dict.keys() == expected.keys()
     assert all(torch.equal(x, expected[name]) for name, x in conversion.state_dict.items())
     counters = {name for name in published if "num_batches_tracked" in name}
@@ -118,7 +118,7 @@ def test_full_size_checkpoints_fill_the_full_size_model(key_list, options):
     if not path.exists():
         pytest.skip(f"the list of published names {path} is absent")
     shapes = json.loads(path.read_text())
-    published = {name: torch.ones(()).expand(shape) for name, shape in shapes.items()}
+    published = {name: torch.ones(shape) for name, shape in shapes.items()}
     config = LazyConfig.load(str(MODELS / "medmask_r50.py")).model
     config.transformer.update(options)
     with torch.device("meta"):
@@ -211,14 +211,59 @@ def test_another_architecture_is_reported(file_options, model_options, advice):
     assert found == advice
 
 
-def test_another_number_of_classes_leaves_the_class_heads_alone():
+def test_another_number_of_classes_leaves_the_class_heads_out():
     target = small_model(num_classes=1, **TWO_STAGE).state_dict()
     conversion = convert_checkpoint(publish(small_model(**TWO_STAGE)), target)
     heads = [name for name in target if ".class_heads." in name]
     assert conversion.missing == conversion.missing_class_heads == heads
     assert {s.our_name for s in conversion.skipped} == set(heads)
+    assert not conversion.is_complete
+    report = format_report(conversion)
+    assert "is 5 x 64 in the file and 1 x 64 in the model" in report
+    assert "--class-rows" in report
+
+
+@pytest.mark.parametrize("options", [{}, TWO_STAGE], ids=str)
+def test_rows_of_published_class_heads_become_classes(options):
+    published = publish(small_model(**options))
+    target = small_model(num_classes=2, **options).state_dict()
+    conversion = convert_checkpoint(published, target, class_rows=[3, 1])
     assert conversion.is_complete
-    assert "5 x 64 in the file, 1 x 64 in the model" in format_report(conversion)
+    assert not any((conversion.skipped, conversion.unexpected, conversion.warnings))
+    weight = conversion.state_dict["transformer.decoder.class_heads.0.weight"]
+    assert torch.equal(weight, published["class_embed.0.weight"][[3, 1]])
+    bias = conversion.state_dict["transformer.decoder.class_heads.0.bias"]
+    assert torch.equal(bias, published["class_embed.0.bias"][[3, 1]])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([5], "names row 5, but the file's class heads have the rows 0 to 4"),
+        ([-1], "names row -1"),
+        ([1, 2], "names 2 rows, but the model has 1 classes"),
+        ([], "names 0 rows"),
+        ([1, 1], "names a row twice"),
+    ],
+)
+def test_rows_that_cannot_be_taken_are_refused(rows, message):
+    with pytest.raises(InputError, match=message):
+        convert_checkpoint(publish(small_model()), small_model(num_classes=1).state_dict(), rows)
+
+
+def test_rows_need_class_heads():
+    published = {n: x for n, x in publish(small_model()).items() if "class_embed" not in n}
+    with pytest.raises(InputError, match="the file has none"):
+        convert_checkpoint(published, small_model(num_classes=1).state_dict(), [1])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_not_taken(value):
+    published = publish(small_model())
+    published["input_proj.0.0.weight"][0] = value
+    conversion = convert_checkpoint(published, small_model().state_dict())
+    assert conversion.missing == ["neck.projections.0.0.weight"]
+    assert "NaN or infinite" in conversion.skipped[0].reason
 
 
 def test_another_number_of_queries_makes_the_model_incomplete():
@@ -285,7 +330,10 @@ class RunsCode:
         ({"model": {}, "path": Path("x")}, "it holds pathlib"),
         ({"student": {"a": torch.zeros(1)}, "teacher": {}}, "student, teacher"),
         ({"model": {}}, "no parameters"),
-        ([torch.zeros(1)], "no parameters"),
+        ({"model": {"a": torch.eye(3).to_sparse()}}, "sparse"),
+        ({"model": {"a": torch.zeros(1, device="meta")}}, "without values"),
+        ({"model": {"a": torch.zeros(1).expand(10**12)}}, "without values of their own"),
+        ([torch.zeros(1)], "no state_dict"),
         (b"", "damaged"),
         (b"PK\x03\x04 cut off", "damaged"),
         (b"<html>404 not found</html>", "damaged"),
@@ -343,9 +391,36 @@ def test_tool_writes_what_the_checkpointer_loads(run_tool, tmp_path, capsys):
     assert "mapped" in report
     assert len(report.splitlines()) < 20
     loaded = small_model(**TWO_STAGE)
-    MedMaskCheckpointer(loaded).load(str(tmp_path / "out.pth"))
+    MedMaskCheckpointer(loaded).load_for_inference(str(tmp_path / "out.pth"))
     trained = dict(model.named_parameters())
     assert all(torch.equal(x, trained[name]) for name, x in loaded.named_parameters())
+
+
+def test_tool_takes_the_rows_of_our_classes(run_tool, tmp_path, capsys):
+    model = small_model(**TWO_STAGE)
+    torch.save(publish(model), "in.pth")
+    one_class = [
+        o.replace(f"num_classes={NUM_PUBLISHED_CLASSES}", "num_classes=1") for o in SMALL_CONFIG
+    ]
+    assert run_tool("in.pth", "out.pth", *one_class) == 1
+    assert "--class-rows" in capsys.readouterr().out
+    loaded = small_model(num_classes=1, **TWO_STAGE)
+    with pytest.raises(InputError, match="class_heads"):
+        MedMaskCheckpointer(loaded).load_for_inference("out.pth")
+    before = loaded.transformer.decoder.class_heads[0].weight.clone()
+    MedMaskCheckpointer(loaded).load_start_weights("out.pth", fresh_class_heads=True)
+    assert torch.equal(loaded.transformer.decoder.class_heads[0].weight, before)
+
+    assert run_tool("in.pth", "out.pth", "--class-rows", "1", *one_class) == 0
+    MedMaskCheckpointer(loaded).load_for_inference("out.pth")
+    theirs = model.transformer.decoder.class_heads[0].weight
+    assert torch.equal(loaded.transformer.decoder.class_heads[0].weight, theirs[1:2])
+
+
+@pytest.mark.parametrize("rows", ["", "one", "-1", "1.5", "1,,2", "9" * 5000, "\u0661"])
+def test_tool_refuses_rows_that_are_no_numbers(run_tool, capsys, rows):
+    assert run_tool("in.pth", "out.pth", f"--class-rows={rows}", *SMALL_CONFIG) == 2
+    assert "--class-rows is" in capsys.readouterr().err
 
 
 def test_tool_tells_when_the_model_is_incomplete(run_tool, capsys):

@@ -228,3 +228,15 @@ def test_images_of_one_size_need_no_masks_and_give_the_same_as_padded_ones(make_
     _, tokens = model.extract_features(model.preprocess_image([*inputs, make_input(64, 80)]))
     assert tokens.is_padded
     assert tokens.padding_mask.any(1).tolist() == [False, False, True]
+
+
+def test_in_evaluation_mode_whole_weights_only_are_loaded(make_model):
+    model, other = make_model(two_stage=False), make_model(two_stage=True)
+    weights = model.state_dict()
+    del weights["neck.projections.0.0.weight"]
+    model.load_state_dict(weights, strict=False)  # training decides by itself
+    model.eval()
+    model.load_state_dict(model.state_dict() | {"training_modules.x": None}, strict=False)
+    for faulty in (weights, other.state_dict(), {}):
+        with pytest.raises(InputError, match="model"):
+            model.load_state_dict(faulty, strict=False)

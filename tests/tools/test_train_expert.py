@@ -1,53 +1,18 @@
 """Stage 3 as a user runs it, with the embeddings of an expert that guesses."""
 
-import numpy as np
 import pytest
-
-from medmask.data.coco import load_coco
-from medmask.experts import Prompts
-from medmask.experts.manifest import StoreSettings
-from medmask.experts.records import sign_file
-from medmask.experts.shard import ImageEmbeddings
-from medmask.experts.store_writer import StoreWriter
 
 CONFIG = "phantom2ffdm/expert.py"
 DIM = 16
 
 
 @pytest.fixture(scope="module")
-def options(datasets, tmp_path_factory):
+def options(datasets, tmp_path_factory, make_expert_store):
     """Settings of a run with a store of random embeddings."""
-    film = datasets / "phantom" / "film"
-    records = load_coco(
-        film / "annotations" / "instances_train.json", film / "images" / "train", ("malignant",)
-    )
-    settings = StoreSettings(
-        model="none",
-        weights_sha256="0",
-        logit_scale=10.0,
-        embedding_dim=DIM,
-        patch_grid=None,
-        preprocessing={},
-        prompts=Prompts.from_groups({"malignant": ["a mass"], "normal": ["no mass"]}),
-        dtype="float32",
-    )
-    random = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("experts") / "film"
-    writer = StoreWriter(folder, settings, records, shard_size=100)
-    writer.prepare(random.normal(size=(2, DIM)))
-    writer.write(
-        0,
-        [
-            ImageEmbeddings(
-                sign_file(record["file_name"]),
-                random.normal(size=DIM),
-                random.normal(size=(len(record["annotations"]), DIM)),
-                None,
-            )
-            for record in records
-        ],
-    )
-    writer.finalise()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DETECTRON2_DATASETS", str(datasets))
+        make_expert_store(folder, dataset="phantom_film_train", dim=DIM)
     return [
         "train.init_checkpoint=",
         f"loss_hooks.expert_distillation.stores=[{folder}]",

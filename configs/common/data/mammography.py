@@ -1,7 +1,6 @@
 """Full-size mammograms; a benchmark names its data sets."""
 
 from detectron2.config import LazyCall as L
-from detectron2.evaluation import COCOEvaluator
 from omegaconf import OmegaConf
 
 from medmask.data import (
@@ -11,7 +10,7 @@ from medmask.data import (
     build_train_augmentation,
     build_train_loader,
 )
-from medmask.evaluation import FROCEvaluator
+from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
 
 dataloader = OmegaConf.create()
 
@@ -50,9 +49,7 @@ dataloader.evaluator = [
         dataset_name="${...test.dataset}",
         output_dir="${train.output_dir}/inference",
     ),
-    L(COCOEvaluator)(
+    L(AveragePrecisionEvaluator)(
         dataset_name="${...test.dataset}",
-        tasks=["bbox"],
-        use_fast_impl=False,
     ),
 ]

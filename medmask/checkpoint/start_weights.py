@@ -1,0 +1,119 @@
+"""Choosing what a training run starts from among the weights of a file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
+from torch import Tensor
+
+from medmask.modeling.weights import (
+    CLASS_HEADS,
+    TRAINING_MODULES,
+    check_weights,
+    find_faults,
+    name_first,
+)
+
+BACKBONE = "backbone."
+_COUNTER = ".num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class StartWeights:
+    """What is taken from a file."""
+
+    weights: dict[str, Tensor]
+    """name in the model -> value"""
+    report: str
+    """what is taken, what starts anew, what of the file is unused"""
+
+
+def choose_start_weights(
+    weights: Mapping[str, Tensor],
+    model: Mapping[str, Tensor],
+    source: str,
+    *,
+    backbone_only: bool,
+    fresh_class_heads: bool,
+) -> StartWeights:
+    """Take from a file what a training run starts from.
+
+    A stage's part of ``training_modules`` is taken whole or starts anew; parts of other stages in
+    the file are unused. All else must be in the file, but for
+
+    * ``backbone_only``: all outside the backbone starts anew, and names are matched by Detectron2's
+      rules for backbones that know nothing of the detector around them;
+    * ``fresh_class_heads``: class heads that are missing, or of another number of classes.
+
+    Args:
+        weights: of the file.
+        model: the state dict to fill.
+        source: of the weights, as the beginning of error messages.
+        backbone_only: whether the file is of a backbone alone.
+        fresh_class_heads: whether class heads may start anew.
+
+    Raises:
+        InputError: a parameter that must be in the file is missing, does not fit, or is unknown.
+    """
+    if backbone_only:
+        expected = {n: x for n, x in model.items() if n.startswith(BACKBONE)}
+        # counters of BatchNorm, which few such files have, start from zero like the rest
+        expected = {n: x for n, x in expected.items() if n in weights or not n.endswith(_COUNTER)}
+        # beside the model's names the result keeps those of the file that have no place in it
+        aligned = align_and_update_state_dicts(dict(model), dict(weights), c2_conversion=False)
+        chosen = {name: x for name, x in aligned.items() if name in expected}
+        num_unused = len(weights) - len(chosen)
+        unused = [f"{num_unused} other parameters"] if num_unused else []
+    else:
+        expected, unused = _expected_of_stage(weights, model)
+        chosen = {n: x for n, x in weights.items() if n in expected or n not in model}
+        chosen = {n: x for n, x in chosen.items() if _part(n) not in unused}
+    if fresh_class_heads:
+        expected = _without_class_heads(chosen, expected)
+        chosen = {n: x for n, x in chosen.items() if n in expected or not n.startswith(CLASS_HEADS)}
+    check_weights(chosen, expected, source)
+    anew = sorted({_part(name) for name in model.keys() - expected.keys()})
+    return StartWeights(chosen, _report(len(chosen), len(model), anew, unused))
+
+
+def _expected_of_stage(
+    weights: Mapping[str, Tensor], model: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """What of the model must be in the file, and the parts of the file that are for other stages.
+
+    A part of ``training_modules`` is one of them; see :func:`_part`.
+    """
+    in_file = {_part(name) for name in weights}
+    in_model = {_part(name) for name in model}
+    expected = {
+        name: x
+        for name, x in model.items()
+        if not name.startswith(TRAINING_MODULES) or _part(name) in in_file
+    }
+    return expected, sorted(p for p in in_file - in_model if p.startswith(TRAINING_MODULES))
+
+
+def _without_class_heads(
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """What must be in the file if all class heads start anew, as one that does not fit does."""
+    heads = {name: x for name, x in expected.items() if name.startswith(CLASS_HEADS)}
+    in_file = {name: x for name, x in weights.items() if name.startswith(CLASS_HEADS)}
+    if not find_faults(in_file, heads):
+        return dict(expected)
+    return {name: x for name, x in expected.items() if name not in heads}
+
+
+def _part(name: str) -> str:
+    """The part of a model that a parameter is in: ``backbone``, ``training_modules.<name>``."""
+    depth = 2 if name.startswith((TRAINING_MODULES, "transformer.")) else 1
+    return ".".join(name.split(".")[:depth])
+
+
+def _report(num_taken: int, num_model: int, anew: list[str], unused: list[str]) -> str:
+    parts = [f"{num_taken} of the model's {num_model} parameters are taken"]
+    if anew:
+        parts.append(f"new are parts of {name_first(anew)}")
+    if unused:
+        parts.append(f"unused is {name_first(unused)} of the file")
+    return "; ".join(parts)

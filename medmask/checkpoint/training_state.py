@@ -1,0 +1,122 @@
+"""Checking what a checkpoint holds besides the weights before a run goes on from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from medmask.errors import InputError
+from medmask.modeling.weights import name_first
+from medmask.utils.finite import find_non_finite
+
+_ADVICE = (
+    "resume from another checkpoint of that run by its name in last_checkpoint, or start a new run "
+    "from its weights (train.init_checkpoint)"
+)
+
+
+def check_training_state(
+    content: Mapping[str, Any], checkpointables: Mapping[str, Any], source: str
+) -> None:
+    """Check that a file holds the state of every checkpointable, and numbers that are finite.
+
+    Args:
+        content: of the file.
+        checkpointables: by name; of an optimizer the state is compared with its parameters.
+        source: of the content, as the beginning of error messages.
+
+    Raises:
+        InputError: a state is missing or damaged.
+    """
+    for name, checkpointable in checkpointables.items():
+        if not isinstance(content.get(name), dict):
+            raise InputError(f"{source} has no state of the {name} to go on from: {_ADVICE}")
+        faulty = find_non_finite(content[name])
+        fault = f"has values that are not finite ({name_first(faulty)})" if faulty else None
+        if fault is None and isinstance(checkpointable, torch.optim.Optimizer):
+            fault = _find_optimizer_fault(content[name], checkpointable)
+        if fault is not None:
+            raise InputError(f"{source} (entry '{name}') {fault}: {_ADVICE}")
+    if "iteration" in content:
+        _check_iteration(content["iteration"], source)
+    if "trainer" in checkpointables:
+        _check_iteration(content["trainer"].get("iteration"), f"{source} (entry 'trainer')")
+
+
+def restore(checkpointable: Any, state: dict[str, Any], source: str) -> None:
+    """``checkpointable.load_state_dict(state)``, with the errors of a damaged state as a sentence.
+
+    Raises:
+        InputError: the state is not one of this checkpointable.
+    """
+    try:
+        checkpointable.load_state_dict(state)
+    except InputError:
+        raise
+    except Exception as error:  # of any kind: the file may hold anything there
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{source} does not fit this run ({type(error).__name__}: {reason}): {_ADVICE}"
+        ) from None
+
+
+def _check_iteration(value: Any, source: str) -> None:
+    if type(value) is not int or value < 0:
+        raise InputError(f"{source} has no number of iterations done: {_ADVICE}")
+
+
+def _find_optimizer_fault(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> str | None:
+    """In what an optimizer's state is not one of its parameters; the end of a sentence."""
+    groups = state.get("param_groups")
+    ours = optimizer.param_groups
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        return "has no parameter groups"
+    sizes = [len(g["params"]) if isinstance(g.get("params"), list) else -1 for g in groups]
+    if sizes != [len(group["params"]) for group in ours]:
+        return (
+            f"has parameter groups of {sizes} parameters, but this run's config makes groups of "
+            f"{[len(group['params']) for group in ours]}"
+        )
+    for group, our_group in zip(groups, ours, strict=True):
+        for key, value in our_group.items():
+            if key != "params" and not _is_alike(group.get(key), value):
+                return f"has {key} = {str(group.get(key))[:40]} in a parameter group"
+    return _find_moment_fault(state, groups, optimizer)
+
+
+def _is_alike(value: Any, ours: Any) -> bool:
+    """Whether an option of the file is of the kind that the optimizer has."""
+    if isinstance(ours, bool) or ours is None:
+        return value is None or isinstance(value, bool)
+    if isinstance(ours, (int, float)):
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return is_number and 0 <= value < float("inf")
+    if isinstance(ours, (tuple, list)):
+        return (
+            isinstance(value, (tuple, list))
+            and len(value) == len(ours)
+            and all(_is_alike(*pair) for pair in zip(value, ours, strict=True))
+        )
+    return type(value) is type(ours)
+
+
+def _find_moment_fault(
+    state: dict[str, Any], groups: list[dict], optimizer: torch.optim.Optimizer
+) -> str | None:
+    moments = state.get("state")
+    if not isinstance(moments, dict):
+        return "has no moments of the parameters"
+    indices = [index for group in groups for index in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if not all(type(index) is int for index in indices) or len(set(indices)) < len(indices):
+        return "has parameter groups that do not number the parameters"
+    by_index = dict(zip(indices, parameters, strict=True))
+    for index, values in moments.items():
+        if index not in by_index or not isinstance(values, dict):
+            return "has moments of unknown parameters"
+        for key, value in values.items():
+            shape = () if key == "step" else by_index[index].shape
+            if isinstance(value, Tensor) and value.shape != shape:
+                return f"has a moment '{key}' of another shape than its parameter"
+    return None
