@@ -25,8 +25,6 @@ class RandomBatches:
         width: of the images in pixels.
     """
 
-    batches_per_epoch = 1000
-
     def __init__(self, *, total_batch_size: int, height: int, width: int) -> None:
         generator = torch.Generator().manual_seed(0)
         size = (3, height, width)
@@ -68,7 +66,8 @@ def ready_to_step(
     """
     with EventStorage() as storage:
         for trainer in trainers:
-            trainer.iter, trainer.start_iter, trainer.max_iter = 0, 0, max_iter
+            trainer.set_run_length(max_iter)
+            trainer.iter = trainer.start_iter = 0
             trainer.storage = storage
             trainer.before_train()
         yield _take_step

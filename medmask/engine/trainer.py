@@ -100,8 +100,8 @@ class MedMaskTrainer(TrainerBase):
         Raises:
             InputError: a loss hook would never act in a run of ``max_iter`` iterations.
         """
+        self.set_run_length(max_iter)
         self.iter = self.start_iter = start_iter
-        self.max_iter = max_iter
         with EventStorage(start_iter) as self.storage:
             try:
                 self.before_train()
@@ -113,9 +113,17 @@ class MedMaskTrainer(TrainerBase):
             finally:
                 self.after_train()
 
-    def before_train(self) -> None:
+    def set_run_length(self, max_iter: int) -> None:
+        """Tell all loss hooks how many iterations the run has.
+
+        Raises:
+            InputError: one of them would never act.
+        """
+        self.max_iter = max_iter
         for hook in self.loss_hooks:
-            hook.set_run_length(self.max_iter)
+            hook.set_run_length(max_iter)
+
+    def before_train(self) -> None:
         self.model.train()
         self._batches = iter(self.loader.iterate_from(self.start_iter * self.gradient_accumulation))
         super().before_train()

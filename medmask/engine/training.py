@@ -159,6 +159,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     eval_period = to_iterations_or_end(options.eval_period, options.max_iter, "train.eval_period")
     model = build_model(config)
     trainer = build_trainer(config, model)
+    trainer.set_run_length(options.max_iter)  # before anything is written
     checkpointer = MedMaskCheckpointer(
         trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
     )

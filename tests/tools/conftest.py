@@ -41,6 +41,28 @@ def run_tool() -> Callable[..., subprocess.CompletedProcess]:
     return run
 
 
+def run_training_here(arguments: Sequence[object]) -> tuple[int, str, str]:
+    """Run the training tool in this process, which saves the time of its imports.
+
+    Returns:
+        The status, and what went to stdout and stderr.
+    """
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", [str(TOOL), *map(str, arguments)]),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        pytest.raises(SystemExit) as stopped,
+    ):
+        runpy.run_path(str(TOOL), run_name="__main__")
+    return stopped.value.code, output.getvalue(), errors.getvalue()
+
+
+@pytest.fixture(name="run_training_here")
+def run_training_here_fixture() -> Callable[[Sequence[object]], tuple[int, str, str]]:
+    return run_training_here
+
+
 class TrainingRuns:
     """Short runs of the training tool on tiny phantoms."""
 
@@ -84,19 +106,11 @@ class TrainingRuns:
 
     def check_refusal(self, command: Sequence[str], words: str) -> None:
         """The command exits with status 2 and a sentence; run in this process, to save time."""
-        arguments = command[command.index(str(TOOL)) :]
-        output, errors = io.StringIO(), io.StringIO()
-        with (
-            mock.patch.object(sys, "argv", arguments),
-            mock.patch.dict(os.environ, self.environment),
-            contextlib.redirect_stdout(output),
-            contextlib.redirect_stderr(errors),
-            pytest.raises(SystemExit) as stopped,
-        ):
-            runpy.run_path(arguments[0], run_name="__main__")
-        assert stopped.value.code == 2, errors.getvalue()
-        assert words in errors.getvalue()
-        assert "Traceback" not in output.getvalue() + errors.getvalue()
+        with mock.patch.dict(os.environ, self.environment):
+            status, output, errors = run_training_here(command[command.index(str(TOOL)) + 1 :])
+        assert status == 2, errors
+        assert words in errors
+        assert "Traceback" not in output + errors
 
     def run_and_kill(self, command: Sequence[str], output: Path, iteration: int) -> None:
         """Start a run and kill it without warning once it has written ``iteration``."""

@@ -1,0 +1,121 @@
+"""Every stage of one benchmark of each family: two steps and an evaluation by the training tool.
+
+The configs are as they are but for sizes: small images, few queries, thin layers and a small
+backbone. Each stage starts from the weights that the stage before it left where its config looks.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
+SMALL = """
+from detectron2.config import LazyCall as L
+from detectron2.config import LazyConfig
+
+from medmask.modeling import build_small_resnet
+
+globals().update(LazyConfig.load({config!r}))
+model.backbone = L(build_small_resnet)(widths=[8, 8, 16, 24, 32], norm="FrozenBN")
+model.neck.in_channels = dict(res3=16, res4=24, res5=32)
+model.transformer.update(embed_dim=32, num_heads=2, num_points=2, feed_forward_dim=32)
+model.transformer.update(num_queries=10, num_encoder_layers=1, num_decoder_layers=2)
+"""
+FAMILIES = {
+    "ddsm": ("source_only", "cross_domain", "expert"),
+    "ddsm2inbreast": ("source_only", "cross_domain", "expert", "teaching"),
+    "city2foggy": ("source_only", "cross_domain", "teaching"),
+}
+LOSSES = {
+    "source_only": (),
+    "cross_domain": ("loss_mae",),
+    "expert": ("loss_expert_image",),
+    "teaching": ("loss_mae", "loss_class_target", "loss_domain_encoder_target"),
+}
+"""what a stage adds"""
+LOADERS = {"masked_autoencoder": ("cross_domain", "teaching"), "teacher": ("teaching",)}
+EXPERT_DIM = 16
+
+
+@pytest.fixture
+def workplace(all_datasets, tmp_path, monkeypatch, make_expert_store):
+    """An empty folder to train in."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(all_datasets))
+    monkeypatch.chdir(tmp_path)
+    make_expert_store("store", dataset="ddsm_train", dim=EXPERT_DIM)
+
+
+def run_of(benchmark, stage):
+    """Arguments of the tool for a short run of a small model."""
+    config = Path(f"{stage}.py")
+    config.write_text(SMALL.format(config=str(CONFIGS / benchmark / f"{stage}.py")))
+    arguments = [
+        "--config-file",
+        config,
+        "train.device=cpu",
+        "train.max_iter=2",
+        "train.log_period=1",
+        "dataloader.train.total_batch_size=2",
+        "dataloader.train.num_workers=0",
+        "dataloader.test.num_workers=0",
+        "dataloader.train.mapper.augmentation.short_edge_lengths=[96]",
+        "dataloader.test.mapper.augmentation.short_edge_length=96",
+    ]
+    for hook, stages in LOADERS.items():
+        if stage in stages:
+            size = "mapper.augmentation.short_edge_lengths=[96]"
+            arguments.append(f"loss_hooks.{hook}.loader.{size}")
+    if stage == "source_only":
+        arguments.append("train.init_checkpoint=")  # nobody has ImageNet weights of this backbone
+    if stage == "expert":
+        module = "model.training_modules.expert_distillation"
+        arguments.append("loss_hooks.expert_distillation.stores=[store]")
+        arguments += [f"{module}.expert_dim={EXPERT_DIM}", f"{module}.queue_size=8"]
+    return arguments
+
+
+@pytest.mark.parametrize("benchmark", FAMILIES)
+def test_each_stage_goes_on_from_the_one_before(workplace, run_training_here, benchmark):
+    for stage in FAMILIES[benchmark]:
+        status, _, errors = run_training_here(run_of(benchmark, stage))
+        assert status == 0, f"{stage}: {errors}"
+
+        output = Path("output") / benchmark / stage
+        log = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
+        assert [line["iteration"] for line in log] == [0, 1]
+        assert all(log[0][name] > 0 for name in ("loss_class", "loss_box", *LOSSES[stage]))
+        metric = "bbox/AP50" if benchmark == "city2foggy" else "froc/R@0.3"
+        evaluations = json.loads((output / "evaluations.json").read_text())
+        names = (metric, f"teacher/{metric}") if stage == "teaching" else (metric,)
+        for name in names:
+            assert [e["iteration"] for e in evaluations if e[name] is not None] == [1, 2]
+        assert (output / "teacher_final.pth").exists() == (stage == "teaching")
+
+    weights = f"train.init_checkpoint={output / 'model_final.pth'}"
+    again = ["--config-file", output / "config.yaml", "--eval-only", weights]
+    status, _, errors = run_training_here([*again, "train.output_dir=output/again"])
+    assert status == 0, errors
+    evaluated = json.loads(Path("output/again/evaluation.json").read_text())
+    assert evaluated[metric] == pytest.approx(evaluations[-1][metric])
+
+
+@pytest.mark.parametrize(
+    ("stage", "option", "words"),
+    [
+        ("teaching", "loss_hooks.selective_retraining.period=2", "period is 2 iterations, but the"),
+        ("teaching", "loss_hooks.masked_autoencoder.duration=7", "duration is 7 iterations, but"),
+        ("teaching", "train.eval_period=3", "train.eval_period is 3 iterations, but the run has 2"),
+        ("source_only", "dataloader.test.dataset=cityscapes_val", "has 8 classes (person, car"),
+        ("source_only", "dataloader.train.dataset=[ddsm_train,sim10k_train]", "different classes"),
+        ("source_only", "model.transformer.num_classes=2", "num_classes is 2: set it to 1"),
+    ],
+)
+def test_what_could_not_end_well_does_not_start(workplace, run_training_here, stage, option, words):
+    command = [*run_of("ddsm2inbreast", stage), "train.init_checkpoint=", option]
+    status, output, errors = run_training_here(command)
+    assert status == 2, errors
+    assert errors.splitlines()[-1].startswith("error: ")
+    assert words in errors
+    assert "Traceback" not in output + errors
+    assert not list(Path("output").glob("*/*/metrics.json"))
