@@ -2,9 +2,10 @@
 """FROC analysis of detections: lesion sensitivity per false positive, AUC, F1 and COCO AP."""
 
 import argparse
+import os
 from pathlib import Path
 
-from medmask.errors import command_line_tool
+from medmask.errors import InputError, command_line_tool
 from medmask.evaluation import (
     EvaluationSettings,
     average_precision,
@@ -17,6 +18,7 @@ from medmask.evaluation import (
     write_json,
 )
 from medmask.utils.command_line import number_or_none
+from medmask.utils.files import check_output_file
 
 _EXAMPLE = """
 example:
@@ -40,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         "--detections",
         required=True,
         metavar="DETS.json",
-        help="list of {image_id, category_id, bbox: [x, y, width, height], score}",
+        help="list of {image_id, file_name, category_id, category_name, bbox: [x, y, width, "
+        "height], score}; images and categories are known by their ids, or else by their names",
     )
     parser.add_argument("--json", metavar="OUT.json", help="write everything that was computed")
     parser.add_argument("--plot", metavar="OUT.png", help="draw the curve with its 95%% band")
@@ -79,6 +82,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Find before the work what could not be written after it, or would overwrite a file in use."""
+    in_use = {
+        os.path.realpath(arguments.annotations): "--annotations",
+        os.path.realpath(arguments.detections): "--detections",
+    }
+    for option, path in (("--json", arguments.json), ("--plot", arguments.plot)):
+        if not path:
+            continue
+        other = in_use.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise InputError(f"{option} and {other} are both {path}: choose another file")
+        check_output_file(path)
+
+
 @command_line_tool
 def main() -> None:
     arguments = _parser().parse_args()
@@ -89,6 +107,7 @@ def main() -> None:
         seed=arguments.seed,
         score=arguments.score,
     )
+    _check_outputs(arguments)
     ground_truth = read_ground_truth(arguments.annotations)
     detections = read_detections(arguments.detections, ground_truth)
     result = evaluate_detections(ground_truth, detections, settings)

@@ -15,6 +15,7 @@ from medmask.data.image_io import read_image
 from medmask.engine.overlay import draw_overlay, write_png
 from medmask.errors import InputError
 from medmask.evaluation import Detections, ground_truth_of, read_detections
+from medmask.utils.files import check_output_folder
 from medmask.utils.picture_names import picture_names
 
 
@@ -46,7 +47,7 @@ def draw_results(
         raise InputError(f"the number of images to draw must be at least 1, got {num_images}")
     if not 0 <= score_threshold <= 1:
         raise InputError(f"the score threshold must be in [0, 1], got {score_threshold}")
-    output_dir.mkdir(parents=True, exist_ok=True)
+    check_output_folder(output_dir)
     truth = ground_truth_of(dataset)
     detections = read_detections(detections_file, truth)
     detections = detections.select(detections.scores >= score_threshold)

@@ -40,7 +40,7 @@ def plot_froc(
     limits = (points[0] / 1.4, points[-1] * 1.4)
     _style_axes(axes, points, limits)
     for index, (label, result) in enumerate(curves):
-        _draw_curve(axes, label, result, _COLOURS[index % len(_COLOURS)], limits)
+        _draw_curve(axes, _plain(label), result, _COLOURS[index % len(_COLOURS)], limits)
     # Above the axes, where no curve can run into it.
     axes.legend(
         loc="lower left",
@@ -52,9 +52,17 @@ def plot_froc(
         handlelength=1.4,
     )
     if title:
-        figure.suptitle(title, x=0.02, ha="left", color=_INK, fontsize=13, fontweight="bold")
+        figure.suptitle(
+            _plain(title), x=0.02, ha="left", color=_INK, fontsize=13, fontweight="bold"
+        )
     with atomic_write(path) as file:
         figure.savefig(file, format="png")
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib shows as it is: ``$`` would begin a formula, ``_`` hide a label."""
+    text = text.encode(errors="replace").decode().replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _style_axes(axes: Axes, ticks: Sequence[float], limits: tuple[float, float]) -> None:

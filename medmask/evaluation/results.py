@@ -9,6 +9,9 @@ from medmask.errors import InputError
 from medmask.evaluation.classification import ThresholdMetrics
 from medmask.evaluation.froc import OPERATING_POINTS, FrocCurve
 
+_MOST_RESAMPLES = 1_000_000
+_LARGEST_SEED = 2**32 - 1
+
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -19,9 +22,11 @@ class EvaluationSettings:
         iou_threshold: None: a detection hits a lesion when its centre lies in the lesion's box;
             else when their IoU is at least this, in (0, 1].
         nms_iou: non-maximum suppression before anything else, in [0, 1]; None leaves it out.
-        bootstrap: resamples of the patients for the 95% intervals; 0 leaves the intervals out.
+        bootstrap: resamples of the patients for the 95% intervals, at most a million; 0 leaves the
+            intervals out.
         seed: of the resampling.
-        score: threshold at which F1, sensitivity and specificity are reported beside the best one.
+        score: threshold in [0, 1] at which F1, sensitivity and specificity are reported beside the
+            best one.
 
     Raises:
         InputError: for a value out of its range.
@@ -42,13 +47,16 @@ class EvaluationSettings:
             raise InputError(f"the IoU of a hit must be in (0, 1], got {self.iou_threshold}")
         if self.nms_iou is not None and not 0 <= self.nms_iou <= 1:
             raise InputError(f"the IoU of the suppression must be in [0, 1], got {self.nms_iou}")
-        if self.bootstrap < 0 or self.seed < 0:
-            raise InputError(
-                "the number of bootstrap resamples and the seed must be at least 0, "
-                f"got {self.bootstrap} and {self.seed}"
-            )
-        if not math.isfinite(self.score):
-            raise InputError(f"the score threshold must be finite, got {self.score}")
+        for name, value, highest in (
+            ("number of bootstrap resamples", self.bootstrap, _MOST_RESAMPLES),
+            ("seed of the resampling", self.seed, _LARGEST_SEED),
+        ):
+            if type(value) is not int or not 0 <= value <= highest:
+                raise InputError(
+                    f"the {name} must be a whole number from 0 to {highest}, got {value!r}"
+                )
+        if not 0 <= self.score <= 1:
+            raise InputError(f"the score threshold must be in [0, 1], got {self.score}")
 
     def positive_rates(self) -> tuple[float, ...]:
         """The operating points that a logarithmic axis can show, the usual ones if none can be."""

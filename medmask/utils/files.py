@@ -1,8 +1,10 @@
 """Writing files so that a crash never leaves half of one."""
 
 import contextlib
+import errno
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
     path = Path(path)
     encoding = None if "b" in mode else "utf-8"
     with errors_name(path):
+        _check_replaceable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         # of the name only what leaves room for the rest within the 255 bytes of a name
         prefix = f".{path.name[:40]}.{os.getpid()}."
@@ -51,6 +54,42 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
             raise
         finally:
             _being_written.discard(Path(temporary))
+
+
+def check_output_folder(folder: str | os.PathLike) -> None:
+    """Raise before the work what writing into a folder would raise after it.
+
+    The folder is created if it is missing.
+
+    Raises:
+        OSError: the folder cannot be created or written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with errors_name(folder), tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def check_output_file(path: str | os.PathLike) -> None:
+    """Raise before the work what writing a file would raise after it.
+
+    Raises:
+        OSError: the file cannot be written, or something that is no file has its name.
+    """
+    _check_replaceable(Path(path))
+    check_output_folder(Path(path).parent)
+
+
+def _check_replaceable(path: Path) -> None:
+    """A rename would put a file in the place of a device, such as /dev/null, as well."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 @contextlib.contextmanager

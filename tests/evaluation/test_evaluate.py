@@ -153,6 +153,10 @@ def test_warns_of_a_single_patient(build_case):
         {"bootstrap": -1},
         {"seed": -1},
         {"score": float("nan")},
+        {"score": 50},
+        {"bootstrap": 10**12},
+        {"bootstrap": 1.5},
+        {"seed": 10**400},
     ],
 )
 def test_settings_out_of_range_are_refused(setting):

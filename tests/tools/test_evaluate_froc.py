@@ -116,3 +116,71 @@ def test_bad_input_is_one_line(write, run_main, capsys, broken, message):
 def test_nms_iou_is_a_number_or_none(run_main, capsys):
     assert run_main("--nms-iou", "off") == 2
     assert "'off' is neither a number nor 'none'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--iou", "nan"), "IoU of a hit must be in (0, 1], got nan"),
+        (("--iou", "0"), "IoU of a hit must be in (0, 1], got 0.0"),
+        (("--nms-iou", "nan"), "IoU of the suppression must be in [0, 1], got nan"),
+        (("--nms-iou", "1.5"), "IoU of the suppression must be in [0, 1], got 1.5"),
+        (("--bootstrap", "-1"), "bootstrap resamples must be a whole number from 0 to 1000000"),
+        (("--bootstrap", "1000000000000"), "bootstrap resamples must be a whole number"),
+        (("--score", "nan"), "score threshold must be in [0, 1], got nan"),
+        (("--score", "-1"), "score threshold must be in [0, 1], got -1.0"),
+        (("--seed", "-1"), "seed of the resampling must be a whole number from 0"),
+        (("--json", "folder"), "folder: is a directory"),
+        (("--json", "truth.json/out.json"), "not a directory: a file is where a folder"),
+        (("--plot", "/dev/null"), "/dev/null: file exists"),
+        (("--plot", "x" * 300), "file name too long"),
+        (("--json", "truth.json"), "--json and --annotations are both truth.json"),
+        (("--plot", "./detections.json"), "--plot and --detections are both ./detections.json"),
+        (("--json", "out", "--plot", "out"), "--plot and --json are both out"),
+    ],
+)
+def test_what_would_fail_in_the_end_fails_at_once(write, run_main, capsys, options, words):
+    write(detections="not looked at")
+    before = Path("truth.json").read_bytes()
+    Path("folder").mkdir()
+    assert run_main(*options) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
+    assert words in errors
+    assert errors.count("\n") == 1
+    assert Path("truth.json").read_bytes() == before
+
+
+def test_detections_in_another_order_find_all_lesions_by_their_names(write, run_main):
+    """predict.py on a folder knows no ids; what it numbered by place scored 0."""
+    truth = {
+        **TRUTH,
+        "images": [{**image, "file_name": f"a/{image['id']}.png"} for image in TRUTH["images"]],
+    }
+    lesions = [
+        {
+            "image_id": None,
+            "file_name": f"scans/a/{lesion['image_id']}.png",
+            "category_id": None,
+            "category_name": "mal",
+            "bbox": lesion["bbox"],
+            "score": 0.9,
+        }
+        for lesion in reversed(TRUTH["annotations"])
+    ]
+    write(truth, lesions)
+    assert run_main("--bootstrap", "0", "--json", "froc.json") == 0
+    assert json.loads(Path("froc.json").read_text())["sensitivity"] == [1] * 9
+    numbered = [{**lesion, "image_id": place} for place, lesion in enumerate(lesions)]
+    write(truth, numbered)
+    assert run_main() == 2
+
+
+def test_any_file_name_is_a_legend(write, run_main):
+    write()
+    for name in ("$x_{.json", "_hidden.json"):
+        Path("detections.json").rename(name)
+        assert not run_main("--bootstrap", "0", "--detections", name, "--plot", "froc.png")
+        assert Path("froc.png").stat().st_size > 0
+        Path(name).rename("detections.json")
+        Path("froc.png").unlink()
