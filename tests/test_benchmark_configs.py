@@ -13,8 +13,7 @@ from detectron2.data import DatasetCatalog
 from omegaconf import OmegaConf
 
 from medmask.engine import load_benchmark, load_config
-from medmask.engine.run_checks import check_classes
-from medmask.engine.run_start import check_run
+from medmask.engine.run_start import check_classes, check_run
 from medmask.engine.training import build_model, build_trainer
 from medmask.errors import InputError
 

@@ -18,7 +18,7 @@ train = dict(
     # part of the batch, so a run in several processes is not the run in one: fewer images for each
     # mean and variance, and the statistics that are kept are those of the first process.
     ddp=dict(broadcast_buffers=False),
-    checkpointer=dict(period=0.05, max_to_keep=2),
+    checkpointer=dict(period=0.05, max_to_keep=2),  # the last iteration is saved in any case
     eval_period=0.1,  # 0: after the last iteration only
     best_metric="froc/R@0.3",  # decides what model_best.pth is
     log_period=20,  # iterations

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -38,6 +38,26 @@ def check_run(config: DictConfig, *, is_training: bool = True) -> None:
         check_best_metric(config.train.best_metric, evaluators)
     if comm.is_main_process():
         check_writable(config.train.output_dir)
+
+
+def check_classes(config: DictConfig, *, is_training: bool = True) -> None:
+    """Check that the model has as many classes as each data set that it meets.
+
+    Raises:
+        InputError: it has not.
+    """
+    num_classes = OmegaConf.select(config, "model.transformer.num_classes")
+    if num_classes is None:  # another kind of model
+        return
+    for key, name in _data_sets(config, is_training):
+        classes = MetadataCatalog.get(name).thing_classes
+        if len(classes) != num_classes:
+            count = "1 class" if len(classes) == 1 else f"{len(classes)} classes"
+            raise InputError(
+                f"{key} is {name}, which has {count} ({', '.join(classes)}), but "
+                f"model.transformer.num_classes is {num_classes}: set it to {len(classes)}, or "
+                "choose another data set"
+            )
 
 
 def build_evaluators(config: DictConfig) -> list[DatasetEvaluator]:

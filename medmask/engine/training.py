@@ -26,8 +26,7 @@ from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.loss_hook import LossHook
 from medmask.engine.periods import to_iterations, to_iterations_or_end
 from medmask.engine.progress import build_writers
-from medmask.engine.run_checks import check_classes
-from medmask.engine.run_start import build_evaluators
+from medmask.engine.run_start import build_evaluators, check_classes
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.errors import InputError
 
@@ -130,7 +129,7 @@ def evaluate_checkpoint(
     """
     if not config.train.init_checkpoint:
         raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
-    check_classes(config)
+    check_classes(config, is_training=False)
     model, output_dir = build_model(config), Path(config.train.output_dir)
     MedMaskCheckpointer(model).load_for_inference(config.train.init_checkpoint)
     if adapt_batchnorm_to:

@@ -1,0 +1,49 @@
+import pytest
+from omegaconf import OmegaConf
+
+from medmask.engine.run_start import check_classes
+from medmask.errors import InputError
+
+
+def config_of(num_classes=1, **datasets):
+    """What the check looks at; data sets of train, test and a loss hook's loader."""
+    names = {"train": "ddsm_train", "test": "inbreast_val", "target": "inbreast_train", **datasets}
+    return OmegaConf.create(
+        {
+            "model": {"transformer": {"num_classes": num_classes}},
+            "dataloader": {x: {"dataset": names[x]} for x in ("train", "test")},
+            "loss_hooks": {
+                "teacher": {"loader": {"dataset": names["target"]}},
+                "selective_retraining": {"period": 0.5},
+            },
+        }
+    )
+
+
+def test_model_that_fits_all_data_sets_passes():
+    check_classes(config_of())
+    both = ["cityscapes_train", "cityscapes_val"]
+    check_classes(config_of(num_classes=8, train=both, test=both, target=both))
+    check_classes(OmegaConf.create({"model": {}, "dataloader": {"test": {"dataset": "ddsm_val"}}}))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_classes": 2}, r"dataloader\.test\.dataset is inbreast_val, which has 1 class "),
+        ({"train": "cityscapes_train"}, r"dataloader\.train\.dataset is cityscapes_train.* 8"),
+        ({"test": ["ddsm_val", "bdd100k_daytime_val"]}, r"test\.dataset is bdd100k_daytime_val"),
+        ({"target": "cityscapes_val"}, r"loss_hooks\.teacher\.loader\.dataset is cityscapes_val"),
+    ],
+)
+def test_other_number_of_classes_names_key_data_set_and_numbers(options, words):
+    with pytest.raises(InputError, match=words) as caught:
+        check_classes(config_of(**options))
+    assert "model.transformer.num_classes is" in str(caught.value)
+
+
+def test_evaluation_asks_for_the_test_set_alone():
+    config = config_of(train="cityscapes_train", target="cityscapes_train")
+    check_classes(config, is_training=False)
+    with pytest.raises(InputError, match="test"):
+        check_classes(config_of(test="cityscapes_val"), is_training=False)
