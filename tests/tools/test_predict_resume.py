@@ -61,7 +61,7 @@ def options(run_folder, scans):
 def whole(options, tmp_path_factory):
     """The output of a run that nothing stopped."""
     output = tmp_path_factory.mktemp("whole")
-    assert_accepted(run_tool("predict.py", *options, "--output", output, seconds=120))
+    assert_accepted(run_tool("predict.py", *options, "--output", output, seconds=240))
     return output
 
 
@@ -112,7 +112,7 @@ def test_kills_at_any_time_lose_and_double_nothing(
     predictor, scans, options, whole, tmp_path, seed
 ):
     draw = random.Random(seed)
-    images = images_of_files(find_images([str(scans)]))
+    images = images_of_files(find_images([scans]).paths)
     done = []
     for _ in range(4):
         run_and_kill(
@@ -123,7 +123,7 @@ def test_kills_at_any_time_lose_and_double_nothing(
         )
         before, done = done, finished(tmp_path)
         assert done[: len(before)] == before
-    outcome = run_tool("predict.py", *options, "--output", tmp_path, seconds=120)
+    outcome = run_tool("predict.py", *options, "--output", tmp_path, seconds=240)
     assert_accepted(outcome)
     assert f"{IMAGES} of {IMAGES} images ({len(done)} done before" in outcome.output
     assert contents(tmp_path) == contents(whole)
@@ -135,7 +135,7 @@ def test_journal_that_is_cut_off_anywhere_is_completed(options, whole, tmp_path,
     content = (whole / "predictions.jsonl").read_bytes()
     length = int(len(content) * kept) if kept != 1 else 20
     (tmp_path / "predictions.jsonl").write_bytes(content[:length])
-    assert_accepted(run_tool("predict.py", *options, "--output", tmp_path, seconds=120))
+    assert_accepted(run_tool("predict.py", *options, "--output", tmp_path, seconds=240))
     journal = (tmp_path / "predictions.jsonl").read_bytes()
     assert journal.splitlines()[1:] == content.splitlines()[1:]
     detections = (tmp_path / "detections.json").read_bytes()
@@ -158,7 +158,7 @@ def test_tool_that_a_signal_ends_keeps_what_is_done(options, whole, tmp_path):
     assert "Traceback" not in errors
     done = finished(tmp_path)
     assert 0 < len(done) < IMAGES
-    outcome = run_tool("predict.py", *options, "--output", tmp_path, seconds=120)
+    outcome = run_tool("predict.py", *options, "--output", tmp_path, seconds=240)
     assert f"({len(done)} done before" in outcome.output
     assert contents(tmp_path) == contents(whole)
 
@@ -166,7 +166,7 @@ def test_tool_that_a_signal_ends_keeps_what_is_done(options, whole, tmp_path):
 def test_finished_images_are_not_computed_again(options, whole, tmp_path, monkeypatch):
     shutil.copytree(whole, tmp_path / "out")
     journal = (whole / "predictions.jsonl").read_bytes()
-    outcome = run_tool("predict.py", *options, "--output", tmp_path / "out", seconds=120)
+    outcome = run_tool("predict.py", *options, "--output", tmp_path / "out", seconds=240)
     assert_accepted(outcome)
     assert f"({IMAGES} done before" in outcome.output
     assert (tmp_path / "out" / "predictions.jsonl").read_bytes() == journal
@@ -189,7 +189,7 @@ def test_other_options_are_refused_unless_they_may_overwrite(
     arguments = (*options, "--output", output, *changes)
     assert_refused(run_tool("predict.py", *arguments), words, "--overwrite")
     assert contents(output) == contents(whole)
-    assert_accepted(run_tool("predict.py", *arguments, "--overwrite", seconds=120))
+    assert_accepted(run_tool("predict.py", *arguments, "--overwrite", seconds=240))
     assert (output / "overlays").exists() == ("--no-overlays" not in changes) or not any(
         (output / "overlays").iterdir()
     )
