@@ -32,6 +32,7 @@ from medmask.modeling.weights import (
 from medmask.utils.files import atomic_write
 from medmask.utils.finite import find_non_finite
 from medmask.utils.random_state import get_random_state, set_random_state
+from medmask.utils.shared_failure import raise_together
 
 LAST = "last_checkpoint"
 
@@ -45,6 +46,9 @@ class MedMaskCheckpointer(DetectionCheckpointer):
     checks or not at all.
     """
 
+    saved_iteration: int | None = None
+    """the iteration of the last checkpoint that was written or resumed from"""
+
     def save(self, name: str, **extra: Any) -> None:
         """Write ``{save_dir}/{name}.pth``. Every process must call this; the main one writes.
 
@@ -53,6 +57,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         Raises:
             InputError: a weight, or a moment of the optimizer, is NaN or infinite; nothing is
                 written. All processes raise it.
+            OSError: the file cannot be written (in other processes an InputError tells so).
         """
         content = {"model": self.model.state_dict()}
         is_writer = self.save_dir and self.save_to_disk
@@ -60,15 +65,19 @@ class MedMaskCheckpointer(DetectionCheckpointer):
             content |= {key: x.state_dict() for key, x in self.checkpointables.items()}
         refuse_non_finite(content, name)
         random_states = comm.gather(get_random_state())
-        if not is_writer:
-            return
-        content |= extra
-        content["random_states"] = random_states
-        path = Path(self.save_dir) / f"{name}.pth"
-        self.logger.info(f"Saving checkpoint to {path}")
-        with atomic_write(path) as file:
-            torch.save(content, file)
-        self.tag_last_checkpoint(path.name)
+        failure = None
+        if is_writer:
+            content |= extra
+            content["random_states"] = random_states
+            path = Path(self.save_dir) / f"{name}.pth"
+            self.logger.info(f"Saving checkpoint to {path}")
+            try:
+                write_torch_file(content, path)
+                self.tag_last_checkpoint(path.name)
+            except OSError as error:
+                failure = error
+        raise_together(failure)
+        self.saved_iteration = extra.get("iteration")
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Remember which file ``--resume`` continues from."""
@@ -150,16 +159,21 @@ class MedMaskCheckpointer(DetectionCheckpointer):
     def resume(self) -> bool:
         """Continue from the last checkpoint of ``save_dir``: model, checkpointables, generators.
 
+        Where its file is missing or damaged, that of the newest one that is whole takes its place,
+        with a warning.
+
         Returns:
             False if there is no checkpoint yet.
 
         Raises:
-            InputError: the checkpoint is missing or damaged, or belongs to another model.
+            InputError: no checkpoint is whole, or it belongs to another model.
         """
         if not self.has_checkpoint():
             return False
-        path = self._last_checkpoint()
-        states = self.load(path).get("random_states")
+        path = self._find_whole_checkpoint()
+        extra = self.load(path)
+        self.saved_iteration = extra.get("iteration")
+        states = extra.get("random_states")
         if not isinstance(states, list) or not states:
             raise InputError(
                 f"checkpoint {path} has no states of random generators, so it is none that a run "
@@ -180,8 +194,30 @@ class MedMaskCheckpointer(DetectionCheckpointer):
             ) from None
         return True
 
-    def _last_checkpoint(self) -> str:
-        """The file that ``last_checkpoint`` names."""
+    def _find_whole_checkpoint(self) -> str:
+        """The last checkpoint or, where its file is missing or damaged, the newest that is whole.
+
+        All processes find the same.
+        """
+        reason = None
+        for path in self._checkpoints_to_try():
+            try:
+                if not path.is_file():
+                    raise InputError(f"checkpoint {path} does not exist")
+                load_tensor_file(str(path))
+            except InputError as error:
+                reason = reason or error
+                continue
+            if reason is not None:
+                self.logger.warning(f"{reason}; going on from {path} instead.")
+            return str(path)
+        raise InputError(
+            f"{Path(self.save_dir) / LAST} names {self._checkpoints_to_try()[0].name}, but neither "
+            f"that nor another checkpoint of the folder is whole ({reason}): start without --resume"
+        )
+
+    def _checkpoints_to_try(self) -> list[Path]:
+        """The file that ``last_checkpoint`` names, then all others from the newest on."""
         tag = Path(self.save_dir) / LAST
         advice = (
             "write the name of another checkpoint of that folder into it, or start without --resume"
@@ -192,10 +228,9 @@ class MedMaskCheckpointer(DetectionCheckpointer):
             raise InputError(f"{tag} cannot be read ({error}): {advice}") from None
         if not name or name_first([name]) != name or Path(name).name != name:
             raise InputError(f"{tag} holds no name of a file: {advice}")
-        path = tag.with_name(name)
-        if not path.is_file():
-            raise InputError(f"{tag} names {path}, which does not exist: {advice}")
-        return str(path)
+        last = tag.with_name(name)
+        others = (path for path in tag.parent.glob("model_*.pth") if path != last)
+        return [last, *sorted(others, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
 
     def _read(self, path: str, *, with_pickles: bool = False) -> Any:
         """What a file, or an address that Detectron2 knows, holds.
@@ -245,6 +280,26 @@ def save_weights(model: nn.Module, path: str | os.PathLike) -> None:
     """
     content = {"model": model.state_dict()}
     refuse_non_finite(content, str(path))
+    failure = None
     if comm.is_main_process():
+        try:
+            write_torch_file(content, path)
+        except OSError as error:
+            failure = error
+    raise_together(failure)
+
+
+def write_torch_file(content: dict[str, Any], path: str | os.PathLike) -> None:
+    """Write what ``torch.load`` reads; the file appears complete or not at all.
+
+    Raises:
+        OSError: the disk is full or the like.
+    """
+    try:
         with atomic_write(path) as file:
             torch.save(content, file)
+    except RuntimeError as error:  # PyTorch's words on what went wrong when it wrote
+        if isinstance(error.__context__, OSError):
+            error.__context__.filename = os.fspath(path)
+            raise error.__context__ from None
+        raise

@@ -1,6 +1,10 @@
 """Loaders of training and test samples."""
 
+import contextlib
 import math
+import re
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -201,7 +205,15 @@ class _Loader(DataLoader):
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        for collated in super().__iter__():
+        with _leaving_signal_handlers():
+            iterator = super().__iter__()
+        while True:
+            try:
+                collated = next(iterator)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                raise _explain_dead_worker(error) from None
             batch = unpack(collated) if self.num_workers else collated
             for sample in batch:
                 if isinstance(sample, InputError):
@@ -209,6 +221,37 @@ class _Loader(DataLoader):
             yield batch
 
 
+@contextlib.contextmanager
+def _leaving_signal_handlers() -> Iterator[None]:
+    """Keep PyTorch from having a dead worker raise an error wherever this process happens to be.
+
+    It is noticed, within seconds, where its samples are waited for: between steps, not amid one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGCHLD, before)
+
+
+def _explain_dead_worker(error: RuntimeError) -> Exception:
+    """What to tell about an error of a loader's iterator."""
+    if not re.match(r"DataLoader worker \(pid", str(error)):
+        return error
+    return InputError(
+        "a worker process that loads images was killed, most likely because memory ran out: lower "
+        "the loader's num_workers or batch size, or make room in /dev/shm"
+    )
+
+
 def _init_worker(worker_id: int) -> None:
     # a worker is one thread: torch sees to that for itself, OpenCV must be told
     cv2.setNumThreads(0)
+    # Ctrl-C, or a terminal that is closed, is for the main process to act on: it ends the workers
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

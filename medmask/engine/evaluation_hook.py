@@ -16,6 +16,7 @@ from torch import nn
 from medmask.checkpoint import save_weights
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
+from medmask.utils.shared_failure import raise_together
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +60,19 @@ class EvaluationHook(HookBase):
     def before_train(self) -> None:
         start = self.trainer.start_iter
         if start and self.path.exists():
-            past = json.loads(self.path.read_text())
-            self.history = [entry for entry in past if entry["iteration"] <= start]
+            self.history = [e for e in _read_history(self.path) if e["iteration"] <= start]
         # A run that died while evaluating owes the evaluation of its last checkpoint.
-        known = start in {entry["iteration"] for entry in self.history}
-        if self._is_due(start) and not comm.all_gather(known)[0]:
+        last = self.history[-1] if self.history else {"iteration": 0}
+        known = comm.all_gather(last["iteration"] == start)[0]
+        is_due = self._is_due(start) or (start > 0 and start >= self.trainer.max_iter)
+        storage = self.trainer.storage
+        storage.iter = max(start - 1, 0)  # as in the run that died
+        if is_due and not known:
             self._evaluate(start)
+        elif is_due:
+            results = {k: v for k, v in last.items() if k != "iteration" and v is not None}
+            storage.put_scalars(**results, smoothing_hint=False)
+        storage.iter = start
 
     def after_step(self) -> None:
         done = self.trainer.iter + 1
@@ -79,36 +87,60 @@ class EvaluationHook(HookBase):
         for name, model in self.extra_models.items():
             results[name] = self.evaluate(model, name)
         comm.synchronize()
-        improved = self._record(iteration, flatten_results_dict(results))
-        improved = comm.all_gather(improved)[0]  # what the main process found
+        results = flatten_results_dict(results)
+        improved = self._on_main_process(lambda: self._compare(iteration, results))
+        # The results are written last: without them, a run that dies in between evaluates again.
         if self.best_metric in improved:
             self.checkpointer.save("model_best", iteration=iteration - 1)
         for name, model in self.extra_models.items():
             if f"{name}/{self.best_metric}" in improved:
                 save_weights(model, self.path.with_name(f"{name}_best.pth"))
+        self._on_main_process(lambda: self._record(iteration, results))
 
-    def _record(self, iteration: int, results: dict[str, float]) -> list[str]:
-        """Store the results; returns which of the metrics that decide are the best so far."""
-        if not comm.is_main_process():
-            return []
+    def _on_main_process(self, work: Callable[[], Any]) -> Any:
+        """What ``work`` gives there, in all processes; what it raises there is raised in all."""
+        result, failure = None, None
+        if comm.is_main_process():
+            try:
+                result = work()
+            except Exception as error:
+                failure = error
+        raise_together(failure)
+        return comm.all_gather(result)[0]
+
+    def _compare(self, iteration: int, results: dict[str, float]) -> list[str]:
+        """Which of the metrics that decide are the best so far."""
         metrics = [self.best_metric, *(f"{name}/{self.best_metric}" for name in self.extra_models)]
         if self.best_metric not in results:
             raise InputError(
                 f"train.best_metric is {self.best_metric!r}, which the evaluation does not give; "
                 f"choose one of {sorted(results)}"
             )
-        self.trainer.storage.put_scalars(**results, smoothing_hint=False)
         improved = [m for m in metrics if results[m] > self._best(m)]
-        self.history.append({"iteration": iteration, **_without_nan(results)})
-        with atomic_write(self.path, "w") as file:
-            json.dump(self.history, file, indent=1)
         for metric in improved:
             logger.info(f"Best {metric} so far: {results[metric]:.4g} at iteration {iteration}")
         return improved
 
+    def _record(self, iteration: int, results: dict[str, float]) -> None:
+        """Keep the results."""
+        self.history.append({"iteration": iteration, **_without_nan(results)})
+        with atomic_write(self.path, "w") as file:
+            json.dump(self.history, file, indent=1)
+        self.trainer.storage.put_scalars(**results, smoothing_hint=False)
+
     def _best(self, metric: str) -> float:
         values = (entry.get(metric) for entry in self.history)
         return max((v for v in values if v is not None and not math.isnan(v)), default=-math.inf)
+
+
+def _read_history(path: Path) -> list[dict[str, float | None]]:
+    try:
+        history = json.loads(path.read_text())
+        return sorted(history, key=lambda entry: entry["iteration"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path} is no list of evaluations ({error}): delete it to go on without them"
+        ) from None
 
 
 def write_results(results: dict[str, float], folder: Path) -> None:

@@ -2,22 +2,26 @@
 
 import gc
 import os
+import socket
 from argparse import Namespace
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import torch
-from detectron2.engine import launch as detectron2_launch
 from detectron2.utils import comm
 from torch import distributed
 
-from medmask.errors import InputError
+from medmask.engine.local_processes import run_processes
+from medmask.errors import InputError, describe_failure
+from medmask.utils.shared_failure import FailedElsewhere
 
 
 def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
     """Run ``main(args)`` in every process of the run.
 
     Under torchrun this process is one of them. Otherwise ``args.num_gpus`` processes are started
-    on this machine (on its CPU if it has no GPU), as Detectron2 does.
+    on this machine (on its CPU if it has no GPU); see :func:`run_processes` for how they end.
 
     Args:
         main: the work of one process.
@@ -25,7 +29,7 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
 
     Raises:
         InputError: this machine has fewer GPUs than asked for, or several machines have no address
-            to meet at.
+            to meet at; or whatever the first process that failed raised.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         _run_under_torchrun(main, args)
@@ -35,14 +39,35 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
     available = torch.cuda.device_count()
     if available and args.num_gpus > available:
         raise InputError(f"--num-gpus is {args.num_gpus}, but this machine has {available} GPUs")
-    detectron2_launch(
-        _run_and_leave_group,
-        max(args.num_gpus, 1),
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(main, args),
+    count = max(args.num_gpus, 1)
+    if count * args.num_machines == 1:
+        _run_and_leave_group(main, args)
+        return
+    address = f"tcp://127.0.0.1:{_free_port()}" if args.dist_url == "auto" else args.dist_url
+    run_processes(_join_and_run, count, main, args, address)
+
+
+def _join_and_run(
+    local_rank: int, main: Callable[[Namespace], None], args: Namespace, address: str
+) -> None:
+    """The work of one of several processes on this machine."""
+    count = max(args.num_gpus, 1)
+    _join_group(
+        local_rank,
+        count,
+        init_method=address,
+        rank=args.machine_rank * count + local_rank,
+        world_size=args.num_machines * count,
     )
+    _run_and_leave_group(main, args)
+
+
+def _join_group(local_rank: int, local_size: int, **options: Any) -> None:
+    use_cuda = torch.cuda.is_available()
+    if use_cuda:
+        torch.cuda.set_device(local_rank)
+    distributed.init_process_group("nccl" if use_cuda else "gloo", **options)
+    comm.create_local_process_group(local_size)
 
 
 def _run_and_leave_group(main: Callable[[Namespace], None], args: Namespace) -> None:
@@ -63,9 +88,34 @@ def _run_and_leave_group(main: Callable[[Namespace], None], args: Namespace) -> 
 
 
 def _run_under_torchrun(main: Callable[[Namespace], None], args: Namespace) -> None:
-    use_cuda = torch.cuda.is_available()
-    if use_cuda:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if use_cuda else "gloo")
-    comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
-    _run_and_leave_group(main, args)
+    """The work of one process; torchrun ends the others when it fails.
+
+    Raises:
+        SystemExit: with the status of a failure that another process tells the user about.
+    """
+    try:
+        _join_group(int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
+        _run_and_leave_group(main, args)
+    except BaseException as error:
+        failure = describe_failure(error)
+        if isinstance(error, FailedElsewhere):
+            raise SystemExit(1) from None
+        if failure is not None and not _is_first_to_fail():
+            raise SystemExit(failure.status) from None
+        raise
+
+
+def _is_first_to_fail() -> bool:
+    """Whether no other process of this run has said so; they meet in torchrun's own store."""
+    try:
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = distributed.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=5))
+        return store.add("medmask/failures", 1) == 1
+    except RuntimeError:  # torchrun has ended
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

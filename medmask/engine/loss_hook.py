@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,10 @@ class LossHook(HookBase):
         hook.before_step()
         loss of the labelled batch        <- hook.pass_losses(model, detection): losses on this pass
         hook.step_losses()                   losses of passes of the hook's own
-        backward, clip, update
-        hook.after_step()                    schedules, averages of weights
+        backward, clip
+        hook.load(iteration + 1)             the images of the next iteration
+        update
+        hook.after_step()                    schedules, averages of weights, all other state
 
     The losses of all hooks are back-propagated together with the supervised ones. Forward passes go
     through ``self.trainer.model`` (wrapped for distributed training), with an objective (see
@@ -34,7 +37,9 @@ class LossHook(HookBase):
 
     A hook with a loader draws batches from it by :meth:`next_batch`; after a resume the stream goes
     on where it stopped. All other state belongs into ``state_dict`` and ``load_state_dict``: a
-    resumed run must repeat what an uninterrupted one would have computed.
+    resumed run must repeat what an uninterrupted one would have computed. It changes in
+    :meth:`after_step` only (and in ``before_step`` in a way that can be repeated), so that a step
+    that fails on its way leaves the state of the last complete one.
     """
 
     trainer: MedMaskTrainer
@@ -46,6 +51,7 @@ class LossHook(HookBase):
             loader: the hook's own images, such as unlabelled ones.
         """
         self.loader = loader
+        self._loaded: deque[list[dict[str, Any]]] = deque()
 
     def build(self, detector: MedMask) -> None:
         """Prepare for the bare detector; called once, before any checkpoint is loaded.
@@ -69,9 +75,24 @@ class LossHook(HookBase):
             start = self.trainer.start_iter * self.trainer.gradient_accumulation
             self._batches = iter(self.loader.iterate_from(start))
 
+    def needs_batches(self, iteration: int) -> bool:
+        """Whether :meth:`step_losses` draws a batch in each labelled one of an iteration."""
+        return self.loader is not None
+
+    def load(self, iteration: int) -> None:
+        """Fetch the batches of an iteration, before the model sees any of them.
+
+        Raises:
+            InputError: a sample cannot be loaded.
+        """
+        self._loaded.clear()
+        if self.needs_batches(iteration):
+            for _ in range(self.trainer.gradient_accumulation):
+                self._loaded.append(next(self._batches))
+
     def next_batch(self) -> list[dict[str, Any]]:
         """The next batch of the hook's loader."""
-        return next(self._batches)
+        return self._loaded.popleft()
 
     def step_losses(self) -> dict[str, Tensor]:
         """Weighted losses of passes of the hook's own."""

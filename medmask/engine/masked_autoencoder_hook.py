@@ -66,6 +66,7 @@ class MaskedAutoencoderHook(LossHook):
         self.picture_period = picture_period
         self.num_pictured = num_pictured
         self.picture_dir = Path(output_dir) / "pictures"
+        self._step_losses: list[Tensor] = []
 
     def build(self, detector: MedMask) -> None:
         find_masked_autoencoder(detector)
@@ -85,9 +86,13 @@ class MaskedAutoencoderHook(LossHook):
     @property
     def is_active(self) -> bool:
         """Whether this iteration has masked autoencoding."""
-        return self.trainer.iter < self._active
+        return self.needs_batches(self.trainer.iter)
+
+    def needs_batches(self, iteration: int) -> bool:
+        return iteration < self._active
 
     def before_step(self) -> None:
+        self._step_losses.clear()
         if self.is_active:
             progress = self.trainer.iter / self.trainer.max_iter
             self.objective.mask_ratio = self.mask_ratio.ratio(progress)
@@ -99,7 +104,7 @@ class MaskedAutoencoderHook(LossHook):
         if not self.is_active:
             return {}
         losses = self.trainer.model(self.next_batch(), objective=self.objective)
-        self.mask_ratio.add_loss(losses["loss_mae"].detach())
+        self._step_losses.append(losses["loss_mae"].detach())
         return losses
 
     def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
@@ -112,6 +117,8 @@ class MaskedAutoencoderHook(LossHook):
     def after_step(self) -> None:
         if not self.is_active:
             return
+        for loss in self._step_losses:
+            self.mask_ratio.add_loss(loss)
         if self._picture_is_due and comm.is_main_process():
             self._draw()
         done = self.trainer.iter + 1
@@ -130,7 +137,8 @@ class MaskedAutoencoderHook(LossHook):
         stream = self.loader.stream
         batch = [stream[position] for position in range(self.num_pictured)]
         picture = draw_reconstructions(self.trainer.detector, batch, self.objective)
-        write_png(self.picture_dir / f"reconstruction_{self.trainer.iter + 1:07}.png", picture)
+        with self.trainer.failing_after_step():
+            write_png(self.picture_dir / f"reconstruction_{self.trainer.iter + 1:07}.png", picture)
         self.trainer.storage.put_image("reconstruction", picture.transpose(2, 0, 1))
 
     def state_dict(self) -> dict[str, Any]:

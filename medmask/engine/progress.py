@@ -1,21 +1,22 @@
 """What a run tells while it trains: the progress line, metrics.json and TensorBoard."""
 
+import contextlib
 import datetime
 import json
 import logging
+import math
+import os
 import resource
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import torch
-from detectron2.utils.events import (
-    EventWriter,
-    JSONWriter,
-    TensorboardXWriter,
-    get_event_storage,
-)
+from detectron2.engine import hooks
+from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
 
-from medmask.utils.files import atomic_write
+from medmask.engine.trainer import Metrics
+from medmask.utils.files import atomic_write, errors_name
 
 logger = logging.getLogger(__name__)
 
@@ -66,32 +67,111 @@ def _peak_memory_mib() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def build_writers(output_dir: str, start_iter: int, max_iter: int) -> list[EventWriter]:
+class MetricsFile(EventWriter):
+    """Appends the latest values to a file, one JSON object a line and iteration.
+
+    Values are those of single iterations, not smoothed ones; what is not finite is null.
+    """
+
+    def __init__(self, path: Path, start_iter: int, past: Metrics | None = None) -> None:
+        """Open the file for a run that starts, or goes on, at ``start_iter``.
+
+        Args:
+            path: of the file.
+            start_iter: lines of this iteration and later ones are dropped.
+            past: the latest values of the run that is resumed.
+        """
+        self.path = path
+        self._past = past or {}
+        self._last_iter = truncate_metrics(path, start_iter)
+        with errors_name(path):
+            self._file = path.open("a")
+
+    def write(self) -> None:
+        lines = defaultdict(dict)
+        for name, (value, iteration) in (self._past | get_event_storage().latest()).items():
+            if iteration > self._last_iter:
+                lines[iteration][name] = value if math.isfinite(value) else None
+        with errors_name(self.path):
+            for iteration, values in sorted(lines.items()):
+                line = json.dumps(values | {"iteration": iteration}, sort_keys=True)
+                self._file.write(line + "\n")
+                self._last_iter = iteration
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        with errors_name(self.path):
+            self._file.close()
+
+
+class MetricWriters(hooks.PeriodicWriter):
+    """Writes every ``period`` iterations and after the last one.
+
+    A run that is resumed from a checkpoint first writes what the one before owed when it died
+    between that checkpoint and its metrics; what a run that ends early has not written yet, it
+    leaves to the one that resumes it. So the metrics of a run with stops are those of one without.
+    """
+
+    def before_train(self) -> None:
+        done, storage = self.trainer.start_iter, self.trainer.storage
+        if done and (done % self._period == 0 or done >= self.trainer.max_iter):
+            storage.iter = done - 1
+            for writer in self._writers:
+                writer.write()
+            storage.iter = done
+
+    def after_step(self) -> None:
+        with self.trainer.failing_after_step():
+            super().after_step()
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            super().after_train()
+            return
+        for writer in self._writers:
+            with contextlib.suppress(OSError):  # it is not the first
+                writer.close()
+
+
+def build_writers(
+    output_dir: str, start_iter: int, max_iter: int, past: Metrics | None = None
+) -> list[EventWriter]:
     """The writers of a run that starts, or goes on, at ``start_iter``.
 
     Files hold the values of single iterations, not smoothed ones. What a run wrote after its last
     checkpoint before it died is dropped, because the resumed run writes it again.
+
+    Args:
+        output_dir: of the run.
+        start_iter: its first iteration.
+        max_iter: iterations of the whole run.
+        past: the latest values of the run that is resumed.
     """
-    metrics = Path(output_dir) / METRICS_FILE
-    truncate_metrics(metrics, start_iter)
     return [
         ProgressLine(max_iter),
-        JSONWriter(str(metrics), window_size=1),
+        MetricsFile(Path(output_dir) / METRICS_FILE, start_iter, past),
         TensorboardXWriter(output_dir, window_size=1, purge_step=start_iter),
     ]
 
 
-def truncate_metrics(path: Path, start_iter: int) -> None:
-    """Keep the lines of a metrics file that are complete and earlier than ``start_iter``."""
+def truncate_metrics(path: Path, start_iter: int) -> int:
+    """Keep the lines of a metrics file that are complete and earlier than ``start_iter``.
+
+    Returns:
+        The last iteration in the file; -1 if there is none.
+    """
     if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
+        return -1
+    kept, last = [], -1
+    for line in path.read_text(errors="replace").splitlines():
         try:
             iteration = json.loads(line)["iteration"]
-        except (json.JSONDecodeError, KeyError):
+        except (json.JSONDecodeError, KeyError, TypeError):
             continue  # cut off when the process died
         if iteration < start_iter:
             kept.append(line + "\n")
+            last = iteration
     with atomic_write(path, "w") as file:
         file.writelines(kept)
+    return last

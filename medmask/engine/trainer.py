@@ -1,9 +1,10 @@
 """The training loop's step: forward, backward, clip, update."""
 
 import contextlib
+import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -14,9 +15,25 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.engine.loss_hook import LossHook
+from medmask.engine.step_snapshot import StepSnapshot
+from medmask.engine.stop_request import StopRequest
+from medmask.engine.update_guard import UpdateGuard
 from medmask.errors import InputError
 from medmask.modeling import DetectionObjective, Domain
 from medmask.modeling.detection_pass import join_losses
+from medmask.utils.shared_failure import (
+    choose_shared,
+    raise_together,
+    tell_everybody,
+    to_message,
+)
+from medmask.utils.signals import StoppedBySignal
+
+TIMES = ("time", "data_time")
+"""Metrics in seconds."""
+
+Metrics = dict[str, tuple[float, int]]
+"""name -> value and its iteration"""
 
 
 class TrainLoader(Protocol):
@@ -33,6 +50,12 @@ class MedMaskTrainer(TrainerBase):
     All randomness of the data comes from the position in the sample stream, and the rest from
     generators whose state is in the checkpoint, so a resumed run repeats what an uninterrupted one
     would have computed.
+
+    A run that cannot go on ends after a complete step where it can. The images of an iteration are
+    fetched before the update of the one before, with whose metrics the processes tell each other
+    if one of them failed to or was asked by a signal to stop: all finish that step, and raise the
+    same. An error on the way through a step undoes what the step has changed. Either way, hooks
+    find in ``after_train`` the state after ``num_complete`` iterations, unless that is None.
     """
 
     def __init__(
@@ -83,6 +106,13 @@ class MedMaskTrainer(TrainerBase):
         self.grad_scaler = torch.amp.GradScaler(
             self.device.type, enabled=amp_dtype is torch.float16
         )
+        self.stop_request = StopRequest()
+        self.update_guard = UpdateGuard(self.grad_scaler)
+        self.num_complete: int | None = None
+        """iterations after which the model, the optimizer and the hooks are as they are now"""
+        self.past_metrics: Metrics = {}
+        self._own_failure: BaseException | None = None
+        self._shared_failure: BaseException | None = None
         self.register_hooks(self.loss_hooks)
         for hook in self.loss_hooks:
             hook.build(self.detector)
@@ -98,18 +128,22 @@ class MedMaskTrainer(TrainerBase):
         """Run the iterations ``start_iter`` to ``max_iter - 1`` with all hooks.
 
         Raises:
-            InputError: a loss hook would never act in a run of ``max_iter`` iterations.
+            InputError: a loss hook would never act in a run of ``max_iter`` iterations, a sample
+                cannot be loaded, or gradients stay not finite.
+            StoppedBySignal: a signal came; the iteration that was under way is complete.
+            FloatingPointError: a loss is NaN or infinite.
         """
         self.set_run_length(max_iter)
         self.iter = self.start_iter = start_iter
-        with EventStorage(start_iter) as self.storage:
+        with EventStorage(start_iter) as self.storage, self.stop_request.listening():
             try:
                 self.before_train()
                 for self.iter in range(start_iter, max_iter):
                     self.before_step()
                     self.run_step()
                     self.after_step()
-                self.iter += 1  # tells hooks that the run was finished
+                    self._raise_failure()
+                self.iter = max(start_iter, max_iter)  # tells hooks that the run was finished
             finally:
                 self.after_train()
 
@@ -125,22 +159,51 @@ class MedMaskTrainer(TrainerBase):
 
     def before_train(self) -> None:
         self.model.train()
+        self.num_complete = self.start_iter
+        self._snapshot = StepSnapshot(self.detector)
         self._batches = iter(self.loader.iterate_from(self.start_iter * self.gradient_accumulation))
         super().before_train()
+        if self.start_iter < self.max_iter:
+            self._load(self.start_iter)
+            raise_together(self._own_failure)
 
     def run_step(self) -> None:
         """One iteration: a labelled batch (or several, whose gradients are averaged) and an update.
 
         Raises:
+            InputError: gradients are not finite again and again.
             FloatingPointError: a loss is NaN or infinite.
         """
+        self._snapshot.take()
+        try:
+            self._prepare_update()
+        except BaseException:
+            self._snapshot.restore()
+            raise
+        self.num_complete = None
+        if self.update_guard.is_allowed:
+            self.grad_scaler.step(self.optimizer)
+        else:
+            self._snapshot.restore_buffers()
+        self.grad_scaler.update()
+
+    @contextlib.contextmanager
+    def failing_after_step(self) -> Iterator[None]:
+        """Have an error that is raised in this context end the run when the step is complete.
+
+        For what one process does alone, such as writing files.
+        """
+        try:
+            yield
+        except Exception as error:
+            self._own_failure = self._own_failure or error
+
+    def _prepare_update(self) -> None:
+        """Everything before the update, which is the first to change what must not be undone."""
         self.optimizer.zero_grad()
-        losses, data_time = Counter(), 0.0
-        for i in range(self.gradient_accumulation):
-            start = time.perf_counter()
-            batch = next(self._batches)
-            data_time += time.perf_counter() - start
-            is_last = i + 1 == self.gradient_accumulation
+        losses = Counter()
+        for i, batch in enumerate(self._loaded):
+            is_last = i + 1 == len(self._loaded)
             # Gradients of the processes are averaged once, with the last batch.
             with contextlib.nullcontext() if is_last else self._without_averaging():
                 for name, loss in self._accumulate_gradients(batch).items():
@@ -150,9 +213,33 @@ class MedMaskTrainer(TrainerBase):
         gradient_norm = nn.utils.clip_grad_norm_(
             self.model.parameters(), self.clip_gradient_norm, foreach=True
         )
-        self._write_metrics(losses, gradient_norm, data_time)
-        self.grad_scaler.step(self.optimizer)
-        self.grad_scaler.update()
+        start = time.perf_counter()
+        if self.iter + 1 < self.max_iter:
+            self._load(self.iter + 1)
+        self._exchange(losses, gradient_norm, time.perf_counter() - start)
+
+    def _load(self, iteration: int) -> None:
+        """Fetch all batches of an iteration; takes note of a failure, or of a signal meanwhile."""
+        try:
+            with self.stop_request.interrupting():
+                self._loaded = [next(self._batches) for _ in range(self.gradient_accumulation)]
+                for hook in self.loss_hooks:
+                    hook.load(iteration)
+        except (Exception, StoppedBySignal) as failure:
+            self._note_signal()  # which ends the loader's processes, too: no fault of theirs
+            self._own_failure = self._own_failure or failure
+
+    def _note_signal(self) -> None:
+        if self.stop_request.number is not None:
+            self._own_failure = self._own_failure or StoppedBySignal(self.stop_request.number)
+
+    def _raise_failure(self) -> None:
+        """Raise what the processes told each other, or, after the last step, what is left."""
+        is_last = comm.get_world_size() == 1 or self.iter + 1 == self.max_iter
+        self._note_signal()
+        failure = self._shared_failure or (self._own_failure if is_last else None)
+        if failure is not None:
+            raise failure
 
     def detection_losses(
         self,
@@ -193,29 +280,46 @@ class MedMaskTrainer(TrainerBase):
             return self.model.no_sync()
         return contextlib.nullcontext()
 
-    def _write_metrics(
-        self, losses: dict[str, Tensor], gradient_norm: Tensor, data_time: float
-    ) -> None:
-        """Put the losses, averaged over processes, into the event storage."""
+    def _exchange(self, losses: dict[str, Tensor], gradient_norm: Tensor, data_time: float) -> None:
+        """Tell all processes the losses and failures of each, and the event storage the mean."""
         names = [*losses, "gradient_norm"]
         # One transfer for all values; it waits for the device once per step.
         values = torch.stack([x.float() for x in (*losses.values(), gradient_norm)])
-        everybody = comm.gather((dict(zip(names, values.tolist(), strict=True)), data_time))
+        own = dict(zip(names, values.tolist(), strict=True))
+        self._note_signal()
+        everybody = tell_everybody((own, data_time, to_message(self._own_failure)))
+        self._shared_failure = choose_shared(self._own_failure, [f for *_, f in everybody])
+        mean = {name: sum(m[name] for m, *_ in everybody) / len(everybody) for name in names}
+        total = sum(mean[name] for name in losses)
+        if not math.isfinite(total):
+            raise_together(
+                FloatingPointError(
+                    f"the loss is not finite at iteration {self.iter}: {mean}; the run stops "
+                    "before the update: lower optimizer.lr, or switch train.amp.enabled off"
+                )
+            )
+        try:
+            self.update_guard.judge(mean.pop("gradient_norm"), self.iter)
+        except InputError as error:
+            raise_together(error)
         if not comm.is_main_process():
             return
-        mean = {name: sum(m[name] for m, _ in everybody) / len(everybody) for name in names}
-        total = sum(mean[name] for name in losses)
-        if not abs(total) < float("inf"):
-            raise FloatingPointError(
-                f"the loss is not finite at iteration {self.iter}: {mean}; the run stops before "
-                "the update: lower optimizer.lr, or switch train.amp.enabled off"
-            )
         # What the slowest process waited for is what the step waited for.
-        self.storage.put_scalar("data_time", max(seconds for _, seconds in everybody))
-        self.storage.put_scalars(total_loss=total, **mean)
+        self.storage.put_scalar("data_time", max(seconds for _, seconds, _ in everybody))
+        self.storage.put_scalars(total_loss=total, **mean, **self.update_guard.metrics())
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"grad_scaler": self.grad_scaler.state_dict()}
+        return super().state_dict() | {
+            "grad_scaler": self.grad_scaler.state_dict(),
+            "update_guard": self.update_guard.state_dict(),
+            "metrics": self.latest_metrics(),
+        }
+
+    def latest_metrics(self) -> Metrics:
+        """The last value of each metric, those of the run that is resumed included."""
+        latest = self.past_metrics | self.storage.latest()
+        # but for times: no two runs have the same
+        return {k: v for k, v in latest.items() if k not in TIMES and math.isfinite(v[0])}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         known = state_dict.get("hooks", {})
@@ -229,3 +333,5 @@ class MedMaskTrainer(TrainerBase):
                 )
         super().load_state_dict(state_dict)
         self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
+        self.update_guard.load_state_dict(state_dict["update_guard"])
+        self.past_metrics = state_dict["metrics"]

@@ -1,5 +1,6 @@
 """From a config to a trained, evaluated model."""
 
+import contextlib
 import copy
 import logging
 from collections.abc import Mapping
@@ -23,12 +24,16 @@ from medmask.engine.buffer_broadcast import BufferBroadcast
 from medmask.engine.config_objects import build, build_part
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
+from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.loss_hook import LossHook
 from medmask.engine.periods import to_iterations, to_iterations_or_end
-from medmask.engine.progress import build_writers
+from medmask.engine.progress import MetricWriters, build_writers
 from medmask.engine.run_start import build_evaluators, check_classes
+from medmask.engine.stop_request import StopRequest
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.errors import InputError
+from medmask.utils.files import remove_abandoned_files
+from medmask.utils.signals import StoppedBySignal
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +161,9 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     options = config.train
     check_classes(config)
     eval_period = to_iterations_or_end(options.eval_period, options.max_iter, "train.eval_period")
+    if comm.is_main_process():
+        for path in remove_abandoned_files(options.output_dir):
+            logger.info(f"Removed {path}, which a killed process had not finished.")
     model = build_model(config)
     trainer = build_trainer(config, model)
     trainer.set_run_length(options.max_iter)  # before anything is written
@@ -167,7 +175,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     }
     evaluation = EvaluationHook(
         eval_period,
-        lambda evaluated, name: evaluate(config, evaluated, name),
+        lambda evaluated, name: _evaluate_or_stop(config, evaluated, name, trainer.stop_request),
         checkpointer,
         options.output_dir,
         options.best_metric,
@@ -178,7 +186,8 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
             BufferBroadcast() if options.ddp.broadcast_buffers else None,
             hooks.IterationTimer(),
             hooks.LRScheduler(trainer.optimizer, build(config, "lr_multiplier", ParamScheduler)),
-            # before the evaluation, so that no fault there can lose work
+            # before all that write files or evaluate, so that no fault there can lose work
+            LastStepCheckpointer(checkpointer),
             _build_periodic_checkpointer(config, checkpointer),
             evaluation,
         ]
@@ -191,15 +200,38 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
             options.init_checkpoint, fresh_class_heads=options.fresh_class_heads
         )
     if start_iter >= options.max_iter:
-        logger.info(f"Nothing to do: {start_iter} of {options.max_iter} iterations are done.")
-        _save_final_weights(extra_models, options.output_dir)  # if the run died just before
-        return {}
+        logger.info(f"{start_iter} of {options.max_iter} iterations are done: none is left.")
     if comm.is_main_process():
-        writers = build_writers(options.output_dir, start_iter, options.max_iter)
-        trainer.register_hooks([hooks.PeriodicWriter(writers, period=options.log_period)])
-    trainer.train(start_iter, options.max_iter)
+        past = trainer.past_metrics
+        writers = build_writers(options.output_dir, start_iter, options.max_iter, past)
+        trainer.register_hooks([MetricWriters(writers, period=options.log_period)])
+    try:
+        trainer.train(start_iter, options.max_iter)
+    except StoppedBySignal as stop:
+        raise StoppedBySignal(stop.number, _describe_stop(stop, checkpointer, config)) from None
     _save_final_weights(extra_models, options.output_dir)
     return evaluation.history[-1] if comm.is_main_process() else {}
+
+
+def _evaluate_or_stop(
+    config: DictConfig, model: nn.Module, name: str, stop_request: StopRequest
+) -> dict[str, Any]:
+    """Evaluate; a signal that asks to stop is obeyed on the way, and the evaluation made up for.
+
+    One of several processes cannot leave the others alone in it, so they first finish.
+    """
+    interrupting = stop_request.interrupting()
+    with interrupting if comm.get_world_size() == 1 else contextlib.nullcontext():
+        return evaluate(config, model, name)
+
+
+def _describe_stop(
+    stop: StoppedBySignal, checkpointer: MedMaskCheckpointer, config: DictConfig
+) -> str:
+    if checkpointer.saved_iteration is None:
+        return f"{stop} before the first iteration was complete"
+    done, total = checkpointer.saved_iteration + 1, config.train.max_iter
+    return f"{stop}: {done} of {total} iterations are done and saved; --resume goes on from there"
 
 
 def _save_final_weights(models: Mapping[str, nn.Module], output_dir: str) -> None:

@@ -1,0 +1,44 @@
+"""Processes that end with the one that started them, however that one ended."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+_POLL_SECONDS = 1.0
+
+PARENT_VARIABLE = "MEDMASK_PARENT_PROCESS"
+"""Environment variable by which a tool that runs others tells them its process id."""
+
+
+def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Have this process get a signal when its parent ends, even if that is killed.
+
+    On Linux the kernel sees to it, elsewhere a thread that looks every second.
+
+    Args:
+        parent: process id of the parent; if that has ended already, the signal comes at once.
+        number: of the signal; SIGTERM lets a training run save what is done.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+    else:
+        threading.Thread(target=_watch, args=(parent, number), daemon=True).start()
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
+
+
+def end_with_calling_tool() -> None:
+    """As :func:`end_with_parent` with SIGTERM, if the parent asked for it in the environment."""
+    parent = os.environ.pop(PARENT_VARIABLE, None)  # not meant for processes that this one starts
+    if parent is not None:
+        end_with_parent(int(parent), signal.SIGTERM)
+
+
+def _watch(parent: int, number: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_SECONDS)
+    os.kill(os.getpid(), number)

@@ -1,0 +1,127 @@
+"""Training that is stopped, or cannot go on, saves its last complete step; nothing is lost."""
+
+import re
+import shutil
+import signal
+import subprocess
+import time
+from functools import partial
+
+import pytest
+import torch
+
+CONFIG = "phantom/source_only.py"
+# what needs the random generators' state in the checkpoint
+DROPOUT = "model.transformer.dropout=0.1"
+
+
+OPTIONS = (DROPOUT, "train.max_iter=6", "train.checkpointer.period=100")
+
+
+@pytest.fixture(scope="module")
+def command(training_runs):
+    """Builds the command line of six iterations that save on the way out only."""
+    return lambda output, *more: training_runs.command(CONFIG, output, *OPTIONS, *more)
+
+
+@pytest.fixture(scope="module")
+def whole(training_runs, command, tmp_path_factory):
+    """The folder of a run without a stop."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = training_runs.run(command(folder))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def check_same(training_runs, resumed, whole):
+    """The resumed run left, bit for bit, what the whole one did."""
+    assert training_runs.losses(resumed) == training_runs.losses(whole)
+    last = [torch.load(x / "model_final.pth", weights_only=True) for x in (resumed, whole)]
+    check_equal(*last)
+
+
+def check_equal(a, b, where="checkpoint"):
+    """Every tensor and number of two nested contents is the same."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        a, b = [list(a), *a.values()], [list(b), *b.values()]
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            check_equal(x, y, f"{where}[{i}]")
+    else:
+        assert a == b, where
+
+
+def wait_for_iteration(process, output, iteration):
+    """Wait until a run has written the metrics of an iteration."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
+        metrics = output / "metrics.json"
+        if metrics.exists() and f'"iteration": {iteration},' in metrics.read_text():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the run ended before iteration {iteration}: {process.communicate()}")
+
+
+def start(training_runs, command):
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=training_runs.environment,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("SIGTERM", 143),
+        pytest.param("SIGINT", 130, marks=pytest.mark.slow),
+        pytest.param("SIGHUP", 129, marks=pytest.mark.slow),
+    ],
+)
+def test_signal_stops_after_a_complete_step(training_runs, command, whole, tmp_path, name, status):
+    order = command(tmp_path)
+    process = start(training_runs, order)
+    wait_for_iteration(process, tmp_path, 1)
+    process.send_signal(getattr(signal, name))
+    _, words = process.communicate(timeout=120)
+    assert process.returncode == status
+    saved = re.fullmatch(
+        f"stopped by {name}: (\\d) of 6 iterations are done and saved; "
+        "--resume goes on from there\n",
+        words,
+    )
+    assert saved, words
+    assert (tmp_path / f"model_{int(saved[1]) - 1:07}.pth").exists()
+    again = training_runs.run([*order, "--resume"])
+    assert again.returncode == 0, again.stderr
+    check_same(training_runs, tmp_path, whole)
+
+
+def test_broken_image_costs_no_complete_step(training_runs, command, whole, tmp_path, datasets):
+    """The image of a later step is broken, mended, and the run goes on."""
+    copy = tmp_path / "datasets"
+    shutil.copytree(datasets, copy)
+    images = sorted((copy / "phantom/film").rglob("*train*/*.png"))
+    assert len(images) == 12
+    broken, content = images[0], images[0].read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    output = tmp_path / "output"
+    order = command(output)
+    environment = training_runs.environment | {"DETECTRON2_DATASETS": str(copy)}
+    run = partial(subprocess.run, capture_output=True, text=True, timeout=300, env=environment)
+    stopped = run(order)
+    assert stopped.returncode == 2
+    assert broken.name in stopped.stderr
+    assert stopped.stderr.count("\n") == 1
+    checkpoint = torch.load(next(output.glob("model_0*.pth")), weights_only=True)
+    assert f"Saved the {checkpoint['iteration'] + 1} of 6 iterations" in stopped.stdout
+    broken.write_bytes(content)
+    again = run([*order, "--resume"])
+    assert again.returncode == 0, again.stderr
+    check_same(training_runs, output, whole)
