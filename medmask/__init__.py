@@ -1,5 +1,8 @@
 """MedMask: lesion detection in mammograms from few annotations, as a Detectron2 project."""
 
+# first, because it sets what is read when PyTorch is loaded
+import medmask.utils.openmp  # noqa: F401
+
 # Importing them registers the data sets and the meta-architecture with Detectron2.
 from medmask import data, modeling
 from medmask.config import add_medmask_config

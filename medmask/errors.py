@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
+from medmask.utils.parent import end_with_calling_tool
 from medmask.utils.signals import StoppedBySignal, raise_on_stop_signal
 
 _ADVICE = {
@@ -81,6 +82,7 @@ def command_line_tool(main: Callable[..., int | None]) -> Callable[..., None]:
     def run(*args, **kwargs) -> None:
         try:
             with raise_on_stop_signal():
+                end_with_calling_tool()
                 status = main(*args, **kwargs) or 0
                 _flush_stdout()
         except BaseException as error:

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -30,6 +29,8 @@ from medmask.evaluation import (
     read_detections,
     read_ground_truth,
 )
+from medmask.utils.child_tools import ChildTools
+from medmask.utils.signals import StoppedBySignal
 
 CONFIGS = "configs/medmask/phantom2ffdm"
 STAGES = {
@@ -189,7 +190,14 @@ def _run(title: str, tool: str, *arguments: str | Path) -> None:
     """Run a tool of the project, showing the command."""
     command = [str(TOOLS / tool), *map(str, arguments)]
     print(f"\n== {title}\n$ python {shlex.join(command)}", flush=True)
-    status = subprocess.run([sys.executable, *command]).returncode
+    children = ChildTools()
+    try:
+        with children.passing_signals_on():
+            status = children.run(command)
+    except StoppedBySignal as stop:
+        again = f"python {shlex.join(sys.argv)}"
+        words = f"{stop} in the step '{title}'; to go on: {again}"
+        raise StoppedBySignal(stop.number, words) from None
     if status:
         raise InputError(f"the step '{title}' failed with status {status}; see its output above")
 

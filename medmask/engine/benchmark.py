@@ -21,20 +21,20 @@ counts is the last weights of a run: the test images choose nothing.
 import json
 import os
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from omegaconf import OmegaConf
 
 from medmask.engine.lazy_config import load_any_config
 from medmask.errors import InputError
+from medmask.utils.child_tools import ChildTools
 from medmask.utils.files import atomic_write
+from medmask.utils.openmp import usable_cores
 
 RESULT = "result.json"
 LOG = "benchmark_log.txt"
@@ -185,9 +185,11 @@ def run_benchmark(
 
     Raises:
         InputError: a run failed; names its log. Runs that do not need it are done all the same.
+        StoppedBySignal: a signal came; runs that were under way have saved what they had done.
     """
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    threads = max(1, usable_cores() // jobs)
+    environment = {"OMP_NUM_THREADS": str(threads)}
+    children = ChildTools()
     results: Results = {run.name: {} for run in benchmark.runs}
     waiting = [(run, seed) for run in benchmark.runs for seed in seeds]
     running: dict[Future[RunResult], tuple[Run, int]] = {}
@@ -195,9 +197,13 @@ def run_benchmark(
 
     def work(run: Run, seed: int) -> RunResult:
         command = [str(tool), *_arguments(run, benchmark, seed, output_dir), *options]
-        return _complete(run, output_dir / run.name / f"seed{seed}", command, environment)
 
-    with ThreadPoolExecutor(jobs) as pool:
+        def call(log: IO) -> int:
+            return children.run(command, log, environment)
+
+        return _complete(run, output_dir / run.name / f"seed{seed}", command, call)
+
+    with children.passing_signals_on(), ThreadPoolExecutor(jobs) as pool:
         while True:
             ready = [
                 (run, seed)
@@ -241,9 +247,9 @@ def _arguments(run: Run, benchmark: Benchmark, seed: int, output_dir: Path) -> I
 
 
 def _complete(
-    run: Run, folder: Path, command: Sequence[str], environment: Mapping[str, str]
+    run: Run, folder: Path, command: Sequence[str], call: Callable[[IO], int]
 ) -> RunResult:
-    """Do a run unless its result is there."""
+    """Do a run, by ``call`` with its log, unless its result is there."""
     result_file = folder / RESULT
     if result_file.exists():
         content = json.loads(result_file.read_text())
@@ -251,9 +257,7 @@ def _complete(
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     with open(folder / LOG, "a") as log:
-        status = subprocess.run(
-            [sys.executable, *command], stdout=log, stderr=subprocess.STDOUT, env=environment
-        ).returncode
+        status = call(log)
     if status:
         raise InputError(f"run {run.name} failed with status {status}; see {folder / LOG}")
     minutes = (time.monotonic() - start) / 60

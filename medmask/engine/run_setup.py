@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from medmask.engine.config_file import write_config_yaml
 from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
+from medmask.utils.openmp import choose_num_threads
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ def set_up_run(config: DictConfig) -> None:
     Writes ``config.yaml``, ``log.txt`` and ``versions.json`` into ``train.output_dir``.
     """
     keep_freed_memory()
+    num_threads = choose_num_threads(comm.get_local_size())
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
     output_dir, rank = config.train.output_dir, comm.get_rank()
     for name in ("detectron2", "fvcore", "medmask"):
         setup_logger(output_dir, distributed_rank=rank, name=name)

@@ -200,7 +200,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
             options.init_checkpoint, fresh_class_heads=options.fresh_class_heads
         )
     if start_iter >= options.max_iter:
-        logger.info(f"{start_iter} of {options.max_iter} iterations are done: none is left.")
+        logger.info(f"Nothing to do: {start_iter} of {options.max_iter} iterations are done.")
     if comm.is_main_process():
         past = trainer.past_metrics
         writers = build_writers(options.output_dir, start_iter, options.max_iter, past)

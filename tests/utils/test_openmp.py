@@ -1,0 +1,50 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medmask.utils.openmp import choose_num_threads, usable_cores
+
+ROOT = Path(__file__).parents[2]
+
+
+def policy_of_child(imports, **environment):
+    """What OpenMP's runtime sees when PyTorch loads it."""
+    program = f"import {imports}, os; print(os.environ.get('OMP_WAIT_POLICY'))"
+    clean = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env=clean | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result.stdout.strip()
+
+
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise():
+    # the policy is set before any other module of the package is imported
+    assert policy_of_child("medmask.utils.openmp") == "PASSIVE"
+    assert policy_of_child("medmask.utils.openmp", OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
+    assert policy_of_child("medmask.utils.openmp", GOMP_SPINCOUNT="1000") == "None"
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("150000 100000", 2), ("1000 100000", 1), ("max 100000", None), ("nonsense", None)],
+)
+def test_quota_of_a_container_limits_the_cores(tmp_path, monkeypatch, quota, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    file = tmp_path / "cpu.max"
+    file.write_text(quota)
+    assert usable_cores(file) == (expected or 8)
+
+
+def test_processes_of_a_run_share_the_cores(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert choose_num_threads(10_000) == 1
+    assert choose_num_threads() == usable_cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert choose_num_threads() is None
