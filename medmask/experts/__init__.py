@@ -4,7 +4,7 @@ Training reads an :class:`ExpertStore` and never loads an expert, nor imports op
 """
 
 from medmask.experts.prompts import PromptEmbeddings, Prompts
-from medmask.experts.shard import ExpertEntry
+from medmask.experts.shard_reader import ExpertEntry
 from medmask.experts.store import ExpertStore
 
 __all__ = ["ExpertEntry", "ExpertStore", "PromptEmbeddings", "Prompts"]

@@ -1,17 +1,21 @@
 """The manifest of an expert store: how it was made, and whether it is complete."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from medmask.errors import InputError
+from medmask.experts.checksums import Checksum, parse_checksums
 from medmask.experts.prompts import Prompts
 from medmask.utils.files import atomic_write
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised with every change of the files that an older reader would misread."""
+
+_OWN_CHECKSUM = "sha256"
 
 DTYPES = ("float16", "float32")
 
@@ -59,6 +63,7 @@ class Manifest:
         images: number of images.
         lesions: number of lesion boxes, of a complete store.
         complete: whether all images are in the store.
+        checksums: of a complete store's other files, by their paths in its folder.
     """
 
     settings: dict[str, Any]
@@ -66,11 +71,17 @@ class Manifest:
     images: int
     lesions: int
     complete: bool
+    checksums: dict[str, Checksum]
+
+    @property
+    def number_of_shards(self) -> int:
+        return -(-self.images // self.shard_size)
 
     def write(self, folder: Path) -> None:
         """Write the manifest of the store ``folder`` atomically."""
+        content = {"format_version": FORMAT_VERSION, **asdict(self)}
         with atomic_write(folder / MANIFEST, "w") as file:
-            json.dump({"format_version": FORMAT_VERSION, **asdict(self)}, file, indent=1)
+            json.dump({**content, _OWN_CHECKSUM: _hash(content)}, file, indent=1)
             file.write("\n")
 
 
@@ -78,24 +89,45 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of the store ``folder``.
 
     Raises:
-        InputError: there is none, or it is not one of this version.
+        InputError: there is none, it is not one of this version, or it was edited.
     """
     path = folder / MANIFEST
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("no regular file")
         content = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("format_version")
-        manifest = Manifest(**content)
+        own_checksum = content.pop(_OWN_CHECKSUM, None)
+        version = content["format_version"]
+        is_ours = type(version) is int
     except FileNotFoundError as error:
         raise InputError(
             f"{folder} holds no expert store: make one by tools/extract_expert_embeddings.py"
         ) from error
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        is_ours = False
+    if not is_ours:
         raise InputError(
-            f"{path} is not the manifest of an expert store: name another folder"
-        ) from error
+            f"{path} is not the manifest of an expert store, or damaged: name another folder, or "
+            "make the store anew by tools/extract_expert_embeddings.py --overwrite"
+        )
     if version != FORMAT_VERSION:
         raise InputError(
             f"expert store {folder} has format version {version}, this program reads "
             f"{FORMAT_VERSION}: run tools/extract_expert_embeddings.py again with --overwrite"
         )
-    return manifest
+    try:
+        if own_checksum != _hash(content):
+            raise ValueError("another content than was written")
+        del content["format_version"]
+        checksums = parse_checksums(content.pop("checksums"))
+        return Manifest(**content, checksums=checksums)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} was edited or is damaged ({error}): make the store anew by "
+            "tools/extract_expert_embeddings.py --overwrite"
+        ) from None
+
+
+def _hash(content: dict[str, Any]) -> str:
+    """The SHA-256 of a manifest's content, however it is laid out in the file."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

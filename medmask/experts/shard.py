@@ -3,28 +3,31 @@
 <shard>/images.npy        one row an image: key, signature of its file, its lesions, its embedding
 <shard>/lesions.npy       one row an annotation: box and embedding; an image's rows are consecutive
 <shard>/patch_grids.npy   (images, h, w, C); absent where the expert has no patch tokens
+<shard>/checksums.json    of these files; a complete store has them in its manifest as well
 
-All are plain .npy files, opened memory-mapped. A shard is written into a folder of another name
-and renamed, so that it is there as a whole or not at all.
+The arrays are plain .npy files, opened memory-mapped. A shard is written into a folder of another
+name and renamed, so that it is there as a whole or not at all.
 """
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from medmask.errors import InputError
-from medmask.experts.records import FileSignature, has_signature, image_key, lesion_boxes
-from medmask.utils.files import current_umask
+from medmask.experts.checksums import Checksum, damaged, parse_checksums, take_checksum
+from medmask.experts.records import FileSignature, image_key, lesion_boxes
+from medmask.utils.files import atomic_write, current_umask
 
 PARTIAL_PREFIX = ".partial-"
 
-_IMAGES, _LESIONS, _PATCH_GRIDS = "images.npy", "lesions.npy", "patch_grids.npy"
+IMAGES, LESIONS, PATCH_GRIDS = "images.npy", "lesions.npy", "patch_grids.npy"
+CHECKSUMS = "checksums.json"
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,22 @@ class ImageEmbeddings:
     patch_grid: np.ndarray | None
 
 
-class ExpertEntry(NamedTuple):
-    """What a store holds of one image."""
+class ShardFormat(NamedTuple):
+    """What the arrays of a store's shards look like."""
 
-    image_embedding: np.ndarray  # (D,) float32, length 1
-    lesion_embeddings: np.ndarray  # (T, D) float32, length 1, T annotations of the record
-    patch_grid: np.ndarray | None  # (h, w, C) in the store's dtype, read from disk when it is used
+    embedding_dim: int  # D
+    dtype: str  # of the embeddings, "float16" or "float32"
+    patch_grid: tuple[int, int, int] | None  # (h, w, C)
+
+    @property
+    def images(self) -> np.dtype:
+        """Of a row for each image, but for the length of its key."""
+        return _image_dtype(1, self.embedding_dim, np.dtype(self.dtype))
+
+    @property
+    def lesions(self) -> np.dtype:
+        """Of a row for each annotation."""
+        return _lesion_dtype(self.embedding_dim, np.dtype(self.dtype))
 
 
 def write_shard(
@@ -67,15 +80,36 @@ def write_shard(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder.parent))
     try:
-        _save(partial / _IMAGES, images)
-        _save(partial / _LESIONS, lesions)
+        arrays = {IMAGES: images, LESIONS: lesions}
         if entries[0].patch_grid is not None:
-            _save(partial / _PATCH_GRIDS, np.stack([e.patch_grid for e in entries]).astype(dtype))
+            arrays[PATCH_GRIDS] = np.stack([e.patch_grid for e in entries]).astype(dtype)
+        for name, array in arrays.items():
+            _save(partial / name, array)
+        checksums = {name: take_checksum(partial / name) for name in arrays}
+        with atomic_write(partial / CHECKSUMS, "w") as file:
+            json.dump(checksums, file, indent=1)
         partial.chmod(0o777 & ~current_umask())
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def read_checksums(folder: Path) -> dict[str, Checksum]:
+    """The checksums of a shard's arrays, by their names.
+
+    Raises:
+        InputError: there are none, or they are damaged.
+    """
+    path = folder / CHECKSUMS
+    try:
+        take_checksum(path)  # raises if it is no regular file
+        checksums = parse_checksums(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, str(error)[:200]) from None
+    if not {IMAGES, LESIONS} <= checksums.keys() <= {IMAGES, LESIONS, PATCH_GRIDS}:
+        raise damaged(path, "it names other files than a shard has")
+    return checksums
 
 
 def _to_tables(
@@ -126,76 +160,3 @@ def _save(path: Path, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
-
-
-class Shard:
-    """A shard on disk, memory-mapped: only the rows that are asked for are read.
-
-    Args:
-        folder: what :func:`write_shard` wrote.
-
-    Raises:
-        InputError: it is damaged.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._images = open_array(folder / _IMAGES)
-        self._lesions = open_array(folder / _LESIONS)
-        has_grids = (folder / _PATCH_GRIDS).exists()
-        self._patch_grids = open_array(folder / _PATCH_GRIDS) if has_grids else None
-
-    @property
-    def keys(self) -> np.ndarray:
-        """(n,) bytes, the keys of the images."""
-        return self._images["key"]
-
-    @property
-    def number_of_lesions(self) -> int:
-        return len(self._lesions)
-
-    def entry(self, row: int) -> ExpertEntry:
-        """What the shard holds of its image number ``row``."""
-        image = self._images[row]
-        lesions = self._lesions["embedding"][image["first_lesion"] : image["end_lesion"]]
-        return ExpertEntry(
-            image["embedding"].astype(np.float32),
-            lesions.astype(np.float32),
-            None if self._patch_grids is None else self._patch_grids[row],
-        )
-
-    def difference(self, row: int, record: dict[str, Any]) -> str | None:
-        """In what a record is not the one that was embedded as number ``row``.
-
-        Returns:
-            The end of a sentence about the image, or None if nothing has changed.
-        """
-        image = self._images[row]
-        boxes = self._lesions["box"][image["first_lesion"] : image["end_lesion"]]
-        if not np.array_equal(boxes, lesion_boxes(record)):
-            return "has other boxes"
-        signature = FileSignature(
-            image["sha256"].tobytes(), int(image["size"]), int(image["mtime_ns"])
-        )
-        try:
-            return None if has_signature(record["file_name"], signature) else "has another content"
-        except InputError:
-            return "cannot be read"
-
-
-def open_array(path: Path) -> np.ndarray:
-    """Open an .npy file memory-mapped, for reading.
-
-    Returns:
-        A plain array, because indexing ``numpy.memmap`` is several times slower; its ``base`` is
-        the map.
-
-    Raises:
-        InputError: it is absent or damaged.
-    """
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} of an expert store cannot be read ({error}): run "
-            "tools/extract_expert_embeddings.py again with --overwrite"
-        ) from error

@@ -5,21 +5,28 @@
 <store>/index.npy              where each image is, sorted by key
 <store>/shards/00000/...       the embeddings, see :mod:`medmask.experts.shard`
 
+The manifest has the size and the SHA-256 of every other file. Opening a store compares the sizes of
+all, and the content of index and prompts; the content of a shard is compared when it is first used,
+so that no number is trained on that was not what the expert gave, and no file is read twice.
+
 A store is made by tools/extract_expert_embeddings.py. Nothing here needs the expert itself.
 """
 
 import bisect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from medmask.errors import InputError
-from medmask.experts.manifest import read_manifest
+from medmask.experts.checksums import Checksum, damaged, group_by_folder, open_array
+from medmask.experts.manifest import Manifest, read_manifest
 from medmask.experts.prompts import PromptEmbeddings, Prompts
 from medmask.experts.records import image_key
-from medmask.experts.shard import ExpertEntry, Shard, open_array
+from medmask.experts.shard import ShardFormat
+from medmask.experts.shard_reader import ExpertEntry, Shard, check_shard_files
 
 INDEX = "index.npy"
 PROMPTS = "prompts.npy"
@@ -32,11 +39,21 @@ def shard_folder(store: Path, number: int) -> Path:
     return store / "shards" / f"{number:05d}"
 
 
+def shard_format(settings: Mapping[str, Any]) -> ShardFormat:
+    """The form of a store's arrays, from its settings as the manifest has them."""
+    grid = settings["patch_grid"]
+    return ShardFormat(
+        settings["embedding_dim"], settings["dtype"], None if grid is None else tuple(grid)
+    )
+
+
 class ExpertStore:
     """The embeddings of one data set's images, by image id.
 
-    The files are memory-mapped: opening reads the manifest, an entry reads its own bytes. A store
-    may be sent to worker processes; it is opened there again.
+    The files are memory-mapped: an entry reads its own bytes. The first of a shard reads its tables
+    of images and lesions (1 kB a row for 512 numbers in half precision), the first patch grid of a
+    shard all of its grids, to compare them with their checksums. A store may be sent to worker
+    processes; it is opened there again.
 
     Attributes:
         folder: the store.
@@ -56,17 +73,16 @@ class ExpertStore:
         self.folder = folder
         self.settings = manifest.settings
         self.embedding_dim: int = manifest.settings["embedding_dim"]
-        prompts = Prompts.from_groups(manifest.settings["prompts"])
-        self.prompts = PromptEmbeddings(
-            class_names=prompts.class_names,
-            texts=prompts.texts,
-            class_indices=np.array(prompts.class_indices, np.int64),
-            embeddings=np.array(open_array(folder / PROMPTS), np.float32),
-            logit_scale=manifest.settings["logit_scale"],
-        )
-        self._index = open_array(folder / INDEX)
+        self._form = shard_format(manifest.settings)
+        self._checksums = group_by_folder(manifest.checksums)
+        self.prompts = self._read_prompts()
+        self._index = self._open_index(manifest)
         self._keys = self._index["key"]
         self._shards: dict[int, Shard] = {}
+        for number in range(manifest.number_of_shards):
+            check_shard_files(
+                shard_folder(folder, number), self._shard_checksums(number), self._form
+            )
 
     @classmethod
     def open(cls, folder: str | os.PathLike, *, expected_model: str | None = None) -> "ExpertStore":
@@ -107,7 +123,7 @@ class ExpertStore:
                 "tools/extract_expert_embeddings.py again on its data set"
             )
         shard, row = place
-        return self._shard(shard).entry(row)
+        return ExpertEntry(self._shard(shard), row)
 
     def check(self, records: Sequence[dict]) -> None:
         """Check that the store fits a data set: its images, their contents and their boxes.
@@ -136,6 +152,32 @@ class ExpertStore:
                 f"{name_first(problems)}"
             )
 
+    def _read_prompts(self) -> PromptEmbeddings:
+        prompts = Prompts.from_groups(self.settings["prompts"])
+        embeddings = np.array(self._open_array(PROMPTS), np.float32)
+        expected = (len(prompts.texts), self.embedding_dim)
+        if embeddings.shape != expected or not np.isfinite(embeddings).all():
+            raise damaged(self.folder / PROMPTS, f"it holds no finite numbers of shape {expected}")
+        return PromptEmbeddings(
+            class_names=prompts.class_names,
+            texts=prompts.texts,
+            class_indices=np.array(prompts.class_indices, np.int64),
+            embeddings=embeddings,
+            logit_scale=self.settings["logit_scale"],
+        )
+
+    def _open_index(self, manifest: Manifest) -> np.ndarray:
+        index = self._open_array(INDEX)
+        if index.dtype.names != ("key", "shard", "row") or len(index) != manifest.images:
+            raise damaged(self.folder / INDEX, f"it does not list {manifest.images} images")
+        return index
+
+    def _open_array(self, name: str) -> np.ndarray:
+        checksums = self._checksums.get(".", {})
+        if name not in checksums:
+            raise damaged(self.folder / name, "it has no checksum")
+        return open_array(self.folder / name, checksums[name])
+
     def _find(self, image_id: int | str) -> tuple[int, int] | None:
         """The shard of an image and its row there."""
         key = image_key(image_id)
@@ -147,8 +189,12 @@ class ExpertStore:
 
     def _shard(self, number: int) -> Shard:
         if number not in self._shards:
-            self._shards[number] = Shard(shard_folder(self.folder, number))
+            folder = shard_folder(self.folder, number)
+            self._shards[number] = Shard(folder, self._shard_checksums(number), self._form)
         return self._shards[number]
+
+    def _shard_checksums(self, number: int) -> dict[str, Checksum]:
+        return self._checksums.get(str(shard_folder(Path(), number)), {})
 
     def __reduce__(self) -> tuple:
         return ExpertStore, (self.folder,)

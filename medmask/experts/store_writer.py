@@ -1,16 +1,25 @@
 """Writing an expert store, shard by shard, so that a run that dies goes on where it stopped."""
 
+import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from medmask.errors import InputError
+from medmask.experts.checksums import Checksum, check_content, take_checksum
 from medmask.experts.manifest import MANIFEST, Manifest, StoreSettings, read_manifest
 from medmask.experts.records import image_key
-from medmask.experts.shard import PARTIAL_PREFIX, ImageEmbeddings, Shard, write_shard
-from medmask.experts.store import INDEX, PROMPTS, name_first, shard_folder
+from medmask.experts.shard import (
+    PARTIAL_PREFIX,
+    ImageEmbeddings,
+    ShardFormat,
+    read_checksums,
+    write_shard,
+)
+from medmask.experts.shard_reader import Shard
+from medmask.experts.store import INDEX, PROMPTS, name_first, shard_folder, shard_format
 from medmask.utils.files import atomic_write
 
 
@@ -51,7 +60,9 @@ class StoreWriter:
         return self.records[number * self.shard_size : (number + 1) * self.shard_size]
 
     def prepare(self, prompt_embeddings: np.ndarray, *, overwrite: bool = False) -> None:
-        """Claim the folder, and remove what is left of a killed run or does not fit the records.
+        """Claim the folder, and remove what is damaged, left of a killed run, or out of date.
+
+        Every file of a store that is there is read once, to compare it with its checksum.
 
         Args:
             prompt_embeddings: (K, D), of the prompts in ``settings``.
@@ -61,17 +72,13 @@ class StoreWriter:
             InputError: the folder holds something else, or a store that was made in another way and
                 ``overwrite`` is off.
         """
-        try:
+        with self._writing():
             self._claim(overwrite)
-            self._remove_stale()
+            self._remove_stale(with_patch_grids=True)
             if self.open_shards() or not self._is_complete():
-                self._write_manifest(complete=False, lesions=0)
+                self._write_manifest(complete=False)
                 with atomic_write(self.folder / PROMPTS) as file:
                     np.save(file, prompt_embeddings.astype(np.float32), allow_pickle=False)
-        except OSError as error:
-            raise InputError(
-                f"cannot write the expert store {self.folder}: {error.strerror}"
-            ) from error
 
     def open_shards(self) -> list[int]:
         """Numbers of the shards that are not written yet."""
@@ -88,13 +95,9 @@ class StoreWriter:
         Raises:
             InputError: the disk is full or may not be written to.
         """
-        try:
+        with self._writing():
             records = self.shard_records(number)
             write_shard(shard_folder(self.folder, number), records, entries, self.settings.dtype)
-        except OSError as error:
-            raise InputError(
-                f"cannot write the expert store {self.folder}: {error.strerror}"
-            ) from error
 
     def finalise(self) -> None:
         """Write the index and declare the store complete.
@@ -102,18 +105,47 @@ class StoreWriter:
         Raises:
             InputError: images changed while they were embedded; their shards are open again.
         """
-        if self._is_complete():
-            return
-        stale = self._remove_stale()
-        if stale:
-            raise InputError(
-                f"{len(stale)} images changed while they were embedded; run this again: "
-                f"{name_first(stale)}"
+        with self._writing():
+            if self._is_complete():
+                return
+            stale = self._remove_stale()
+            if stale:
+                raise InputError(
+                    f"{len(stale)} images changed while they were embedded; run this again: "
+                    f"{name_first(stale)}"
+                )
+            folders = [shard_folder(self.folder, n) for n in range(self.number_of_shards)]
+            checksums = {folder: read_checksums(folder) for folder in folders}
+            shards = [Shard(folder, checksums[folder], self._form) for folder in folders]
+            with atomic_write(self.folder / INDEX) as file:
+                np.save(file, _build_index(shards), allow_pickle=False)
+            paths = {
+                folder / name: x for folder in folders for name, x in checksums[folder].items()
+            }
+            paths |= {path: take_checksum(path) for path in self._top_files}
+            self._write_manifest(
+                complete=True,
+                lesions=sum(shard.number_of_lesions for shard in shards),
+                checksums={str(p.relative_to(self.folder)): x for p, x in paths.items()},
             )
-        shards = [Shard(shard_folder(self.folder, n)) for n in range(self.number_of_shards)]
-        with atomic_write(self.folder / INDEX) as file:
-            np.save(file, _build_index(shards), allow_pickle=False)
-        self._write_manifest(complete=True, lesions=sum(s.number_of_lesions for s in shards))
+
+    @property
+    def _top_files(self) -> list[Path]:
+        return [self.folder / PROMPTS, self.folder / INDEX]
+
+    @property
+    def _form(self) -> ShardFormat:
+        return shard_format(self.settings.to_json())
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn errors of the file system into sentences."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"cannot write the expert store {self.folder}: {error.strerror or error}"
+            ) from error
 
     def _claim(self, overwrite: bool) -> None:
         # a process that was killed early may have left a temporary file, whose name has a dot
@@ -126,7 +158,7 @@ class StoreWriter:
             # old manifest, which tells that the folder is ours, goes with old shards only
             (self.folder / INDEX).unlink(missing_ok=True)
             shutil.rmtree(self.folder / "shards", ignore_errors=True)
-            self._write_manifest(complete=False, lesions=0)
+            self._write_manifest(complete=False)
             return
         present = read_manifest(self.folder)
         wanted = {**self.settings.to_json(), "shard_size": self.shard_size}
@@ -138,34 +170,40 @@ class StoreWriter:
                 "name another folder, or pass --overwrite to replace it"
             )
 
-    def _remove_stale(self) -> list[str]:
-        """Remove what a killed run left, and shards that do not fit the records.
+    def _remove_stale(self, *, with_patch_grids: bool = False) -> list[str]:
+        """Remove what a killed run left, and shards that are damaged or do not fit the records.
+
+        Args:
+            with_patch_grids: compare the patch grids with their checksums too, not their sizes
+                alone.
 
         Returns:
             Sentences about the images of which finished shards hold something else.
         """
+        for name in (MANIFEST, PROMPTS, INDEX):
+            for temporary in self.folder.glob(f".{name}.*"):
+                temporary.unlink()
         stale = []
         for folder in sorted((self.folder / "shards").glob("*")):
             if folder.name.startswith(PARTIAL_PREFIX):
                 shutil.rmtree(folder)
                 continue
-            differences = self._differences(folder)
+            differences = self._differences(folder, with_patch_grids)
             if differences:
                 stale += differences
                 # from now on until finalise() the store is not whole
-                self._write_manifest(complete=False, lesions=0)
-                partial = folder.with_name(f"{PARTIAL_PREFIX}{folder.name}")
-                folder.rename(partial)  # at once: a shard is there as a whole or not at all
-                shutil.rmtree(partial)
+                self._write_manifest(complete=False)
+                _remove_whole(folder)
         return stale
 
-    def _differences(self, folder: Path) -> list[str]:
+    def _differences(self, folder: Path, with_patch_grids: bool) -> list[str]:
         try:
-            shard = Shard(folder)
-            number = int(folder.name)
+            shard = Shard(folder, read_checksums(folder), self._form)
+            if with_patch_grids:
+                _ = shard.patch_grids
+            records = self.shard_records(int(folder.name))
         except (InputError, ValueError):
             return [f"shard {folder} is damaged"]
-        records = self.shard_records(number)
         keys = [image_key(record["image_id"]) for record in records]
         if list(shard.keys) != keys:
             return [f"shard {folder} holds other images"]
@@ -173,17 +211,50 @@ class StoreWriter:
         return [f"{r['image_id']!r} ({r['file_name']}) {d}" for r, d in differences if d]
 
     def _is_complete(self) -> bool:
-        has_index = (self.folder / INDEX).exists() and (self.folder / MANIFEST).exists()
-        return has_index and read_manifest(self.folder).complete
+        """Whether the manifest says so, and lists the shards and the top files as they are."""
+        if not (self.folder / MANIFEST).exists():
+            return False
+        try:
+            manifest = read_manifest(self.folder)
+            if not manifest.complete:
+                return False
+            for path in self._top_files:
+                check_content(path, manifest.checksums[path.name])
+            for number in range(self.number_of_shards):
+                folder = shard_folder(self.folder, number)
+                for name, checksum in read_checksums(folder).items():
+                    path = (folder / name).relative_to(self.folder)
+                    if manifest.checksums[str(path)] != checksum:
+                        return False
+        except (InputError, KeyError):
+            return False
+        return manifest.number_of_shards == self.number_of_shards
 
-    def _write_manifest(self, *, complete: bool, lesions: int) -> None:
+    def _write_manifest(
+        self,
+        *,
+        complete: bool,
+        lesions: int = 0,
+        checksums: Mapping[str, Checksum] | None = None,
+    ) -> None:
         Manifest(
             settings=self.settings.to_json(),
             shard_size=self.shard_size,
             images=len(self.records),
             lesions=lesions,
             complete=complete,
+            checksums=dict(checksums or {}),
         ).write(self.folder)
+
+
+def _remove_whole(folder: Path) -> None:
+    """Remove a shard at once: it is there as a whole or not at all."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink()
+        return
+    partial = folder.with_name(f"{PARTIAL_PREFIX}{folder.name}")
+    folder.rename(partial)
+    shutil.rmtree(partial)
 
 
 def _check_ids(records: Sequence[dict]) -> None:
