@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import functools
+import io
 import os
 import select
 import signal
@@ -80,6 +81,7 @@ def command_line_tool(main: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(main)
     def run(*args, **kwargs) -> None:
+        _print_any_name()
         try:
             with raise_on_stop_signal():
                 end_with_calling_tool()
@@ -100,6 +102,13 @@ def command_line_tool(main: Callable[..., int | None]) -> Callable[..., None]:
         sys.exit(status)
 
     return run
+
+
+def _print_any_name() -> None:
+    """Have file names that are not valid Unicode printed with escapes, instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _describe_os_error(error: OSError) -> str:

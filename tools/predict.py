@@ -157,7 +157,8 @@ def main() -> int:
         overwrite=args.overwrite,
     )
     for problem in (*problems, *summary.problems):
-        print(f"error: {problem}", file=sys.stderr)
+        line = problem.replace("\n", "\\n")  # file names may hold anything
+        print(f"error: {line}", file=sys.stderr)
     failed = len(summary.problems)
     print(
         f"{summary.images - failed} of {summary.images} images ({summary.done_before} done before, "

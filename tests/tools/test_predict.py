@@ -1,8 +1,6 @@
 """Prediction on files, and the pictures, as a user runs them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
+from isolation import run_tool
 
 from medmask.data.image_io import read_image
 from medmask.data.phantom import PhantomParameters, make_phantom_dataset
@@ -56,11 +55,6 @@ def predictor(run_folder):
 
 def images_of(phantoms, file_format):
     return sorted((phantoms / file_format / "phantom" / "film" / "images" / "val").iterdir())
-
-
-def run_tool(name, *arguments, **kwargs):
-    command = [sys.executable, str(ROOT / "tools" / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **kwargs)
 
 
 def test_path_array_and_batch_give_the_same_detections(predictor, phantoms):
@@ -113,10 +107,10 @@ def test_tool_writes_pictures_and_json_and_survives_a_bad_file(run_folder, phant
         *("--output", output, "--checkpoint", run_folder / "model_best.pth", "--device", "cpu"),
         *("--score-threshold", 0),
     )
-    assert result.returncode == 1, result.stderr
-    assert "cut.png cannot be read" in result.stderr
-    assert "5 of 6 images" in result.stdout
-    assert "Traceback" not in result.stderr
+    assert result.status == 1, result.errors
+    assert "cut.png cannot be read" in result.errors
+    assert "5 of 6 images" in result.output
+    assert "Traceback" not in result.errors
 
     detections = json.loads((output / "detections.json").read_text())
     assert {d["image_id"] for d in detections} == {None}
@@ -145,9 +139,9 @@ def test_tool_names_what_is_missing(run_folder, tmp_path, arguments, words):
         [] if "--checkpoint" in arguments else ["--checkpoint", run_folder / "model_best.pth"]
     )
     result = run_tool("predict.py", *arguments, "--output", tmp_path, *checkpoint)
-    assert result.returncode == 2
-    assert words in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.status == 2
+    assert words in result.errors
+    assert "Traceback" not in result.errors
 
 
 def test_results_of_an_evaluation_are_drawn_over_the_lesions(phantoms, tmp_path, monkeypatch):
@@ -163,7 +157,7 @@ def test_results_of_an_evaluation_are_drawn_over_the_lesions(phantoms, tmp_path,
         *("--dataset", "phantom_film_val", "--detections", detections),
         *("--output", tmp_path / "pictures", "--num-images", 2),
     )
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.errors
     pictures = sorted((tmp_path / "pictures").iterdir())
     assert len(pictures) == 2
     file_name = next(i["file_name"] for i in content["images"] if i["id"] == lesion["image_id"])
