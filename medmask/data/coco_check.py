@@ -88,6 +88,10 @@ def category_problems(
 ) -> list[str]:
     """List the problems of the categories, as :class:`CocoTables` gives them."""
     found = list(find_duplicates("category id", (category["id"] for category in categories)))
+    names = [category["name"] for category in categories]
+    found += find_duplicates(
+        "category name", (name.strip() for name in names if isinstance(name, str))
+    )
     for category in categories:
         name = category["name"]
         if not is_whole_number(category["id"]):

@@ -34,6 +34,7 @@ def read_json(path: str | os.PathLike, kind: str) -> Any:
     text = _decode(_read(path, file), file)
     try:
         content = json.loads(text, object_pairs_hook=_to_dict)
+        is_unicode = not _HALF_CHARACTER.search(text) or _is_unicode(content)
     except json.JSONDecodeError as error:
         at_end = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated")
         what = "is cut off" if at_end else "is not valid JSON"
@@ -50,7 +51,7 @@ def read_json(path: str | os.PathLike, kind: str) -> Any:
         raise InputError(f"{file} is nested too deeply; write the file again") from None
     except ValueError:  # Python parses no whole number of more than 4300 digits
         raise InputError(f"{file} has a number of thousands of digits; correct it") from None
-    if _HALF_CHARACTER.search(text) and not _is_unicode(content):
+    if not is_unicode:
         raise InputError(
             f"{file} has text with half a character (a lone surrogate such as \\ud800); correct it"
         )

@@ -121,6 +121,10 @@ BROKEN = {
         lambda c: c["categories"].append({"id": 8, "name": "cancer"}),
         r"categories \['mal', 'cancer'\] do not match the classes \['malignant'\]",
     ),
+    "two categories of one name": (
+        lambda c: c["categories"].append({"id": 8, "name": "mal "}),
+        'category name "mal" is used by 2 records',
+    ),
     "the other class": (
         lambda c: c["categories"][0].update(name="benign"),
         r"categories \['benign'\] do not match the classes \['malignant'\] .* register the set",
