@@ -8,23 +8,24 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from medmask.data.error_text import describe_error
 from medmask.data.frames import choose_frame
 from medmask.data.image_limits import check_image_size
 from medmask.data.intensity import stretch_to_255
 from medmask.data.raster_decoders import (
-    IncompleteImageError,
+    Decoder,
     JpegDecoder,
     PngDecoder,
     TiffDecoder,
+    check_complete,
 )
 from medmask.errors import InputError
-
-Decoder = PngDecoder | JpegDecoder | TiffDecoder
 
 _DECODERS = {
     b"\x89PNG\r\n\x1a\n": PngDecoder,
@@ -37,7 +38,6 @@ _DECODERS = {
 _EXIF_ORIENTATION = 274
 _TIFF_PHOTOMETRIC = 262
 _TIFF_MIN_IS_WHITE = 0
-_FILLER = bytes(range(5, 250, 5)) * 4
 
 
 def find_decoder(head: bytes) -> type[Decoder] | None:
@@ -64,7 +64,7 @@ def count_raster_frames(path: Path) -> int:
         InputError: the file cannot be read, or is an animation.
     """
     with _errors(path), path.open("rb") as file:
-        return _count(_decoder(file, path))
+        return _count(_decoder(file))
 
 
 def read_raster(path: Path, frame: int | None) -> np.ndarray:
@@ -83,13 +83,14 @@ def read_raster(path: Path, frame: int | None) -> np.ndarray:
     with _open(path, frame) as image:
         if isinstance(image, PngDecoder):
             image.check_chunks()
+        file = image.fp
         deep = _has_more_than_8_bits(image)
         inverted = deep and _is_min_white(image)
         # Pillow turns TIFF images itself, OpenCV none
         orientation = _orientation(image)
         is_turned = isinstance(image, TiffDecoder)
         image.load()
-        _check_complete(path, frame, image)
+        check_complete(image, lambda: _seek(_decoder(file), path, frame))
         if not deep:
             pixels = np.asarray(image.convert("RGB"))
         elif len(image.getbands()) == 1:
@@ -116,27 +117,22 @@ def _errors(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
-            f"image {path} cannot be read ({lines[0]}); copy or convert the file again"
+            f"image {path} cannot be read ({describe_error(error)}); copy or convert the file again"
         ) from error
 
 
 @contextmanager
-def _open(path: Path, frame: int | None, mark_index: int = 0, filler: bytes = b"") -> Iterator:
+def _open(path: Path, frame: int | None) -> Iterator[Decoder]:
     """Open a file at a frame, and check its size."""
     with _errors(path), path.open("rb") as file:
-        image = _decoder(file, path)
-        image.mark_index = mark_index
-        image.filler = filler
-        frame = choose_frame(path, frame, _count(image))
-        if isinstance(image, TiffDecoder):
-            image.seek(frame)
+        image = _seek(_decoder(file), path, frame)
         check_image_size(path, image.size[1], image.size[0])
         yield image
 
 
-def _decoder(file, path: Path) -> Decoder:
+def _decoder(file: BinaryIO) -> Decoder:
+    file.seek(0)
     head = file.read(8)
     file.seek(0)
     if not head:
@@ -145,6 +141,13 @@ def _decoder(file, path: Path) -> Decoder:
     if decoder is None:
         raise OSError("it is not a PNG, JPEG, TIFF or DICOM image")
     return decoder(file)
+
+
+def _seek(image: Decoder, path: Path, frame: int | None) -> Decoder:
+    frame = choose_frame(path, frame, _count(image))
+    if isinstance(image, TiffDecoder):
+        image.seek(frame)
+    return image
 
 
 def _count(image: Decoder) -> int:
@@ -174,20 +177,6 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels
 
 
-def _check_complete(path: Path, frame: int | None, image: Decoder) -> None:
-    """Refuse an image of which pixels are missing; decodes again only on suspicion."""
-    if image.has_marks:
-        with _open(path, frame, mark_index=1) as again:
-            again.load()
-            if again.has_marks:
-                raise IncompleteImageError
-    elif isinstance(image, JpegDecoder) and image.has_several_scans:
-        last = image.crop((max(0, image.width - 8), image.height - 1, *image.size))
-        with _open(path, frame, filler=_FILLER) as again:
-            if again.crop((max(0, again.width - 8), again.height - 1, *again.size)) != last:
-                raise IncompleteImageError
-
-
 def _has_more_than_8_bits(image: Decoder) -> bool:
     # Pillow has no mode for deep colour: it opens it as 8-bit RGB, and only the decoder's raw mode
     # (such as "RGB;16B") tells what the file holds.
@@ -202,9 +191,9 @@ def _is_min_white(image: Decoder) -> bool:
 
 def _read_deep_colour(path: Path, frame: int | None) -> np.ndarray:
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    success, images = cv2.imdecodemulti(
-        np.fromfile(path, np.uint8), flags, range=(frame or 0, (frame or 0) + 1)
-    )
+    first = frame or 0
+    content = np.fromfile(path, np.uint8)
+    success, images = cv2.imdecodemulti(content, flags, range=(first, first + 1))
     if not success:
         raise OSError("OpenCV cannot decode it")
     return images[0][:, :, ::-1]  # BGR to RGB

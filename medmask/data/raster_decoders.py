@@ -8,6 +8,7 @@ the pixels are missing. An image is decoded twice only if its last pixel happens
 
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
@@ -19,6 +20,9 @@ _MARKS = {"1": (255, 0), "F": (85.5, 170.5)}  # by mode; else by the number of b
 _TIFF_STRIP_BYTE_COUNTS = 279
 _TIFF_STRIP_OFFSETS = 273
 _TIFF_UNCOMPRESSED = "raw"
+_JPEG_END = b"\xff\xd9"
+# libjpeg reads a few bytes ahead; these are no valid code, so they decode to next to nothing
+_JPEG_READ_AHEAD = b"\xff\x00" * 16
 
 
 class IncompleteImageError(OSError):
@@ -142,20 +146,12 @@ class TiffDecoder(_MarkedImage, TiffImageFile):
 
 
 class JpegDecoder(_MarkedImage, JpegImageFile):
-    """JPEG (ITU-T T.81).
-
-    Where data end early at the end-of-image marker, libjpeg goes on with grey and only warns. So
-    that marker is held back until the last row has been decoded.
-    """
+    """JPEG (ITU-T T.81), with the end of the file held back until the last row is decoded."""
 
     has_several_scans = False
     """Whether the rows come only when all scans are decoded, so that holding back tells nothing."""
     filler = b""
     """Goes behind the data of every scan; changes the image only where data are missing."""
-
-    _END = b"\xff\xd9"
-    # libjpeg reads a few bytes ahead; these are no valid code, so they decode to next to nothing
-    _READ_AHEAD = b"\xff\x00" * 16
 
     _rest: bytes | None = None
 
@@ -164,11 +160,8 @@ class JpegDecoder(_MarkedImage, JpegImageFile):
             data = self.fp.read()
             ends = scan_ends(data)
             self.has_several_scans = len(ends) > 1
-            if len(ends) != 1:
-                self._rest = b""
-                return _insert(data, ends, self.filler)
-            self._rest = data[ends[0] :]
-            return data[: ends[0]] + self._READ_AHEAD
+            data, self._rest = hold_back_end(_insert(data, ends, self.filler))
+            return data
         rest, self._rest = self._rest, b""
         if rest and any(self._is_marked(place) for place in self._last_places()):
             # either the row is not there, or it equals the mark by chance
@@ -181,6 +174,22 @@ def _insert(data: bytes, positions: list[int], part: bytes) -> bytes:
     return part.join(pieces)
 
 
+def hold_back_end(data: bytes) -> tuple[bytes, bytes]:
+    """Cut a JPEG file of one scan before its end-of-image marker.
+
+    Where data end early at that marker, libjpeg goes on with grey and only warns; without it, it
+    asks for more.
+
+    Returns:
+        The file up to there, and the rest; the whole file and nothing if it has several scans, as
+        these are shown only when all of them are there, or has no end.
+    """
+    ends = scan_ends(data)
+    if len(ends) != 1:
+        return data, b""
+    return data[: ends[0]] + _JPEG_READ_AHEAD, data[ends[0] :]
+
+
 def scan_ends(data: bytes) -> list[int]:
     """Find where the entropy-coded data of each scan of a JPEG file end.
 
@@ -191,7 +200,7 @@ def scan_ends(data: bytes) -> list[int]:
         The positions of the markers behind them; empty where the file is cut off before its end.
     """
     ends, position = [], 2
-    while position + 4 <= len(data) or data[position : position + 2] == JpegDecoder._END:
+    while position + 4 <= len(data) or data[position : position + 2] == _JPEG_END:
         marker = data[position + 1]
         if data[position] != 0xFF:
             return []
@@ -209,3 +218,31 @@ def scan_ends(data: bytes) -> list[int]:
             position = match.start()
             ends.append(position)
     return []
+
+
+Decoder = PngDecoder | JpegDecoder | TiffDecoder
+_FILLER = bytes(range(5, 250, 5)) * 4
+
+
+def check_complete(image: Decoder, reopen: Callable[[], Decoder]) -> None:
+    """Refuse an image of which pixels are missing; decodes again only on suspicion.
+
+    Args:
+        image: the image, decoded.
+        reopen: gives the same image afresh, to decode it again.
+
+    Raises:
+        IncompleteImageError: pixels are missing.
+    """
+    if image.has_marks:
+        again = reopen()
+        again.mark_index = 1
+        again.load()
+        if again.has_marks:
+            raise IncompleteImageError
+    elif isinstance(image, JpegDecoder) and image.has_several_scans:
+        again = reopen()
+        again.filler = _FILLER
+        corner = (max(0, image.width - 8), image.height - 1, *image.size)
+        if again.crop(corner) != image.crop(corner):
+            raise IncompleteImageError

@@ -1,12 +1,15 @@
 """Compressed frames of DICOM files (PS3.5 8.2 and annex A.4)."""
 
+import re
 import struct
+import warnings
 from typing import Any
 
 import numpy as np
 
 from medmask.data.dicom.description import FrameSize, PixelLayout
 from medmask.data.dicom.parsing import DicomFile
+from medmask.data.raster_decoders import hold_back_end
 from medmask.errors import InputError
 
 PACKAGES = "pylibjpeg pylibjpeg-openjpeg python-gdcm"
@@ -35,22 +38,27 @@ def decompress_frame(
         Exception: whatever a decoder raises.
     """
     from pydicom.encaps import encapsulate, get_frame
-    from pydicom.uid import JPEGExtended12Bit
+    from pydicom.uid import JPEGExtended12Bit, JPEGTransferSyntaxes
 
     decoder = _find_decoder(file)
     _check_number_of_frames(file, size)
     file.stream.seek(file.pixels.offset)
     data = get_frame(file.stream, frame, number_of_frames=size.frames, **_offset_table(file))
     _check_codestream_size(file, size, data)
-    if file.syntax == JPEGExtended12Bit and layout.bits_stored > 8:
-        return _decode_extended(data, size, layout)
     plugin = next((p for p in _PLUGINS if p in decoder.available_plugins), "")
-    pixels, _ = decoder.as_array(
-        encapsulate([data]),
-        index=0,
-        decoding_plugin=plugin,
-        **options | {"number_of_frames": 1},
-    )
+    if plugin == "gdcm" and file.syntax in JPEGTransferSyntaxes:
+        data = hold_back_end(data)[0]
+        if file.syntax == JPEGExtended12Bit and layout.bits_stored > 8:
+            return _decode_extended(data, size, layout)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pixels, _ = decoder.as_array(
+            encapsulate([data]),
+            index=0,
+            decoding_plugin=plugin,
+            **options | {"number_of_frames": 1},
+        )
+    _check_run_lengths(file, size, [str(warning.message) for warning in caught])
     return pixels
 
 
@@ -116,6 +124,17 @@ def _check_codestream_size(file: DicomFile, size: FrameSize, data: bytes) -> Non
         )
 
 
+def _check_run_lengths(file: DicomFile, size: FrameSize, said: list[str]) -> None:
+    """Refuse RLE data of more rows than the image has, of which pydicom only warns."""
+    for text in said:
+        lengths = re.search(r"(\d+) vs\.? (\d+) bytes", text)
+        if lengths and int(lengths[1]) - int(lengths[2]) >= size.columns:
+            raise InputError(
+                f"DICOM file {file.path} holds compressed pixels of more than {size.rows} x "
+                f"{size.columns}, its Rows and Columns; export the image again"
+            )
+
+
 def codestream_size(data: bytes) -> tuple[int, int] | None:
     """Read (height, width) from JPEG, JPEG-LS or JPEG 2000 data.
 
@@ -166,8 +185,10 @@ def _decode_extended(data: bytes, size: FrameSize, layout: PixelLayout) -> np.nd
     image.SetTransferSyntax(gdcm.TransferSyntax(syntax))
     bits = layout.bits_stored
     image.SetPixelFormat(gdcm.PixelFormat(layout.samples, 16, bits, bits - 1, int(layout.signed)))
-    # GDCM's char* comes as a str
-    buffer = image.GetBuffer().encode("utf-8", "surrogateescape")
-    pixels = np.frombuffer(buffer, "<i2" if layout.signed else "<u2")
+    buffer = image.GetBuffer()  # a char*, which comes as a str
+    if buffer is None:
+        raise ValueError("the compressed data are damaged")
+    encoded = buffer.encode("utf-8", "surrogateescape")
+    pixels = np.frombuffer(encoded, "<i2" if layout.signed else "<u2")
     shape = (size.rows, size.columns)
     return pixels.reshape(shape if layout.samples == 1 else (*shape, layout.samples))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medmask.data.error_text import describe_error
 from medmask.errors import InputError
 
 if TYPE_CHECKING:
@@ -197,12 +198,6 @@ class Elements:
 def to_word(value: int, *, signed: bool) -> int:
     """The number of 16 bits, signed or not, that equals ``value`` modulo 2^16."""
     return (value + 2**15) % 2**16 - 2**15 if signed else value % 2**16
-
-
-def describe_error(error: Exception) -> str:
-    """The first line of what an exception says, or its name where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:;") if lines else type(error).__name__
 
 
 def _is_empty(part: Any) -> bool:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from medmask.data.dicom.elements import Elements, describe_error
+from medmask.data.dicom.elements import Elements
 from medmask.data.dicom.inflation import InflatedStream
+from medmask.data.error_text import describe_error
 from medmask.data.raster import find_decoder
 from medmask.errors import InputError
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from medmask.data.dicom.decompression import decompress_frame
 from medmask.data.dicom.description import FrameSize, PixelLayout
-from medmask.data.dicom.elements import describe_error
 from medmask.data.dicom.inflation import InflatedStream
 from medmask.data.dicom.parsing import UNDEFINED_LENGTH, DicomFile
+from medmask.data.error_text import describe_error
 from medmask.errors import InputError
 
 
