@@ -63,6 +63,21 @@ def run_training_here_fixture() -> Callable[[Sequence[object]], tuple[int, str, 
     return run_training_here
 
 
+def check_equal(a: object, b: object, where: str = "checkpoint") -> None:
+    """Every tensor and number of two nested contents is the same."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        a, b = [list(a), *a.values()], [list(b), *b.values()]
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            check_equal(x, y, f"{where}[{i}]")
+    else:
+        assert a == b, where
+
+
 class TrainingRuns:
     """Short runs of the training tool on tiny phantoms."""
 
@@ -129,6 +144,33 @@ class TrainingRuns:
                 break
             time.sleep(0.01)
         assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+
+    def start(self, command: Sequence[str]) -> subprocess.Popen:
+        """Start a command whose output can be read."""
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+
+    @staticmethod
+    def wait_for_iteration(process: subprocess.Popen, output: Path, iteration: int) -> None:
+        """Wait until a run has written the metrics of an iteration."""
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and process.poll() is None:
+            metrics = output / "metrics.json"
+            if metrics.exists() and f'"iteration": {iteration}' in metrics.read_text():
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"no iteration {iteration}: {process.communicate()}")
+
+    def check_same(self, run: Path, other: Path) -> None:
+        """Two runs left the same losses and, bit for bit, the same last checkpoint."""
+        assert self.losses(run) == self.losses(other)
+        last = [torch.load(x / "model_final.pth", weights_only=True) for x in (run, other)]
+        check_equal(*last)
 
     def check_resume(
         self, config: str, folder: Path, *options: str, kill_at: int, resume_options=()

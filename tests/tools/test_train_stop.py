@@ -4,7 +4,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from functools import partial
 
 import pytest
@@ -33,49 +32,6 @@ def whole(training_runs, command, tmp_path_factory):
     return folder
 
 
-def check_same(training_runs, resumed, whole):
-    """The resumed run left, bit for bit, what the whole one did."""
-    assert training_runs.losses(resumed) == training_runs.losses(whole)
-    last = [torch.load(x / "model_final.pth", weights_only=True) for x in (resumed, whole)]
-    check_equal(*last)
-
-
-def check_equal(a, b, where="checkpoint"):
-    """Every tensor and number of two nested contents is the same."""
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        a, b = [list(a), *a.values()], [list(b), *b.values()]
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            check_equal(x, y, f"{where}[{i}]")
-    else:
-        assert a == b, where
-
-
-def wait_for_iteration(process, output, iteration):
-    """Wait until a run has written the metrics of an iteration."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and process.poll() is None:
-        metrics = output / "metrics.json"
-        if metrics.exists() and f'"iteration": {iteration},' in metrics.read_text():
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"the run ended before iteration {iteration}: {process.communicate()}")
-
-
-def start(training_runs, command):
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=training_runs.environment,
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "status"),
     [
@@ -86,8 +42,8 @@ def start(training_runs, command):
 )
 def test_signal_stops_after_a_complete_step(training_runs, command, whole, tmp_path, name, status):
     order = command(tmp_path)
-    process = start(training_runs, order)
-    wait_for_iteration(process, tmp_path, 1)
+    process = training_runs.start(order)
+    training_runs.wait_for_iteration(process, tmp_path, 1)
     process.send_signal(getattr(signal, name))
     _, words = process.communicate(timeout=120)
     assert process.returncode == status
@@ -100,7 +56,7 @@ def test_signal_stops_after_a_complete_step(training_runs, command, whole, tmp_p
     assert (tmp_path / f"model_{int(saved[1]) - 1:07}.pth").exists()
     again = training_runs.run([*order, "--resume"])
     assert again.returncode == 0, again.stderr
-    check_same(training_runs, tmp_path, whole)
+    training_runs.check_same(tmp_path, whole)
 
 
 def test_broken_image_costs_no_complete_step(training_runs, command, whole, tmp_path, datasets):
@@ -124,4 +80,4 @@ def test_broken_image_costs_no_complete_step(training_runs, command, whole, tmp_
     broken.write_bytes(content)
     again = run([*order, "--resume"])
     assert again.returncode == 0, again.stderr
-    check_same(training_runs, output, whole)
+    training_runs.check_same(output, whole)
