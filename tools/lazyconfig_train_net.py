@@ -3,7 +3,15 @@
 
 import argparse
 
-from medmask.engine import check_run, evaluate_checkpoint, launch, load_config, set_up_run, train
+from medmask.engine import (
+    check_images,
+    check_run,
+    evaluate_checkpoint,
+    launch,
+    load_config,
+    set_up_run,
+    train,
+)
 from medmask.errors import InputError, command_line_tool
 
 _EXAMPLES = """
@@ -48,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         "images (AdaBN), and save the model as model_adabn.pth; in one process",
     )
     parser.add_argument(
+        "--check-images",
+        action="store_true",
+        help="first read every image of the run, and name all that are broken",
+    )
+    parser.add_argument(
         "--num-gpus",
         type=int,
         default=1,
@@ -78,6 +91,8 @@ def run(args: argparse.Namespace) -> None:
     config = load_config(args.config_file, args.opts)
     check_run(config, is_training=not args.eval_only)
     set_up_run(config)
+    if args.check_images:
+        check_images(config)
     if args.eval_only:
         evaluate_checkpoint(config, adapt_batchnorm_to=args.adapt_batchnorm)
     else:

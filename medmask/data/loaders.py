@@ -1,6 +1,5 @@
 """Loaders of training and test samples."""
 
-import contextlib
 import math
 import re
 import signal
@@ -197,7 +196,7 @@ class _Loader(DataLoader):
             _InputErrorsAsSamples(dataset),
             num_workers=num_workers,
             collate_fn=pack if num_workers else list,
-            worker_init_fn=_init_worker,
+            worker_init_fn=init_worker,
             # PyTorch draws a seed for each iterator; were it from the global generator, a run that
             # resumes, and so makes another iterator, would get other dropout than one that does not
             generator=torch.Generator(),
@@ -205,8 +204,8 @@ class _Loader(DataLoader):
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        with _leaving_signal_handlers():
-            iterator = super().__iter__()
+        iterator = super().__iter__()
+        _notice_dead_workers_here()
         while True:
             try:
                 collated = next(iterator)
@@ -221,21 +220,15 @@ class _Loader(DataLoader):
             yield batch
 
 
-@contextlib.contextmanager
-def _leaving_signal_handlers() -> Iterator[None]:
+def _notice_dead_workers_here() -> None:
     """Keep PyTorch from having a dead worker raise an error wherever this process happens to be.
 
     It is noticed, within seconds, where its samples are waited for: between steps, not amid one.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGCHLD, before)
+    handler = signal.getsignal(signal.SIGCHLD)
+    of_pytorch = getattr(handler, "__module__", "").startswith("torch.utils.data")
+    if of_pytorch and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _explain_dead_worker(error: RuntimeError) -> Exception:
@@ -248,7 +241,8 @@ def _explain_dead_worker(error: RuntimeError) -> Exception:
     )
 
 
-def _init_worker(worker_id: int) -> None:
+def init_worker(worker_id: int) -> None:
+    """Prepare a worker process of a loader."""
     # a worker is one thread: torch sees to that for itself, OpenCV must be told
     cv2.setNumThreads(0)
     # Ctrl-C, or a terminal that is closed, is for the main process to act on: it ends the workers

@@ -57,7 +57,7 @@ class DetectionMapper:
             InputError: the image cannot be read, or has another size than the record says.
         """
         image = read_image(record["file_name"])
-        _check_size(record, image)
+        check_size(record, image)
         augmentation_input = T.AugInput(image)
         transform = self.augmentation(augmentation_input)
         image = augmentation_input.image
@@ -77,7 +77,12 @@ def image_to_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
 
 
-def _check_size(record: dict[str, Any], image: np.ndarray) -> None:
+def check_size(record: dict[str, Any], image: np.ndarray) -> None:
+    """Make sure that an image (H, W, 3) is as large as its record says.
+
+    Raises:
+        InputError: it is not.
+    """
     height, width = image.shape[:2]
     if (height, width) != (record["height"], record["width"]):
         raise InputError(

@@ -27,7 +27,7 @@ from medmask.engine.prediction_run import PredictionOptions, PredictionSummary, 
 from medmask.engine.predictor import MedMaskPredictor
 from medmask.engine.result_pictures import draw_results
 from medmask.engine.run_setup import set_up_run
-from medmask.engine.run_start import check_run
+from medmask.engine.run_start import check_images, check_run
 from medmask.engine.selective_retraining_hook import SelectiveRetrainingHook
 from medmask.engine.teacher_hook import TeacherHook
 from medmask.engine.trainer import MedMaskTrainer
@@ -54,6 +54,7 @@ __all__ = [
     "TeacherHook",
     "adapt_batchnorm",
     "build_parameter_groups",
+    "check_images",
     "check_run",
     "draw_results",
     "evaluate",

@@ -65,14 +65,15 @@ class EvaluationHook(HookBase):
         last = self.history[-1] if self.history else {"iteration": 0}
         known = comm.all_gather(last["iteration"] == start)[0]
         is_due = self._is_due(start) or (start > 0 and start >= self.trainer.max_iter)
-        storage = self.trainer.storage
-        storage.iter = max(start - 1, 0)  # as in the run that died
-        if is_due and not known:
-            self._evaluate(start)
-        elif is_due:
-            results = {k: v for k, v in last.items() if k != "iteration" and v is not None}
-            storage.put_scalars(**results, smoothing_hint=False)
-        storage.iter = start
+        if is_due:
+            # as in the run that died
+            self.trainer.iter = self.trainer.storage.iter = start - 1
+            if known:
+                results = {k: v for k, v in last.items() if k != "iteration" and v is not None}
+                self.trainer.storage.put_scalars(**results, smoothing_hint=False)
+            else:
+                self._evaluate(start)
+            self.trainer.iter = self.trainer.storage.iter = start
 
     def after_step(self) -> None:
         done = self.trainer.iter + 1

@@ -1,5 +1,6 @@
 """What is checked before a run starts, so that no mistake shows hours later."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,11 +12,16 @@ from detectron2.utils import comm
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from medmask.data.catalog import check_registered
+from medmask.data.image_check import find_broken_images
+from medmask.data.loaders import load_records
 from medmask.engine.config_check import check_config
 from medmask.engine.config_objects import build
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_metrics import check_best_metric
 from medmask.errors import InputError, describe_failure
+from medmask.utils.shared_failure import tell_everybody
+
+logger = logging.getLogger(__name__)
 
 
 def check_run(config: DictConfig, *, is_training: bool = True) -> None:
@@ -40,6 +46,23 @@ def check_run(config: DictConfig, *, is_training: bool = True) -> None:
         check_writable(config.train.output_dir)
 
 
+def check_images(config: DictConfig) -> None:
+    """Read every image that the run will read; all processes call this, each reads its share.
+
+    Raises:
+        InputError: images are broken; names all of them.
+    """
+    names = dict.fromkeys(name for _, name in data_sets(config, is_training=True))
+    records = {record["file_name"]: record for name in names for record in load_records(name)}
+    rank, world_size = comm.get_rank(), comm.get_world_size()
+    logger.info(f"Checking the {len(records)} images of {', '.join(names)}.")
+    own = list(records.values())[rank::world_size]
+    found = find_broken_images(own, config.dataloader.train.num_workers, logger.info)
+    faults = [fault for others in tell_everybody(found) for fault in others]
+    if faults:
+        raise InputError("\n".join([f"{len(faults)} images are broken:", *faults]))
+
+
 def check_classes(config: DictConfig, *, is_training: bool = True) -> None:
     """Check that the model has as many classes as each data set that it meets.
 
@@ -49,7 +72,7 @@ def check_classes(config: DictConfig, *, is_training: bool = True) -> None:
     num_classes = OmegaConf.select(config, "model.transformer.num_classes")
     if num_classes is None:  # another kind of model
         return
-    for key, name in _data_sets(config, is_training):
+    for key, name in data_sets(config, is_training):
         classes = MetadataCatalog.get(name).thing_classes
         if len(classes) != num_classes:
             count = "1 class" if len(classes) == 1 else f"{len(classes)} classes"
@@ -97,7 +120,7 @@ def _check_init_checkpoint(config: DictConfig, is_training: bool) -> None:
 def _check_data_sets(config: DictConfig, is_training: bool) -> None:
     """Check that the images of all data sets are there."""
     checked = set()
-    for key, name in _data_sets(config, is_training):
+    for key, name in data_sets(config, is_training):
         if name in checked:
             continue
         checked.add(name)
@@ -114,7 +137,7 @@ def _check_data_sets(config: DictConfig, is_training: bool) -> None:
             )
 
 
-def _data_sets(config: DictConfig, is_training: bool) -> Iterator[tuple[str, str]]:
+def data_sets(config: DictConfig, is_training: bool) -> Iterator[tuple[str, str]]:
     """Config keys and names of all data sets."""
     keys = ["dataloader.test"]
     if is_training:

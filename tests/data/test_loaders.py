@@ -1,4 +1,6 @@
 import itertools
+import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -137,3 +139,25 @@ def test_config_composes(dataset, tmp_path):
         "FROCEvaluator",
         "AveragePrecisionEvaluator",
     ]
+
+
+def die_at_three(record):
+    if record["image_id"] == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return record
+
+
+def test_dead_worker_is_one_sentence_where_its_samples_are_waited_for(dataset):
+    with pytest.raises(InputError, match=r"worker process that loads images was killed.*memory"):
+        list(build_test_loader(dataset=dataset, mapper=die_at_three, num_workers=1))
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+def interrupt(record):
+    os.kill(os.getpid(), signal.SIGINT)
+    return {"image_id": record["image_id"]}
+
+
+def test_ctrl_c_is_not_for_the_workers(dataset):
+    loader = build_test_loader(dataset=dataset, mapper=interrupt, num_workers=1)
+    assert [sample["image_id"] for (sample,) in loader] == [1, 2, 3]
