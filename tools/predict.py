@@ -28,7 +28,7 @@ from medmask.engine.class_labels import dataset_labels
 from medmask.engine.prediction_run import DETECTIONS, OVERLAYS
 from medmask.engine.predictor import NMS_IOU
 from medmask.errors import InputError, command_line_tool
-from medmask.utils.command_line import number_or_none
+from medmask.utils.command_line import folder, number_or_none
 
 DEFAULT_CHECKPOINT = "output/demo/expert/model_final.pth"
 
@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of files that hold several images: which to take, counted from 0, or 'all' for each "
         "as an image of its own; FILE#N as an input names one, too",
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--output", required=True, type=folder, metavar="DIR", help="where to write"
+    )
     parser.add_argument(
         "--overwrite",
         action="store_true",

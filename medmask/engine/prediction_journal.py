@@ -11,8 +11,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from io import RawIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from medmask.errors import InputError
 from medmask.utils.files import errors_name
@@ -74,17 +75,22 @@ def open_journal(
             or the file is no journal.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another process is writing {path}: wait for its end, or choose another output "
-                "folder"
-            ) from None
+    with open(path, "a+b", buffering=0) as file:  # a line is written at once, or fails at once
+        _lock(file, path)
         if overwrite:
             file.truncate(0)
         yield PredictionJournal(path, file, settings)
+
+
+def _lock(file: RawIOBase, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(
+            f"another process is writing {path}: wait for its end, or choose another output folder"
+        ) from None
+    except OSError:
+        pass  # a network file system without locks
 
 
 class PredictionJournal:
@@ -95,7 +101,7 @@ class PredictionJournal:
         entries: by image; of an image that was tried several times the last.
     """
 
-    def __init__(self, path: Path, file: IO[bytes], settings: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, file: RawIOBase, settings: Mapping[str, Any]) -> None:
         self.path = path
         self.entries: dict[Key, JournalEntry] = {}
         self._file = file
@@ -125,8 +131,9 @@ class PredictionJournal:
 
     def _write(self, content: dict[str, Any]) -> None:
         with errors_name(self.path):
-            self._file.write(json.dumps(content).encode() + b"\n")
-            self._file.flush()
+            line = json.dumps(content).encode() + b"\n"
+            while line:  # a disk that is nearly full takes a part
+                line = line[self._file.write(line) :]
 
     def _parse(self, index: int, line: bytes) -> Any:
         try:

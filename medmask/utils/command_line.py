@@ -1,6 +1,7 @@
 """Kinds of values that command-line options take."""
 
 import argparse
+from pathlib import Path
 
 
 def number_or_none(text: str) -> float | None:
@@ -11,3 +12,10 @@ def number_or_none(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'none'") from None
+
+
+def folder(text: str) -> Path:
+    """Read the path of a folder; an empty one, such as of an unset variable, is a mistake."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)

@@ -1,14 +1,16 @@
 """Prediction on files, and the pictures, as a user runs them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
-from isolation import run_tool
+from isolation import assert_refused, run_tool
 
 from medmask.data.image_io import read_image
 from medmask.data.phantom import PhantomParameters, make_phantom_dataset
@@ -16,6 +18,7 @@ from medmask.engine import MedMaskPredictor, load_config
 from medmask.errors import InputError
 
 ROOT = Path(__file__).parents[2]
+CASES = ROOT / ".." / "shared" / "cases"
 CONFIG = ROOT / "configs" / "medmask" / "phantom" / "source_only.py"
 
 
@@ -125,6 +128,86 @@ def test_tool_writes_pictures_and_json_and_survives_a_bad_file(run_folder, phant
     assert min(overlay.shape[:2]) == 600
     # detections are drawn in colour on a grey image
     assert np.ptp(overlay, axis=2).max() > 50
+
+
+def test_image_of_one_row_costs_nothing(run_folder, phantoms, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shutil.copy(images_of(phantoms, "png8")[0], folder / "a.png")
+    cv2.imwrite(str(folder / "b.png"), np.arange(5000, dtype=np.uint16).reshape(1, 5000))
+    check_all_predicted(run_folder, folder, tmp_path / "out")
+
+
+@pytest.mark.skipif(not CASES.exists(), reason="the shared cases are not here")
+def test_one_odd_image_of_many(run_folder, tmp_path):
+    check_all_predicted(run_folder, CASES / "folders" / "one_bad_of_many", tmp_path / "out")
+
+
+def check_all_predicted(run_folder, folder, output):
+    options = ("--output", output, "--checkpoint", run_folder / "model_best.pth")
+    result = run_tool("predict.py", folder, *options, "--device", "cpu")
+    assert result.status == 0, result.describe()
+    assert "2 of 2 images" in result.output
+    for picture in (output / "overlays").iterdir():
+        assert max(cv2.imread(str(picture)).shape) <= 2000
+
+
+def test_frames_of_a_file(run_folder, phantoms, tmp_path):
+    dataset = pydicom.dcmread(images_of(phantoms, "dicom")[0])
+    dataset.NumberOfFrames = 2
+    dataset.PixelData *= 2
+    file = tmp_path / "scan.dcm"
+    dataset.save_as(file)
+    for number, (arguments, status, names) in enumerate(
+        [
+            ([file], 1, set()),
+            ([file, "--frame", "1"], 0, {f"{file}#1"}),
+            ([f"{file}#0"], 0, {f"{file}#0"}),
+            ([file, "--frame", "all"], 0, {f"{file}#0", f"{file}#1"}),
+            ([file, "--frame", "2"], 1, set()),
+            ([file, "--frame", "-1"], 2, None),
+        ]
+    ):
+        output = tmp_path / str(number)
+        options = ("--output", output, "--checkpoint", run_folder / "model_best.pth")
+        result = run_tool("predict.py", *arguments, *options, "--device", "cpu")
+        assert result.status == status, result.describe()
+        if names is not None:
+            detections = json.loads((output / "detections.json").read_text())
+            assert {d["file_name"] for d in detections} == names
+            assert len(list(tmp_path.glob(f"{number}/overlays/*"))) == len(names)
+
+
+def test_pictures_in_the_folder_of_the_images_are_no_images(run_folder, phantoms, tmp_path):
+    shutil.copy(images_of(phantoms, "png8")[0], tmp_path / "a.png")
+    options = ("--output", tmp_path / "out", "--checkpoint", run_folder / "model_best.pth")
+    for before in (0, 1):
+        result = run_tool("predict.py", tmp_path, *options, "--device", "cpu")
+        assert f"1 of 1 images ({before} done before" in result.output, result.describe()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--output", "file"], "file exists"),
+        (["--output", "file/below"], "not a directory"),
+        (["--output", ""], "the name is empty"),
+        (["--output", "out", "--score-threshold", "nan"], "score threshold must be in [0, 1]"),
+        (["--output", "out", "--nms-iou", "1.5"], "IoU of the suppression must be in [0, 1]"),
+        (["--output", "out", "--nms-iou", "x"], "neither a number nor 'none'"),
+        (["--output", "out", "--frame", "x"], "neither a number nor 'all'"),
+        (["--output", "out", "--device", "tpu"], "train.device"),
+        (["--output", "out", "--config-file", "file"], "config file file"),
+        (["--output", "out", "--dataset", "phantom_film_val"], "either images"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(run_folder, phantoms, tmp_path, options, words):
+    (tmp_path / "file").touch()
+    image = images_of(phantoms, "png8")[0]
+    checkpoint = ("--checkpoint", run_folder / "model_best.pth")
+    result = run_tool("predict.py", image, *checkpoint, *options, folder=tmp_path)
+    assert_refused(result, words)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import random
+import resource
+import runpy
 import shutil
 import signal
 import subprocess
@@ -13,7 +15,7 @@ import time
 import pytest
 import torch
 from detectron2.config import instantiate
-from isolation import ROOT, assert_accepted, assert_refused, run_tool
+from isolation import ROOT, assert_accepted, assert_refused, call, run_tool
 
 from medmask.data.phantom import PhantomParameters, make_phantom_dataset
 from medmask.engine import (
@@ -161,6 +163,24 @@ def test_tool_that_a_signal_ends_keeps_what_is_done(options, whole, tmp_path):
     outcome = run_tool("predict.py", *options, "--output", tmp_path, seconds=240)
     assert f"({len(done)} done before" in outcome.output
     assert contents(tmp_path) == contents(whole)
+
+
+def test_disk_that_fills_up_ends_it_and_it_goes_on_with_more_space(options, whole, tmp_path):
+    def run_with_small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        tool = str(ROOT / "tools" / "predict.py")
+        sys.argv = [tool, *map(str, options), "--no-overlays", "--output", str(tmp_path)]
+        runpy.run_path(tool, run_name="__main__")
+
+    limit = (whole / "predictions.jsonl").stat().st_size // 2
+    outcome = call(run_with_small_files, seconds=240)
+    assert_refused(outcome, f"error: {tmp_path / 'predictions.jsonl'}: file too large")
+    done = finished(tmp_path)
+    assert 0 < len(done) < IMAGES
+    outcome = run_tool("predict.py", *options, "--no-overlays", "--output", tmp_path, seconds=240)
+    assert f"({len(done)} done before" in outcome.output
+    detections = (tmp_path / "detections.json").read_bytes()
+    assert detections == (whole / "detections.json").read_bytes()
 
 
 def test_finished_images_are_not_computed_again(options, whole, tmp_path, monkeypatch):
