@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medmask.errors import InputError
 
-_FRAME = re.compile(r"(?P<file>.+)#(?P<frame>[0-9]{1,9})", re.DOTALL)
+_FRAME = re.compile(r"(?P<file>.*[^/])#(?P<frame>[0-9]{1,9})", re.DOTALL)
 
 
 def frame_path(path: str | os.PathLike, frame: int) -> Path:

@@ -86,7 +86,7 @@ def read_raster(path: Path, frame: int | None) -> np.ndarray:
         file = image.fp
         deep = _has_more_than_8_bits(image)
         inverted = deep and _is_min_white(image)
-        # Pillow turns TIFF images itself, OpenCV none
+        # Pillow and OpenCV turn TIFF images themselves
         orientation = _orientation(image)
         is_turned = isinstance(image, TiffDecoder)
         image.load()
@@ -96,7 +96,7 @@ def read_raster(path: Path, frame: int | None) -> np.ndarray:
         elif len(image.getbands()) == 1:
             pixels = np.asarray(image)
         else:
-            pixels, is_turned = _read_deep_colour(path, frame), False
+            pixels = _read_deep_colour(path, frame)
     pixels = pixels if is_turned else _turn(pixels, orientation)
     if not deep:
         return np.ascontiguousarray(pixels)

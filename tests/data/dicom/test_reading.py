@@ -190,3 +190,34 @@ def test_mark_is_recognised_without_the_suffix(write_dicom):
 def test_unusable_elements_are_named(write_dicom, elements, reason):
     with pytest.raises(InputError, match=reason):
         read_image(write_dicom(PIXELS, **elements))
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"PresentationIntentType": "FOR PROCESSING"},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1"},  # Digital Mammography, For Processing
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"},  # Digital X-Ray, For Processing
+    ],
+)
+def test_images_for_processing_are_read_with_one_warning(write_dicom, caplog, elements):
+    path = write_dicom(PIXELS, **elements)
+    for _ in range(2):
+        np.testing.assert_allclose(read_image(path)[:, :, 0], _to_255(PIXELS), atol=1e-4)
+    (warning,) = (record.getMessage() for record in caplog.records)
+    assert str(path) in warning
+    assert "FOR PROCESSING" in warning
+
+
+def test_images_for_presentation_are_read_without_a_warning(write_dicom, caplog):
+    read_image(write_dicom(PIXELS, PresentationIntentType="FOR PRESENTATION"))
+    assert not caplog.records
+
+
+def test_large_images_go_through_a_table(write_dicom):
+    """From 2^16 pixels on, the transforms are worked out once for each level."""
+    pixels = np.random.default_rng(2).integers(-2000, 2000, (300, 300), dtype=np.int16)
+    path = write_dicom(pixels, WindowCenter=100, WindowWidth=2001, PixelPaddingValue=-1500)
+    window = np.clip(pixels.astype(np.float64), -900.5, 1099.5)
+    expected = np.where(pixels == -1500, 0, _to_255(window))
+    np.testing.assert_allclose(read_image(path)[:, :, 0], expected, atol=1e-3)
