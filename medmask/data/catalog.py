@@ -13,7 +13,7 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
-from medmask.data.categories import category_names, map_categories
+from medmask.data.categories import category_names, check_class_names, map_categories
 from medmask.data.coco import load_coco, read_categories
 from medmask.errors import InputError
 
@@ -131,8 +131,10 @@ def register_coco_dataset(
             file in the order of their ids.
 
     Raises:
-        InputError: another data set has this name.
+        InputError: another data set has this name, or the class names are none.
     """
+    if thing_classes is not None:
+        check_class_names(thing_classes)
     layout = Layout(
         section=None,
         json_files=(os.path.abspath(json_file),),

@@ -22,6 +22,17 @@ def class_of_name(name: str) -> str:
     return _OTHER_NAMES.get(name, name)
 
 
+def check_class_names(names: Sequence[str]) -> None:
+    """Raise an InputError unless ``names`` is a list of names that mean different classes."""
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    if not is_list or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f"the classes must be a list of names such as ['malignant'], got {names!r}"
+        )
+    if len(set(map(class_of_name, names))) < len(names):
+        raise InputError(f"two of the classes {list(names)} mean the same; name each class once")
+
+
 def map_categories(categories: list[dict], thing_classes: Sequence[str] | None) -> dict[int, int]:
     """Find the class of each category of a COCO file.
 
@@ -39,11 +50,12 @@ def map_categories(categories: list[dict], thing_classes: Sequence[str] | None) 
         none of the classes are left out.
 
     Raises:
-        InputError: a class has no category, or several.
+        InputError: a class has no category, or several, or the classes are no list of names.
     """
     by_id = sorted(categories, key=lambda category: category["id"])
     if thing_classes is None:
         return {category["id"]: index for index, category in enumerate(by_id)}
+    check_class_names(thing_classes)
     ids = {name: [] for name in map(class_of_name, thing_classes)}
     for category in by_id:
         ids.get(class_of_name(category["name"]), []).append(category["id"])

@@ -199,3 +199,10 @@ def test_own_set(coco_content, write_tree, new_name):
     metadata = MetadataCatalog.get(new_name)
     assert metadata.thing_classes == ["calcification", "mass"]
     assert metadata.thing_dataset_id_to_contiguous_id == {7: 0, 9: 1}
+
+
+@pytest.mark.parametrize("classes", ["malignant", [], [1], ["car", "Car "], ["mal", "malignant"]])
+def test_class_names_that_are_none(new_name, classes):
+    with pytest.raises(InputError, match="classes"):
+        register_coco_dataset(new_name, "mine/train.json", "mine/train", classes)
+    assert new_name not in DatasetCatalog
