@@ -15,6 +15,7 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
 from medmask.engine.config_file import write_config_yaml
+from medmask.engine.log_handlers import let_logs_fail
 from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
 from medmask.utils.openmp import choose_num_threads
@@ -42,7 +43,7 @@ def set_up_run(config: DictConfig) -> None:
         torch.set_num_threads(num_threads)
     output_dir, rank = config.train.output_dir, comm.get_rank()
     for name in ("detectron2", "fvcore", "medmask"):
-        setup_logger(output_dir, distributed_rank=rank, name=name)
+        let_logs_fail(setup_logger(output_dir, distributed_rank=rank, name=name))
     if comm.is_main_process():
         lost = write_config_yaml(config, Path(output_dir) / "config.yaml")
         if lost:
