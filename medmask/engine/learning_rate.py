@@ -2,11 +2,51 @@
 
 import bisect
 import itertools
+import math
 from collections.abc import Sequence
 
 from fvcore.common.param_scheduler import ParamScheduler
 
 from medmask.errors import InputError
+
+_POINTS_CHECKED = 1000
+
+
+def bound_to_run(schedule: ParamScheduler, max_iter: int) -> ParamScheduler:
+    """A schedule that is asked for the iterations of a run alone.
+
+    Detectron2 asks for the rate after the last iteration, too, when all is done but not yet saved,
+    and fvcore's constant and stepped schedules then raise.
+
+    Args:
+        schedule: multiplier of the learning rate over the share of the run that is done.
+        max_iter: iterations of the run.
+
+    Raises:
+        InputError: the schedule fails somewhere in the run, or gives what is no multiplier.
+    """
+    for i in range(0, max_iter, max(1, max_iter // _POINTS_CHECKED)):
+        try:
+            value = float(schedule(i / max_iter))
+        except Exception as error:  # of any schedule's own
+            raise InputError(
+                f"lr_multiplier cannot be computed at iteration {i} of {max_iter}: {error}"
+            ) from error
+        if not 0 <= value < math.inf:
+            raise InputError(
+                f"lr_multiplier is {value} at iteration {i} of {max_iter}, but a multiplier of the "
+                "learning rate is a finite number of at least 0"
+            )
+    return _BoundToRun(schedule, (max_iter - 1) / max_iter)
+
+
+class _BoundToRun(ParamScheduler):
+    def __init__(self, schedule: ParamScheduler, end: float) -> None:
+        self.schedule = schedule
+        self.end = end
+
+    def __call__(self, where: float) -> float:
+        return self.schedule(min(where, self.end))
 
 
 class StepSchedule(ParamScheduler):

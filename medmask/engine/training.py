@@ -19,12 +19,14 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
+from medmask.data.loaders import TrainLoader
 from medmask.engine.batchnorm_adaptation import adapt_batchnorm
 from medmask.engine.buffer_broadcast import BufferBroadcast
 from medmask.engine.config_objects import build, build_part
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
+from medmask.engine.learning_rate import bound_to_run
 from medmask.engine.loss_hook import LossHook
 from medmask.engine.periods import to_iterations, to_iterations_or_end
 from medmask.engine.progress import MetricWriters, build_writers
@@ -164,9 +166,14 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     if comm.is_main_process():
         for path in remove_abandoned_files(options.output_dir):
             logger.info(f"Removed {path}, which a killed process had not finished.")
+    schedule = bound_to_run(build(config, "lr_multiplier", ParamScheduler), options.max_iter)
     model = build_model(config)
     trainer = build_trainer(config, model)
     trainer.set_run_length(options.max_iter)  # before anything is written
+    if isinstance(trainer.loader, TrainLoader):
+        batches = options.max_iter * options.gradient_accumulation
+        epochs = batches / trainer.loader.batches_per_epoch
+        logger.info(f"{options.max_iter} iterations are {epochs:.1f} epochs of labelled images.")
     checkpointer = MedMaskCheckpointer(
         trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
     )
@@ -185,7 +192,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         [
             BufferBroadcast() if options.ddp.broadcast_buffers else None,
             hooks.IterationTimer(),
-            hooks.LRScheduler(trainer.optimizer, build(config, "lr_multiplier", ParamScheduler)),
+            hooks.LRScheduler(trainer.optimizer, schedule),
             # before all that write files or evaluate, so that no fault there can lose work
             LastStepCheckpointer(checkpointer),
             _build_periodic_checkpointer(config, checkpointer),

@@ -1,8 +1,10 @@
 import pytest
 import torch
 from detectron2.engine import TrainerBase, hooks
+from fvcore.common import param_scheduler
 
 from medmask.engine import StepSchedule
+from medmask.engine.learning_rate import bound_to_run
 from medmask.errors import InputError
 
 
@@ -34,6 +36,35 @@ def test_run_of_any_length_takes_four_fifths_at_the_full_rate(max_iter):
     trainer.train(0, max_iter)
     expected = [2.0 if 10 * i < 8 * max_iter else 0.2 for i in range(max_iter)]
     assert trainer.rates == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        param_scheduler.ConstantParamScheduler(0.5),
+        param_scheduler.StepParamScheduler(4, [0.5, 0.25]),
+        param_scheduler.StepWithFixedGammaParamScheduler(0.5, 2, 0.1, 8),
+        param_scheduler.LinearParamScheduler(0.5, 0.1),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_run_ends_well_whatever_fvcore_says_of_its_end(schedule):
+    trainer = Trainer(bound_to_run(schedule, 8))
+    trainer.train(0, 8)
+    assert trainer.rates == pytest.approx([2 * schedule(i / 8) for i in range(8)])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (lambda where: 1 / (0.5 - where), r"cannot be computed at iteration 4 of 8: float div"),
+        (lambda where: 1 - 2 * where, r"is -0\.25 at iteration 5 of 8"),
+        (lambda where: float("nan"), r"is nan at iteration 0"),
+    ],
+)
+def test_schedule_that_would_fail_on_the_way_is_refused_at_the_start(schedule, words):
+    with pytest.raises(InputError, match=rf"lr_multiplier {words}"):
+        bound_to_run(schedule, 8)
 
 
 @pytest.mark.parametrize("stop", [3, 8, 9])
