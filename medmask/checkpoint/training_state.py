@@ -1,5 +1,6 @@
 """Checking what a checkpoint holds besides the weights before a run goes on from it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,8 @@ def check_training_state(
         fault = f"has values that are not finite ({name_first(faulty)})" if faulty else None
         if fault is None and isinstance(checkpointable, torch.optim.Optimizer):
             fault = _find_optimizer_fault(content[name], checkpointable)
+        elif fault is None:
+            fault = _find_difference(content[name], checkpointable.state_dict())
         if fault is not None:
             raise InputError(f"{source} (entry '{name}') {fault}: {_ADVICE}")
     if "iteration" in content:
@@ -66,6 +69,25 @@ def _check_iteration(value: Any, source: str) -> None:
         raise InputError(f"{source} has no number of iterations done: {_ADVICE}")
 
 
+def _find_difference(state: Any, ours: Any, name: str = "") -> str | None:
+    """In what a state is of another build than ours at the start; the end of a sentence.
+
+    A state may have more keys, and anything where ours has nothing yet.
+    """
+    if isinstance(ours, Mapping):
+        if not isinstance(state, Mapping):
+            return f"has no values of {name}"
+        for key, value in ours.items():
+            path = f"{name}.{key}" if name else str(key)
+            if key not in state:
+                return f"lacks {path}"
+            fault = _find_difference(state[key], value, path)
+            if fault:
+                return fault
+        return None
+    return None if _is_alike(state, ours) else f"has a {type(state).__name__} as {name}"
+
+
 def _find_optimizer_fault(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> str | None:
     """In what an optimizer's state is not one of its parameters; the end of a sentence."""
     groups = state.get("param_groups")
@@ -80,23 +102,32 @@ def _find_optimizer_fault(state: dict[str, Any], optimizer: torch.optim.Optimize
         )
     for group, our_group in zip(groups, ours, strict=True):
         for key, value in our_group.items():
-            if key != "params" and not _is_alike(group.get(key), value):
+            if key != "params" and not _is_option(group.get(key), value):
                 return f"has {key} = {str(group.get(key))[:40]} in a parameter group"
     return _find_moment_fault(state, groups, optimizer)
 
 
-def _is_alike(value: Any, ours: Any) -> bool:
-    """Whether an option of the file is of the kind that the optimizer has."""
+def _is_option(value: Any, ours: Any) -> bool:
+    """Whether a value of the file can be an option of the optimizer: alike, and not negative."""
     if isinstance(ours, bool) or ours is None:
         return value is None or isinstance(value, bool)
-    if isinstance(ours, (int, float)):
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    return _is_alike(value, ours) and all(not isinstance(x, float) or x >= 0 for x in parts)
+
+
+def _is_alike(value: Any, ours: Any) -> bool:
+    """Whether a value of the file is of the kind of ours: of its shape, of its type, finite."""
+    if ours is None:
+        return True
+    if isinstance(ours, Tensor):
+        is_tensor = isinstance(value, Tensor)
+        return is_tensor and value.shape == ours.shape and value.dtype == ours.dtype
+    if isinstance(ours, (int, float)) and not isinstance(ours, bool):
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return is_number and 0 <= value < float("inf")
+        return is_number and (math.isfinite(value) or not math.isfinite(ours))
     if isinstance(ours, (tuple, list)):
-        return (
-            isinstance(value, (tuple, list))
-            and len(value) == len(ours)
-            and all(_is_alike(*pair) for pair in zip(value, ours, strict=True))
+        return isinstance(value, (tuple, list)) and all(
+            _is_alike(*pair) for pair in zip(value, ours, strict=False)
         )
     return type(value) is type(ours)
 

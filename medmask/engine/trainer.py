@@ -85,6 +85,7 @@ class MedMaskTrainer(TrainerBase):
             InputError: a setting makes no sense, or the model lacks what a loss hook trains.
         """
         super().__init__()
+        self.storage = EventStorage()  # empty before the run
         if gradient_accumulation < 1:
             raise InputError(
                 f"train.gradient_accumulation is {gradient_accumulation}, but must be at least 1"
