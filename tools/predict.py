@@ -25,7 +25,7 @@ from medmask.engine import (
     predict_images,
 )
 from medmask.engine.class_labels import dataset_labels
-from medmask.engine.prediction_run import DETECTIONS, OVERLAYS
+from medmask.engine.prediction_run import DETECTIONS, JOURNAL, OVERLAYS
 from medmask.engine.predictor import NMS_IOU
 from medmask.errors import InputError, command_line_tool
 from medmask.utils.command_line import folder, number_or_none
@@ -119,17 +119,25 @@ def _frame(text: str) -> int | str:
 
 
 def _find(args: argparse.Namespace) -> tuple[list[PredictionImage], list[str]]:
-    """The images that the inputs mean, without the pictures that this tool drew of them.
+    """The images that the inputs mean, without the pictures that this tool drew.
 
     Returns:
         The images, and a sentence for each thing that is left out because it cannot be looked at.
     """
     found = find_images(args.inputs)
-    pictures = (args.output / OVERLAYS).resolve()
-    paths = [path for path in found.paths if pictures not in path.resolve().parents]
+    paths = [path for path in found.paths if not _is_drawn_here(path)]
+    drawn = len(found.paths) - len(paths)
     if not paths:
-        raise InputError(f"the inputs hold nothing but pictures of {args.output / OVERLAYS}")
+        raise InputError(f"the inputs hold nothing but {drawn} pictures that predict.py drew")
+    if drawn:
+        print(f"note: {drawn} pictures that predict.py drew are passed over", file=sys.stderr)
     return images_of_files(paths, args.frame), found.problems
+
+
+def _is_drawn_here(path: Path) -> bool:
+    """Whether a path is a picture in an output folder of this tool."""
+    folder = path.absolute().parent
+    return folder.name == OVERLAYS and (folder.parent / JOURNAL).exists()
 
 
 @command_line_tool

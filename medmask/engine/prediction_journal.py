@@ -170,9 +170,9 @@ class PredictionJournal:
         for name, value in settings.items():
             if stored.get(name) != value:
                 raise InputError(
-                    f"{self.path} holds predictions with another {name.replace('_', ' ')} "
-                    f"({stored.get(name)}, now {value}): choose another output folder, or replace "
-                    "them with --overwrite"
+                    f"{self.path} was written with {name}={stored.get(name)}, but now "
+                    f"{name}={value}: choose another output folder, or replace what it holds with "
+                    "--overwrite"
                 )
 
     def _broken(self, index: int) -> InputError:

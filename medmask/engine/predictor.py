@@ -30,6 +30,8 @@ ImageLike = str | os.PathLike | np.ndarray
 NMS_IOU = EvaluationSettings().nms_iou
 """Suppression before an evaluation, and so before anybody sees detections."""
 
+_HASH_LENGTH = 16
+
 
 class MedMaskPredictor:
     """A trained detector that takes images as they come.
@@ -78,7 +80,7 @@ class MedMaskPredictor:
         self.model = build_model(self.config).eval()
         MedMaskCheckpointer(self.model).load_for_inference(os.fspath(checkpoint))
         with open(checkpoint, "rb") as file:
-            self._weights_hash = hashlib.file_digest(file, "sha256").hexdigest()
+            self._weights_hash = hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
         self.augmentation = build(
             self.config, "dataloader.test.mapper.augmentation", T.Augmentation
         )
@@ -125,7 +127,7 @@ class MedMaskPredictor:
         text = json.dumps(relevant, sort_keys=True, default=_qualified_name)
         return {
             "weights": self._weights_hash,
-            "config": hashlib.sha256(text.encode()).hexdigest(),
+            "config": hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH],
             "device": self.model.device.type,
             "nms_iou": self.nms_iou,
         }

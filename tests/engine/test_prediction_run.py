@@ -199,7 +199,9 @@ def test_weights_that_changed_are_refused_once_something_is_done(detector, scans
     detector.faults.clear()
     predict_images(detector, images_of_files(scans), tmp_path / "out")
     detector.settings = lambda: {"weights": "third"}
-    with pytest.raises(InputError, match=r"another weights \(other, now third\).*--overwrite"):
+    with pytest.raises(
+        InputError, match=r"with weights=other, but now weights=third: .*--overwrite"
+    ):
         predict_images(detector, images_of_files(scans), tmp_path / "out")
 
 

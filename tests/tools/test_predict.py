@@ -180,9 +180,9 @@ def test_frames_of_a_file(run_folder, phantoms, tmp_path):
 
 def test_pictures_in_the_folder_of_the_images_are_no_images(run_folder, phantoms, tmp_path):
     shutil.copy(images_of(phantoms, "png8")[0], tmp_path / "a.png")
-    options = ("--output", tmp_path / "out", "--checkpoint", run_folder / "model_best.pth")
-    for before in (0, 1):
-        result = run_tool("predict.py", tmp_path, *options, "--device", "cpu")
+    options = ("--checkpoint", run_folder / "model_best.pth", "--device", "cpu")
+    for output, before in (("out", 0), ("out", 1), ("other", 0)):
+        result = run_tool("predict.py", tmp_path, "--output", tmp_path / output, *options)
         assert f"1 of 1 images ({before} done before" in result.output, result.describe()
 
 

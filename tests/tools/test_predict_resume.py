@@ -196,9 +196,9 @@ def test_finished_images_are_not_computed_again(options, whole, tmp_path, monkey
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (["--score-threshold", "0.4"], "another score threshold (0.3, now 0.4)"),
-        (["--nms-iou", "none"], "another nms iou (0.1, now None)"),
-        (["--no-overlays"], "another overlays"),
+        (["--score-threshold", "0.4"], "with score_threshold=0.3, but now score_threshold=0.4"),
+        (["--nms-iou", "none"], "with nms_iou=0.1, but now nms_iou=None"),
+        (["--no-overlays"], "with overlays=True, but now overlays=False"),
     ],
 )
 def test_other_options_are_refused_unless_they_may_overwrite(
@@ -225,5 +225,5 @@ def test_other_weights_are_refused(options, whole, run_folder, tmp_path):
         *(options[0], "--checkpoint", tmp_path / "other.pth", "--device", "cpu"),
         *("--config-file", run_folder / "config.yaml", "--output", tmp_path / "out"),
     )
-    assert_refused(outcome, "another weights")
+    assert_refused(outcome, "was written with weights=")
     assert contents(tmp_path / "out") == contents(whole)
