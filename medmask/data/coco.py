@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from detectron2.structures import BoxMode
 
@@ -109,7 +110,7 @@ def load_coco(
 def _to_record(image: dict, image_root: str | os.PathLike) -> dict:
     return {
         **{key: value for key, value in image.items() if key not in _NOT_CARRIED},
-        "file_name": os.path.join(image_root, image["file_name"]),
+        "file_name": str(Path(image_root, image["file_name"])),
         "image_id": image["id"],
         "annotations": [],
     }

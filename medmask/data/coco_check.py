@@ -72,7 +72,8 @@ def table_problems(
 ) -> list[str]:
     """List the problems of a file whose structure is sound; see :func:`find_problems`."""
     with_images = image_root is not None
-    found = category_problems(tables.categories, thing_classes, names_needed=with_images)
+    names_needed = with_images or thing_classes is not None
+    found = category_problems(tables.categories, thing_classes, names_needed=names_needed)
     # without sound categories there is no telling which annotations are of the wanted classes
     wanted = None if found else thing_classes
     found += image_problems(tables.images, with_images)

@@ -178,6 +178,22 @@ BROKEN = {
 }
 
 
+def test_names_of_categories_are_needed_to_find_the_classes(coco_content):
+    del coco_content["categories"][0]["name"]
+    assert find_problems(coco_content) == []
+    assert find_problems(coco_content, thing_classes=["malignant"]) == ["category 7 has no name"]
+
+
+def test_file_names_may_be_written_in_any_way(coco_content, write_tree):
+    json_file, image_root = write_tree(coco_content)
+    for image, name in zip(coco_content["images"], ("./1.png", "2.png/", ".//3.png"), strict=True):
+        image["file_name"] = name
+    json_file.write_text(json.dumps(coco_content))
+    for record in load_coco(json_file, image_root):
+        with open(record["file_name"], "rb"):
+            pass
+
+
 @pytest.mark.parametrize("fault", BROKEN)
 def test_broken_file_is_reported(coco_content, write_tree, fault):
     _, image_root = write_tree(coco_content)
