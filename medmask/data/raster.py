@@ -96,7 +96,7 @@ def read_raster(path: Path, frame: int | None) -> np.ndarray:
         elif len(image.getbands()) == 1:
             pixels = np.asarray(image)
         else:
-            pixels = _read_deep_colour(path, frame)
+            pixels = _read_deep_color(path, frame)
     pixels = pixels if is_turned else _turn(pixels, orientation)
     if not deep:
         return np.ascontiguousarray(pixels)
@@ -180,8 +180,8 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def _has_more_than_8_bits(image: Decoder) -> bool:
     # Pillow has no mode for deep colour: it opens it as 8-bit RGB, and only the decoder's raw mode
     # (such as "RGB;16B") tells what the file holds.
-    deep_colour = not isinstance(image, JpegDecoder) and ";16" in str(image.tile)
-    return image.mode[0] in "IF" or deep_colour
+    deep_color = not isinstance(image, JpegDecoder) and ";16" in str(image.tile)
+    return image.mode[0] in "IF" or deep_color
 
 
 def _is_min_white(image: Decoder) -> bool:
@@ -189,7 +189,7 @@ def _is_min_white(image: Decoder) -> bool:
     return getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == _TIFF_MIN_IS_WHITE
 
 
-def _read_deep_colour(path: Path, frame: int | None) -> np.ndarray:
+def _read_deep_color(path: Path, frame: int | None) -> np.ndarray:
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     first = frame or 0
     content = np.fromfile(path, np.uint8)

@@ -18,7 +18,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 _MARKS = {"1": (255, 0), "F": (85.5, 170.5)}  # by mode; else by the number of bands
 _TIFF_STRIP_BYTE_COUNTS = 279
-_TIFF_STRIP_OFFSETS = 273
+_TIFF_BITS_PER_SAMPLE = 258
+_TIFF_SAMPLES_PER_PIXEL = 277
+_TIFF_ROWS_PER_STRIP = 278
 _TIFF_UNCOMPRESSED = "raw"
 _JPEG_END = b"\xff\xd9"
 # libjpeg reads a few bytes ahead; these are no valid code, so they decode to next to nothing
@@ -30,6 +32,13 @@ class IncompleteImageError(OSError):
 
     def __init__(self):
         super().__init__("it holds fewer pixels than its header promises")
+
+
+class SurplusError(OSError):
+    """The file holds more pixels than its header says, so that the image is a part of it."""
+
+    def __init__(self):
+        super().__init__("it holds more pixels than its header says")
 
 
 class _MarkedImage:
@@ -76,7 +85,34 @@ class _MarkedImage:
 
 
 class PngDecoder(_MarkedImage, PngImageFile):
-    """PNG (ISO/IEC 15948)."""
+    """PNG (ISO/IEC 15948).
+
+    One row more than the header says is asked for, and has to stay away. (The passes of an
+    interlaced image depend on its height.)
+    """
+
+    def load_prepare(self) -> None:
+        super().load_prepare()
+        self.im.putpixel(self._surplus_place(), self._mark())
+        self.tile = [tile._replace(extents=(0, 0, *self._stored_size())) for tile in self.tile]
+
+    def load_end(self) -> None:
+        super().load_end()
+        is_surplus = not self._is_interlaced() and not self._is_marked(self._surplus_place())
+        self.im = self.im.crop((0, 0, *self.size))
+        if is_surplus and not self.has_marks:
+            raise SurplusError
+
+    def _is_interlaced(self) -> bool:
+        return bool(self.info.get("interlace"))
+
+    def _stored_size(self) -> tuple[int, int]:
+        width, height = self.size
+        return width, height + (not self._is_interlaced())
+
+    def _surplus_place(self) -> tuple[int, int]:
+        width, height = self._stored_size()
+        return width - 1, height - 1
 
     def find_exif(self) -> None:
         """Take note of EXIF data that stand behind the pixels, without decoding these."""
@@ -113,11 +149,11 @@ class PngDecoder(_MarkedImage, PngImageFile):
         self.fp.seek(start)
 
     def _last_places(self) -> list[tuple[int, int]]:
-        places = super()._last_places()
-        (x, y) = places[0]
-        if self.info.get("interlace") and y % 2 == 0 and y > 0:
-            places.append((x, y - 1))  # the last pass of interlacing brings the odd rows
-        return places
+        width, height = self.size
+        rows = [height - 1]
+        if self._is_interlaced() and height % 2 == 1 and height > 1:
+            rows.append(height - 2)  # the last pass of interlacing brings the odd rows
+        return [(width - 1, row) for row in rows]
 
 
 class TiffDecoder(_MarkedImage, TiffImageFile):
@@ -131,18 +167,21 @@ class TiffDecoder(_MarkedImage, TiffImageFile):
         return self._tile_size
 
     def _check_strips(self) -> None:
-        """Compare the bytes of uncompressed strips with those that the image takes."""
+        """Compare the number of strips, and their bytes if uncompressed, with the image's size."""
         counts = self.tag_v2.get(_TIFF_STRIP_BYTE_COUNTS)
-        if self._compression != _TIFF_UNCOMPRESSED or not counts:
+        if not counts:
             return
         width, height = self._stored_size()
-        bits = self.tag_v2.get(258, (1,))
-        samples = self.tag_v2.get(277, len(bits))
-        row = -(-width * bits[0] * samples // 8)
-        if sum(counts) < height * row:
+        bits = self.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))
+        samples = self.tag_v2.get(_TIFF_SAMPLES_PER_PIXEL, len(bits))
+        planes = samples if self._planar_configuration == 2 else 1
+        strips = planes * -(-height // min(height, self.tag_v2.get(_TIFF_ROWS_PER_STRIP, height)))
+        row = planes * -(-width * bits[0] * samples // planes // 8)
+        is_raw = self._compression == _TIFF_UNCOMPRESSED
+        if len(counts) < strips or (is_raw and sum(counts) < height * row):
             raise IncompleteImageError
-        if sum(counts) >= (height + 1) * row:
-            raise OSError("it holds more rows than its header says")
+        if len(counts) > strips or (is_raw and sum(counts) >= (height + 1) * row):
+            raise SurplusError
 
 
 class JpegDecoder(_MarkedImage, JpegImageFile):

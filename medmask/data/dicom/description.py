@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from medmask.data.dicom.elements import Elements
 from medmask.data.image_limits import check_image_size
 
+COLOR = ("RGB", "YBR_")
 GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
@@ -69,8 +70,10 @@ def read_pixel_layout(elements: Elements, *, is_float: bool) -> PixelLayout:
     photometric = elements.text("PhotometricInterpretation")
     if not photometric:
         raise elements.fault("PhotometricInterpretation", "is missing or empty")
+    if photometric not in GREY and not photometric.startswith(COLOR):
+        raise elements.fault("PhotometricInterpretation", "is not that of a grey or RGB image")
     samples = elements.integer("SamplesPerPixel", default=1)
-    if samples != (1 if photometric in (*GREY, "PALETTE COLOR") else 3):
+    if samples != (1 if photometric in GREY else 3):
         raise elements.fault("SamplesPerPixel", f"does not go with {photometric}")
     allocated = elements.integer("BitsAllocated", at_least=1)
     if allocated not in (1, 8, 16, 32, 64):

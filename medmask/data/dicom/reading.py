@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from medmask.data.dicom.description import (
-    FrameSize,
     PixelLayout,
     read_frame_size,
     read_pixel_layout,
@@ -20,7 +19,7 @@ from medmask.data.dicom.lookup import (
     read_modality_transform,
     read_voi_transform,
 )
-from medmask.data.dicom.parsing import DicomFile, open_dicom
+from medmask.data.dicom.parsing import open_dicom
 from medmask.data.dicom.pixels import read_stored_values
 from medmask.data.frames import choose_frame
 from medmask.errors import InputError
@@ -79,19 +78,13 @@ def read_dicom(path: Path, frame: int | None = None) -> np.ndarray:
         frame = choose_frame(path, frame, size.frames)
         is_float = file.pixels is not None and file.pixels.keyword != "PixelData"
         layout = read_pixel_layout(file.elements, is_float=is_float)
-        stored = _read_frame(file, size, layout, frame)
+        stored = read_stored_values(file, size, layout, frame)
         if not layout.is_grey:
             return stored.astype(np.float64)
         sources = frame_sources(file.elements, frame)
         if _is_for_processing(file.elements):
             _warn_for_processing(path)
         return _show(stored, layout, sources)
-
-
-def _read_frame(file: DicomFile, size: FrameSize, layout: PixelLayout, frame: int) -> np.ndarray:
-    if not layout.is_grey and not layout.photometric.startswith(("RGB", "YBR")):
-        raise file.elements.fault("PhotometricInterpretation", "is not that of a grey or RGB image")
-    return read_stored_values(file, size, layout, frame)
 
 
 def _show(stored: np.ndarray, layout: PixelLayout, sources: list[Elements]) -> np.ndarray:
