@@ -5,10 +5,18 @@ from collections.abc import Iterable, Sequence
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 
+from medmask.data.coco_values import show
 from medmask.errors import InputError
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+_NEEDED_BY_COCO = {
+    "id": bool,
+    "area": lambda value: type(value) in (int, float) and value >= 0,
+    "iscrowd": lambda value: type(value) in (int, bool) and value in (0, 1),
+}
+"""What makes a field of an annotation usable."""
 
 
 def check_best_metric(name: str, evaluators: Iterable[DatasetEvaluator]) -> None:
@@ -32,6 +40,29 @@ def check_best_metric(name: str, evaluators: Iterable[DatasetEvaluator]) -> None
             f"train.best_metric is {name!r}, which the evaluation does not give; choose one of "
             f"{', '.join(known)}"
         )
+
+
+def check_annotations(evaluators: Iterable[DatasetEvaluator]) -> None:
+    """Check that Detectron2's ``COCOEvaluator`` can use its annotation file.
+
+    It reads the file by itself, needs fields that the loader does not, and takes the id 0 for "not
+    matched".
+
+    Raises:
+        InputError: it cannot, and would fail at the first evaluation or lose a lesion.
+    """
+    for evaluator in evaluators:
+        if type(evaluator) is not COCOEvaluator:
+            continue
+        for annotation in evaluator._coco_api.dataset.get("annotations", []):
+            for field, is_usable in _NEEDED_BY_COCO.items():
+                if not is_usable(annotation.get(field)):
+                    raise InputError(
+                        f"dataloader.evaluator: Detectron2's COCOEvaluator cannot use the {field} "
+                        f"{show(annotation.get(field))} of an annotation of "
+                        f"{evaluator._metadata.name}; take "
+                        "medmask.evaluation.AveragePrecisionEvaluator, which gives the same figures"
+                    )
 
 
 def _metrics_of(evaluator: DatasetEvaluator) -> Sequence[str] | None:

@@ -17,7 +17,7 @@ from medmask.data.loaders import load_records
 from medmask.engine.config_check import check_config
 from medmask.engine.config_objects import build
 from medmask.engine.device import select_device
-from medmask.engine.evaluation_metrics import check_best_metric
+from medmask.engine.evaluation_metrics import check_annotations, check_best_metric
 from medmask.errors import InputError, describe_failure
 from medmask.utils.shared_failure import tell_everybody
 
@@ -40,6 +40,7 @@ def check_run(config: DictConfig, *, is_training: bool = True) -> None:
     _check_init_checkpoint(config, is_training)
     _check_data_sets(config, is_training)
     evaluators = build_evaluators(config)
+    check_annotations(evaluators)
     if is_training:
         check_best_metric(config.train.best_metric, evaluators)
     if comm.is_main_process():
