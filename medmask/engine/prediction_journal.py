@@ -1,16 +1,17 @@
 """A record of predictions that grows by one line an image, so that a kill loses no finished image.
 
-The first line tells what the predictions depend on; every other line is a :class:`JournalEntry`.
-Lines are only ever appended: a process that is killed can leave no more than a last line that is
-cut off, and that image is predicted on again.
+The first line tells what the predictions depend on; every other line is a :class:`JournalEntry`;
+each has a checksum. Lines are only ever appended: a process that is killed can leave no more than a
+last line that is cut off, and that image is predicted on again.
 """
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from medmask.errors import InputError
 from medmask.utils.files import errors_name
 
 _HEADER = {"format": "medmask predictions", "version": 1}
+_CHECKSUM = "sha256"  # of the rest of a line, as JSON; the last key of each
 _HEADER_START = json.dumps(_HEADER).encode()[:-1]
 
 Key = tuple[str, int | None, int | str | None]
@@ -130,41 +132,29 @@ class PredictionJournal:
             self._write(_HEADER | {"settings": dict(settings)})
 
     def _write(self, content: dict[str, Any]) -> None:
+        line = json.dumps(content | {_CHECKSUM: _checksum(content)}).encode() + b"\n"
         with errors_name(self.path):
-            line = json.dumps(content).encode() + b"\n"
             while line:  # a disk that is nearly full takes a part
                 line = line[self._file.write(line) :]
 
-    def _parse(self, index: int, line: bytes) -> Any:
+    def _parse(self, index: int, line: bytes) -> dict[str, Any]:
         try:
-            return json.loads(line)
-        except (ValueError, RecursionError):
-            raise self._broken(index) from None
+            content = json.loads(line)
+            if content.pop(_CHECKSUM) == _checksum(content):
+                return content
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            pass
+        raise self._broken(index)
 
-    def _check_header(self, header: Any) -> None:
-        if not (
-            isinstance(header, dict)
-            and {key: header.get(key) for key in _HEADER} == _HEADER
-            and isinstance(header.get("settings"), dict)
-        ):
+    def _check_header(self, header: dict[str, Any]) -> None:
+        if {key: header.get(key) for key in _HEADER} != _HEADER:
             raise self._broken(0)
 
-    def _to_entry(self, index: int, line: Any) -> JournalEntry:
-        names = {field.name for field in fields(JournalEntry)}
-        if not isinstance(line, dict) or line.keys() != names:
-            raise self._broken(index)
-        entry = JournalEntry(**line)
-        if (
-            not isinstance(entry.path, str)
-            or not isinstance(entry.frame, int | None)
-            or not isinstance(entry.image_id, int | str | None)
-            or entry.status not in ("done", "failed")
-            or not isinstance(entry.overlay, str | None)
-            or not isinstance(entry.detections, list)
-            or not all(isinstance(detection, dict) for detection in entry.detections)
-        ):
-            raise self._broken(index)
-        return entry
+    def _to_entry(self, index: int, line: dict[str, Any]) -> JournalEntry:
+        try:
+            return JournalEntry(**line)
+        except TypeError:
+            raise self._broken(index) from None
 
     def _check_settings(self, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         for name, value in settings.items():
@@ -180,6 +170,10 @@ class PredictionJournal:
             f"{self.path} is damaged at line {index + 1}, or is no record of predictions: choose "
             "another output folder, or replace it with --overwrite"
         )
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def file_state(path: str | os.PathLike) -> tuple[int | None, int | None]:
