@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from torch import Tensor
 
+from medmask.errors import InputError
 from medmask.modeling.weights import (
     CLASS_HEADS,
     TRAINING_MODULES,
@@ -56,11 +57,13 @@ def choose_start_weights(
         InputError: a parameter that must be in the file is missing, does not fit, or is unknown.
     """
     if backbone_only:
-        expected = {n: x for n, x in model.items() if n.startswith(BACKBONE)}
         # counters of BatchNorm, which few such files have, start from zero like the rest
-        expected = {n: x for n, x in expected.items() if n in weights or not n.endswith(_COUNTER)}
-        # beside the model's names the result keeps those of the file that have no place in it
-        aligned = align_and_update_state_dicts(dict(model), dict(weights), c2_conversion=False)
+        expected = {
+            name: x
+            for name, x in model.items()
+            if name.startswith(BACKBONE) and not name.endswith(_COUNTER)
+        }
+        aligned = _match_names(weights, model, source)
         chosen = {name: x for name, x in aligned.items() if name in expected}
         num_unused = len(weights) - len(chosen)
         unused = [f"{num_unused} other parameters"] if num_unused else []
@@ -74,6 +77,20 @@ def choose_start_weights(
     check_weights(chosen, expected, source)
     anew = sorted({_part(name) for name in model.keys() - expected.keys()})
     return StartWeights(chosen, _report(len(chosen), len(model), anew, unused))
+
+
+def _match_names(
+    weights: Mapping[str, Tensor], model: Mapping[str, Tensor], source: str
+) -> dict[str, Tensor]:
+    """Weights of a backbone under the model's names; those without a place keep theirs."""
+    try:
+        return align_and_update_state_dicts(dict(model), dict(weights), c2_conversion=False)
+    except Exception:  # of any kind, and of many lines: names of any kind come in
+        raise InputError(
+            f"{source} has names ({name_first(list(weights))}) that cannot be matched to the "
+            "model's backbone: name the weights of a backbone such as "
+            "detectron2://ImageNetPretrained/torchvision/R-50.pkl"
+        ) from None
 
 
 def _expected_of_stage(

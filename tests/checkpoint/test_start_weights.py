@@ -117,6 +117,14 @@ def test_model_zoo_pickles_fill_the_backbone(tmp_path, protocol, caplog):
         start(Detector(), str(path))
 
 
+def test_names_that_match_several_of_the_model(tmp_path):
+    path = tmp_path / "R-50.pkl"
+    content = {"model": {"bias": np.ones(2, np.float32)}, "matching_heuristics": True}
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(InputError, match="cannot be matched"):
+        start(Detector(), str(path))
+
+
 def test_no_file_is_from_scratch(caplog):
     caplog.set_level("INFO")
     assert start(fill(Detector(), 7), "")[HEAD] == [7]
