@@ -5,6 +5,7 @@ optimizer on its parameters, the schedule, the loaders and loss hooks, the evalu
 data sets are tiny ones, of noise.
 """
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,63 @@ def test_learning_rate_of_a_run(path):
     else:
         expected = OTHER_SCHEDULES.get(name_of(path), TENTH_FOR_THE_LAST_FIFTH)
         assert {where: schedule(where) for where in expected} == expected
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Published settings of teaching, in epochs of so many images, eight an iteration."""
+
+    lr: float
+    epochs: int
+    masked: int
+    retraining: int
+    scale: float
+    highest: float
+    teach_boxes: bool
+    images: int | None = None
+
+
+D_MASTER = Recipe(
+    2e-5, epochs=20, masked=5, retraining=10, scale=0.9, highest=0.6, teach_boxes=True
+)
+MRT = replace(D_MASTER, images=2975)
+TEACHING_RECIPES = {
+    "ddsm2inbreast": D_MASTER,
+    "ddsm2rsna": D_MASTER,
+    "city2bdd": MRT,
+    "city2foggy": replace(
+        MRT,
+        lr=2e-4,
+        epochs=80,
+        masked=10,
+        retraining=40,
+        scale=0.5,
+        highest=0.45,
+        teach_boxes=False,
+    ),
+    "sim2city": replace(MRT, lr=2e-4, masked=10, scale=0.5, highest=0.5),
+}
+
+
+@pytest.mark.parametrize("benchmark", TEACHING_RECIPES)
+def test_teaching_follows_the_published_recipe(benchmark):
+    recipe = TEACHING_RECIPES[benchmark]
+    config = load_config(str(FOLDER / benchmark / "teaching.py"))
+    hooks = config.loss_hooks
+    assert config.train.clip_gradient_norm == 0.5
+    assert config.optimizer.lr == recipe.lr
+    assert config.model.transformer.dropout == 0
+    assert hooks.masked_autoencoder.duration == recipe.masked / recipe.epochs
+    assert hooks.selective_retraining.period == recipe.retraining / recipe.epochs
+    threshold = hooks.teacher.threshold
+    assert threshold.update_period == 1 / recipe.epochs
+    assert (threshold.scale, threshold.highest) == (recipe.scale, recipe.highest)
+    assert (threshold.momentum, threshold.lowest, threshold.initial) == (0.9, 0.25, 0.3)
+    assert hooks.teacher.teach_boxes == recipe.teach_boxes
+    assert hooks.teacher.ema_decay == 0.9996
+    if recipe.images is not None:
+        epoch = recipe.images / config.dataloader.train.total_batch_size
+        assert config.train.max_iter == pytest.approx(recipe.epochs * epoch, rel=0.01)
 
 
 TEACHING = "ddsm2inbreast/teaching.py"

@@ -5,8 +5,9 @@ D-MASTER's for mammograms: 20 epochs at a constant rate, masked autoencoding for
 10, thresholds renewed once an epoch, pseudo boxes that teach where they are.
 
 Ours differs in the number of iterations (there an epoch is one of the smaller set, so that the
-teacher, an average over 2,500 iterations, sees 400 to 1,700), and in where thresholds start (0.3 as
-in MRT, there 0.1, which is below their own lowest).
+teacher, an average over 2,500 iterations, sees 400 to 1,700), and in thresholds: they start at 0.3
+as in MRT (there at 0.1, below their own lowest) and follow the student, while D-MASTER's code has
+the options of that rule but lets ConfidenceRefinement(soft=0.1, hard=0.8) have the last word.
 """
 
 from ..data.unlabelled_pairs import unlabelled_pairs as _pairs
