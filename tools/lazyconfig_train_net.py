@@ -4,11 +4,13 @@
 import argparse
 
 from medmask.engine import (
+    RunMode,
     check_images,
     check_run,
     evaluate_checkpoint,
     launch,
     load_config,
+    open_run_folder,
     set_up_run,
     train,
 )
@@ -34,7 +36,8 @@ examples:
   Eight GPUs (or torchrun --nproc-per-node 8 tools/lazyconfig_train_net.py ...):
     python tools/lazyconfig_train_net.py --num-gpus 8 --config-file ...
 
-Every run leaves all keys of its config in config.yaml in its output folder.
+Every run leaves all keys of its config in config.yaml in its output folder. A folder that holds a
+run takes no other, unless --resume or --overwrite says so; two runs at once never share one.
 """
 
 
@@ -43,12 +46,30 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config-file", default="", metavar="FILE", help="a LazyConfig file")
-    parser.add_argument(
-        "--resume", action="store_true", help="continue from the last checkpoint, if there is one"
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--resume",
+        dest="mode",
+        action="store_const",
+        const=RunMode.RESUME,
+        help="continue from the last checkpoint in train.output_dir, or start if there is none; "
+        "only the run's length, evaluation, logging, workers and device may change",
     )
-    parser.add_argument(
-        "--eval-only", action="store_true", help="evaluate train.init_checkpoint, do not train"
+    mode.add_argument(
+        "--overwrite",
+        dest="mode",
+        action="store_const",
+        const=RunMode.OVERWRITE,
+        help="first remove the files of the run in train.output_dir, and nothing else there",
     )
+    mode.add_argument(
+        "--eval-only",
+        dest="mode",
+        action="store_const",
+        const=RunMode.EVALUATE,
+        help="evaluate train.init_checkpoint, do not train",
+    )
+    parser.set_defaults(mode=RunMode.NEW)
     parser.add_argument(
         "--adapt-batchnorm",
         metavar="DATASET",
@@ -89,20 +110,21 @@ def _parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """The work of one process."""
     config = load_config(args.config_file, args.opts)
-    check_run(config, is_training=not args.eval_only)
-    set_up_run(config)
-    if args.check_images:
-        check_images(config)
-    if args.eval_only:
-        evaluate_checkpoint(config, adapt_batchnorm_to=args.adapt_batchnorm)
-    else:
-        train(config, resume=args.resume)
+    check_run(config, args.mode)
+    with open_run_folder(config, args.mode) as folder:
+        set_up_run(config, folder)
+        if args.check_images:
+            check_images(config)
+        if args.mode is RunMode.EVALUATE:
+            evaluate_checkpoint(config, adapt_batchnorm_to=args.adapt_batchnorm)
+        else:
+            train(config, resume=args.mode is RunMode.RESUME)
 
 
 @command_line_tool
 def main() -> None:
     args = _parser().parse_intermixed_args()
-    if args.adapt_batchnorm and not args.eval_only:
+    if args.adapt_batchnorm and args.mode is not RunMode.EVALUATE:
         raise InputError("--adapt-batchnorm works with --eval-only; it is no part of training")
     if args.adapt_batchnorm and args.num_gpus * args.num_machines > 1:
         raise InputError("--adapt-batchnorm works in one process: leave --num-gpus out")

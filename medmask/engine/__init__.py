@@ -26,6 +26,7 @@ from medmask.engine.prediction_images import (
 from medmask.engine.prediction_run import PredictionOptions, PredictionSummary, predict_images
 from medmask.engine.predictor import MedMaskPredictor
 from medmask.engine.result_pictures import draw_results
+from medmask.engine.run_folder import RunMode, open_run_folder
 from medmask.engine.run_setup import set_up_run
 from medmask.engine.run_start import check_images, check_run
 from medmask.engine.selective_retraining_hook import SelectiveRetrainingHook
@@ -49,6 +50,7 @@ __all__ = [
     "PredictionImage",
     "PredictionOptions",
     "PredictionSummary",
+    "RunMode",
     "SelectiveRetrainingHook",
     "StepSchedule",
     "TeacherHook",
@@ -65,6 +67,7 @@ __all__ = [
     "launch",
     "load_benchmark",
     "load_config",
+    "open_run_folder",
     "predict_images",
     "run_benchmark",
     "set_up_run",

@@ -61,13 +61,17 @@ def write_config_yaml(config: DictConfig, path: str | os.PathLike) -> list[str]:
     Returns:
         The keys of what could not be written.
     """
-    lost: list[str] = []
-    text = yaml.safe_dump(
-        _to_plain(config, "", lost), default_flow_style=None, allow_unicode=True, width=9999
-    )
+    plain, lost = to_plain(config)
+    text = yaml.safe_dump(plain, default_flow_style=None, allow_unicode=True, width=9999)
     with atomic_write(path, "w") as file:
         file.write(text)
     return lost
+
+
+def to_plain(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
+    """A config in plain values, as it is written, and the keys of what is left out."""
+    lost: list[str] = []
+    return _to_plain(config, "", lost), lost
 
 
 def check_targets(config: DictConfig, known: frozenset[str] = frozenset()) -> None:

@@ -6,7 +6,6 @@ import platform
 import shlex
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import torch
 from detectron2.utils import comm
@@ -14,8 +13,8 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
-from medmask.engine.config_file import write_config_yaml
 from medmask.engine.log_handlers import let_logs_fail
+from medmask.engine.run_folder import CONFIG, RunFolder, write_config
 from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
 from medmask.utils.openmp import choose_num_threads
@@ -32,32 +31,32 @@ RECORDED_PACKAGES = (
 )
 
 
-def set_up_run(config: DictConfig) -> None:
+def set_up_run(config: DictConfig, folder: RunFolder) -> None:
     """Set up memory, logging and seeds, and leave config, seed and versions beside the results.
 
-    Writes ``config.yaml``, ``log.txt`` and ``versions.json`` into ``train.output_dir``.
+    Writes ``config.yaml``, ``log.txt`` and ``versions.json``.
+
+    Args:
+        config: of the run.
+        folder: what :func:`open_run_folder` gave.
     """
     keep_freed_memory()
     num_threads = choose_num_threads(comm.get_local_size())
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    output_dir, rank = config.train.output_dir, comm.get_rank()
+    rank = comm.get_rank()
     for name in ("detectron2", "fvcore", "medmask"):
-        let_logs_fail(setup_logger(output_dir, distributed_rank=rank, name=name))
-    if comm.is_main_process():
-        lost = write_config_yaml(config, Path(output_dir) / "config.yaml")
-        if lost:
-            logger.warning(
-                f"{output_dir}/config.yaml lacks {', '.join(lost)}, which no YAML file can hold: "
-                "to use its weights later, name the .py config with --config-file"
-            )
-        with atomic_write(Path(output_dir) / "versions.json", "w") as file:
+        let_logs_fail(setup_logger(str(folder.path), distributed_rank=rank, name=name))
+    if comm.is_main_process() and not folder.keeps_record:
+        write_config(config, folder)
+        with atomic_write(folder.record_path("versions.json"), "w") as file:
             json.dump(_versions(), file, indent=1)
     logger.info(
         f"{comm.get_world_size()} process(es), seed {config.train.seed}; the config is in "
-        f"{output_dir}/config.yaml, the versions are in {output_dir}/versions.json"
+        f"{folder.record_path(CONFIG)}, the versions are in {folder.record_path('versions.json')}"
     )
-    seed_all_rng((config.train.seed + rank) % 2**32)  # dropout must differ between processes
+    # Dropout must differ between processes.
+    seed_all_rng((config.train.seed + rank) % 2**32)
 
 
 def _versions() -> dict[str, str]:

@@ -18,33 +18,42 @@ from medmask.engine.config_check import check_config
 from medmask.engine.config_objects import build
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_metrics import check_annotations, check_best_metric
+from medmask.engine.run_folder import RunMode, has_checkpoint
 from medmask.errors import InputError, describe_failure
-from medmask.utils.shared_failure import tell_everybody
+from medmask.utils.shared_failure import raise_together, tell_everybody
 
 logger = logging.getLogger(__name__)
 
 
-def check_run(config: DictConfig, *, is_training: bool = True) -> None:
+def check_run(config: DictConfig, mode: RunMode = RunMode.NEW) -> None:
     """Check everything that a run needs. All processes call this, before any does anything else.
 
     Args:
         config: of the run.
-        is_training: False for the evaluation of ``train.init_checkpoint`` alone.
+        mode: what the run is to do.
 
     Raises:
         InputError: a value is not accepted; a data set, an image, the device, the weights to start
             from or the metric is not there; or the output folder cannot be written.
     """
+    is_training = mode is not RunMode.EVALUATE
     check_config(config)
     select_device(config.train.device)
-    _check_init_checkpoint(config, is_training)
+    if mode is not RunMode.RESUME or not has_checkpoint(config.train.output_dir):
+        _check_init_checkpoint(config, is_training)
     _check_data_sets(config, is_training)
+    check_classes(config, is_training=is_training)
     evaluators = build_evaluators(config)
     check_annotations(evaluators)
     if is_training:
         check_best_metric(config.train.best_metric, evaluators)
+    problem = None
     if comm.is_main_process():
-        check_writable(config.train.output_dir)
+        try:
+            check_writable(config.train.output_dir)
+        except InputError as error:
+            problem = error
+    raise_together(problem)
 
 
 def check_images(config: DictConfig) -> None:

@@ -56,8 +56,16 @@ def test_run_leaves_its_record_and_can_be_evaluated(training_runs, command, tmp_
     assert "R@0.3" in evaluation.stdout + evaluation.stderr
     assert "froc/R@0.3" in json.loads((tmp_path / "evaluation/evaluation.json").read_text())
 
+    # a folder that holds a run is not written into by mistake
+    training_runs.check_refusal(command(tmp_path, "train.max_iter=2"), "holds a run already")
+    training_runs.check_refusal(
+        command(tmp_path, "train.max_iter=2", "--resume"),
+        "train.amp.enabled was True and is False",
+    )
     # a run that is complete has nothing left to do
-    again = training_runs.run(command(tmp_path, "train.max_iter=2", "--resume"))
+    again = training_runs.run(
+        command(tmp_path, "train.max_iter=2", "train.amp.enabled=True", "--resume")
+    )
     assert again.returncode == 0
     assert "Nothing to do" in again.stdout + again.stderr
 

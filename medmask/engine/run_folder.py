@@ -1,0 +1,204 @@
+"""The folder of a run: what a new, a resumed and an overwriting run do with what is there."""
+
+import contextlib
+import enum
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2.utils import comm
+from omegaconf import DictConfig
+
+from medmask.checkpoint.checkpointer import LAST
+from medmask.engine.config_difference import config_differences
+from medmask.engine.config_file import read_config_yaml, write_config_yaml
+from medmask.engine.run_lock import lock_folder
+from medmask.errors import InputError
+from medmask.utils.shared_failure import raise_together
+
+logger = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
+EVALUATION_PREFIX = "evaluation_"
+TRAINING_FILES = (LAST, "metrics.json", "evaluations.json", "model_[0-9]*.pth", "model_final.pth")
+"""What only training leaves."""
+RUN_FILES = (
+    *TRAINING_FILES,
+    CONFIG,
+    "config_before_resume_*.yaml",
+    "evaluation.json",
+    "evaluation_config.yaml",
+    "evaluation_versions.json",
+    "events.out.tfevents.*",
+    "log.txt",
+    "log.txt.rank*",
+    "model_adabn.pth",
+    "model_best.pth",
+    "teacher_best.pth",
+    "teacher_final.pth",
+    "versions.json",
+    "pictures/reconstruction_*.png",
+    *(
+        f"{folder}/{name}"
+        for folder in ("inference", "teacher/inference")
+        for name in (
+            "coco_instances_results.json",
+            "froc.json",
+            "froc.png",
+            "froc_detections.json",
+            "instances_predictions.pth",
+        )
+    ),
+)
+"""What a run leaves, and all that ``--overwrite`` removes."""
+SIGNS_OF_A_RUN = (*TRAINING_FILES, "evaluation.json", "model_adabn.pth", "model_best.pth")
+"""Results, which could be lost; what failed before it had any left a config and a log at most."""
+
+
+class RunMode(enum.Enum):
+    """What a run wants with its folder."""
+
+    NEW = "new"
+    """train; the folder may not hold a run"""
+    RESUME = "resume"
+    """train on from the last checkpoint, or from the start if there is none"""
+    OVERWRITE = "overwrite"
+    """train in place of the run that the folder holds"""
+    EVALUATE = "evaluate"
+    """evaluate weights, perhaps beside the run that they come from"""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that this run has for itself."""
+
+    path: Path
+    record_prefix: str = ""
+    """of the record's files, so that an evaluation does not replace the record of a training"""
+    keeps_record: bool = False
+    """whether the record that is there stays, as nothing will be done that it does not tell"""
+
+    def record_path(self, name: str) -> Path:
+        """Path of a file of the record."""
+        return self.path / f"{self.record_prefix}{name}"
+
+
+@contextlib.contextmanager
+def open_run_folder(config: DictConfig, mode: RunMode) -> Iterator[RunFolder]:
+    """Have ``train.output_dir`` for oneself while in this context.
+
+    All processes of the run call this; the main one locks the folder.
+
+    Args:
+        config: of the run.
+        mode: see :class:`RunMode`.
+
+    Raises:
+        InputError: in all processes: another run is in the folder, or was and this one neither
+            resumes nor overwrites it, or the config contradicts that of the run to be resumed.
+    """
+    path = Path(config.train.output_dir)
+    with contextlib.ExitStack() as stack:
+        folder, problem = RunFolder(path), None
+        if comm.is_main_process():
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(lock_folder(path))
+                folder = _prepare(path, config, mode)
+            except (InputError, OSError) as error:
+                problem = error
+        raise_together(problem)
+        yield folder
+
+
+def has_checkpoint(folder: str | os.PathLike) -> bool:
+    """Whether a folder holds a checkpoint that ``--resume`` continues from."""
+    return os.path.isfile(os.path.join(folder, LAST))
+
+
+def write_config(config: DictConfig, folder: RunFolder) -> None:
+    """Leave the config beside the results; a config that a resumed run changes is kept."""
+    path = folder.record_path(CONFIG)
+    if path.exists() and not folder.record_prefix and has_checkpoint(folder.path):
+        before = path.read_bytes()
+        lost = write_config_yaml(config, path)
+        if path.read_bytes() != before:
+            _next_name(folder.path).write_bytes(before)
+    else:
+        lost = write_config_yaml(config, path)
+    if lost:
+        logger.warning(
+            f"{path} lacks {', '.join(lost)}, which no YAML file can hold: to use the weights "
+            "later, name the .py config with --config-file"
+        )
+
+
+def _prepare(path: Path, config: DictConfig, mode: RunMode) -> RunFolder:
+    if mode is RunMode.EVALUATE:
+        return RunFolder(path, EVALUATION_PREFIX if _find(path, TRAINING_FILES) else "")
+    if mode is RunMode.OVERWRITE:
+        _remove_run(path)
+    elif mode is RunMode.NEW:
+        _check_unused(path)
+    elif has_checkpoint(path):
+        return RunFolder(path, keeps_record=_check_same_run(path, config))
+    return RunFolder(path)
+
+
+def _check_unused(path: Path) -> None:
+    found = _find(path, SIGNS_OF_A_RUN)
+    if found:
+        names = ", ".join(file.name for file in found[:3])
+        raise InputError(
+            f"train.output_dir {path} holds a run already ({names}): continue it with --resume, "
+            "replace it with --overwrite, or choose another train.output_dir"
+        )
+
+
+def _check_same_run(path: Path, config: DictConfig) -> bool:
+    """Check that a config goes on with a run; returns whether there is nothing left to do."""
+    if not (path / CONFIG).exists():
+        logger.warning(f"{path / CONFIG} is gone: nothing tells whether the run had this config")
+        return False
+    stored = read_config_yaml(path / CONFIG)
+    differences = config_differences(stored, config)
+    if differences:
+        raise InputError(
+            f"{path} holds a run with another config: {'; '.join(differences)}; resume it with "
+            "its own settings, replace it with --overwrite, or choose another train.output_dir"
+        )
+    return _evaluated_iterations(path) >= config.train.max_iter
+
+
+def _evaluated_iterations(path: Path) -> int:
+    """After how many iterations the last evaluation was, which is what a run ends with."""
+    try:
+        return int(json.loads((path / "evaluations.json").read_text())[-1]["iteration"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
+
+
+def _remove_run(path: Path) -> None:
+    for file in _find(path, RUN_FILES):
+        logger.info(f"Removing {file} (--overwrite)")
+        file.unlink()
+    for folder in ("inference", "pictures", "teacher/inference", "teacher"):
+        with contextlib.suppress(OSError):  # it is not there, or holds something of the user's
+            (path / folder).rmdir()
+
+
+def _find(path: Path, patterns: Sequence[str]) -> list[Path]:
+    return [
+        file
+        for pattern in patterns
+        for file in sorted(path.glob(pattern))
+        if file.is_file() or file.is_symlink()
+    ]
+
+
+def _next_name(path: Path) -> Path:
+    number = len(list(path.glob("config_before_resume_*.yaml"))) + 1
+    return path / f"config_before_resume_{number}.yaml"

@@ -1,0 +1,222 @@
+"""What a run does with a folder that holds another."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from medmask.engine import RunMode, load_config, open_run_folder
+from medmask.engine.config_file import read_config_yaml
+from medmask.engine.run_folder import RUN_FILES, write_config
+from medmask.errors import InputError
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
+
+
+@pytest.fixture
+def make_config(tmp_path):
+    """The config of a teaching run in ``tmp_path / "run"`` with changes."""
+
+    def make(*overrides):
+        folder = f"train.output_dir={tmp_path / 'run'}"
+        return load_config(str(CONFIGS / "phantom2ffdm/teaching.py"), [folder, *overrides])
+
+    return make
+
+
+@pytest.fixture
+def run(tmp_path, make_config):
+    """The folder of a run that was interrupted after 100 of 400 iterations."""
+    with open_run_folder(make_config(), RunMode.NEW) as folder:
+        write_config(make_config(), folder)
+    run = tmp_path / "run"
+    (run / "last_checkpoint").write_text("model_0000099.pth")
+    (run / "metrics.json").touch()
+    (run / "model_0000099.pth").touch()
+    (run / "inference").mkdir()
+    (run / "inference/froc.json").touch()
+    return run
+
+
+def resume(config):
+    with open_run_folder(config, RunMode.RESUME) as folder:
+        if not folder.keeps_record:
+            write_config(config, folder)
+        return folder
+
+
+def test_used_folder_is_refused(run, make_config):
+    files = sorted(run.rglob("*"))
+    with (
+        pytest.raises(InputError, match=r"holds a run already .*--resume.*--overwrite"),
+        open_run_folder(make_config(), RunMode.NEW),
+    ):
+        pass
+    assert sorted(run.rglob("*")) == files
+
+
+@pytest.mark.parametrize(
+    "name", ["evaluation.json", "metrics.json", "model_0000009.pth", "evaluations.json"]
+)
+def test_single_sign_of_a_run_is_enough(tmp_path, make_config, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).touch()
+    with (
+        pytest.raises(InputError, match=f"holds a run already .{name}"),
+        open_run_folder(make_config(), RunMode.NEW),
+    ):
+        pass
+
+
+def test_folder_of_other_things_is_no_run(tmp_path, make_config):
+    (tmp_path / "run").mkdir()
+    for name in ("notes.txt", "model.pth", "benchmark_log.txt", "run.lock", "config.yaml"):
+        (tmp_path / "run" / name).touch()
+    with open_run_folder(make_config(), RunMode.NEW):
+        pass
+
+
+def test_overwriting_removes_the_files_of_the_run_alone(run, make_config):
+    foreign = ["notes.txt", "my_model_best.pth", "inference/mine.csv", "model_final.pth.txt"]
+    for name in foreign:
+        (run / name).touch()
+    for pattern in RUN_FILES:
+        path = run / pattern.replace("[0-9]*", "0000123").replace("*", "1")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with open_run_folder(make_config("optimizer.lr=0.5"), RunMode.OVERWRITE):
+        left = {str(x.relative_to(run)) for x in run.rglob("*")} - {"run.lock"}
+    assert left == {*foreign, "inference"}
+
+
+def test_run_in_the_same_folder_at_once_is_refused(run, make_config):
+    with open_run_folder(make_config(), RunMode.RESUME):
+        for mode in RunMode:
+            with pytest.raises(InputError, match="in use"), open_run_folder(make_config(), mode):
+                pass
+    assert (run / "last_checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "train.max_iter=500",
+        "train.eval_period=10",
+        "train.best_metric=froc/R@1",
+        "train.log_period=1",
+        "train.device=cpu",
+        "train.checkpointer.period=7",
+        "train.checkpointer.max_to_keep=9",
+        "dataloader.train.num_workers=0",
+        "loss_hooks.teacher.loader.num_workers=1",
+        "dataloader.test.dataset=phantom_ffdm_test",
+        "dataloader.test.batch_size=1",
+        "dataloader.evaluator=[]",
+        "loss_hooks.masked_autoencoder.num_pictured=2",
+    ],
+)
+def test_resumed_run_may_change_this(run, make_config, override):
+    before = (run / "config.yaml").read_bytes()
+    resume(make_config(override))
+    assert (run / "config.yaml").read_bytes() != before
+    assert (run / "config_before_resume_1.yaml").read_bytes() == before
+
+
+def test_other_name_of_the_same_is_no_change(run, make_config):
+    same = "medmask.modeling.discriminators.DomainDiscriminators"
+    resume(make_config(f"model.training_modules.discriminators._target_={same}"))
+
+
+def test_unchanged_config_leaves_no_former_one(run, make_config):
+    resume(make_config("optimizer.lr=2e-4"))
+    assert not list(run.glob("config_before_resume_*"))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("optimizer.lr=0.5", "optimizer.lr was 0.0002 and is 0.5"),
+        ("train.seed=7", "train.seed was 0 and is 7"),
+        ("train.init_checkpoint=x.pth", "train.init_checkpoint was 'output"),
+        ("train.amp.enabled=true", "train.amp.enabled was False and is True"),
+        ("train.clip_gradient_norm=2", "train.clip_gradient_norm was 1.0 and is 2"),
+        ("train.gradient_accumulation=2", "train.gradient_accumulation was 1 and is 2"),
+        ("model.transformer.num_queries=7", "model.transformer.num_queries was 30 and is 7"),
+        ("model.backbone.norm=BN", "model.backbone.norm was 'FrozenBN' and is 'BN'"),
+        ("+model.criterion.class_weight=1", "model.criterion.class_weight was not there and is 1"),
+        ("dataloader.train.dataset=phantom_ffdm_train", "dataloader.train.dataset was"),
+        ("dataloader.train.total_batch_size=4", "dataloader.train.total_batch_size was 8"),
+        ("dataloader.train.label_fraction=0.5", "dataloader.train.label_fraction was 1.0"),
+        ("loss_hooks.teacher.ema_decay=0.5", "loss_hooks.teacher.ema_decay was"),
+        ("lr_multiplier.warmup_length=0.5", "lr_multiplier.warmup_length was"),
+        ("optimizer._target_=torch.optim.Adam", "optimizer._target_ was 'torch.optim"),
+        ("loss_hooks={}", "and [0-9]+ more"),
+    ],
+)
+def test_resumed_run_may_not_change_that(run, make_config, override, words):
+    before = (run / "config.yaml").read_bytes()
+    config = make_config()
+    if override == "loss_hooks={}":
+        del config["loss_hooks"]
+    else:
+        config = make_config(override)
+    with pytest.raises(InputError, match=words) as error:
+        resume(config)
+    assert "\n" not in str(error.value)
+    assert (run / "config.yaml").read_bytes() == before
+    assert not list(run.glob("config_before_resume_*"))
+
+
+def test_values_that_follow_others_are_not_named_beside_them(run, make_config):
+    with pytest.raises(InputError) as error:
+        resume(make_config("optimizer.lr=0.5"))
+    assert "optimizer.params.lr" not in str(error.value)
+
+
+def test_folder_may_be_spelled_in_another_way(run, make_config, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    resume(make_config("train.output_dir=run"))
+    shutil.move(run, run.with_name("moved"))
+    resume(make_config(f"train.output_dir={run.with_name('moved')}"))
+
+
+def test_config_of_a_finished_run_stays(run, make_config):
+    (run / "evaluations.json").write_text(json.dumps([{"iteration": 400}]))
+    before = (run / "config.yaml").read_bytes()
+    assert resume(make_config("train.eval_period=7")).keeps_record
+    assert (run / "config.yaml").read_bytes() == before
+    assert not resume(make_config("train.max_iter=401")).keeps_record
+
+
+def test_without_a_checkpoint_resuming_starts(tmp_path, run, make_config):
+    (run / "last_checkpoint").unlink()
+    resume(make_config("optimizer.lr=0.5"))
+    assert read_config_yaml(run / "config.yaml").optimizer.lr == 0.5
+    shutil.rmtree(run)
+    resume(make_config())
+    assert (run / "config.yaml").exists()
+
+
+def test_config_that_cannot_be_compared_is_told(run, make_config, caplog):
+    (run / "config.yaml").write_text("model: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(InputError, match=r"config\.yaml.*line 1 has the tag"):
+        resume(make_config())
+    (run / "config.yaml").unlink()
+    resume(make_config())
+    assert "is gone" in caplog.text
+
+
+def test_evaluation_leaves_the_record_of_the_training_alone(tmp_path, run, make_config):
+    before = (run / "config.yaml").read_bytes()
+    for _ in range(2):
+        with open_run_folder(make_config("optimizer.lr=0.5"), RunMode.EVALUATE) as folder:
+            write_config(make_config("optimizer.lr=0.5"), folder)
+    assert (run / "config.yaml").read_bytes() == before
+    assert read_config_yaml(run / "evaluation_config.yaml").optimizer.lr == 0.5
+
+    elsewhere = make_config(f"train.output_dir={tmp_path / 'elsewhere'}")
+    for _ in range(2):
+        with open_run_folder(elsewhere, RunMode.EVALUATE) as folder:
+            write_config(elsewhere, folder)
+    assert [x.name for x in (tmp_path / "elsewhere").iterdir()] == ["config.yaml"]
