@@ -1,4 +1,4 @@
-"""What a trained detector's classes are called."""
+"""Names and category ids of a trained detector's classes."""
 
 import logging
 from collections.abc import Sequence

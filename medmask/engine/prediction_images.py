@@ -40,7 +40,7 @@ class PredictionImage:
 
     @property
     def key(self) -> tuple[str, int | None, int | str | None]:
-        """What makes it another image than others, wherever the process runs."""
+        """Identity of the image, wherever the process runs."""
         return os.path.realpath(self.path), self.frame, self.image_id
 
     @property

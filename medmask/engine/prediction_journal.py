@@ -28,7 +28,7 @@ Key = tuple[str, int | None, int | str | None]
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """What became of one image.
+    """Outcome of one image.
 
     Attributes:
         path: the file, absolute and without links.

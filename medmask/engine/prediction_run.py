@@ -30,7 +30,7 @@ OVERLAYS = "overlays"
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """What is made of each image.
+    """Products of each image.
 
     Attributes:
         score_threshold: overlays show detections with at least this score, in [0, 1]; the files
@@ -51,7 +51,7 @@ class PredictionOptions:
 
 @dataclass(frozen=True)
 class PredictionSummary:
-    """What became of the images.
+    """Outcome of a run.
 
     Attributes:
         images: how many there are.
@@ -110,7 +110,12 @@ def predict_images(
             _remove_results(output_dir)
         _check_images(journal, images)
         pictures = _name_pictures(journal, images)
-        left = [image for image in images if not _is_done(journal, image)]
+
+        def is_finished(image: PredictionImage) -> bool:
+            picture = output_dir / OVERLAYS / pictures[image.key]
+            return _is_done(journal, image) and (picture.exists() or not options.overlays)
+
+        left = [image for image in images if not is_finished(image)]
         done_before = len(images) - len(left)
         progress = tqdm(
             left,
@@ -245,7 +250,7 @@ def _name_pictures(
     journal: PredictionJournal, images: Sequence[PredictionImage]
 ) -> dict[tuple, str]:
     """Name the picture of each image; those that are drawn already keep their names."""
-    drawn = {key: entry.overlay for key, entry in journal.entries.items() if entry.overlay}
+    drawn = {key: Path(x.overlay).name for key, x in journal.entries.items() if x.overlay}
     taken = {name.casefold() for name in drawn.values()}
     names = {}
     sources = [image.picture_source for image in images]

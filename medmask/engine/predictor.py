@@ -122,7 +122,7 @@ class MedMaskPredictor:
         return outputs
 
     def settings(self) -> dict[str, Any]:
-        """What detections depend on, as JSON values; a record of predictions keeps it."""
+        """Describe, in JSON values, all that detections depend on; a record of them keeps it."""
         config = OmegaConf.to_container(self.config, resolve=True)
         relevant = [config["model"], config["dataloader"]["test"]["mapper"], config["train"]["amp"]]
         text = json.dumps(relevant, sort_keys=True, default=_qualified_name)

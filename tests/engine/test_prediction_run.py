@@ -166,6 +166,17 @@ def test_pictures_of_one_name_stay_apart_and_keep_their_names(detector, scans, t
     assert before.items() <= after.items()
 
 
+def test_picture_that_is_gone_is_drawn_again(detector, scans, tmp_path):
+    output = tmp_path / "out"
+    predict_images(detector, images_of_files(scans), output)
+    expected = (output / "overlays" / "c.png").read_bytes()
+    (output / "overlays" / "c.png").unlink()
+    summary = predict_images(detector, images_of_files(scans), output)
+    assert (summary.done_before, summary.problems) == (2, ())
+    assert (output / "overlays" / "c.png").read_bytes() == expected
+    assert len(detections_of(output)) == 3
+
+
 def test_file_that_is_named_twice_or_through_links_counts_once(scans, tmp_path):
     link = tmp_path / "in" / "link.png"
     link.symlink_to(scans[0])
