@@ -155,6 +155,16 @@ def test_parameters_learn_at_the_rates_that_the_config_means(model_of, path):
     assert bool(names) == (path.stem == "teaching")
 
 
+def test_two_stage_detector_names_the_rate_it_has_no_use_for():
+    options = ["train.device=cpu", "model.transformer.two_stage=True"]
+    config = load_config(str(FOLDER / "ddsm" / "source_only.py"), options)
+    config.optimizer.params.model = build_model(config)
+    with pytest.raises(InputError, match=r"lr_factors\.reference_points is for no parameter"):
+        instantiate(config.optimizer)
+    config.optimizer.params.lr_factors.reference_points = None
+    assert len(instantiate(config.optimizer).param_groups) == 2
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_learning_rate_of_a_run(path):
     config = load_config(str(path))
