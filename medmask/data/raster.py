@@ -4,6 +4,7 @@ Pillow is asked for these formats by name, so that no other of its readers runs 
 somebody named .png.
 """
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,8 +118,11 @@ def _errors(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
+        # Pillow hides what it met at the end of the data behind a SyntaxError
+        is_cut = isinstance(error.__cause__ or error, (struct.error, IndexError, EOFError))
+        reason = "it is cut off or damaged" if is_cut else describe_error(error)
         raise InputError(
-            f"image {path} cannot be read ({describe_error(error)}); copy or convert the file again"
+            f"image {path} cannot be read ({reason}); copy or convert the file again"
         ) from error
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from medmask.data.dicom.elements import Elements
 from medmask.data.image_limits import check_image_size
+from medmask.errors import InputError
 
 COLOR = ("RGB", "YBR_")
 GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -50,6 +51,11 @@ def read_frame_size(elements: Elements) -> FrameSize:
     Raises:
         InputError: there is none, it is not a size, or it is larger than the limit.
     """
+    if not elements.has("Rows") and not elements.has("Columns"):
+        raise InputError(
+            f"DICOM file {elements.path} holds no image (no Rows and no Columns); it is a report "
+            "or another object, or cut off"
+        )
     rows = elements.integer("Rows", at_least=1)
     columns = elements.integer("Columns", at_least=1)
     check_image_size(elements.path, rows, columns)

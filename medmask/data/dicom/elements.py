@@ -170,7 +170,8 @@ class Elements:
 
     def _quotation(self, keyword: str) -> str:
         try:
-            text = str(self.dataset[keyword].value or "")
+            value = self.dataset[keyword].value
+            text = "" if value is None else str(value)
         except Exception:
             return ""
         text = text if len(text) <= _LONGEST_QUOTATION else text[:_LONGEST_QUOTATION] + "..."
