@@ -69,7 +69,8 @@ class EvaluationHook(HookBase):
             # as in the run that died
             self.trainer.iter = self.trainer.storage.iter = start - 1
             if known:
-                results = {k: v for k, v in last.items() if k != "iteration" and v is not None}
+                results = {k: math.nan if v is None else v for k, v in last.items()}
+                del results["iteration"]
                 self.trainer.storage.put_scalars(**results, smoothing_hint=False)
             else:
                 self._evaluate(start)

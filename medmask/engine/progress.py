@@ -91,7 +91,8 @@ class MetricsFile(EventWriter):
         lines = defaultdict(dict)
         for name, (value, iteration) in (self._past | get_event_storage().latest()).items():
             if iteration > self._last_iter:
-                lines[iteration][name] = value if math.isfinite(value) else None
+                is_finite = value is not None and math.isfinite(value)
+                lines[iteration][name] = value if is_finite else None
         with errors_name(self.path):
             for iteration, values in sorted(lines.items()):
                 line = json.dumps(values | {"iteration": iteration}, sort_keys=True)

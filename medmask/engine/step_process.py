@@ -24,6 +24,7 @@ from medmask.engine.training import build_model, build_trainer
 from medmask.errors import InputError
 from medmask.layers import deformable_attention, ms_deform_attn_fused_pytorch
 from medmask.utils.memory import keep_freed_memory
+from medmask.utils.parent import become_worker
 
 OPERATORS = ("medmask", "grid_sample")
 """Implementations of deformable attention: the fastest there is here, and plain PyTorch."""
@@ -107,6 +108,7 @@ def peak_memory(device: torch.device) -> int:
 
 def _serve(connection: Connection, options: StepProcessOptions) -> None:
     """Answer until the other side goes away."""
+    become_worker()
     try:
         _answer(connection, options)
     except InputError as error:

@@ -32,8 +32,8 @@ from medmask.utils.signals import StoppedBySignal
 TIMES = ("time", "data_time")
 """Metrics in seconds."""
 
-Metrics = dict[str, tuple[float, int]]
-"""name -> value and its iteration"""
+Metrics = dict[str, tuple[float | None, int]]
+"""name -> value, None if it is not finite, and its iteration"""
 
 
 class TrainLoader(Protocol):
@@ -318,9 +318,12 @@ class MedMaskTrainer(TrainerBase):
 
     def latest_metrics(self) -> Metrics:
         """The last value of each metric, those of the run that is resumed included."""
-        latest = self.past_metrics | self.storage.latest()
-        # but for times: no two runs have the same
-        return {k: v for k, v in latest.items() if k not in TIMES and math.isfinite(v[0])}
+        latest = {
+            name: (value if math.isfinite(value) else None, iteration)
+            for name, (value, iteration) in self.storage.latest().items()
+            if name not in TIMES  # no two runs have the same
+        }
+        return self.past_metrics | latest
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         known = state_dict.get("hooks", {})

@@ -1,11 +1,13 @@
 """Processes that end with the one that started them, however that one ended."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+from multiprocessing.connection import wait
 
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 _POLL_SECONDS = 1.0
@@ -36,6 +38,23 @@ def end_with_calling_tool() -> None:
     parent = os.environ.pop(PARENT_VARIABLE, None)  # not meant for processes that this one starts
     if parent is not None:
         end_with_parent(int(parent), signal.SIGTERM)
+
+
+def become_worker() -> None:
+    """Have a process of :mod:`multiprocessing` end with the one that started it, even if killed.
+
+    Ctrl-C, and a terminal that is closed, it leaves for that one to act on.
+    """
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_wait_for_end, args=(parent.sentinel,), daemon=True).start()
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _wait_for_end(sentinel: int) -> None:
+    wait([sentinel])  # not the process id: that of a pool's worker is the fork server's
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _watch(parent: int, number: int) -> None:

@@ -95,7 +95,8 @@ def train_and_die(folder, log_period, function, number):
 
     def work():
         calls = 0
-        whole = getattr(os, function)
+        module = {"sin": math}.get(function, os)
+        whole = getattr(module, function)
 
         def count(*args, **kwargs):
             nonlocal calls
@@ -104,7 +105,7 @@ def train_and_die(folder, log_period, function, number):
                 os.kill(os.getpid(), signal.SIGKILL)
             return whole(*args, **kwargs)
 
-        with mock.patch.object(os, function, count):
+        with mock.patch.object(module, function, count):
             train(folder, log_period)
 
     process = FORK.Process(target=work)
@@ -150,17 +151,18 @@ def check_kills(folder, log_period, function, numbers):
     return kills
 
 
-# os.fsync: what is written is not complete; os.replace: it is, under another name
-@pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_kill_inside_of_any_write(tmp_path, function):
-    assert check_kills(tmp_path, 1, function, range(1, 100)) >= 15
+# os.fsync: what is written is not complete; os.replace: it is, under another name;
+# math.sin: in an evaluation
+@pytest.mark.parametrize(("function", "at_least"), [("fsync", 15), ("replace", 15), ("sin", 8)])
+def test_kill_inside_of_any_write_or_evaluation(tmp_path, function, at_least):
+    assert check_kills(tmp_path, 1, function, range(1, 100)) >= at_least
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("log_period", [2, 3, 5])
-@pytest.mark.parametrize("function", ["fsync", "replace", "unlink"])
-def test_kill_inside_of_any_write_with_other_periods(tmp_path, function, log_period):
-    assert check_kills(tmp_path, log_period, function, range(1, 100)) > 1
+@pytest.mark.parametrize("function", ["fsync", "replace", "sin", "chmod"])
+def test_kills_with_other_periods(tmp_path, function, log_period):
+    assert check_kills(tmp_path, log_period, function, range(1, 100)) > 7
 
 
 def test_cut_checkpoint_gives_way_to_the_one_before(tmp_path, caplog):

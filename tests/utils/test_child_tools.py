@@ -89,3 +89,32 @@ def test_killed_parent_has_the_child_save(child, tmp_path):
     parent.kill()
     parent.wait()
     assert wait_for("saved") == str(int(signal.SIGTERM))
+
+
+POOL = """
+import multiprocessing, os, pathlib, runpy, sys, time
+
+def become_worker():
+    runpy.run_path(sys.argv[1])["become_worker"]()
+    pathlib.Path("ready").write_text(str(os.getpid()))
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("forkserver").Pool(1, initializer=become_worker) as pool:
+        pool.apply(time.sleep, (60,))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the processes in /proc")
+def test_worker_of_a_pool_ignores_ctrl_c_and_ends_with_a_killed_parent(child, tmp_path):
+    (tmp_path / "pool.py").write_text(POOL)
+    parent = subprocess.Popen([sys.executable, "pool.py", child[1]], cwd=tmp_path)
+    worker = int(wait_for("ready"))
+    os.kill(worker, signal.SIGINT)
+    time.sleep(0.3)
+    assert Path(f"/proc/{worker}").exists()
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{worker}").exists()

@@ -27,6 +27,7 @@ from medmask.data.phantom.generator import (
 from medmask.data.phantom.scanner import DOMAINS
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
+from medmask.utils.parent import become_worker
 
 MANIFEST = "phantom.json"
 FORMATS = ("png8", "png16", "dicom")
@@ -192,9 +193,13 @@ def _write_patients(tasks: Sequence[_PatientTask], workers: int) -> Iterator[lis
     # Forking a process that runs the threads of PyTorch or OpenCV can hang the child.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    # One thread a process: the processes share the cores already.
-    with context.Pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with context.Pool(workers, initializer=_init_worker) as pool:
         yield from pool.imap(_write_patient, tasks, chunksize=4)
+
+
+def _init_worker() -> None:
+    become_worker()
+    cv2.setNumThreads(1)  # the processes share the cores already
 
 
 def _write_patient(task: _PatientTask) -> list[dict]:
