@@ -36,6 +36,10 @@ examples:
   Eight GPUs (or torchrun --nproc-per-node 8 tools/lazyconfig_train_net.py ...):
     python tools/lazyconfig_train_net.py --num-gpus 8 --config-file ...
 
+Ctrl-C, SIGTERM or SIGHUP ends a run after the step that is under way; so do a broken image, a dead
+worker and the like. What is done is saved, and --resume goes on from it as if nothing had happened.
+A second signal ends it at once.
+
 Every run leaves all keys of its config in config.yaml in its output folder. A folder that holds a
 run takes no other, unless --resume or --overwrite says so; two runs at once never share one.
 """

@@ -77,10 +77,11 @@ def alive(tmp_path):
     ("how", "status", "words"),
     [
         ("input error", 2, "error: the image a.png is broken\n"),
-        (
+        pytest.param(
             "killed",
             2,
             "error: process 1 of the run was killed by SIGKILL (memory may have run out)\n",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -91,6 +92,7 @@ def test_first_error_is_the_one_that_is_told(start, tmp_path, how, status, words
     assert not alive(tmp_path)
 
 
+@pytest.mark.slow
 def test_fault_of_ours_keeps_its_traceback(start):
     process = start("bug")
     _, told = process.communicate(timeout=100)
@@ -110,6 +112,7 @@ def test_killed_parent_leaves_nobody(start, tmp_path):
     assert not alive(tmp_path)
 
 
+@pytest.mark.slow
 def test_signal_reaches_all(start, tmp_path):
     process = start("wait")
     process.stdout.readline()
