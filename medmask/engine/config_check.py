@@ -107,7 +107,7 @@ def _part_faults(config: DictConfig) -> Iterator[str]:
     hooks = config._get_node("loss_hooks") if "loss_hooks" in config else None
     evaluator = OmegaConf.select(config, "dataloader.evaluator", throw_on_missing=False)
     yield from _several_faults(hooks, "loss_hooks", "{}")
-    if evaluator is None:
+    if evaluator is None or (isinstance(evaluator, ListConfig) and not evaluator):
         yield "dataloader.evaluator is missing: it must be a list of evaluators"
     elif isinstance(evaluator, DictConfig):
         yield from _faults(evaluator, "dataloader.evaluator")

@@ -36,6 +36,7 @@ from medmask.engine.mask_ratio import (
 from medmask.engine.masked_autoencoder_hook import MaskedAutoencoderHook
 from medmask.engine.selective_retraining_hook import SelectiveRetrainingHook
 from medmask.engine.teacher_hook import TeacherHook
+from medmask.engine.trainer import TrainLoader
 from medmask.modeling import (
     CosineLoss,
     DeformableTransformer,
@@ -54,12 +55,16 @@ from medmask.modeling import (
     TripletLoss,
     build_small_resnet,
 )
+from medmask.modeling.contrastive.losses import ContrastiveLoss
 
 _CHANNELS = WholeNumber(lowest=1, highest=8192, meaning="channels")
 _LAYERS = WholeNumber(lowest=1, highest=100)
 _DROPOUT = Number(highest=1, below=True)
 _WEIGHT = Number(meaning="factor of a loss")
-_NORM = Text(meaning="normalization layer, by Detectron2's name")
+_NORM = Text(
+    choices=("BN", "FrozenBN", "GN", "LN", "SyncBN", "nnSyncBN", "naiveSyncBN", "naiveSyncBN_N"),
+    meaning="normalization layer, by Detectron2's name",
+)
 _SHARE = Number(highest=1)
 _COLOR = Number(lowest=-1e6, highest=1e6)
 
@@ -131,7 +136,11 @@ _MODEL: Mapping[Callable, Mapping[str, Value]] = {
         "two_stage": Flag(),
         "gradient_checkpointing": Flag(),
     },
-    DetectionCriterion: {**_FOCAL, "matcher": Part(), "proposal_matcher": Part(optional=True)},
+    DetectionCriterion: {
+        **_FOCAL,
+        "matcher": Part(of=(HungarianMatcher, OneToManyMatcher)),
+        "proposal_matcher": Part(of=(HungarianMatcher, OneToManyMatcher), optional=True),
+    },
     HungarianMatcher: {"cost": Part(of=MatchingCost)},
     OneToManyMatcher: {
         "cost": Part(of=MatchingCost),
@@ -154,7 +163,7 @@ _MODEL: Mapping[Callable, Mapping[str, Value]] = {
     ExpertDistillation: {
         "query_dim": _CHANNELS,
         "expert_dim": _CHANNELS,
-        "loss": Part(),
+        "loss": Part(of=ContrastiveLoss),
         "queue_size": WholeNumber(highest=1_000_000),
         "image_weight": _WEIGHT,
         "lesion_weight": _WEIGHT,
@@ -170,7 +179,7 @@ _CLASSES = WholeNumber(lowest=1, highest=10_000)
 
 _HOOKS: Mapping[Callable, Mapping[str, Value]] = {
     MaskedAutoencoderHook: {
-        "loader": Part(),
+        "loader": Part(of=TrainLoader),
         "mask_ratio": Part(of=MaskRatioSchedule),
         "masking": Text(choices=("independent", "aligned")),
         "scope": Text(choices=("hidden", "all")),
@@ -184,7 +193,7 @@ _HOOKS: Mapping[Callable, Mapping[str, Value]] = {
     CosineMaskRatio: {"start": _SHARE, "end": _SHARE},
     LossDrivenMaskRatio: {"start": _SHARE, "step": _SHARE, "period": Period()},
     TeacherHook: {
-        "loader": Part(),
+        "loader": Part(of=TrainLoader),
         "threshold": Part(of=ConfidenceThreshold),
         "ema_decay": Number(highest=1, below=True),
         "loss_weight": _WEIGHT,

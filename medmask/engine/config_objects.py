@@ -109,9 +109,13 @@ def _call(target: Callable[..., Any], arguments: Mapping[str, Any], key: str) ->
         ) from error
 
 
-def _check_class(built: Any, key: str, of: type) -> None:
+def _check_class(built: Any, key: str, of: type | tuple[type, ...]) -> None:
     if not isinstance(built, of):
-        raise InputError(f"{key} makes a {type(built).__name__}, but must make a {of.__name__}")
+        names = " or ".join(each.__name__ for each in (of if isinstance(of, tuple) else (of,)))
+        raise InputError(
+            f"{key}._target_ gives an object of class {type(built).__name__}, but {key} must be of "
+            f"class {names}"
+        )
 
 
 def _child(node: Any, name: str | int, key: str) -> Any:

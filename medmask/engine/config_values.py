@@ -212,8 +212,8 @@ class Either(Value):
 class Part(Value):
     """A group with a ``_target_``, which becomes an object; or, in a ``.py`` config, an object."""
 
-    of: type = object
-    """class of the object"""
+    of: type | tuple[type, ...] = object
+    """class of the object, or classes"""
 
     def _accepts(self, value: Any) -> bool:
         is_plain = isinstance(value, Real | str | bytes | Sequence) or value is None

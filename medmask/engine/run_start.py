@@ -43,6 +43,9 @@ def check_run(config: DictConfig, mode: RunMode = RunMode.NEW) -> None:
         _check_init_checkpoint(config, is_training)
     _check_data_sets(config, is_training)
     check_classes(config, is_training=is_training)
+    if is_training:
+        _check_labels(config)
+    _check_evaluated_set(config)
     evaluators = build_evaluators(config)
     check_annotations(evaluators)
     if is_training:
@@ -90,6 +93,28 @@ def check_classes(config: DictConfig, *, is_training: bool = True) -> None:
                 f"{key} is {name}, which has {count} ({', '.join(classes)}), but "
                 f"model.transformer.num_classes is {num_classes}: set it to {len(classes)}, or "
                 "choose another data set"
+            )
+
+
+def _check_labels(config: DictConfig) -> None:
+    """Check that the training loader gives the boxes that supervised training needs."""
+    if OmegaConf.select(config, "dataloader.train.mapper.is_train") is False:
+        raise InputError(
+            "dataloader.train.mapper.is_train is False, but supervised training needs the boxes: "
+            "set it to True"
+        )
+
+
+def _check_evaluated_set(config: DictConfig) -> None:
+    """Check that evaluators judge the data set that the test loader reads."""
+    read = config.dataloader.test.dataset
+    evaluators = config.dataloader.evaluator
+    for i, evaluator in enumerate(evaluators if isinstance(evaluators, ListConfig) else []):
+        judged = evaluator.get("dataset_name", read)
+        if judged != read:
+            raise InputError(
+                f"dataloader.evaluator.{i}.dataset_name is {judged}, but dataloader.test.dataset "
+                f"is {read}: set both to one data set"
             )
 
 

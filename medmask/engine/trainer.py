@@ -5,7 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from detectron2.engine import TrainerBase
@@ -36,6 +36,7 @@ Metrics = dict[str, tuple[float | None, int]]
 """name -> value, None if it is not finite, and its iteration"""
 
 
+@runtime_checkable
 class TrainLoader(Protocol):
     """An endless source of batches that can start anywhere."""
 

@@ -28,11 +28,13 @@ from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.learning_rate import bound_to_run
 from medmask.engine.loss_hook import LossHook
+from medmask.engine.model_check import check_parts_fit
 from medmask.engine.periods import to_iterations, to_iterations_or_end
 from medmask.engine.progress import MetricWriters, build_writers
 from medmask.engine.run_start import build_evaluators, check_classes
 from medmask.engine.stop_request import StopRequest
 from medmask.engine.trainer import MedMaskTrainer
+from medmask.engine.trainer import TrainLoader as AnyTrainLoader
 from medmask.errors import InputError
 from medmask.utils.files import remove_abandoned_files
 from medmask.utils.signals import StoppedBySignal
@@ -44,7 +46,9 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 def build_model(config: DictConfig) -> nn.Module:
     """The model of a config on its device, with fresh weights."""
-    return build(config, "model", nn.Module).to(select_device(config.train.device))
+    model = build(config, "model", nn.Module)
+    check_parts_fit(model)
+    return model.to(select_device(config.train.device))
 
 
 def distribute(model: nn.Module) -> nn.Module:
@@ -72,7 +76,7 @@ def build_trainer(config: DictConfig, model: nn.Module) -> MedMaskTrainer:
     config.optimizer.params.model = None  # or copies of the config would copy the model
     return MedMaskTrainer(
         distribute(model),
-        build(config, "dataloader.train"),
+        build(config, "dataloader.train", AnyTrainLoader),
         optimizer,
         clip_gradient_norm=options.clip_gradient_norm,
         amp_dtype=_amp_dtype(config),

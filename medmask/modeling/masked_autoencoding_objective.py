@@ -152,6 +152,8 @@ def find_masked_autoencoder(model: MedMask) -> MaskedAutoencoder:
         )
     autoencoder = model.training_modules[MODULE_NAME]
     key = f"model.training_modules.{MODULE_NAME}"
+    if not isinstance(autoencoder, MaskedAutoencoder):
+        raise InputError(f"{key} is a {type(autoencoder).__name__}, not a MaskedAutoencoder")
     num_levels, embed_dim = model.transformer.level_embedding.shape
     for option, ours, theirs in (
         ("num_levels", autoencoder.num_levels, num_levels),
