@@ -21,6 +21,8 @@ _TIFF_STRIP_BYTE_COUNTS = 279
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_SAMPLES_PER_PIXEL = 277
 _TIFF_ROWS_PER_STRIP = 278
+_TIFF_PHOTOMETRIC = 262
+_TIFF_YCBCR = 6
 _TIFF_UNCOMPRESSED = "raw"
 _JPEG_END = b"\xff\xd9"
 # libjpeg reads a few bytes ahead; these are no valid code, so they decode to next to nothing
@@ -177,7 +179,8 @@ class TiffDecoder(_MarkedImage, TiffImageFile):
         planes = samples if self._planar_configuration == 2 else 1
         strips = planes * -(-height // min(height, self.tag_v2.get(_TIFF_ROWS_PER_STRIP, height)))
         row = planes * -(-width * bits[0] * samples // planes // 8)
-        is_raw = self._compression == _TIFF_UNCOMPRESSED
+        is_subsampled = self.tag_v2.get(_TIFF_PHOTOMETRIC) == _TIFF_YCBCR
+        is_raw = self._compression == _TIFF_UNCOMPRESSED and not is_subsampled
         if len(counts) < strips or (is_raw and sum(counts) < height * row):
             raise IncompleteImageError
         if len(counts) > strips or (is_raw and sum(counts) >= (height + 1) * row):

@@ -9,6 +9,7 @@ import numpy as np
 
 from medmask.data.dicom.description import FrameSize, PixelLayout
 from medmask.data.dicom.parsing import DicomFile
+from medmask.data.error_text import describe_error
 from medmask.data.raster_decoders import hold_back_end
 from medmask.errors import InputError
 
@@ -41,7 +42,6 @@ def decompress_frame(
     from pydicom.uid import JPEGExtended12Bit, JPEGTransferSyntaxes
 
     decoder = _find_decoder(file)
-    _check_number_of_frames(file, size)
     file.stream.seek(file.pixels.offset)
     data = get_frame(file.stream, frame, number_of_frames=size.frames, **_offset_table(file))
     _check_codestream_size(file, size, data)
@@ -88,23 +88,32 @@ def _offset_table(file: DicomFile) -> dict[str, Any]:
     return {"extended_offsets": tuple(file.elements.value(keyword) for keyword in keywords)}
 
 
-def _check_number_of_frames(file: DicomFile, size: FrameSize) -> None:
-    """Refuse a file that holds more frames than it states; the others would be lost."""
+def check_number_of_frames(file: DicomFile, size: FrameSize) -> None:
+    """Refuse a file that holds more compressed frames than it states, or fewer.
+
+    Raises:
+        InputError: it does.
+    """
     from pydicom.encaps import parse_basic_offsets, parse_fragments
     from pydicom.uid import RLELossless
 
-    file.stream.seek(file.pixels.offset)
-    offsets = parse_basic_offsets(file.stream)
-    fragments, positions = parse_fragments(file.stream)
-    starts = len(offsets)
+    try:
+        file.stream.seek(file.pixels.offset)
+        starts = len(parse_basic_offsets(file.stream))
+        fragments, positions = parse_fragments(file.stream)
+    except Exception as error:
+        raise InputError(
+            f"the pixels of DICOM file {file.path} cannot be decoded ({describe_error(error)}); "
+            "copy the file again"
+        ) from error
     if file.syntax == RLELossless:
         starts = fragments  # one for each frame (PS3.5 A.4.2)
-    elif not offsets and fragments > size.frames:
+    elif not starts and fragments > size.frames:
         starts = sum(_begins_codestream(file, position) for position in positions)
-    if starts > size.frames:
+    if starts > size.frames or fragments < size.frames:
         raise InputError(
-            f"DICOM file {file.path} holds {starts} compressed frames, but its Number of Frames "
-            f"is {size.frames}; export the image again"
+            f"DICOM file {file.path} holds {starts or fragments} compressed frames, but its Number "
+            f"of Frames is {size.frames}; export the image again"
         )
 
 

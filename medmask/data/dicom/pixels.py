@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from medmask.data.dicom.decompression import decompress_frame
+from medmask.data.dicom.decompression import check_number_of_frames, decompress_frame
 from medmask.data.dicom.description import FrameSize, PixelLayout
 from medmask.data.dicom.inflation import InflatedStream
 from medmask.data.dicom.parsing import UNDEFINED_LENGTH, DicomFile
@@ -20,7 +20,7 @@ def read_stored_values(
     Bits above Bits Stored are ignored; colours are converted to RGB.
 
     Args:
-        file: the file.
+        file: the file, of which :func:`check_pixel_data` approves.
         size: of its frames.
         layout: of its pixels.
         frame: the number of the frame, from 0.
@@ -29,8 +29,28 @@ def read_stored_values(
         (H, W) or (H, W, 3), of the type in which the file stores them.
 
     Raises:
-        InputError: the pixels are missing, do not fill the frames or more than fill them, or
-            cannot be decoded.
+        InputError: the pixels cannot be decoded.
+    """
+    options = _decoding_options(file, size, layout)
+    try:
+        if file.syntax.is_encapsulated:
+            return decompress_frame(file, size, layout, frame, options)
+        return _read_native(file, frame, options)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the pixels of DICOM file {file.path} cannot be decoded ({describe_error(error)}); "
+            "copy the file again"
+        ) from error
+
+
+def check_pixel_data(file: DicomFile, size: FrameSize, layout: PixelLayout) -> None:
+    """Compare the amount of pixel data with what the header says, without decoding any.
+
+    Raises:
+        InputError: the pixels are missing, are too few or too many, or it is not said how they
+            are compressed.
     """
     if file.pixels is None:
         raise InputError(
@@ -41,18 +61,10 @@ def read_stored_values(
             f"DICOM file {file.path} does not say how its pixels are compressed (its transfer "
             f"syntax is {file.syntax.name}); export it again with a complete header"
         )
-    options = _decoding_options(file, size, layout)
-    try:
-        if file.syntax.is_encapsulated:
-            return decompress_frame(file, size, layout, frame, options)
-        return _read_native(file, size, layout, frame, options)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"the pixels of DICOM file {file.path} cannot be decoded ({describe_error(error)}); "
-            "copy the file again"
-        ) from error
+    if file.syntax.is_encapsulated:
+        check_number_of_frames(file, size)
+    else:
+        _check_length(file, size, layout)
 
 
 def _decoding_options(file: DicomFile, size: FrameSize, layout: PixelLayout) -> dict[str, Any]:
@@ -71,12 +83,9 @@ def _decoding_options(file: DicomFile, size: FrameSize, layout: PixelLayout) -> 
     }
 
 
-def _read_native(
-    file: DicomFile, size: FrameSize, layout: PixelLayout, frame: int, options: dict[str, Any]
-) -> np.ndarray:
+def _read_native(file: DicomFile, frame: int, options: dict[str, Any]) -> np.ndarray:
     from pydicom.pixels import get_decoder
 
-    _check_length(file, size, layout)
     if isinstance(file.stream, InflatedStream):
         file.stream.limit = file.pixels.offset + file.pixels.length
     file.stream.seek(file.pixels.offset)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medmask.data.dicom.description import (
+    FrameSize,
     PixelLayout,
     read_frame_size,
     read_pixel_layout,
@@ -19,8 +20,8 @@ from medmask.data.dicom.lookup import (
     read_modality_transform,
     read_voi_transform,
 )
-from medmask.data.dicom.parsing import open_dicom
-from medmask.data.dicom.pixels import read_stored_values
+from medmask.data.dicom.parsing import DicomFile, open_dicom
+from medmask.data.dicom.pixels import check_pixel_data, read_stored_values
 from medmask.data.frames import choose_frame
 from medmask.errors import InputError
 
@@ -34,7 +35,7 @@ _VISIBLE_DIFFERENCE = 1e-6
 def read_dicom_size(path: Path, frame: int | None = None) -> tuple[int, int]:
     """Read (height, width) without the pixels; see :func:`read_dicom`."""
     with open_dicom(path) as file:
-        size = read_frame_size(file.elements)
+        size, _ = _describe(file)
     choose_frame(path, frame, size.frames)
     return size.rows, size.columns
 
@@ -43,10 +44,19 @@ def count_dicom_frames(path: Path) -> int:
     """Count the frames without reading their pixels.
 
     Raises:
-        InputError: the file is not DICOM or holds no image.
+        InputError: the file is not DICOM, holds no image, or not as many frames as it says.
     """
     with open_dicom(path) as file:
-        return read_frame_size(file.elements).frames
+        return _describe(file)[0].frames
+
+
+def _describe(file: DicomFile) -> tuple[FrameSize, PixelLayout]:
+    """The size and layout of the pixels, which fit to the amount of data."""
+    size = read_frame_size(file.elements)
+    is_float = file.pixels is not None and file.pixels.keyword != "PixelData"
+    layout = read_pixel_layout(file.elements, is_float=is_float)
+    check_pixel_data(file, size, layout)
+    return size, layout
 
 
 def read_dicom(path: Path, frame: int | None = None) -> np.ndarray:
@@ -74,10 +84,8 @@ def read_dicom(path: Path, frame: int | None = None) -> np.ndarray:
             or its transforms leave nothing of what is stored.
     """
     with open_dicom(path) as file:
-        size = read_frame_size(file.elements)
+        size, layout = _describe(file)
         frame = choose_frame(path, frame, size.frames)
-        is_float = file.pixels is not None and file.pixels.keyword != "PixelData"
-        layout = read_pixel_layout(file.elements, is_float=is_float)
         stored = read_stored_values(file, size, layout, frame)
         if not layout.is_grey:
             return stored.astype(np.float64)

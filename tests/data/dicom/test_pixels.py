@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from image_files import DEEP, PIXELS, dicom_file, radiograph, word
 
-from medmask.data.image_io import read_image
+from medmask.data.image_io import count_frames, read_image, read_image_size
 from medmask.errors import InputError
 
 STORED = DEEP.tobytes()
@@ -34,9 +34,10 @@ def write(tmp_path):
         {"x00280008": ("IS", b"2")},
     ],
 )
-def test_data_must_fill_the_frames(write, changes):
+@pytest.mark.parametrize("read", [read_image, read_image_size, count_frames])
+def test_data_must_fill_the_frames(write, read, changes):
     with pytest.raises(InputError, match=r"scan\.dcm holds 2240 bytes of pixels, but"):
-        read_image(write(**changes), 0)
+        read(write(**changes))
 
 
 def test_more_frames_than_stated_are_refused(write):
