@@ -190,7 +190,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         except Exception as error:  # of any kind: the file may hold anything there
             raise InputError(
                 f"checkpoint {path} holds no states of random generators in 'random_states' "
-                f"({error}): resume from another one by its name in {LAST}"
+                f"({name_first([str(error)])}): resume from another one by its name in {LAST}"
             ) from None
         return True
 

@@ -58,7 +58,7 @@ def restore(checkpointable: Any, state: dict[str, Any], source: str) -> None:
     except InputError:
         raise
     except Exception as error:  # of any kind: the file may hold anything there
-        reason = " ".join(str(error).split())[:200]
+        reason = name_first([str(error)])
         raise InputError(
             f"{source} does not fit this run ({type(error).__name__}: {reason}): {_ADVICE}"
         ) from None
@@ -103,7 +103,7 @@ def _find_optimizer_fault(state: dict[str, Any], optimizer: torch.optim.Optimize
     for group, our_group in zip(groups, ours, strict=True):
         for key, value in our_group.items():
             if key != "params" and not _is_option(group.get(key), value):
-                return f"has {key} = {str(group.get(key))[:40]} in a parameter group"
+                return f"has {key} = {name_first([str(group.get(key))])} in a parameter group"
     return _find_moment_fault(state, groups, optimizer)
 
 
@@ -146,8 +146,10 @@ def _find_moment_fault(
     for index, values in moments.items():
         if index not in by_index or not isinstance(values, dict):
             return "has moments of unknown parameters"
+        if values.keys() != next(iter(moments.values())).keys():
+            return "lacks a moment of a parameter"
         for key, value in values.items():
             shape = () if key == "step" else by_index[index].shape
             if isinstance(value, Tensor) and value.shape != shape:
-                return f"has a moment '{key}' of another shape than its parameter"
+                return f"has a moment {name_first([str(key)])} of another shape than its parameter"
     return None

@@ -111,13 +111,19 @@ def test_whole(run, checkpoint):
         (lambda x: x["optimizer"]["param_groups"][0].update(params=[1]), "do not number"),
         (
             lambda x: x["optimizer"]["state"][0].update(exp_avg=torch.zeros(2, 3)),
-            "'exp_avg' of another shape",
+            "exp_avg of another shape",
         ),
         (
             lambda x: x["optimizer"]["state"][0]["exp_avg"].fill_(float("inf")),
             r"not finite \(state.0.exp_avg\)",
         ),
         (lambda x: x["optimizer"]["state"].update({9: {}}), "unknown parameters"),
+        (lambda x: x["optimizer"]["state"][1].pop("exp_avg"), "lacks a moment"),
+        (
+            lambda x: x["optimizer"]["state"][0].update({"\ud800\n": torch.zeros(9)}),
+            r"a moment \?\? of another shape",
+        ),
+        (lambda x: x["optimizer"]["param_groups"][0].update(lr="\n"), r"lr = \?"),
         (lambda x: x["model"].pop("bias"), r"missing \(bias\)"),
         (lambda x: x["model"].update(more=torch.zeros(1)), r"unknown to the model \(more\)"),
     ],
@@ -137,7 +143,7 @@ def test_damaged(run, checkpoint, change, words):
 
 
 def test_another_order_of_parameters(run, checkpoint):
-    with pytest.raises(InputError, match="'exp_avg' of another shape"):
+    with pytest.raises(InputError, match="exp_avg of another shape"):
         run(7, parameters=(1, 0)).resume()
 
 
