@@ -21,7 +21,12 @@ from typing import Any
 from medmask.errors import InputError, describe_failure
 from medmask.utils.parent import end_with_parent
 from medmask.utils.shared_failure import FailedElsewhere, to_message
-from medmask.utils.signals import handle_stop_signals, raise_on_stop_signal
+from medmask.utils.signals import (
+    STOP_SIGNALS,
+    StoppedBySignal,
+    handle_stop_signals,
+    raise_on_stop_signal,
+)
 
 _GRACE_SECONDS = 5.0
 """How long the others have, once one has failed."""
@@ -132,6 +137,8 @@ def _describe_death(member: _Member) -> BaseException | None:
     status = member.process.exitcode
     if not status:
         return None
+    if -status in STOP_SIGNALS:  # a second one, which ends at once
+        return StoppedBySignal(-status)
     if status < 0:
         name = signal.Signals(-status).name
         advice = " (memory may have run out)" if -status == signal.SIGKILL else ""
