@@ -6,7 +6,7 @@ raises for a damaged element escapes.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +38,7 @@ class Elements:
             if keyword not in self.dataset:
                 return None
             value = self.dataset[keyword].value
-            is_list = not isinstance(value, (str, bytes)) and hasattr(value, "__len__")
-            parts = list(value) if is_list else [value]
+            parts = list(value) if _is_list(value) else [value]
         except Exception as error:
             raise self.fault(keyword, f"cannot be read ({describe_error(error)})") from error
         return None if all(_is_empty(part) for part in parts) else value
@@ -64,9 +63,7 @@ class Elements:
             InputError: the element is not given, or holds anything else.
         """
         value = self.value(keyword)
-        if isinstance(value, (str, bytes)) or not hasattr(value, "__getitem__"):
-            return self.number(keyword)
-        return self._number(keyword, value[0])
+        return self._number(keyword, value[0]) if _is_list(value) else self.number(keyword)
 
     def integer(self, keyword: str, default: int | None = None, *, at_least: int = 0) -> int:
         """One whole number.
@@ -105,8 +102,8 @@ class Elements:
             InputError: the element holds anything else.
         """
         value = self.value(keyword)
-        is_list = not isinstance(value, (str, bytes)) and hasattr(value, "__iter__")
-        numbers = [self._number(keyword, part) for part in (value if is_list else [value])]
+        parts = value if _is_list(value) else [value]
+        numbers = [self._number(keyword, part) for part in parts]
         if not all(number.is_integer() for number in numbers):
             raise self.fault(keyword, "must be whole numbers")
         return [int(number) for number in numbers]
@@ -139,9 +136,7 @@ class Elements:
 
         value = self.value(keyword)
         items = [] if value is None else value
-        if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
-            raise self.fault(keyword, "must be a sequence")
-        if not all(isinstance(item, Dataset) for item in items):
+        if not _is_list(items) or not all(isinstance(item, Dataset) for item in items):
             raise self.fault(keyword, "must be a sequence")
         return [Elements(self.path, item) for item in items]
 
@@ -183,7 +178,7 @@ class Elements:
         return float(default)
 
     def _number(self, keyword: str, value: Any) -> float:
-        if not isinstance(value, (str, bytes)) and hasattr(value, "__len__"):
+        if _is_list(value):
             if len(value) > 1:
                 raise self.fault(keyword, "must be one number, not several")
             value = value[0]
@@ -199,6 +194,10 @@ class Elements:
 def to_word(value: int, *, signed: bool) -> int:
     """The number of 16 bits, signed or not, that equals ``value`` modulo 2^16."""
     return (value + 2**15) % 2**16 - 2**15 if signed else value % 2**16
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
 def _is_empty(part: Any) -> bool:

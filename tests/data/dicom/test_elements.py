@@ -92,3 +92,16 @@ def test_words_are_taken_modulo_2_to_16():
     assert elements.word("PixelPaddingValue", signed=False) == 65535
     assert elements.word("PixelPaddingRangeLimit", signed=True) == -2000
     assert elements.word("SmallestImagePixelValue", signed=True) is None
+
+
+@pytest.mark.parametrize(
+    "value", [("SQ", item({})), ("SQ", item({}) * 2), ("LO", b"ab\\2"), ("UN", b"")]
+)
+@pytest.mark.parametrize("tag", [0x00281050, 0x00281051], ids=hex)
+def test_first_number_must_be_one(write, tag, value):
+    elements = {key(TABLE): None, key(tag): value}
+    if value[1]:
+        with pytest.raises(InputError, match=r"scan\.dcm: the element Window"):
+            read_image(write(**elements))
+    else:
+        read_image(write(**elements))
