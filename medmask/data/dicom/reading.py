@@ -143,19 +143,19 @@ def _padding_mask(stored: np.ndarray, sources: list[Elements], *, signed: bool) 
 
 def _differ(values: np.ndarray, least: float) -> bool:
     """Whether numbers, NaN aside, differ by more than ``least``, and all are finite."""
-    spread = np.fmax.reduce(values, axis=None) - np.fmin.reduce(values, axis=None)
+    low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    spread = float(high) - float(low)
     return bool(np.isfinite(spread) and spread > least)
 
 
 def _refuse_if_hidden(stored: np.ndarray, shown: np.ndarray, least: float, path: Path) -> None:
-    """Refuse an image that is uniform only because of its transforms.
+    """Refuse an image that is uniform only because of its transforms and padding.
 
     To show such an image by its full range instead would be a guess at what the file means; a
     blank picture would be taken for one without findings.
     """
     is_pixel = np.isfinite(shown)
-    kept = stored[is_pixel] if is_pixel.any() else stored
-    if not _differ(kept, 0) or (is_pixel.any() and _differ(shown[is_pixel], least)):
+    if not _differ(stored, 0) or (is_pixel.any() and _differ(shown[is_pixel], least)):
         return
     raise InputError(
         f"DICOM file {path} shows nothing of its pixels, which differ: its window, rescale slope, "

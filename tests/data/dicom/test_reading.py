@@ -221,3 +221,9 @@ def test_large_images_go_through_a_table(write_dicom):
     window = np.clip(pixels.astype(np.float64), -900.5, 1099.5)
     expected = np.where(pixels == -1500, 0, _to_255(window))
     np.testing.assert_allclose(read_image(path)[:, :, 0], expected, atol=1e-3)
+
+
+def test_hidden_pixels_of_the_widest_range_are_refused(write_dicom):
+    pixels = np.array([[-32768, 32767]] * 4, np.int16)
+    with pytest.raises(InputError, match="shows nothing"):
+        read_image(write_dicom(pixels, WindowCenter=1000000, WindowWidth=10))
