@@ -75,7 +75,13 @@ class Number(Value):
     """whether infinity is accepted, for no limit"""
 
     def _accepts(self, value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
+        if isinstance(value, bool) or not isinstance(value, Real):
+            return False
+        try:
+            value = float(value)
+        except OverflowError:  # an integer of hundreds of digits
+            return False
+        if math.isnan(value):
             return False
         if math.isinf(value) and not self.infinite:
             return False

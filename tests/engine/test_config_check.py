@@ -67,7 +67,7 @@ WRONG = {
     "+dataloader.evaluator.0.operating_points": ("[]", "[-1]", "0.3", "[x]", "[0]", "[nan]"),
     "dataloader.evaluator.1.tasks": ("[segm]", "bbox", "5"),
     "optimizer": ("null", "5", "[]"),
-    "optimizer.lr": (*NO_NUMBER, "-1", "inf"),
+    "optimizer.lr": (*NO_NUMBER, "-1", "inf", "1" + 400 * "0"),
     "optimizer.weight_decay": (*NO_NUMBER, "-1", "inf"),
     "optimizer.fused": ("1", "x", "no"),
     "+optimizer.betas": ("[0.9]", "[0.9,1.0]", "[0.9,-1]", "0.9", "[a,b]", "null"),
