@@ -157,6 +157,7 @@ class StoreWriter:
             # in this order: whenever this is killed, no reader takes the rest for a store, and the
             # old manifest, which tells that the folder is ours, goes with old shards only
             (self.folder / INDEX).unlink(missing_ok=True)
+            _remove_odd(self.folder / MANIFEST)
             shutil.rmtree(self.folder / "shards", ignore_errors=True)
             self._write_manifest(complete=False)
             return
@@ -180,6 +181,8 @@ class StoreWriter:
         Returns:
             Sentences about the images of which finished shards hold something else.
         """
+        for path in self._top_files:
+            _remove_odd(path)
         for name in (MANIFEST, PROMPTS, INDEX):
             for temporary in self.folder.glob(f".{name}.*"):
                 temporary.unlink()
@@ -245,6 +248,12 @@ class StoreWriter:
             complete=complete,
             checksums=dict(checksums or {}),
         ).write(self.folder)
+
+
+def _remove_odd(path: Path) -> None:
+    """Remove a link, a pipe or the like in place of a store's file, which no write replaces."""
+    if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
+        path.unlink()
 
 
 def _remove_whole(folder: Path) -> None:
