@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -79,5 +80,38 @@ def test_broken_image_costs_no_complete_step(training_runs, command, whole, tmp_
     assert f"Saved the {checkpoint['iteration'] + 1} of 6 iterations" in stopped.stdout
     broken.write_bytes(content)
     again = run([*order, "--resume"])
+    assert again.returncode == 0, again.stderr
+    training_runs.check_same(output, whole)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own; gives the folder and a function that sets its size in MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=11m", "tmpfs", folder]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a file system cannot be mounted here")
+    yield (
+        folder,
+        lambda size: subprocess.run(
+            ["mount", "-o", f"remount,size={size}m", folder], check=True, capture_output=True
+        ),
+    )
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_full_disk_keeps_the_last_checkpoint_that_fits(training_runs, command, whole, small_disk):
+    output, resize = small_disk
+    order = command(output, "train.checkpointer.period=2")
+    stopped = training_runs.run(order)  # the second checkpoint does not fit beside the first
+    assert stopped.returncode == 2, stopped.stderr
+    assert "no space left on device" in stopped.stderr
+    assert str(output) in stopped.stderr
+    assert "Traceback" not in stopped.stdout + stopped.stderr
+    assert (output / "last_checkpoint").read_text() == "model_0000001.pth"
+    assert not list(output.glob(".model_*")), "what was not finished takes space"
+    resize(64)
+    again = training_runs.run([*order, "--resume"])
     assert again.returncode == 0, again.stderr
     training_runs.check_same(output, whole)
