@@ -155,14 +155,14 @@ def test_parameters_learn_at_the_rates_that_the_config_means(model_of, path):
     assert bool(names) == (path.stem == "teaching")
 
 
-def test_two_stage_detector_names_the_rate_it_has_no_use_for():
+def test_two_stage_detector_has_no_use_for_the_rate_of_reference_points():
     options = ["train.device=cpu", "model.transformer.two_stage=True"]
     config = load_config(str(FOLDER / "ddsm" / "source_only.py"), options)
     config.optimizer.params.model = build_model(config)
-    with pytest.raises(InputError, match=r"lr_factors\.reference_points is for no parameter"):
-        instantiate(config.optimizer)
-    config.optimizer.params.lr_factors.reference_points = None
     assert len(instantiate(config.optimizer).param_groups) == 2
+    config.optimizer.params.lr_factors.reference_point = 0.1
+    with pytest.raises(InputError, match=r"lr_factors\.reference_point is for no parameter"):
+        instantiate(config.optimizer)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -9,6 +9,7 @@ from torch import nn
 from medmask.errors import InputError
 
 DEFAULT_LR_FACTORS = {"backbone": 0.1, "sampling_offsets": 0.1, "reference_points": 0.1}
+"""Those of Deformable DETR; its two-stage variant has no ``reference_points``"""
 
 
 def build_parameter_groups(
@@ -36,12 +37,12 @@ def build_parameter_groups(
         One dict per distinct learning rate, as ``torch.optim`` optimizers take it.
 
     Raises:
-        InputError: the model has no part that a factor is for.
+        InputError: the model has no part that a factor is for, and it is none of the default ones.
     """
     factors = {part: factor for part, factor in lr_factors.items() if factor is not None}
     parts = {part: set(_parameters_of(model, part)) for part in factors}
     for part, names in parts.items():
-        if not names:
+        if not names and part not in DEFAULT_LR_FACTORS:
             raise InputError(
                 f"optimizer.params.lr_factors.{part} is for no parameter of the model: check the "
                 f"name, or set it to null (top-level parts are "

@@ -36,7 +36,7 @@ model = L(MedMask)(
         num_decoder_layers=6,
         dropout=0.1,
         box_refinement=False,
-        two_stage=False,  # True also needs optimizer.params.lr_factors.reference_points=null
+        two_stage=False,
         gradient_checkpointing=False,
     ),
     criterion=L(DetectionCriterion)(
