@@ -1,7 +1,12 @@
 import hashlib
 import json
+import os
 import runpy
+import signal
 import sys
+import threading
+import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import cv2
@@ -250,3 +255,21 @@ def test_the_tool_writes_and_reports_mistakes_in_one_sentence(tmp_path, monkeypa
     assert capsys.readouterr().err == "error: seed is -1: give 0 or more\n"
     assert run(*target, "--size", "large") == 2
     assert "'large' is no size" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+def test_dead_worker_is_one_sentence(tmp_path):
+    def kill_a_worker():
+        deadline, workers = time.monotonic() + 60, []
+        while not workers and time.monotonic() < deadline:
+            time.sleep(0.05)
+            server = forkserver._forkserver._forkserver_pid
+            lists = Path(f"/proc/{server}/task").glob("*/children") if server else ()
+            workers = [int(child) for file in lists for child in file.read_text().split()]
+        os.kill(workers[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    with pytest.raises(InputError, match="a worker process died"):
+        make(tmp_path / "phantoms", split_sizes={"train": 4000}, workers=2)
+    killer.join()

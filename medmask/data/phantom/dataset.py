@@ -5,10 +5,13 @@
 <output>/<domain>/annotations/instances_<split>.json
 """
 
+import contextlib
 import json
 import multiprocessing
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -161,8 +164,11 @@ def _write_tree(
     tasks = list(_patient_tasks(output, parameters, request))
     records: dict[tuple[str, str], list[dict]] = {}
     total = sum(task.images for task in tasks)
-    with tqdm(total=total, unit="image", desc="phantoms", disable=not progress) as bar:
-        for task, written in zip(tasks, _write_patients(tasks, workers), strict=True):
+    with (
+        contextlib.closing(_write_patients(tasks, workers)) as patients,
+        tqdm(total=total, unit="image", desc="phantoms", disable=not progress) as bar,
+    ):
+        for task, written in zip(tasks, patients, strict=True):
             records.setdefault((task.domain, task.split), []).extend(written)
             bar.update(len(written))
     for (domain, split), images in records.items():
@@ -185,16 +191,30 @@ def _patient_tasks(
                 )
 
 
-def _write_patients(tasks: Sequence[_PatientTask], workers: int) -> Iterator[list[dict]]:
-    """Write patients, by worker processes if there is more than one; yields in order."""
+def _write_patients(
+    tasks: Sequence[_PatientTask], workers: int
+) -> Generator[list[dict], None, None]:
+    """Write patients, by worker processes if there is more than one; yields in order.
+
+    Raises:
+        InputError: a worker process died.
+    """
     if workers == 1:
         yield from map(_write_patient, tasks)
         return
     # Forking a process that runs the threads of PyTorch or OpenCV can hang the child.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with context.Pool(workers, initializer=_init_worker) as pool:
-        yield from pool.imap(_write_patient, tasks, chunksize=4)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_init_worker)
+    try:
+        yield from pool.map(_write_patient, tasks, chunksize=4)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker process died, perhaps for lack of memory: run the same again, with fewer "
+            f"workers than {workers}"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _init_worker() -> None:
