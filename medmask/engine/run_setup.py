@@ -41,9 +41,7 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
         folder: what :func:`open_run_folder` gave.
     """
     keep_freed_memory()
-    num_threads = choose_num_threads(comm.get_local_size())
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
+    torch.set_num_threads(choose_num_threads(torch.get_num_threads(), comm.get_local_size()))
     rank = comm.get_rank()
     for name in ("detectron2", "fvcore", "medmask"):
         let_logs_fail(setup_logger(str(folder.path), distributed_rank=rank, name=name))

@@ -37,15 +37,16 @@ def usable_cores(quota_file: Path = _QUOTA_FILE) -> int:
     return max(cores, 1)
 
 
-def choose_num_threads(processes: int = 1) -> int | None:
-    """Threads of each process of a run on this machine; None leaves the user's OMP_NUM_THREADS.
+def choose_num_threads(default: int, processes: int = 1) -> int:
+    """Threads of each process of a run on this machine; OMP_NUM_THREADS of the user decides.
 
     Args:
+        default: PyTorch's own choice, which knows two threads of a core from two cores.
         processes: that share the cores.
     """
     if "OMP_NUM_THREADS" in os.environ:
-        return None
-    return max(usable_cores() // processes, 1)
+        return default
+    return max(min(default, usable_cores()) // processes, 1)
 
 
 _sleep_while_waiting()

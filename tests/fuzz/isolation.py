@@ -179,7 +179,8 @@ def _work_and_exit(work: Callable[[], Any], files: Sequence[Any], memory_mib: fl
         # pytest has put objects of its own there
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
         faulthandler.disable()  # the tests' own, which would write into their output
-        # a forked child has none of its parent's threads
+        # a forked child has none of its parent's threads, and would wait for them for ever
+        os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
         limit = _address_space() + int(memory_mib * 2**20)

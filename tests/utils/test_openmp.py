@@ -44,7 +44,9 @@ def test_quota_of_a_container_limits_the_cores(tmp_path, monkeypatch, quota, exp
 
 def test_processes_of_a_run_share_the_cores(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert choose_num_threads(10_000) == 1
-    assert choose_num_threads() == usable_cores()
+    cores = usable_cores()
+    assert choose_num_threads(cores + 1) == cores
+    assert choose_num_threads(1) == 1
+    assert choose_num_threads(cores, processes=10_000) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert choose_num_threads() is None
+    assert choose_num_threads(3, processes=2) == 3
