@@ -227,9 +227,11 @@ def test_two_processes_write_the_store_of_one(phantoms, tiny_clip, extract, tmp_
     records = phantom_records(phantoms, "png8", monkeypatch)
     folder = tmp_path / "out" / "phantom_film_val"
     expected = extract(records, shard_size=20, batch_size=32)
-    assert json.loads((folder / "manifest.json").read_text()) == json.loads(
-        (expected.folder / "manifest.json").read_text()
-    )
+    manifests = [json.loads((x / "manifest.json").read_text()) for x in (folder, expected.folder)]
+    for manifest in manifests:  # the last bits of embeddings depend on the number of threads
+        del manifest["sha256"]
+        manifest["checksums"] = sorted(manifest["checksums"])
+    assert manifests[0] == manifests[1]
     assert (folder / "index.npy").read_bytes() == (expected.folder / "index.npy").read_bytes()
     store = ExpertStore.open(folder)
     store.check(records)

@@ -73,6 +73,8 @@ class Simulation:
         for iteration in range(self.trainer.max_iter):
             self.trainer.iter = iteration
             for hook in hooks:
+                hook.load(iteration)
+            for hook in hooks:
                 hook.before_step()
             self.values.append(self.threshold.at(0).item())
             self.ratios.append(self.masking.objective.mask_ratio)

@@ -137,6 +137,7 @@ def test_journal_that_is_cut_off_anywhere_is_completed(options, whole, tmp_path,
     content = (whole / "predictions.jsonl").read_bytes()
     length = int(len(content) * kept) if kept != 1 else 20
     (tmp_path / "predictions.jsonl").write_bytes(content[:length])
+    shutil.copytree(whole / "overlays", tmp_path / "overlays")
     assert_accepted(run_tool("predict.py", *options, "--output", tmp_path, seconds=240))
     journal = (tmp_path / "predictions.jsonl").read_bytes()
     assert journal.splitlines()[1:] == content.splitlines()[1:]
