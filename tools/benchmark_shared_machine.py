@@ -8,6 +8,7 @@ without end in one thread each.
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -18,19 +19,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tabulate import tabulate
+from tqdm import tqdm
 
 from medmask.errors import InputError, command_line_tool
 from medmask.utils.files import atomic_write
 
 TOOL = Path(__file__).parent / "benchmark_step.py"
 WAYS = {
-    "as PyTorch comes": {"GOMP_SPINCOUNT": "300000"},
-    "sleeping (what medmask sets)": {},
-    "sleeping after a short spin": {"GOMP_SPINCOUNT": "10000"},
+    "spinning, as PyTorch comes": {"GOMP_SPINCOUNT": "300000"},
+    "sleeping": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "as medmask decides": {},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 """Environment variables; 300,000 turns is what GNU's OpenMP spins where nothing is set."""
-BUSY = (0, 1, 2)
 
 _EXAMPLE = """
 example:
@@ -44,8 +45,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config-file", default="configs/medmask/phantom/source_only.py")
     parser.add_argument("--synthetic", default="256x192", metavar="HxW", help="size of the images")
+    parser.add_argument(
+        "--busy",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        metavar="N",
+        help="numbers of busy processes beside the step (default 0 1 2)",
+    )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each way (default 3)")
-    parser.add_argument("--turns", type=int, default=3, help="turns of a run (default 3)")
+    parser.add_argument("--turns", type=int, default=2, help="turns of a run (default 2)")
     parser.add_argument("--steps", type=int, default=5, help="steps of a turn (default 5)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to OUT too")
     return parser
@@ -83,17 +92,18 @@ def main() -> None:
     args = _parser().parse_args()
     if min(args.repeats, args.turns, args.steps) < 1:
         raise InputError("--repeats, --turns and --steps must be at least 1")
-    seconds = {name: {busy: [] for busy in BUSY} for name in WAYS}
-    for _ in range(args.repeats):
-        for busy in BUSY:
-            for name, way in WAYS.items():
-                with _busy_processes(busy):
-                    seconds[name][busy].append(_step_seconds(args, way))
+    if min(args.busy) < 0 or len(set(args.busy)) < len(args.busy):
+        raise InputError("--busy takes different numbers of processes, 0 or more")
+    seconds = {name: {busy: [] for busy in args.busy} for name in WAYS}
+    turns = list(itertools.product(range(args.repeats), args.busy, WAYS))
+    for _, busy, name in tqdm(turns, desc="measuring", unit="run"):
+        with _busy_processes(busy):
+            seconds[name][busy].append(_step_seconds(args, WAYS[name]))
     rows = [
         [name, *(f"{1e3 * statistics.median(values):.0f}" for values in by_busy.values())]
         for name, by_busy in seconds.items()
     ]
-    headers = ["threads", "alone, ms", "beside one", "beside two"]
+    headers = ["threads", *(f"beside {busy}, ms" for busy in args.busy)]
     print(tabulate(rows, headers, "github", disable_numparse=True))
     if args.json:
         with atomic_write(args.json, "w") as file:

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 import sys
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medmask.utils.openmp import choose_num_threads, usable_cores
+from medmask.utils.openmp import busy_elsewhere, choose_num_threads, is_shared, usable_cores
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,11 +25,50 @@ def policy_of_child(imports, **environment):
     return result.stdout.strip()
 
 
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise():
-    # the policy is set before any other module of the package is imported
-    assert policy_of_child("medmask.utils.openmp") == "PASSIVE"
-    assert policy_of_child("medmask.utils.openmp", OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
-    assert policy_of_child("medmask.utils.openmp", GOMP_SPINCOUNT="1000") == "None"
+@contextlib.contextmanager
+def busy_processes(count):
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.skipif(not Path("/proc/loadavg").exists(), reason="looks at the load in /proc")
+@pytest.mark.skipif(usable_cores() < 2, reason="one thread waits for no other")
+def test_threads_sleep_beside_busy_processes_unless_the_user_says_otherwise():
+    with busy_processes(os.cpu_count()):
+        # the policy is set before any other module of the package is imported
+        assert policy_of_child("medmask.utils.openmp") == "PASSIVE"
+        assert policy_of_child("medmask.utils.openmp", OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
+        assert policy_of_child("medmask.utils.openmp", GOMP_SPINCOUNT="1000") == "None"
+
+
+@pytest.mark.parametrize(
+    ("busy", "usable", "cores", "expected"),
+    [
+        (0, 2, 2, False),
+        (1, 2, 2, True),
+        (1, 1, 1, False),  # one thread waits for no other
+        (3, 4, 8, False),
+        (5, 4, 8, True),
+    ],
+)
+def test_cores_are_shared_where_more_threads_want_to_run(busy, usable, cores, expected):
+    assert is_shared(busy, usable, cores) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0.5 0.4 0.3 4/812 1234\n", 3), ("0.5 0.4 0.3 0/812 1\n", 0), ("odd", 0), ("a b c d", 0)],
+)
+def test_busy_threads_are_those_of_others(tmp_path, text, expected):
+    file = tmp_path / "loadavg"
+    file.write_text(text)
+    assert busy_elsewhere(file) == expected
+    assert busy_elsewhere(tmp_path / "absent") == 0
 
 
 @pytest.mark.parametrize(
