@@ -24,7 +24,7 @@ from medmask.data.raster_decoders import (
     JpegDecoder,
     PngDecoder,
     TiffDecoder,
-    check_complete,
+    load_complete,
 )
 from medmask.errors import InputError
 
@@ -90,8 +90,7 @@ def read_raster(path: Path, frame: int | None) -> np.ndarray:
         # Pillow and OpenCV turn TIFF images themselves
         orientation = _orientation(image)
         is_turned = isinstance(image, TiffDecoder)
-        image.load()
-        check_complete(image, lambda: _seek(_decoder(file), path, frame))
+        image = load_complete(image, lambda: _seek(_decoder(file), path, frame))
         if not deep:
             pixels = np.asarray(image.convert("RGB"))
         elif len(image.getbands()) == 1:

@@ -93,14 +93,18 @@ class PngDecoder(_MarkedImage, PngImageFile):
     interlaced image depend on its height.)
     """
 
+    asks_for_more = True
+    """Whether to ask for that row."""
+
     def load_prepare(self) -> None:
         super().load_prepare()
-        self.im.putpixel(self._surplus_place(), self._mark())
+        if self._has_surplus_row():
+            self.im.putpixel(self._surplus_place(), self._mark())
         self.tile = [tile._replace(extents=(0, 0, *self._stored_size())) for tile in self.tile]
 
     def load_end(self) -> None:
         super().load_end()
-        is_surplus = not self._is_interlaced() and not self._is_marked(self._surplus_place())
+        is_surplus = self._has_surplus_row() and not self._is_marked(self._surplus_place())
         self.im = self.im.crop((0, 0, *self.size))
         if is_surplus and not self.has_marks:
             raise SurplusError
@@ -108,9 +112,12 @@ class PngDecoder(_MarkedImage, PngImageFile):
     def _is_interlaced(self) -> bool:
         return bool(self.info.get("interlace"))
 
+    def _has_surplus_row(self) -> bool:
+        return self.asks_for_more and not self._is_interlaced()
+
     def _stored_size(self) -> tuple[int, int]:
         width, height = self.size
-        return width, height + (not self._is_interlaced())
+        return width, height + self._has_surplus_row()
 
     def _surplus_place(self) -> tuple[int, int]:
         width, height = self._stored_size()
@@ -266,19 +273,39 @@ Decoder = PngDecoder | JpegDecoder | TiffDecoder
 _FILLER = bytes(range(5, 250, 5)) * 4
 
 
-def check_complete(image: Decoder, reopen: Callable[[], Decoder]) -> None:
-    """Refuse an image of which pixels are missing; decodes again only on suspicion.
+def load_complete(image: Decoder, reopen: Callable[[], Decoder]) -> Decoder:
+    """Decode an image and refuse it if pixels are missing; decodes again only on suspicion.
 
     Args:
-        image: the image, decoded.
+        image: as it was opened.
         reopen: gives the same image afresh, to decode it again.
 
+    Returns:
+        The image, decoded: ``image``, or one that ``reopen`` gave.
+
     Raises:
-        IncompleteImageError: pixels are missing.
+        OSError: it cannot be decoded, or pixels are missing.
     """
+    try:
+        image.load()
+    except OSError as error:
+        if isinstance(error, SurplusError) or not isinstance(image, PngDecoder):
+            raise
+        # Where a chunk brings no more than the end of the compressed data, Pillow takes the row
+        # that is asked for in vain for a file that is cut off.
+        image = reopen()
+        image.asks_for_more = False
+        image.load()
+    _check_complete(image, reopen)
+    return image
+
+
+def _check_complete(image: Decoder, reopen: Callable[[], Decoder]) -> None:
     if image.has_marks:
         again = reopen()
         again.mark_index = 1
+        if isinstance(image, PngDecoder):
+            again.asks_for_more = image.asks_for_more
         again.load()
         if again.has_marks:
             raise IncompleteImageError

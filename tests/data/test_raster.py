@@ -125,6 +125,18 @@ def test_png_with_fewer_rows_than_promised(tmp_path, pixels, rows):
         read_image(path)
 
 
+def test_png_may_be_cut_into_chunks_anywhere(tmp_path):
+    pixels = np.random.default_rng(3).integers(0, 256, (5, 7), dtype=np.uint8)
+    path = tmp_path / "image.png"
+    Image.fromarray(pixels).save(path)
+    head, data, end = split_chunks(path.read_bytes())
+    data = data[8:-4]
+    for at in range(len(data) + 1):
+        parts = chunk(b"IDAT", data[:at]) + chunk(b"IDAT", data[at:])
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + parts + end)
+        np.testing.assert_array_equal(read_image(path)[:, :, 0], pixels)
+
+
 @pytest.mark.parametrize("size", [(1, 28), (39, 28), (40, 27), (80, 14)])
 @pytest.mark.parametrize("pixels", [GREY, DEEP, COLOUR], ids=["grey", "deep", "colour"])
 def test_png_with_more_rows_than_stated(tmp_path, pixels, size):
