@@ -48,8 +48,8 @@ class _MarkedImage:
 
     mark_index = 0
     """Which of two marks to set."""
-    has_marks = False
-    """Whether a mark was still there after decoding."""
+    marked: frozenset[tuple[int, int, int]] = frozenset()
+    """(x, y, band) that still had the mark after decoding."""
 
     def load_prepare(self) -> None:
         if self._im is None:
@@ -60,14 +60,18 @@ class _MarkedImage:
         super().load_prepare()
 
     def load_end(self) -> None:
-        self.has_marks |= any(self._is_marked(place) for place in self._last_places())
+        self.marked |= self._find_marks()
         super().load_end()
 
-    def _is_marked(self, place: tuple[int, int]) -> bool:
+    def _find_marks(self) -> frozenset[tuple[int, int, int]]:
+        places = self._last_places()
+        return frozenset((*place, band) for place in places for band in self._marked_bands(place))
+
+    def _marked_bands(self, place: tuple[int, int]) -> list[int]:
         value, mark = self.im.getpixel(place), self._mark()
         if not isinstance(value, tuple):
-            return value == mark
-        return any(band == mark_band for band, mark_band in zip(value, mark, strict=True))
+            value, mark = (value,), (mark,)
+        return [band for band in range(len(value)) if value[band] == mark[band]]
 
     def _mark(self) -> Any:
         if self.mode in _MARKS:
@@ -104,9 +108,9 @@ class PngDecoder(_MarkedImage, PngImageFile):
 
     def load_end(self) -> None:
         super().load_end()
-        is_surplus = self._has_surplus_row() and not self._is_marked(self._surplus_place())
+        is_surplus = self._has_surplus_row() and not self._marked_bands(self._surplus_place())
         self.im = self.im.crop((0, 0, *self.size))
-        if is_surplus and not self.has_marks:
+        if is_surplus and not self.marked:
             raise SurplusError
 
     def _is_interlaced(self) -> bool:
@@ -212,9 +216,9 @@ class JpegDecoder(_MarkedImage, JpegImageFile):
             data, self._rest = hold_back_end(_insert(data, ends, self.filler))
             return data
         rest, self._rest = self._rest, b""
-        if rest and any(self._is_marked(place) for place in self._last_places()):
+        if rest:
             # either the row is not there, or it equals the mark by chance
-            self.has_marks = True
+            self.marked |= self._find_marks()
         return rest
 
 
@@ -301,13 +305,13 @@ def load_complete(image: Decoder, reopen: Callable[[], Decoder]) -> Decoder:
 
 
 def _check_complete(image: Decoder, reopen: Callable[[], Decoder]) -> None:
-    if image.has_marks:
+    if image.marked:
         again = reopen()
         again.mark_index = 1
         if isinstance(image, PngDecoder):
             again.asks_for_more = image.asks_for_more
         again.load()
-        if again.has_marks:
+        if image.marked & again.marked:  # which no value of a pixel can cause
             raise IncompleteImageError
     elif isinstance(image, JpegDecoder) and image.has_several_scans:
         again = reopen()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from campaign import RIGHT, run_campaign, seeds
-from PIL import Image
+from PIL import Image, ImageFile
 
 from medmask.data.image_io import read_image
 
@@ -62,7 +62,8 @@ def try_case(random_state: random.Random, path: Path) -> str:
 
 
 @seeds
-def test_sound_images(seeds, tmp_path):
+def test_sound_images(seeds, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, "MAXBLOCK", 2**22)  # or some small files cannot be written
     run_campaign(seeds, lambda random_state: try_case(random_state, tmp_path / "image"))
 
 
@@ -76,3 +77,13 @@ def test_deep_images(tmp_path):
             low, high = int(pixels.min()), int(pixels.max())
             expected = (pixels - float(low)) / (high - low) * 255
             assert read_image(path)[:, :, 0] == pytest.approx(expected, abs=1e-3), size
+
+
+@pytest.mark.parametrize("last", [(85, 170, 0), (170, 85, 85), (85, 85, 85), (170, 170, 170)])
+@pytest.mark.parametrize("suffix", sorted(KINDS))
+def test_last_pixel_may_have_any_value(tmp_path, suffix, last):
+    """Decoders mark the last pixel to see whether it comes."""
+    path = tmp_path / f"image.{suffix}"
+    Image.new("RGB", (8, 8), last).save(path)
+    expected = np.asarray(Image.open(path).convert("RGB"))
+    np.testing.assert_array_equal(read_image(path), expected)
