@@ -1,7 +1,6 @@
 """Loaders of training and test samples."""
 
 import math
-import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -211,7 +210,7 @@ class _Loader(DataLoader):
                 collated = next(iterator)
             except StopIteration:
                 return
-            except RuntimeError as error:
+            except (RuntimeError, OSError, EOFError) as error:
                 raise _explain_dead_worker(error) from None
             batch = unpack(collated) if self.num_workers else collated
             for sample in batch:
@@ -231,9 +230,12 @@ def _notice_dead_workers_here() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-def _explain_dead_worker(error: RuntimeError) -> Exception:
+def _explain_dead_worker(error: Exception) -> Exception:
     """What to tell about an error of a loader's iterator."""
-    if not re.match(r"DataLoader worker \(pid", str(error)):
+    is_seen_dead = str(error).startswith("DataLoader worker (pid")
+    # a worker that dies while it hands over a batch; errors of its own begin with "Caught"
+    is_cut_off = isinstance(error, OSError | EOFError) and not str(error).startswith("Caught")
+    if not (is_seen_dead or is_cut_off):
         return error
     return InputError(
         "a worker process that loads images was killed, most likely because memory ran out: lower "

@@ -12,6 +12,7 @@ from detectron2.utils import comm
 from torch.utils.data import get_worker_info
 
 from medmask.data import build_test_loader, build_train_loader, register_coco_dataset
+from medmask.data.loaders import _explain_dead_worker
 from medmask.errors import InputError
 
 NAME, OTHER = "loader_test_set", "other_loader_test_set"
@@ -151,6 +152,21 @@ def test_dead_worker_is_one_sentence_where_its_samples_are_waited_for(dataset):
     with pytest.raises(InputError, match=r"worker process that loads images was killed.*memory"):
         list(build_test_loader(dataset=dataset, mapper=die_at_three, num_workers=1))
     assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), InputError),
+        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), InputError),
+        (ConnectionResetError(104, "Connection reset by peer"), InputError),
+        (EOFError(), InputError),
+        (FileNotFoundError("Caught FileNotFoundError in DataLoader worker"), FileNotFoundError),
+        (RuntimeError("Caught RuntimeError in DataLoader worker process 0"), RuntimeError),
+    ],
+)
+def test_dead_worker_shows_in_several_ways(error, kind):
+    assert type(_explain_dead_worker(error)) is kind
 
 
 def interrupt(record):
