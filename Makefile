@@ -2,7 +2,7 @@
 
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
-SOURCES := medmask tools tests configs setup.py
+SOURCES := medmask benchmarks tools tests configs setup.py
 KERNELS := $(shell find medmask/layers/csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
 .PHONY: help env demo test test-all lint format clean

@@ -13,11 +13,12 @@ from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog
 from omegaconf import OmegaConf
 
-from medmask.engine import load_benchmark, load_config
-from medmask.engine.learning_rate import bound_to_run
+from medmask.config.loading import load_config
+from medmask.engine import load_benchmark
+from medmask.engine.run import build_model, build_trainer
 from medmask.engine.run_start import check_classes, check_run
-from medmask.engine.training import build_model, build_trainer
 from medmask.errors import InputError
+from medmask.solver.learning_rate import bound_to_run
 
 FOLDER = Path(__file__).parents[1] / "configs" / "medmask"
 PLANS = sorted(FOLDER.glob("*/benchmark.py"))
@@ -240,7 +241,7 @@ def test_teaching_follows_the_published_recipe(benchmark):
 TEACHING = "ddsm2inbreast/teaching.py"
 MASKED = "city2foggy/cross_domain.py"
 LOSS_DRIVEN = (
-    "loss_hooks.masked_autoencoder.mask_ratio._target_=medmask.engine.LossDrivenMaskRatio",
+    "loss_hooks.masked_autoencoder.mask_ratio._target_=medmask.stages.masked_autoencoding.LossDrivenMaskRatio",
     "+loss_hooks.masked_autoencoder.mask_ratio.step=0.1",
 )
 

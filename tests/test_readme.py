@@ -11,8 +11,8 @@ from detectron2.modeling import build_model
 from PIL import Image
 
 from medmask import add_medmask_config
-from medmask.engine import load_config
-from medmask.engine.config_file import write_config_yaml
+from medmask.config.files import write_config_yaml
+from medmask.config.loading import load_config
 
 ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "configs" / "medmask" / "phantom" / "source_only.py"

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from medmask.checkpoint.published_names import detector_name
-from medmask.modeling.masked_autoencoder import MaskedAutoencoder, ReconstructionTarget
+from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, ReconstructionTarget
 
 TOLERANCE = {"rtol": 0, "atol": 1e-4}
 PUBLISHED = "transformer.mae_decoder."

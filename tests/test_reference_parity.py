@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from medmask.modeling import DetectionTarget
-from medmask.modeling.detections import select_detections
+from medmask.modeling.postprocessing import select_detections
 
 TOLERANCE = {"rtol": 0, "atol": 1e-4}
 

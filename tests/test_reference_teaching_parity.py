@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from medmask.modeling.discriminators import DomainDiscriminators, domain_loss
-from medmask.modeling.pseudo_labels import select_pseudo_labels
+from medmask.stages.domain_adversarial.discriminators import DomainDiscriminators, domain_loss
+from medmask.stages.mean_teacher.pseudo_labels import select_pseudo_labels
 
 TOLERANCE = {"rtol": 0, "atol": 1e-4}
 SOURCE = 0

@@ -21,8 +21,8 @@ from medmask.checkpoint import (
     parse_class_rows,
     read_published_file,
 )
-from medmask.engine import load_config
-from medmask.engine.config_objects import build
+from medmask.config.loading import load_config
+from medmask.config.objects import build
 from medmask.errors import InputError, command_line_tool
 from medmask.utils.files import atomic_write
 

@@ -16,11 +16,7 @@ from detectron2.utils import comm
 from medmask.data.loaders import load_records
 from medmask.engine import launch
 from medmask.errors import InputError, command_line_tool
-from medmask.experts.extraction import (
-    ExtractionSettings,
-    ExtractionSummary,
-    extract_embeddings,
-)
+from medmask.experts.extraction import ExtractionSettings, ExtractionSummary, extract_embeddings
 from medmask.experts.manifest import DTYPES
 from medmask.experts.open_clip_expert import BIOMED_CLIP, OpenClipExpert
 from medmask.experts.prompts import DEFAULT_PROMPTS, read_prompts

@@ -3,13 +3,13 @@
 
 import argparse
 
+from medmask.config.loading import load_config
 from medmask.engine import (
     RunMode,
     check_images,
     check_run,
     evaluate_checkpoint,
     launch,
-    load_config,
     open_run_folder,
     set_up_run,
     train,

@@ -4,11 +4,11 @@
 import argparse
 import os
 
-from medmask.data.phantom import PhantomParameters, make_phantom_dataset
-from medmask.data.phantom.contact_sheet import write_contact_sheet
-from medmask.data.phantom.dataset import DEFAULT_SPLIT_SIZES, FORMATS
-from medmask.data.phantom.scanner import DOMAINS
 from medmask.errors import command_line_tool
+from medmask.phantom import PhantomParameters, make_phantom_dataset
+from medmask.phantom.contact_sheet import write_contact_sheet
+from medmask.phantom.dataset import DEFAULT_SPLIT_SIZES, FORMATS
+from medmask.phantom.scanner import DOMAINS
 
 _EXAMPLE = """
 example:

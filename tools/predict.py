@@ -15,7 +15,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from medmask.engine import (
+from medmask.errors import InputError, command_line_tool
+from medmask.inference import (
     MedMaskPredictor,
     PredictionImage,
     PredictionOptions,
@@ -24,10 +25,9 @@ from medmask.engine import (
     images_of_files,
     predict_images,
 )
-from medmask.engine.class_labels import dataset_labels
-from medmask.engine.prediction_run import DETECTIONS, JOURNAL, OVERLAYS
-from medmask.engine.predictor import NMS_IOU
-from medmask.errors import InputError, command_line_tool
+from medmask.inference.class_labels import dataset_labels
+from medmask.inference.prediction_run import DETECTIONS, JOURNAL, OVERLAYS
+from medmask.inference.predictor import NMS_IOU
 from medmask.utils.command_line import folder, number_or_none
 
 DEFAULT_CHECKPOINT = "output/demo/expert/model_final.pth"

@@ -12,11 +12,7 @@ import json
 from pathlib import Path
 
 from medmask.errors import command_line_tool
-from medmask.experts.phantom_expert import (
-    REPORT_FILE,
-    PhantomExpertSettings,
-    train_phantom_expert,
-)
+from medmask.phantom.expert import REPORT_FILE, PhantomExpertSettings, train_phantom_expert
 
 _EXAMPLE = """
 example:

@@ -4,8 +4,8 @@
 import argparse
 from pathlib import Path
 
-from medmask.engine import draw_results
 from medmask.errors import command_line_tool
+from medmask.inference import draw_results
 
 _EXAMPLE = """
 example:

@@ -3,7 +3,7 @@
 import torch
 from detectron2.config import LazyCall as L
 
-from medmask.engine import build_parameter_groups
+from medmask.solver.optimizer import build_parameter_groups
 
 optimizer = L(torch.optim.AdamW)(
     params=L(build_parameter_groups)(

@@ -4,7 +4,7 @@ from detectron2.config import LazyCall as L
 from detectron2.solver import WarmupParamScheduler
 from fvcore.common.param_scheduler import CosineParamScheduler
 
-from medmask.engine import StepSchedule
+from medmask.solver.learning_rate import StepSchedule
 
 # A tenth of the rate for the last fifth of the run.
 step_schedule = L(StepSchedule)(values=[1.0, 0.1], milestones=[0.8])

@@ -10,11 +10,11 @@ import numpy as np
 from detectron2.data import MetadataCatalog
 from tqdm import tqdm
 
+from medmask.coco.check import structure_problems, table_problems
+from medmask.coco.image_check import name_problems
+from medmask.coco.tables import CocoTables, image_label, is_length
 from medmask.data.catalog import CocoMetadata, check_registered
-from medmask.data.coco_check import structure_problems, table_problems
-from medmask.data.coco_image_check import name_problems
-from medmask.data.coco_tables import CocoTables, image_label, is_length
-from medmask.data.image_io import read_image_size
+from medmask.data.images.reading import read_image_size
 from medmask.errors import InputError
 from medmask.utils.json_files import read_json
 
@@ -94,7 +94,7 @@ def inspect_dataset(
         name: what to call the set in the report.
         json_file: its annotation file.
         image_root: the folder that the file names are relative to.
-        thing_classes: its classes, see :func:`medmask.data.categories.map_categories`.
+        thing_classes: its classes, see :func:`medmask.coco.categories.map_categories`.
 
     Returns:
         The report. A file that cannot be read at all is a problem in it, not an error.

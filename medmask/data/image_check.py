@@ -6,7 +6,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
-from medmask.data.image_io import read_image
+from medmask.data.images.reading import read_image
 from medmask.data.loaders import init_worker
 from medmask.data.mapper import check_size
 from medmask.errors import InputError

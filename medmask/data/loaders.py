@@ -3,8 +3,8 @@
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import torch
@@ -22,6 +22,15 @@ from medmask.errors import InputError
 
 Mapper = Callable[[dict[str, Any]], dict[str, Any]]
 Batch = list[dict[str, Any]]
+
+
+@runtime_checkable
+class ResumableLoader(Protocol):
+    """An endless source of batches that can start anywhere."""
+
+    def iterate_from(self, iteration: int) -> Iterable[list[dict]]:
+        """The batches of the iterations ``iteration``, ``iteration + 1``, ..."""
+        ...
 
 
 class TrainLoader:

@@ -8,7 +8,7 @@ import torch
 from detectron2.structures import Boxes, BoxMode, Instances
 from torch import Tensor
 
-from medmask.data.image_io import read_image
+from medmask.data.images.reading import read_image
 from medmask.data.photometric import change_pixels
 from medmask.errors import InputError
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 
-from medmask.data.coco_values import show
+from medmask.coco.values import show
 from medmask.errors import InputError
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
 

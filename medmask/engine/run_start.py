@@ -11,11 +11,11 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from medmask.config.check import check_config
+from medmask.config.objects import build
 from medmask.data.catalog import check_registered
 from medmask.data.image_check import find_broken_images
 from medmask.data.loaders import load_records
-from medmask.engine.config_check import check_config
-from medmask.engine.config_objects import build
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_metrics import check_annotations, check_best_metric
 from medmask.engine.run_folder import RunMode, has_checkpoint

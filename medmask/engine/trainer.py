@@ -4,8 +4,8 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from detectron2.engine import TrainerBase
@@ -14,19 +14,15 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from medmask.engine.loss_hook import LossHook
+from medmask.data.loaders import ResumableLoader
 from medmask.engine.step_snapshot import StepSnapshot
 from medmask.engine.stop_request import StopRequest
 from medmask.engine.update_guard import UpdateGuard
 from medmask.errors import InputError
 from medmask.modeling import DetectionObjective, Domain
 from medmask.modeling.detection_pass import join_losses
-from medmask.utils.shared_failure import (
-    choose_shared,
-    raise_together,
-    tell_everybody,
-    to_message,
-)
+from medmask.stages.loss_hook import LossHook
+from medmask.utils.shared_failure import choose_shared, raise_together, tell_everybody, to_message
 from medmask.utils.signals import StoppedBySignal
 
 TIMES = ("time", "data_time")
@@ -34,15 +30,6 @@ TIMES = ("time", "data_time")
 
 Metrics = dict[str, tuple[float | None, int]]
 """name -> value, None if it is not finite, and its iteration"""
-
-
-@runtime_checkable
-class TrainLoader(Protocol):
-    """An endless source of batches that can start anywhere."""
-
-    def iterate_from(self, iteration: int) -> Iterable[list[dict]]:
-        """The batches of the iterations ``iteration``, ``iteration + 1``, ..."""
-        ...
 
 
 class MedMaskTrainer(TrainerBase):
@@ -62,7 +49,7 @@ class MedMaskTrainer(TrainerBase):
     def __init__(
         self,
         model: nn.Module,
-        loader: TrainLoader,
+        loader: ResumableLoader,
         optimizer: torch.optim.Optimizer,
         *,
         clip_gradient_norm: float,

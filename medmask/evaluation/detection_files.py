@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from medmask.data.coco_values import column, numbers, quadruples, show
+from medmask.coco.values import column, numbers, quadruples, show
 from medmask.errors import InputError
 from medmask.evaluation.faults import Faults
 from medmask.evaluation.identity import find_categories, find_images

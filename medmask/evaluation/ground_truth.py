@@ -7,9 +7,9 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
+from medmask.coco.loading import read_coco
+from medmask.coco.values import column
 from medmask.data.catalog import check_registered
-from medmask.data.coco import read_coco
-from medmask.data.coco_values import column
 from medmask.errors import InputError
 from medmask.evaluation.structures import GroundTruth, to_xyxy
 

@@ -20,8 +20,8 @@ from typing import Protocol
 
 import numpy as np
 
-from medmask.data.categories import class_of_name
-from medmask.data.coco_values import as_given, as_id, column, look_up, show
+from medmask.coco.categories import class_of_name
+from medmask.coco.values import as_given, as_id, column, look_up, show
 from medmask.evaluation.faults import Faults
 from medmask.evaluation.structures import GroundTruth
 

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from medmask.data import read_image
+from medmask.data.images.reading import read_image
 from medmask.errors import InputError
 from medmask.experts.manifest import StoreSettings
 from medmask.experts.open_clip_expert import OpenClipExpert

@@ -67,7 +67,7 @@ class ExpertPreprocessing:
 
         Args:
             image: (H, W, 3) RGB in [0, 255], uint8 or float32, as
-                :func:`medmask.data.read_image` gives it; float32 keeps its grey levels.
+                :func:`medmask.data.images.read_image` gives it; float32 keeps its grey levels.
 
         Returns:
             (3, height, width) float32, normalised.

@@ -1,14 +1,14 @@
 """Layers: the deformable-attention operator and what is built around it."""
 
 from medmask.layers.blocks import MLP, FeedForward, inverse_sigmoid
-from medmask.layers.deformable_attention import MultiScaleDeformableAttention
-from medmask.layers.dropout import Dropout, ReLUDropout
-from medmask.layers.ms_deform_attn import ms_deform_attn, ms_deform_attn_fused
-from medmask.layers.ms_deform_attn_operator import available_implementations
-from medmask.layers.ms_deform_attn_pytorch import (
+from medmask.layers.deformable_attention.attention import MultiScaleDeformableAttention
+from medmask.layers.deformable_attention.functional import ms_deform_attn, ms_deform_attn_fused
+from medmask.layers.deformable_attention.operator import available_implementations
+from medmask.layers.deformable_attention.pytorch import (
     ms_deform_attn_fused_pytorch,
     ms_deform_attn_pytorch,
 )
+from medmask.layers.dropout import Dropout, ReLUDropout
 from medmask.layers.position_encoding import SinePositionEncoding, box_position_encoding
 
 __all__ = [

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from medmask.layers import Dropout, FeedForward, MultiScaleDeformableAttention
-from medmask.layers.value_places import find_value_places, put_back, take
+from medmask.layers.visible_tokens import find_value_places, put_back, take
 from medmask.modeling.gradient_checkpointing import run_layer
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens
 

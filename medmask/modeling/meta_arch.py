@@ -16,14 +16,10 @@ from medmask.layers import SinePositionEncoding
 from medmask.modeling.boxes import DetectionTarget
 from medmask.modeling.criterion import DetectionCriterion
 from medmask.modeling.detection_pass import DetectionObjective
-from medmask.modeling.detections import select_detections
 from medmask.modeling.matcher import HungarianMatcher, MatchingCost, OneToManyMatcher
-from medmask.modeling.multi_scale_tokens import (
-    MultiScaleTokens,
-    make_padding_mask,
-    resize_mask,
-)
+from medmask.modeling.multi_scale_tokens import MultiScaleTokens, make_padding_mask, resize_mask
 from medmask.modeling.neck import MultiScaleNeck
+from medmask.modeling.postprocessing import select_detections
 from medmask.modeling.transformer import DeformableTransformer, TransformerOutput
 from medmask.modeling.weights import check_inference_weights
 

@@ -4,12 +4,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from medmask.data import build_photometric_augmentation
-from medmask.data.photometric import (
-    Grayscale,
-    RandomColorJitter,
-    RandomGaussianBlur,
-    change_pixels,
-)
+from medmask.data.photometric import Grayscale, RandomColorJitter, RandomGaussianBlur, change_pixels
 from medmask.data.sample_stream import seeded
 from medmask.errors import InputError
 

@@ -10,9 +10,10 @@ from detectron2.engine import HookBase
 from torch import nn
 
 from medmask.checkpoint import MedMaskCheckpointer
-from medmask.engine import LossHook, MedMaskTrainer
+from medmask.engine import MedMaskTrainer
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.errors import InputError
+from medmask.stages.loss_hook import LossHook
 from medmask.utils.signals import StoppedBySignal
 
 MAX_ITER = 8

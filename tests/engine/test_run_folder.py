@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from medmask.engine import RunMode, load_config, open_run_folder
-from medmask.engine.config_file import read_config_yaml
+from medmask.config.files import read_config_yaml
+from medmask.config.loading import load_config
+from medmask.engine import RunMode, open_run_folder
 from medmask.engine.run_folder import RUN_FILES, write_config
 from medmask.errors import InputError
 
@@ -124,7 +125,7 @@ def test_resumed_run_may_change_this(run, make_config, override):
 
 
 def test_other_name_of_the_same_is_no_change(run, make_config):
-    same = "medmask.modeling.discriminators.DomainDiscriminators"
+    same = "medmask.stages.domain_adversarial.discriminators.DomainDiscriminators"
     resume(make_config(f"model.training_modules.discriminators._target_={same}"))
 
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from medmask.engine import LossHook, MedMaskTrainer
+from medmask.engine import MedMaskTrainer
 from medmask.errors import InputError
 from medmask.modeling import DetectionObjective, Domain
+from medmask.stages.loss_hook import LossHook
 
 
 class Stream:

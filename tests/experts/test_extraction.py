@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
 
-from medmask.data import read_image
-from medmask.data.phantom import PhantomParameters, make_phantom_dataset
+from medmask.data.images.reading import read_image
 from medmask.errors import InputError
 from medmask.experts import ExpertStore
 from medmask.experts.extraction import ExtractionSettings, extract_embeddings
 from medmask.experts.open_clip_expert import OpenClipExpert
 from medmask.experts.preprocessing import lesion_crop
 from medmask.experts.prompts import Prompts
+from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 pytest.importorskip("open_clip", reason="open_clip_torch is not installed")
 

@@ -102,7 +102,7 @@ def test_store_travels_to_workers_as_its_folder(records, write_store):
 def test_nothing_is_imported_before_it_is_needed():
     program = """
 import sys
-import medmask.experts.extraction, medmask.experts.phantom_expert
+import medmask.experts.extraction, medmask.phantom.expert
 unwanted = {"open_clip", "timm", "transformers"} & set(sys.modules)
 assert not unwanted, unwanted
 """

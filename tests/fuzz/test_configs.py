@@ -9,10 +9,10 @@ from isolation import assert_accepted, call
 from mutations import damage_bytes, damage_json
 from torch import nn
 
-from medmask.engine import load_config
-from medmask.engine.config_check import check_config
-from medmask.engine.config_file import write_config_yaml
-from medmask.engine.config_objects import build
+from medmask.config.check import check_config
+from medmask.config.files import write_config_yaml
+from medmask.config.loading import load_config
+from medmask.config.objects import build
 from medmask.engine.model_check import check_parts_fit
 from medmask.errors import InputError
 
@@ -26,7 +26,7 @@ TARGETS = (
     "shutil.rmtree",
     "torch.hub.load",
     "torch.load",
-    "medmask.engine.training.Path.touch",
+    "medmask.engine.run.Path.touch",
     "medmask.engine.run_benchmark",
     "detectron2.utils.file_io.PathManager.mkdirs",
 )

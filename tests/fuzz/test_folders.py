@@ -16,9 +16,9 @@ from mutations import damage_bytes
 from PIL import Image
 
 from medmask import engine
-from medmask.data import read_image
-from medmask.data.phantom import PhantomParameters, make_phantom_dataset
+from medmask.data.images.reading import read_image
 from medmask.errors import InputError
+from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 CONFIG = str(ROOT / "configs" / "medmask" / "phantom" / "source_only.py")
 NAMES = (

@@ -10,9 +10,9 @@ from campaign import REFUSED, RIGHT, run_campaign, seeds
 from detectron2.structures import Boxes, Instances
 from mutations import damage_bytes
 
-from medmask.engine import PredictionOptions, images_of_files, predict_images
-from medmask.engine.class_labels import ClassLabels
 from medmask.errors import InputError
+from medmask.inference import PredictionOptions, images_of_files, predict_images
+from medmask.inference.class_labels import ClassLabels
 
 WITHOUT_PICTURES = PredictionOptions(overlays=False)
 

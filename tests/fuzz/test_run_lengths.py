@@ -7,14 +7,10 @@ from campaign import REFUSED, RIGHT, run_campaign, seeds
 from mutations import ODD_VALUES
 from torch import nn
 
-from medmask.engine import (
-    DynamicThreshold,
-    LossDrivenMaskRatio,
-    MaskedAutoencoderHook,
-    SelectiveRetrainingHook,
-)
-from medmask.engine.periods import to_iterations_or_end
 from medmask.errors import InputError
+from medmask.stages.masked_autoencoding import LossDrivenMaskRatio, MaskedAutoencoderHook
+from medmask.stages.mean_teacher import DynamicThreshold, SelectiveRetrainingHook
+from medmask.utils.periods import to_iterations_or_end
 
 ODD = [*ODD_VALUES, 0, -3, 1.0, 2.5, -0.2, "0.5", "3", True, 1e9, float("-inf")]
 

@@ -12,7 +12,7 @@ from medmask.layers import (
     ms_deform_attn_fused_pytorch,
     ms_deform_attn_pytorch,
 )
-from medmask.layers.ms_deform_attn_pytorch import (
+from medmask.layers.deformable_attention.pytorch import (
     ms_deform_attn_fused_pytorch_backward,
     ms_deform_attn_pytorch_backward,
 )

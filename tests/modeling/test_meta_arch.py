@@ -6,8 +6,8 @@ from detectron2.structures import ImageList, pairwise_iou
 from torch.testing import assert_close
 
 from medmask.errors import InputError
-from medmask.modeling.detections import select_detections
 from medmask.modeling.multi_scale_tokens import make_padding_mask
+from medmask.modeling.postprocessing import select_detections
 
 VARIANTS = pytest.mark.parametrize("two_stage", [False, True], ids=["one_stage", "two_stage"])
 REFINEMENT = pytest.mark.parametrize("box_refinement", [False, True], ids=["", "box_refinement"])

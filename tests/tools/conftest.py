@@ -16,29 +16,10 @@ from unittest import mock
 import pytest
 import torch
 
-from medmask.data.phantom import PhantomParameters, make_phantom_dataset
-
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "lazyconfig_train_net.py"
 COMPARING_TOOL = Path(__file__).with_name("train_and_compare.py")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
-
-
-@pytest.fixture
-def run_tool() -> Callable[..., subprocess.CompletedProcess]:
-    """Runs a tool by its name with options, as a user does; keywords are environment variables."""
-
-    def run(name: str, *options: object, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "tools" / name), *map(str, options)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        )
-
-    return run
 
 
 def run_training_here(arguments: Sequence[object]) -> tuple[int, str, str]:
@@ -219,18 +200,6 @@ class TrainingRuns:
         """{iteration: {name: value}} of a run."""
         lines = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
         return {x["iteration"]: {k: v for k, v in x.items() if "loss" in k} for x in lines}
-
-
-@pytest.fixture(scope="session")
-def datasets(tmp_path_factory):
-    """Tiny phantoms of both domains; the root of the data sets."""
-    root = tmp_path_factory.mktemp("datasets")
-    make_phantom_dataset(
-        root / "phantom",
-        PhantomParameters(width=48, height=64, positive_fraction=0.9),
-        split_sizes={"train": 12, "val": 4},
-    )
-    return root
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,11 @@ import torch
 from detectron2.config import LazyConfig, instantiate
 from isolation import assert_refused, run_tool
 
-from medmask.data.image_io import read_image
-from medmask.data.phantom import PhantomParameters, make_phantom_dataset
-from medmask.engine import MedMaskPredictor, load_config
+from medmask.config.loading import load_config
+from medmask.data.images.reading import read_image
 from medmask.errors import InputError
+from medmask.inference import MedMaskPredictor
+from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / ".." / "shared" / "cases"

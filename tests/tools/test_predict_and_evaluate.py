@@ -9,8 +9,8 @@ import torch
 from detectron2.config import instantiate
 from isolation import ROOT, assert_accepted, run_tool
 
-from medmask.data.phantom import PhantomParameters, make_phantom_dataset
-from medmask.engine import load_config
+from medmask.config.loading import load_config
+from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 CONFIG = str(ROOT / "configs" / "medmask" / "phantom" / "source_only.py")
 FIGURES = ("sensitivity", "intervals", "curve", "image_level", "breast_level", "categories")

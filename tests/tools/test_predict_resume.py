@@ -17,15 +17,10 @@ import torch
 from detectron2.config import instantiate
 from isolation import ROOT, assert_accepted, assert_refused, call, run_tool
 
-from medmask.data.phantom import PhantomParameters, make_phantom_dataset
-from medmask.engine import (
-    MedMaskPredictor,
-    find_images,
-    images_of_files,
-    load_config,
-    predict_images,
-)
-from medmask.engine.config_file import write_config_yaml
+from medmask.config.files import write_config_yaml
+from medmask.config.loading import load_config
+from medmask.inference import MedMaskPredictor, find_images, images_of_files, predict_images
+from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 CONFIG = ROOT / "configs" / "medmask" / "phantom" / "source_only.py"
 IMAGES = 12

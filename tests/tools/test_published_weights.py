@@ -15,7 +15,7 @@ from detectron2.config import get_cfg
 from detectron2.engine import DefaultPredictor
 
 from medmask import add_medmask_config
-from medmask.engine import MedMaskPredictor
+from medmask.inference import MedMaskPredictor
 
 ROOT = Path(__file__).parents[2]
 KEY_LIST = ROOT / ".." / "shared" / "golden" / "medmask_checkpoint_keys.json"

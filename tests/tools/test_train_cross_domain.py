@@ -10,7 +10,7 @@ CHANGING_MASKS = (
     FROM_SCRATCH,
     "train.eval_period=4",
     "model.transformer.dropout=0.1",
-    "loss_hooks.masked_autoencoder.mask_ratio._target_=medmask.engine.LossDrivenMaskRatio",
+    "loss_hooks.masked_autoencoder.mask_ratio._target_=medmask.stages.masked_autoencoding.LossDrivenMaskRatio",
     "+loss_hooks.masked_autoencoder.mask_ratio.step=0.2",
     "+loss_hooks.masked_autoencoder.mask_ratio.period=3",
 )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from medmask.engine import MedMaskPredictor
+from medmask.inference import MedMaskPredictor
 
 CONFIG = "phantom2ffdm/teaching.py"
 FROM_SCRATCH = (

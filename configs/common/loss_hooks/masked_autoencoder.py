@@ -2,12 +2,13 @@
 
 from detectron2.config import LazyCall as L
 
-from medmask.engine import ConstantMaskRatio, MaskedAutoencoderHook
+from medmask.stages.masked_autoencoding import ConstantMaskRatio, MaskedAutoencoderHook
 
 masked_autoencoder = L(MaskedAutoencoderHook)(
     loader="???",
     # Others: CosineMaskRatio(start, end), LossDrivenMaskRatio(start, step, period); e.g.
-    # ...mask_ratio._target_=medmask.engine.CosineMaskRatio +...mask_ratio.end=0.5
+    # ...mask_ratio._target_=medmask.stages.masked_autoencoding.CosineMaskRatio
+    # +...mask_ratio.end=0.5
     mask_ratio=L(ConstantMaskRatio)(start=0.8),
     masking="independent",  # or "aligned": hidden on one level, hidden on all
     scope="hidden",  # or "all": positions whose error counts

@@ -2,12 +2,8 @@
 
 from detectron2.config import LazyCall as L
 
-from medmask.engine import (
-    DomainAdversarialHook,
-    DynamicThreshold,
-    SelectiveRetrainingHook,
-    TeacherHook,
-)
+from medmask.stages.domain_adversarial import DomainAdversarialHook
+from medmask.stages.mean_teacher import DynamicThreshold, SelectiveRetrainingHook, TeacherHook
 
 teacher = L(TeacherHook)(
     loader="???",

@@ -2,7 +2,7 @@
 
 from detectron2.config import LazyCall as L
 
-from medmask.modeling import DomainDiscriminators
+from medmask.stages.domain_adversarial import DomainDiscriminators
 
 # for model.training_modules, beside model.neck and model.transformer
 discriminators = L(DomainDiscriminators)(

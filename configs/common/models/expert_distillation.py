@@ -2,7 +2,7 @@
 
 from detectron2.config import LazyCall as L
 
-from medmask.modeling import ExpertDistillation, InfoNCE
+from medmask.stages.distillation import ExpertDistillation, InfoNCE
 
 # for model.training_modules, beside model.transformer
 expert_distillation = L(ExpertDistillation)(

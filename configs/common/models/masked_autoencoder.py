@@ -2,7 +2,7 @@
 
 from detectron2.config import LazyCall as L
 
-from medmask.modeling import MaskedAutoencoder, ReconstructionTarget
+from medmask.stages.masked_autoencoding import MaskedAutoencoder, ReconstructionTarget
 
 # for model.training_modules, beside model.neck and model.transformer
 masked_autoencoder = L(MaskedAutoencoder)(

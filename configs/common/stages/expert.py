@@ -2,7 +2,7 @@
 
 from detectron2.config import LazyCall as L
 
-from medmask.engine import ExpertDistillationHook
+from medmask.stages.distillation import ExpertDistillationHook
 
 from ..models.expert_distillation import expert_distillation as _expert_distillation
 from .later import dataloader, lr_multiplier, model, optimizer, train

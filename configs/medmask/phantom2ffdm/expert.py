@@ -6,7 +6,7 @@ output/experts, of the expert that tools/train_phantom_expert.py trains.
 
 from detectron2.config import LazyCall as L
 
-from medmask.engine import ExpertDistillationHook
+from medmask.stages.distillation import ExpertDistillationHook
 
 from ...common.models.expert_distillation import expert_distillation as _expert_distillation
 from .control_strong import dataloader, lr_multiplier, model, optimizer, train

@@ -9,8 +9,8 @@ import numpy as np
 
 from medmask.data.dicom.description import FrameSize, PixelLayout
 from medmask.data.dicom.parsing import DicomFile
-from medmask.data.error_text import describe_error
-from medmask.data.raster_decoders import hold_back_end
+from medmask.data.images.error_text import describe_error
+from medmask.data.images.raster_decoders import hold_back_end
 from medmask.errors import InputError
 
 PACKAGES = "pylibjpeg pylibjpeg-openjpeg python-gdcm"

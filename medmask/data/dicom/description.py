@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from medmask.data.dicom.elements import Elements
-from medmask.data.image_limits import check_image_size
+from medmask.data.images.limits import check_image_size
 from medmask.errors import InputError
 
 COLOR = ("RGB", "YBR_")

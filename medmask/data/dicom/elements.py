@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medmask.data.error_text import describe_error
+from medmask.data.images.error_text import describe_error
 from medmask.errors import InputError
 
 if TYPE_CHECKING:

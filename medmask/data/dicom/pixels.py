@@ -8,7 +8,7 @@ from medmask.data.dicom.decompression import check_number_of_frames, decompress_
 from medmask.data.dicom.description import FrameSize, PixelLayout
 from medmask.data.dicom.inflation import InflatedStream
 from medmask.data.dicom.parsing import UNDEFINED_LENGTH, DicomFile
-from medmask.data.error_text import describe_error
+from medmask.data.images.error_text import describe_error
 from medmask.errors import InputError
 
 

@@ -14,15 +14,10 @@ from medmask.data.dicom.description import (
 )
 from medmask.data.dicom.elements import Elements
 from medmask.data.dicom.frame_elements import find_source, frame_sources
-from medmask.data.dicom.lookup import (
-    Transform,
-    Window,
-    read_modality_transform,
-    read_voi_transform,
-)
+from medmask.data.dicom.lookup import Transform, Window, read_modality_transform, read_voi_transform
 from medmask.data.dicom.parsing import DicomFile, open_dicom
 from medmask.data.dicom.pixels import check_pixel_data, read_stored_values
-from medmask.data.frames import choose_frame
+from medmask.data.images.frames import choose_frame
 from medmask.errors import InputError
 
 logger = logging.getLogger(__name__)

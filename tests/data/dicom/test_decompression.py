@@ -6,7 +6,7 @@ from image_files import DEEP, PIXELS, SYNTAXES, compressed_frame, dicom_file, ra
 
 from medmask.data.dicom import read_dicom
 from medmask.data.dicom.decompression import codestream_size
-from medmask.data.image_io import count_frames, read_image
+from medmask.data.images.reading import count_frames, read_image
 from medmask.errors import InputError
 
 EXACT = [name for name in SYNTAXES if not name.startswith(("JPEGBaseline", "JPEGExtended"))]

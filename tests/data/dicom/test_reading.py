@@ -5,7 +5,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from medmask.data.dicom import read_dicom
-from medmask.data.image_io import count_frames, read_image, read_image_size
+from medmask.data.images.reading import count_frames, read_image, read_image_size
 from medmask.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 4096, (40, 50), dtype=np.uint16)

@@ -1,0 +1,1 @@
+"""Timing training steps; see ../training_step.py."""

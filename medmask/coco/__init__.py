@@ -1,0 +1,1 @@
+"""COCO annotation files: the one reader of them, and all that can be wrong with them."""

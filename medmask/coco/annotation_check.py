@@ -1,0 +1,146 @@
+"""Finding what is wrong with the annotations of a COCO annotation file.
+
+A box is [x, y, width, height] in pixels of the image, with (x, y) its upper left corner and (0, 0)
+the upper left corner of the image. Boxes may reach up to one pixel beyond the image, as rounding
+makes them do: readers clip those without complaint.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from medmask.coco.categories import map_categories
+from medmask.coco.tables import AnnotationTable
+from medmask.coco.values import find_duplicates, show
+
+OVERHANG_TOLERANCE = 1.0
+"""Pixels by which a box may reach beyond its image."""
+
+
+def annotation_problems(
+    table: AnnotationTable, categories: list[dict], thing_classes: Sequence[str] | None
+) -> Iterator[str]:
+    """Find the problems of all fields but ``bbox``.
+
+    Args:
+        table: the annotations.
+        categories: records, which have no problems if there are ``thing_classes``.
+        thing_classes: the only classes that annotations may be of; None allows all categories.
+    """
+    yield from find_duplicates("annotation id", (id_ for id_ in table.ids if id_ is not None))
+    yield from _each(
+        table,
+        [flag not in (0, 1) if type(flag) is int else True for flag in table.crowd_flags],
+        lambda i: f"its iscrowd {show(table.crowd_flags[i])} is not 0 or 1",
+    )
+    known = [category["id"] for category in categories]
+    yield from _each(
+        table,
+        table.category_indices < 0,
+        lambda i: (
+            f"it has the unknown category {show(table.category_ids[i])}; the file defines "
+            f"{show(known)}"
+        ),
+    )
+    if thing_classes is None:
+        return
+    classes = map_categories(categories, thing_classes)
+    is_unwanted = np.array([id_ not in classes for id_ in known] + [False], dtype=bool)
+    yield from _each(
+        table,
+        is_unwanted[table.category_indices],
+        lambda i: (
+            f"it is of category {show(table.category_ids[i])} "
+            f"({categories[table.category_indices[i]]['name']}), which is none of the classes "
+            f"{list(thing_classes)}"
+        ),
+    )
+
+
+def box_problems(table: AnnotationTable) -> Iterator[str]:
+    """Find the problems of the boxes, and of the images that they are in."""
+    is_box = np.isfinite(table.boxes).all(axis=1)
+    has_area = (table.boxes[:, 2:] > 0).all(axis=1)
+    yield from _each(
+        table, table.image_indices < 0, lambda i: f"no image has the id {show(table.image_ids[i])}"
+    )
+    yield from _each(
+        table,
+        ~is_box,
+        lambda i: (
+            f"its bbox {show(table.told_boxes[i])} is not four finite numbers"
+            + ("; write numbers, not text" if _has_text(table.told_boxes[i]) else "")
+        ),
+    )
+    yield from _each(
+        table,
+        is_box & ~has_area,
+        lambda i: f"its bbox {show(table.told_boxes[i])} has a zero or negative width or height",
+    )
+    sound = is_box & has_area & (table.image_indices >= 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        yield from _outside_problems(table, sound)
+
+
+def _has_text(box: Any) -> bool:
+    return isinstance(box, list) and any(isinstance(value, str) for value in box)
+
+
+def _outside_problems(table: AnnotationTable, sound: np.ndarray) -> Iterator[str]:
+    outside = sound & ~(_overhang(table.boxes, table.image_sizes) <= OVERHANG_TOLERANCE)
+    if outside.any() and _corners_are_lower_left(table, sound):
+        ids = [table.ids[i] for i in np.flatnonzero(outside)]
+        yield (
+            f"{len(ids)} of {np.count_nonzero(sound)} boxes reach outside their image below "
+            f"(annotations {_some(ids)}), while y - height is inside for every box: the boxes look "
+            "like [xmin, ymax, width, height], a known fault of converters; COCO has [xmin, ymin, "
+            "width, height], so subtract the height from y in all boxes"
+        )
+        return
+    yield from _each(
+        table,
+        outside,
+        lambda i: (
+            f"its bbox {show(table.told_boxes[i])} is outside the image"
+            + _describe_size(table.image_sizes[i])
+        ),
+    )
+
+
+def _describe_size(size: np.ndarray) -> str:
+    if not np.isfinite(size).all():
+        return ""
+    width, height = size.astype(int)
+    return f", which is {width} x {height} (width x height)"
+
+
+def _overhang(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """(A,) pixels by which each box reaches beyond its image; infinite if it is wholly outside."""
+    near, far = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    beyond = np.maximum(-near, far - sizes).max(axis=1)
+    return np.where(((near >= sizes) | (far <= 0)).any(axis=1), np.inf, beyond)
+
+
+def _corners_are_lower_left(table: AnnotationTable, sound: np.ndarray) -> bool:
+    """Whether all boxes make sense, if (x, y) is taken as the lower left corner.
+
+    In a file that is right, boxes near the upper edge speak against it. Two boxes or fewer are too
+    little evidence.
+    """
+    boxes = table.boxes[sound]
+    boxes[:, 1] -= boxes[:, 3]
+    fits = _overhang(boxes, table.image_sizes[sound]) <= OVERHANG_TOLERANCE
+    return len(boxes) > 2 and bool(fits.all())
+
+
+def _each(
+    table: AnnotationTable, faulty: Sequence[bool] | np.ndarray, describe: Callable[[int], str]
+) -> Iterator[str]:
+    for index in np.flatnonzero(faulty).tolist():
+        yield f"{table.label(index)}: {describe(index)}"
+
+
+def _some(ids: Sequence[Any], most: int = 10) -> str:
+    more = f" and {len(ids) - most} more" if len(ids) > most else ""
+    return ", ".join(map(show, ids[:most])) + more

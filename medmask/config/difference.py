@@ -1,0 +1,96 @@
+"""What differs between the config of a run and the one that it is to be resumed with."""
+
+import fnmatch
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from medmask.config.check import shorten
+from medmask.config.files import MISSING, to_plain
+from medmask.config.targets import find_allowed_target
+from medmask.errors import InputError
+
+MAY_CHANGE = (
+    "dataloader.evaluator",
+    "dataloader.evaluator.*",
+    "dataloader.test.*",
+    "*.num_workers",
+    "loss_hooks.*.num_pictured",
+    "loss_hooks.*.output_dir",
+    "loss_hooks.*.picture_period",
+    "train.best_metric",
+    "train.checkpointer.*",
+    "train.device",
+    "train.eval_period",
+    "train.log_period",
+    "train.max_iter",
+    "train.output_dir",
+)
+"""Keys that a resumed run may change: its length, evaluation, log, workers and device."""
+MAX_SHOWN = 5
+_ABSENT = "not there"
+
+
+def config_differences(stored: DictConfig, given: DictConfig) -> list[str]:
+    """Changes that a resumed run may not make.
+
+    Args:
+        stored: ``config.yaml`` of the run.
+        given: what it is to be resumed with.
+
+    Returns:
+        A phrase for each key with both values, the first :data:`MAX_SHOWN` and how many more.
+    """
+    before, now = (dict(_values(_plain(config, resolve=True))) for config in (stored, given))
+    raw = dict(_values(_plain(given, resolve=False)))
+    keys = [
+        key
+        for key in sorted(before.keys() | now.keys())
+        if not _is_same(key, before.get(key, _ABSENT), now.get(key, _ABSENT))
+        and not any(fnmatch.fnmatchcase(key, pattern) for pattern in MAY_CHANGE)
+    ]
+    # A reference repeats the change of what it refers to.
+    keys = [key for key in keys if "${" not in str(raw.get(key))] or keys
+    phrases = [f"{key} was {_shown(before, key)} and is {_shown(now, key)}" for key in keys]
+    if len(phrases) > MAX_SHOWN:
+        phrases[MAX_SHOWN:] = [f"and {len(phrases) - MAX_SHOWN} more"]
+    return phrases
+
+
+def _plain(config: DictConfig, *, resolve: bool) -> Any:
+    return OmegaConf.to_container(OmegaConf.create(to_plain(config)[0]), resolve=resolve)
+
+
+def _values(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, child in value.items():
+            yield from _values(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list) and any(isinstance(child, dict | list) for child in value):
+        for i, child in enumerate(value):
+            yield from _values(child, f"{key}.{i}")
+    else:
+        yield key, value
+
+
+def _is_same(key: str, before: Any, now: Any) -> bool:
+    if MISSING in (before, now):  # what no YAML file can hold cannot be compared
+        return True
+    if key.rpartition(".")[2] == "_target_":
+        return _canonical(before) == _canonical(now)
+    if key == "train.init_checkpoint" and before and now:
+        return os.path.realpath(before) == os.path.realpath(now)
+    return isinstance(before, bool) == isinstance(now, bool) and before == now
+
+
+def _canonical(target: Any) -> Any:
+    """One object for all names of a callable."""
+    try:
+        return find_allowed_target(target)
+    except InputError:
+        return target
+
+
+def _shown(values: dict[str, Any], key: str) -> str:
+    return shorten(values[key]) if key in values else _ABSENT

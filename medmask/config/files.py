@@ -1,0 +1,232 @@
+"""Reading and writing ``config.yaml``: plain values only, and nothing in it runs."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from detectron2.utils.registry import _convert_target_to_string
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
+from medmask.config.targets import find_allowed_target
+from medmask.errors import InputError
+from medmask.utils.files import atomic_write
+
+MAX_BYTES = 256 * 1024
+MAX_VALUES = 20_000
+"""After aliases are followed: an alias of aliases of aliases makes millions of a few lines."""
+MISSING = "???"
+PLAIN_TAGS = {
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("bool", "float", "int", "map", "null", "seq", "str", "timestamp")
+}
+
+_RESOLVER = re.compile(r"\$\{[^{}$]*:")
+
+
+def read_config_yaml(path: str | os.PathLike) -> DictConfig:
+    """Read a config without running anything that it says.
+
+    Values are plain YAML, or one reference to another key (``${train.seed}``). ``_target_`` may
+    name what :func:`find_allowed_target` allows.
+
+    Raises:
+        InputError: the file is no such config; names the line or the key.
+    """
+    try:
+        text = _read_text(Path(path))
+        _check_nodes(yaml.compose(text, Loader=yaml.SafeLoader))
+        config = OmegaConf.create(text, flags={"allow_objects": True})
+        check_targets(config)
+        _check_references(config)
+    except yaml.YAMLError as error:
+        raise InputError(f"config file {path} is no YAML: {_one_line(error)}") from None
+    except RecursionError:
+        raise InputError(f"config file {path} is nested too deeply") from None
+    except (OmegaConfBaseException, ValueError) as error:
+        raise InputError(f"config file {path} cannot be read: {_one_line(error)}") from None
+    return config
+
+
+def write_config_yaml(config: DictConfig, path: str | os.PathLike) -> list[str]:
+    """Write a config as :func:`read_config_yaml` reads it; the file appears complete or not at all.
+
+    Callables that are a ``_target_`` become their names. References stay references where they are
+    a whole value; what resolvers give is written out. Other objects of a ``.py`` config cannot be
+    written and become ``???``, which means that the value is missing.
+
+    Returns:
+        The keys of what could not be written.
+    """
+    plain, lost = to_plain(config)
+    text = yaml.safe_dump(plain, default_flow_style=None, allow_unicode=True, width=9999)
+    with atomic_write(path, "w") as file:
+        file.write(text)
+    return lost
+
+
+def to_plain(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
+    """A config in plain values, as it is written, and the keys of what is left out."""
+    lost: list[str] = []
+    return _to_plain(config, "", lost), lost
+
+
+def check_targets(config: DictConfig, known: frozenset[str] = frozenset()) -> None:
+    """Check that every ``_target_`` that is a text may be named.
+
+    Args:
+        config: callables in it come from a ``.py`` file and are left alone.
+        known: names that are allowed besides.
+
+    Raises:
+        InputError: one may not; names its key.
+    """
+    for key, target in targets(config):
+        if callable(target) or (isinstance(target, str) and target in known):
+            continue
+        try:
+            find_allowed_target(target)
+        except InputError as error:
+            raise InputError(f"{key.removesuffix('_target_')}{error}") from None
+
+
+def targets(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Every ``_target_`` with its key; references are not followed."""
+    for key, parent, name in _values(config):
+        if name == "_target_":
+            yield key, _raw(parent, name)
+
+
+def _read_text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"it has {size} bytes, and a config has at most {MAX_BYTES}")
+    return path.read_text(encoding="utf-8")  # UnicodeDecodeError is a ValueError
+
+
+def _check_nodes(root: yaml.Node | None) -> None:
+    """Check tags, keys and the number of values before anything is made of them."""
+    if not isinstance(root, yaml.MappingNode):
+        raise ValueError("it is no mapping of keys to values")
+    _count_values(root, {})
+
+
+def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
+    """Values of a node, those of aliases as often as they are used; ``counts`` keeps what is known.
+
+    Raises:
+        ValueError: there are too many, or one is not plain.
+    """
+    if id(node) in counts:
+        return counts[id(node)]
+    line = f"line {node.start_mark.line + 1}"
+    if node.tag not in PLAIN_TAGS:
+        raise ValueError(f"{line} has the tag {node.tag}, and a config has plain values only")
+    counts[id(node)] = MAX_VALUES  # for an alias inside of what it stands for
+    children = node.value if isinstance(node, yaml.CollectionNode) else []
+    if isinstance(node, yaml.MappingNode):
+        keys = set()
+        for key, _ in children:
+            if key.tag != "tag:yaml.org,2002:str":
+                raise ValueError(f"{line} has a key that is no text")
+            if key.value in keys:
+                raise ValueError(f"the part from {line} on has the key {key.value} twice")
+            keys.add(key.value)
+        children = [child for _, child in children]
+    count = 1 + sum(_count_values(child, counts) for child in children)
+    if count > MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES} values")
+    counts[id(node)] = count
+    return count
+
+
+def _check_references(config: DictConfig) -> None:
+    """Check that references lead to values, one each: chains of more grow without bound."""
+    for key, parent, name in _values(config):
+        raw = _raw(parent, name)
+        if not isinstance(raw, str) or "${" not in raw:
+            continue
+        if _RESOLVER.search(raw):
+            raise ValueError(f"{key} is {raw}: a config.yaml may refer to other keys only")
+        if raw.count("${") > 1:
+            raise ValueError(f"{key} is {raw}: a value may hold one reference")
+        try:
+            if OmegaConf.is_config(parent[name]):
+                raise ValueError(f"{key} is {raw}, which refers to a group of keys, not to a value")
+        except InterpolationToMissingValueError:
+            pass  # the user has to give it
+
+
+def _values(
+    node: DictConfig | ListConfig, prefix: str = ""
+) -> Iterator[tuple[str, DictConfig | ListConfig, str | int]]:
+    """All values that are no groups: the key, and where it is, the group and the name there."""
+    for name in _names(node):
+        child = node._get_node(name)
+        if _is_group(child) and name != "_target_":
+            yield from _values(child, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", node, name
+
+
+def _names(node: DictConfig | ListConfig) -> list[str | int]:
+    return list(range(len(node))) if isinstance(node, ListConfig) else list(node.keys())
+
+
+def _raw(parent: DictConfig | ListConfig, name: str | int) -> Any:
+    """A value as it was given, references not followed."""
+    return parent._get_node(name)._value()
+
+
+def _is_group(node: Any) -> bool:
+    return OmegaConf.is_config(node) and isinstance(node._value(), (dict, list))
+
+
+def _to_plain(node: Any, key: str, lost: list[str]) -> Any:
+    """What YAML can hold of a node; ``lost`` gets the keys of the rest."""
+    if _is_group(node):
+        parts = {
+            name: _to_plain(_kept(node, name), f"{key}.{name}" if key else str(name), lost)
+            for name in _names(node)
+        }
+        return list(parts.values()) if isinstance(node, ListConfig) else parts
+    if node is None or type(node) in (bool, int, float, str):
+        return node
+    if callable(node) and key.rpartition(".")[2] == "_target_":
+        return _name_of(node)
+    if isinstance(node, os.PathLike):
+        return os.fspath(node)
+    if getattr(node, "ndim", None) == 0:  # a number of NumPy
+        return node.item()
+    lost.append(key)
+    return MISSING
+
+
+def _name_of(target: Callable[..., Any]) -> str:
+    try:
+        return _convert_target_to_string(target)
+    except AttributeError:  # defined in the .py config itself, which is no module
+        return getattr(target, "__qualname__", MISSING)
+
+
+def _kept(parent: DictConfig | ListConfig, name: str | int) -> Any:
+    """A child as it is to be written: a reference, or what it stands for."""
+    child = parent._get_node(name)
+    if _is_group(child):
+        return child
+    raw = child._value()
+    if not isinstance(raw, str) or "${" not in raw:
+        return raw
+    try:
+        resolved = parent[name]
+    except InterpolationToMissingValueError:
+        return raw
+    is_plain = raw.count("${") == 1 and not _RESOLVER.search(raw)
+    return raw if is_plain and not OmegaConf.is_config(resolved) else resolved
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

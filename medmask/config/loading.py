@@ -1,0 +1,121 @@
+"""Reading config files and command-line overrides, with errors that name the key."""
+
+import difflib
+import os
+from collections.abc import Sequence
+
+from detectron2.config import LazyConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from medmask.config.files import check_targets, read_config_yaml, targets
+from medmask.errors import InputError
+
+REQUIRED = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
+
+
+def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """Load a LazyConfig file and apply overrides.
+
+    Args:
+        path: a ``.py`` file, which is code and runs, or the ``config.yaml`` that a run left beside
+            its results, in which nothing runs, see :func:`read_config_yaml`.
+        overrides: ``key=value`` for keys that the config has, ``+key=value`` to add a key. A
+            ``_target_`` may name what a ``config.yaml`` may name.
+
+    Raises:
+        InputError: the file is missing, lacks a part, or has no such key.
+    """
+    if not path:
+        raise InputError("--config-file is missing, e.g. configs/medmask/phantom/source_only.py")
+    config = load_any_config(path)
+    missing = [key for key in REQUIRED if key not in config]
+    if missing:
+        raise InputError(f"config file {path} defines no {', '.join(missing)}")
+    no_groups = [key for key in REQUIRED if not isinstance(config._get_node(key), DictConfig)]
+    if no_groups:
+        raise InputError(f"config file {path} has no group of keys in {', '.join(no_groups)}")
+    return apply_overrides(config, overrides)
+
+
+def load_any_config(path: str | os.PathLike) -> DictConfig:
+    """Load a config file, whatever it describes.
+
+    Raises:
+        InputError: the file is missing, no config, or raises an error.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise InputError(f"config file {path} does not exist")
+    if path.endswith((".yaml", ".yml")):
+        return read_config_yaml(path)
+    if not path.endswith(".py"):
+        raise InputError(f"config file {path} is neither a .py nor a .yaml file")
+    try:
+        return LazyConfig.load(path)
+    except Exception as error:  # a .py config is code and may raise what it likes
+        reason = " ".join(str(error).split())
+        kind = type(error).__name__
+        raise InputError(f"config file {path} cannot be read: {kind}: {reason}") from error
+
+
+def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Change a config in place.
+
+    Args:
+        config: what to change.
+        overrides: see :func:`load_config`.
+
+    Raises:
+        InputError: an override would do nothing, names no key, or names code as ``_target_``.
+    """
+    named = frozenset(target for _, target in targets(config) if isinstance(target, str))
+    check_overrides(config, overrides)
+    try:
+        LazyConfig.apply_overrides(config, list(overrides))
+    except (OmegaConfBaseException, HydraException, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot set {' '.join(overrides)}: {reason}") from None
+    check_targets(config, named)
+    return config
+
+
+def check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Raise :class:`InputError` for an override that would silently do nothing."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except (HydraException, RecursionError) as error:
+        reason = (str(error).splitlines() or ["nested too deeply"])[0]
+        raise InputError(f"cannot read the overrides {' '.join(overrides)}: {reason}") from None
+    for override in parsed:
+        key = override.key_or_group
+        if override.is_delete():
+            raise InputError(f"cannot delete the config key {key}: overrides set values only")
+        if override.is_sweep_override() or override.package is not None:
+            raise InputError(f"cannot read the override {override.input_line}: give one value")
+        if override.is_add() or _has_key(config, key):
+            continue
+        known = _all_keys(config)
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see --help for how to list them"
+        raise InputError(f"the config has no key {key}; {hint} (+{key}=... adds a new key)")
+
+
+def _has_key(config: DictConfig, key: str) -> bool:
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    if isinstance(node, DictConfig):
+        return leaf in node
+    # an element of a list, such as test.0
+    return OmegaConf.select(config, key) is not None
+
+
+def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
+    keys = []
+    for key in node:
+        keys.append(f"{prefix}{key}")
+        if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
+            keys += _all_keys(node._get_node(key), f"{prefix}{key}.")
+    return keys

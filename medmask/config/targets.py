@@ -1,0 +1,138 @@
+"""The callables that a ``config.yaml`` or an override may name as ``_target_``.
+
+A ``config.yaml`` comes with weights, perhaps from somebody else, and must not run code. So a name
+is looked up in a few packages only, and what it leads to must be defined there and be a part of a
+model, an optimizer, a schedule, an augmentation, an evaluator or a loss hook, or be listed here. A
+``.py`` config is code and names what it likes.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from detectron2.data.transforms import Augmentation, Transform
+from detectron2.evaluation import DatasetEvaluator
+from fvcore.common.param_scheduler import ParamScheduler
+from torch import nn
+from torch.optim import Optimizer
+
+from medmask.errors import InputError
+from medmask.stages.loss_hook import LossHook
+from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
+from medmask.stages.mean_teacher.thresholds import ConfidenceThreshold
+
+PACKAGES = (
+    "detectron2.data.transforms",
+    "detectron2.evaluation",
+    "detectron2.layers",
+    "detectron2.modeling",
+    "detectron2.solver",
+    "fvcore.common.param_scheduler",
+    "medmask.data",
+    "medmask.engine",
+    "medmask.evaluation",
+    "medmask.layers",
+    "medmask.modeling",
+    "torch.nn",
+    "torch.optim",
+    "torchvision.models",
+    "torchvision.ops",
+)
+"""Where names are looked up, and where what they lead to must be defined."""
+
+BASE_CLASSES = (
+    Augmentation,
+    ConfidenceThreshold,
+    DatasetEvaluator,
+    LossHook,
+    MaskRatioSchedule,
+    Optimizer,
+    ParamScheduler,
+    Transform,
+    nn.Module,
+)
+"""Classes that derive from one of these may be named."""
+
+OTHERS = (
+    "detectron2.modeling.ResNet.make_default_stages",
+    "detectron2.modeling.ResNet.make_stage",
+    "medmask.data.DetectionMapper",
+    "medmask.data.PairedViewMapper",
+    "medmask.data.build_photometric_augmentation",
+    "medmask.data.build_test_augmentation",
+    "medmask.data.build_test_loader",
+    "medmask.data.build_train_augmentation",
+    "medmask.data.build_train_loader",
+    "medmask.solver.build_parameter_groups",
+    "medmask.stages.distillation.CosineLoss",
+    "medmask.modeling.HungarianMatcher",
+    "medmask.stages.distillation.InfoNCE",
+    "medmask.stages.distillation.MarginLoss",
+    "medmask.modeling.MatchingCost",
+    "medmask.modeling.OneToManyMatcher",
+    "medmask.stages.masked_autoencoding.ReconstructionTarget",
+    "medmask.stages.distillation.TripletLoss",
+    "medmask.modeling.build_small_resnet",
+)
+"""Functions and classes of other kinds that may be named."""
+
+
+def find_allowed_target(name: Any) -> Callable[..., Any]:
+    """The callable that a ``_target_`` names.
+
+    Args:
+        name: a dotted path such as ``torch.optim.AdamW``; anything else is refused.
+
+    Raises:
+        InputError: nothing that may be named has this name. No module outside :data:`PACKAGES` is
+            imported to find that out.
+    """
+    if name == "builtins.dict":
+        return dict
+    target = _look_up(name) if isinstance(name, str) else None
+    if target is None or not _is_allowed(target):
+        raise InputError(
+            f"_target_ is {name!r}, which neither a config.yaml nor an override may name: allowed "
+            "are parts of models, losses, optimizers, schedules, augmentations, loaders and "
+            "evaluators of medmask, detectron2, torch and torchvision; code of your own goes into "
+            "a .py config that --config-file names"
+        )
+    return target
+
+
+def _look_up(name: str) -> Any:
+    """The object at a dotted path: a member of a module, or a method of a class there."""
+    parts = name.split(".")
+    if not all(part.isidentifier() and not part.startswith("_") for part in parts):
+        return None
+    for split in (len(parts) - 1, len(parts) - 2):
+        module_name = ".".join(parts[:split])
+        if not _is_in_packages(module_name):
+            return None
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError:
+            continue
+        return functools.reduce(lambda x, part: getattr(x, part, None), parts[split:], module)
+    return None
+
+
+def _is_allowed(target: Any) -> bool:
+    # An imported name, such as medmask.engine.run.Path, leads out of the packages.
+    is_here = isinstance(target, type) and _is_in_packages(target.__module__)
+    return (is_here and issubclass(target, BASE_CLASSES)) or target in _others()
+
+
+@functools.cache
+def _others() -> tuple[Any, ...]:
+    return tuple(_look_up(name) for name in OTHERS)
+
+
+def _is_in_packages(module_name: str) -> bool:
+    return any(module_name == p or module_name.startswith(f"{p}.") for p in PACKAGES)
+
+
+def name_of_target(target: Callable[..., Any]) -> str:
+    """The name of a callable for errors."""
+    return getattr(target, "__qualname__", None) or repr(target)

@@ -1,0 +1,108 @@
+"""The results of a benchmark as Markdown and JSON."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medmask.engine.comparison import Benchmark, Results
+from medmask.utils.files import atomic_write
+
+
+def write_tables(
+    benchmark: Benchmark, results: Results, seeds: Sequence[int], output_dir: Path
+) -> str:
+    """Write ``benchmark.json`` and ``benchmark.md``; returns the Markdown."""
+    rows = summarise(benchmark, results)
+    content = {
+        "test_dataset": benchmark.test_dataset,
+        "metric": benchmark.metric,
+        "seeds": list(seeds),
+        "rows": rows,
+        "results": {
+            name: {str(seed): vars(result) for seed, result in by_seed.items()}
+            for name, by_seed in results.items()
+        },
+    }
+    with atomic_write(output_dir / "benchmark.json", "w") as file:
+        json.dump(content, file, indent=1)
+    markdown = to_markdown(benchmark, rows)
+    with atomic_write(output_dir / "benchmark.md", "w") as file:
+        file.write(markdown)
+    return markdown
+
+
+def summarise(benchmark: Benchmark, results: Results) -> list[dict[str, Any]]:
+    """One dict per run that has results.
+
+    Returns:
+        ``run``, ``values`` by seed, ``mean``, ``deviation`` (of the sample; None for one seed),
+        ``minutes`` (mean), and ``comparisons``: for each control its name, the ``difference`` of
+        the means and the ``pooled_deviation`` of both (the root of the mean of their variances).
+        Seeds without the metric (NaN: a test set without lesions) are left out.
+    """
+    rows = []
+    summaries: dict[str, dict[str, Any]] = {}
+    for run in benchmark.runs:
+        by_seed = results[run.name]
+        values = {s: r.metrics.get(benchmark.metric) for s, r in sorted(by_seed.items())}
+        values = {seed: value for seed, value in values.items() if value is not None}
+        if not values:
+            continue
+        row = {
+            "run": run.name,
+            "values": values,
+            "mean": statistics.mean(values.values()),
+            "deviation": statistics.stdev(values.values()) if len(values) > 1 else None,
+            "minutes": statistics.mean(r.minutes for r in by_seed.values()),
+        }
+        row["comparisons"] = [
+            {
+                "control": name,
+                "difference": row["mean"] - summaries[name]["mean"],
+                "pooled_deviation": _pool(row["deviation"], summaries[name]["deviation"]),
+            }
+            for name in run.controls
+            if name in summaries
+        ]
+        summaries[run.name] = row
+        rows.append(row)
+    return rows
+
+
+def to_markdown(benchmark: Benchmark, rows: Sequence[dict[str, Any]]) -> str:
+    """A table with a row for each run."""
+    metric = benchmark.metric.rsplit("/", 1)[-1]
+    lines = [
+        f"{metric} on {benchmark.test_dataset}, in percent: mean over seeds, standard deviation, "
+        "each seed; difference to the controls' means (pooled standard deviation).",
+        "",
+        f"| run | {metric} | deviation | by seed | against controls | minutes |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        cells = [
+            row["run"],
+            f"{row['mean']:.1f}",
+            _number(row["deviation"]),
+            " / ".join(f"{value:.1f}" for value in row["values"].values()),
+            ", ".join(map(_describe, row["comparisons"])),
+            f"{row['minutes']:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _pool(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else ((a * a + b * b) / 2) ** 0.5
+
+
+def _describe(comparison: dict[str, Any]) -> str:
+    pooled = _number(comparison["pooled_deviation"])
+    difference = f"{comparison['control']} {comparison['difference']:+.1f}"
+    return f"{difference} ({pooled})" if pooled else difference
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

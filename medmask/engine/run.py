@@ -1,0 +1,275 @@
+"""From a config to a trained, evaluated model."""
+
+import contextlib
+import copy
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.engine import hooks
+from detectron2.evaluation import DatasetEvaluators, inference_on_dataset, print_csv_format
+from detectron2.evaluation.testing import flatten_results_dict
+from detectron2.structures import Instances
+from detectron2.utils import comm
+from fvcore.common.param_scheduler import ParamScheduler
+from omegaconf import DictConfig
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from medmask.checkpoint import MedMaskCheckpointer, save_weights
+from medmask.config.objects import build, build_part
+from medmask.data.loaders import ResumableLoader, TrainLoader
+from medmask.engine.buffers import BufferBroadcast
+from medmask.engine.device import select_device
+from medmask.engine.evaluation_hook import EvaluationHook, write_results
+from medmask.engine.last_step_checkpointer import LastStepCheckpointer
+from medmask.engine.model_check import check_parts_fit
+from medmask.engine.progress import MetricWriters, build_writers
+from medmask.engine.run_start import build_evaluators, check_classes
+from medmask.engine.stop_request import StopRequest
+from medmask.engine.trainer import MedMaskTrainer
+from medmask.errors import InputError
+from medmask.solver.learning_rate import bound_to_run
+from medmask.stages.adabn import adapt_batchnorm
+from medmask.stages.loss_hook import LossHook
+from medmask.utils.files import remove_abandoned_files
+from medmask.utils.periods import to_iterations, to_iterations_or_end
+from medmask.utils.signals import StoppedBySignal
+
+logger = logging.getLogger(__name__)
+
+AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def build_model(config: DictConfig) -> nn.Module:
+    """The model of a config on its device, with fresh weights."""
+    model = build(config, "model", nn.Module)
+    check_parts_fit(model)
+    return model.to(select_device(config.train.device))
+
+
+def distribute(model: nn.Module) -> nn.Module:
+    """Wrap a model, on the device of this process, for training in several; one needs no wrapper.
+
+    Buffers are left to :class:`BufferBroadcast`.
+    """
+    if comm.get_world_size() == 1:
+        return model
+    # Detectron2's create_ddp_model names a GPU even where the model is on the CPU.
+    devices = [comm.get_local_rank()] if torch.cuda.is_available() else None
+    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+
+
+def build_trainer(config: DictConfig, model: nn.Module) -> MedMaskTrainer:
+    """The trainer of a config with its loader, optimizer and loss hooks.
+
+    Args:
+        config: of the run.
+        model: what :func:`build_model` gave; it is wrapped if there are several processes.
+    """
+    options = config.train
+    config.optimizer.params.model = model
+    optimizer = build(config, "optimizer", torch.optim.Optimizer)
+    config.optimizer.params.model = None  # or copies of the config would copy the model
+    return MedMaskTrainer(
+        distribute(model),
+        build(config, "dataloader.train", ResumableLoader),
+        optimizer,
+        clip_gradient_norm=options.clip_gradient_norm,
+        amp_dtype=_amp_dtype(config),
+        gradient_accumulation=options.gradient_accumulation,
+        loss_hooks=[
+            build(config, f"loss_hooks.{name}", LossHook) for name in config.get("loss_hooks") or {}
+        ],
+    )
+
+
+class OneByOne(nn.Module):
+    """A detector that predicts on each image of a batch by itself.
+
+    Padding to the size of a neighbor changes detections, and the size of a batch changes the last
+    bits of scores, which is enough to swap two of them. Alone, an image gets the same detections
+    whatever it is loaded with, here and by the predictor.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batched_inputs: list[dict]) -> list[dict[str, Instances]]:
+        """Detect in inference mode: one dict with ``instances`` an image."""
+        return [self.model([image])[0] for image in batched_inputs]
+
+
+def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, Any]:
+    """Evaluate on ``dataloader.test`` with ``dataloader.evaluator``.
+
+    Args:
+        config: of the run.
+        model: what to evaluate.
+        name: of a model that is not the trained one; the evaluators' files then go to a folder of
+            that name in ``train.output_dir``.
+
+    Returns:
+        Nested dicts of numbers in the main process; ``{}`` in others.
+    """
+    if name:
+        config = copy.deepcopy(config)
+        config.train.output_dir = str(Path(config.train.output_dir) / name)
+    loader = build(config, "dataloader.test")
+    evaluator = DatasetEvaluators(build_evaluators(config))
+    with autocast(config):
+        results = inference_on_dataset(OneByOne(model), loader, evaluator) or {}
+    if comm.is_main_process():
+        print_csv_format(results)
+    return results
+
+
+def evaluate_checkpoint(
+    config: DictConfig, adapt_batchnorm_to: str | None = None
+) -> dict[str, Any]:
+    """Evaluate ``train.init_checkpoint``; the results are kept in ``evaluation.json``.
+
+    Args:
+        config: of the run.
+        adapt_batchnorm_to: name of a data set whose images, as the test loader gives them, lend
+            the model their BatchNorm statistics first; the model is kept in ``model_adabn.pth``.
+    """
+    if not config.train.init_checkpoint:
+        raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")
+    check_classes(config, is_training=False)
+    model, output_dir = build_model(config), Path(config.train.output_dir)
+    MedMaskCheckpointer(model).load_for_inference(config.train.init_checkpoint)
+    if adapt_batchnorm_to:
+        part = {**config.dataloader.test, "dataset": adapt_batchnorm_to}
+        loader = build_part(part, "dataloader.test")
+        adapt_batchnorm(model, loader)
+        save_weights(model, output_dir / "model_adabn.pth")
+    results = evaluate(config, model)
+    if comm.is_main_process():
+        write_results(flatten_results_dict(results), output_dir)
+    return results
+
+
+def train(config: DictConfig, resume: bool) -> dict[str, Any]:
+    """Train as the config says.
+
+    Args:
+        config: with ``model``, ``dataloader``, ``optimizer``, ``lr_multiplier``, ``train``.
+        resume: continue from the last checkpoint in ``train.output_dir`` if there is one.
+
+    Returns:
+        The results of the last evaluation (in the main process).
+    """
+    options = config.train
+    check_classes(config)
+    eval_period = to_iterations_or_end(options.eval_period, options.max_iter, "train.eval_period")
+    if comm.is_main_process():
+        for path in remove_abandoned_files(options.output_dir):
+            logger.info(f"Removed {path}, which a killed process had not finished.")
+    schedule = bound_to_run(build(config, "lr_multiplier", ParamScheduler), options.max_iter)
+    model = build_model(config)
+    trainer = build_trainer(config, model)
+    trainer.set_run_length(options.max_iter)  # before anything is written
+    if isinstance(trainer.loader, TrainLoader):
+        batches = options.max_iter * options.gradient_accumulation
+        epochs = batches / trainer.loader.batches_per_epoch
+        logger.info(f"{options.max_iter} iterations are {epochs:.1f} epochs of labelled images.")
+    checkpointer = MedMaskCheckpointer(
+        trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
+    )
+    extra_models = {
+        name: extra for hook in trainer.loss_hooks for name, extra in hook.extra_models().items()
+    }
+    evaluation = EvaluationHook(
+        eval_period,
+        lambda evaluated, name: _evaluate_or_stop(config, evaluated, name, trainer.stop_request),
+        checkpointer,
+        options.output_dir,
+        options.best_metric,
+        extra_models,
+    )
+    trainer.register_hooks(
+        [
+            BufferBroadcast() if options.ddp.broadcast_buffers else None,
+            hooks.IterationTimer(),
+            hooks.LRScheduler(trainer.optimizer, schedule),
+            # before all that write files or evaluate, so that no fault there can lose work
+            LastStepCheckpointer(checkpointer),
+            _build_periodic_checkpointer(config, checkpointer),
+            evaluation,
+        ]
+    )
+    start_iter = 0
+    if resume and checkpointer.resume():
+        start_iter = trainer.iter + 1
+    else:
+        MedMaskCheckpointer(model).load_start_weights(
+            options.init_checkpoint, fresh_class_heads=options.fresh_class_heads
+        )
+    if start_iter >= options.max_iter:
+        logger.info(f"Nothing to do: {start_iter} of {options.max_iter} iterations are done.")
+    if comm.is_main_process():
+        past = trainer.past_metrics
+        writers = build_writers(options.output_dir, start_iter, options.max_iter, past)
+        trainer.register_hooks([MetricWriters(writers, period=options.log_period)])
+    try:
+        trainer.train(start_iter, options.max_iter)
+    except StoppedBySignal as stop:
+        raise StoppedBySignal(stop.number, _describe_stop(stop, checkpointer, config)) from None
+    _save_final_weights(extra_models, options.output_dir)
+    return evaluation.history[-1] if comm.is_main_process() else {}
+
+
+def _evaluate_or_stop(
+    config: DictConfig, model: nn.Module, name: str, stop_request: StopRequest
+) -> dict[str, Any]:
+    """Evaluate; a signal that asks to stop is obeyed on the way, and the evaluation made up for.
+
+    One of several processes cannot leave the others alone in it, so they first finish.
+    """
+    interrupting = stop_request.interrupting()
+    with interrupting if comm.get_world_size() == 1 else contextlib.nullcontext():
+        return evaluate(config, model, name)
+
+
+def _describe_stop(
+    stop: StoppedBySignal, checkpointer: MedMaskCheckpointer, config: DictConfig
+) -> str:
+    if checkpointer.saved_iteration is None:
+        return f"{stop} before the first iteration was complete"
+    done, total = checkpointer.saved_iteration + 1, config.train.max_iter
+    return f"{stop}: {done} of {total} iterations are done and saved; --resume goes on from there"
+
+
+def _save_final_weights(models: Mapping[str, nn.Module], output_dir: str) -> None:
+    for name, model in models.items():
+        save_weights(model, Path(output_dir) / f"{name}_final.pth")
+
+
+def _build_periodic_checkpointer(
+    config: DictConfig, checkpointer: MedMaskCheckpointer
+) -> hooks.PeriodicCheckpointer:
+    options = config.train.checkpointer
+    period = to_iterations(options.period, config.train.max_iter, "train.checkpointer.period")
+    hook = hooks.PeriodicCheckpointer(checkpointer, period, max_to_keep=options.max_to_keep)
+    # Those of the run that is resumed count, too.
+    written = Path(config.train.output_dir).glob("model_[0-9]*.pth")
+    hook.recent_checkpoints = [str(path) for path in sorted(written)]
+    return hook
+
+
+def _amp_dtype(config: DictConfig) -> torch.dtype | None:
+    amp = config.train.amp
+    if amp.dtype not in AMP_DTYPES:
+        raise InputError(f"train.amp.dtype is {amp.dtype!r}; choose one of {sorted(AMP_DTYPES)}")
+    return AMP_DTYPES[amp.dtype] if amp.enabled else None
+
+
+def autocast(config: DictConfig) -> torch.autocast:
+    """The precision of a config: a context for what its model computes."""
+    device = torch.device(select_device(config.train.device)).type
+    dtype = _amp_dtype(config)
+    return torch.autocast(device, dtype=dtype, enabled=dtype is not None)

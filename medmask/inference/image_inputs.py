@@ -1,0 +1,142 @@
+"""Which images a user means by files, folders and patterns."""
+
+import glob
+import logging
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medmask.data.dicom import DICOM_SUFFIXES, is_dicom
+from medmask.data.images.frames import split_frame_path
+from medmask.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *DICOM_SUFFIXES)
+"""Files of a folder that are taken for images by their names; the names' case does not matter."""
+
+_DIRECTORY_FILE = "DICOMDIR"  # the table of contents of a DICOM medium (PS3.10 chapter 8)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class FoundImages:
+    """What a search found.
+
+    Attributes:
+        paths: the images, without repetition, in the order of the inputs and by name within each.
+        problems: one sentence for each thing, named or found in a folder, that may be an image and
+            cannot be looked at: a folder without permission, a pipe, a link that leads nowhere.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find_images(inputs: Sequence[str | os.PathLike]) -> FoundImages:
+    """List images.
+
+    Folders are searched in depth, through links as well, for files that look like images by their
+    suffix, and for DICOM files of any name by their contents. Hidden files, such as those that
+    macOS puts beside others, and ``DICOMDIR`` are not images. How many other files were passed
+    over is logged.
+
+    Args:
+        inputs: files (of any name), frames of them such as ``scan.dcm#3``, folders, or patterns
+            such as ``"scans/**/*.dcm"``.
+
+    Raises:
+        InputError: an input does not exist, or nothing that can be read is found.
+    """
+    found = FoundImages()
+    for text in map(os.fspath, inputs):
+        before = len(found.paths), len(found.problems)
+        for path in _expand(text):
+            if path.is_dir():
+                _search_folder(path, found)
+            elif problem := _why_not_a_file(split_frame_path(path)[0]):
+                found.problems.append(problem)
+            else:
+                found.paths.append(path)
+        if (len(found.paths), len(found.problems)) == before:
+            raise InputError(
+                f"input {text} holds no image: give files, folders with DICOM files or files of "
+                f"the types {' '.join(SUFFIXES)}, or quoted patterns"
+            )
+    if not found.paths:
+        raise InputError(found.problems[0])
+    found.paths = list(dict.fromkeys(found.paths))
+    return found
+
+
+def _expand(text: str) -> list[Path]:
+    """The files and folders that one input means."""
+    if os.path.lexists(text):
+        return [Path(text)]
+    file, frame = split_frame_path(text)
+    if frame is not None and file.is_file():
+        return [Path(text)]
+    matches = [Path(match) for match in sorted(glob.glob(text, recursive=True))]
+    if not matches:
+        raise InputError(
+            f"input {text} does not exist: give files, folders, frames such as scan.dcm#3, or "
+            "quoted patterns"
+        )
+    if "**" in text:  # the folders in between are matches too, and all that is in them
+        matches = [match for match in matches if not match.is_dir()]
+    return matches
+
+
+def _why_not_a_file(path: Path) -> str | None:
+    """A sentence where a path is no file that can be read, None where it is one."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        what = "is a link that leads nowhere" if path.is_symlink() else "cannot be reached"
+        return f"input {path} {what} ({error.strerror}); remove or mend it"
+    if not stat.S_ISREG(mode):
+        return f"input {path} is neither a file nor a folder but a pipe, a socket or a device"
+    if not os.access(path, os.R_OK):
+        return f"input {path} may not be read; change its permissions"
+    return None
+
+
+def _search_folder(folder: Path, found: FoundImages) -> None:
+    passed_over: list[Path] = []
+    for path in sorted(_walk(folder, found.problems)):
+        problem = _why_not_a_file(path)
+        if problem:
+            found.problems.append(problem)
+        elif path.suffix.lower() in SUFFIXES or is_dicom(path):
+            found.paths.append(path)
+        else:
+            passed_over.append(path)
+    if passed_over:
+        logger.warning(
+            "folder %s: passed over %d file(s) that are no images, such as %s",
+            folder,
+            len(passed_over),
+            passed_over[0],
+        )
+
+
+def _walk(folder: Path, problems: list[str]) -> Iterator[Path]:
+    """All that is in a folder and its folders and may be an image; each folder once."""
+    seen: set[tuple[int, int]] = set()
+
+    def note(error: OSError) -> None:
+        problems.append(
+            f"folder {error.filename} may not be read ({error.strerror}); change its permissions"
+        )
+
+    for parent, folders, files in os.walk(folder, onerror=note, followlinks=True):
+        state = os.stat(parent)
+        if (state.st_dev, state.st_ino) in seen:  # by a link that leads back
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith(".") and name.upper() != _DIRECTORY_FILE:
+                yield Path(parent, name)

@@ -1,0 +1,131 @@
+"""Images to predict on: files as they come, or the images of a registered data set."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+
+from medmask.data.images.frames import frame_path, split_frame_path
+from medmask.data.images.reading import count_frames, read_image
+from medmask.data.loaders import load_records
+from medmask.errors import InputError
+
+
+@dataclass(frozen=True)
+class PredictionImage:
+    """One image to predict on.
+
+    Attributes:
+        path: the file.
+        file_name: what the detections call it.
+        frame: of a file of several frames, counted from 0; None for a file of one.
+        image_id: of its data set; None for a file that belongs to none.
+        size: (height, width) that its data set gives; None if nothing is known.
+    """
+
+    path: Path
+    file_name: str
+    frame: int | None = None
+    image_id: int | str | None = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The file, and the frame as ``#N``, for messages."""
+        return str(self.path if self.frame is None else frame_path(self.path, self.frame))
+
+    @property
+    def key(self) -> tuple[str, int | None, int | str | None]:
+        """Identity of the image, wherever the process runs."""
+        return os.path.realpath(self.path), self.frame, self.image_id
+
+    @property
+    def picture_source(self) -> Path:
+        """A path to name a picture of it by."""
+        if self.frame is None:
+            return self.path
+        return self.path.with_name(f"{self.path.stem}_{self.frame}{self.path.suffix}")
+
+    def read(self) -> np.ndarray:
+        """Read the pixels: (H, W, 3) RGB in [0, 255].
+
+        Raises:
+            InputError: the file cannot be read, or its data set gives another size.
+        """
+        pixels = read_image(self.path, self.frame)
+        if self.size not in (None, pixels.shape[:2]):
+            raise InputError(
+                f"image {self.path} is {pixels.shape[1]} x {pixels.shape[0]} (width x height), but "
+                f"its data set says {self.size[1]} x {self.size[0]}; run tools/check_dataset.py"
+            )
+        return pixels
+
+
+def images_of_files(
+    paths: Iterable[str | os.PathLike], frame: int | Literal["all"] | None = None
+) -> list[PredictionImage]:
+    """Take files as images; one that is named twice, or through a link, counts once.
+
+    Args:
+        paths: files, or frames of files such as ``scan.dcm#3``.
+        frame: which frame to take of files that hold several, counted from 0, or ``"all"`` for
+            each as an image of its own; None leaves such files to fail.
+
+    Raises:
+        InputError: ``frame`` is negative.
+    """
+    if isinstance(frame, int) and frame < 0:
+        raise InputError(f"frames are counted from 0, got {frame}")
+    images: dict[tuple, PredictionImage] = {}
+    for given in paths:
+        path, named = split_frame_path(given)
+        for number in [named] if named is not None else _choose_frames(path, frame):
+            name = path if number is None else frame_path(path, number)
+            image = PredictionImage(path, _file_name(name), frame=number)
+            images.setdefault(image.key, image)
+    return list(images.values())
+
+
+def _choose_frames(path: Path, frame: int | Literal["all"] | None) -> Sequence[int | None]:
+    if frame is None:
+        return [None]
+    try:
+        count = count_frames(path)
+    except InputError:  # said again, and counted, when the image is read
+        return [None]
+    if count == 1 and frame in (0, "all"):
+        return [None]
+    return range(count) if frame == "all" else [frame]
+
+
+def _file_name(path: Path) -> str:
+    """The path as given, or absolute where it climbs; always valid Unicode, as JSON wants it."""
+    path = Path(os.path.abspath(path)) if ".." in path.parts else path
+    return os.fsencode(path.as_posix()).decode(errors="replace")
+
+
+def images_of_dataset(name: str) -> list[PredictionImage]:
+    """Take the images of a registered data set, with its ids and relative names.
+
+    Raises:
+        InputError: the set is unknown, absent or faulty.
+    """
+    records = load_records(name)
+    root = getattr(MetadataCatalog.get(name), "image_root", None)
+    return [
+        PredictionImage(
+            path=Path(record["file_name"]),
+            file_name=_file_name(Path(_relative(record["file_name"], root))),
+            image_id=record["image_id"],
+            size=(record["height"], record["width"]),
+        )
+        for record in records
+    ]
+
+
+def _relative(path: str, root: str | None) -> str:
+    return path if root is None else os.path.relpath(path, root)

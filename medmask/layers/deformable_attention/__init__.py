@@ -1,0 +1,1 @@
+"""Multi-scale deformable attention: one PyTorch operator, three implementations, one module."""

@@ -1,0 +1,252 @@
+"""An expert in miniature: a tiny CLIP, trained in minutes on generated phantoms.
+
+It stands in for a foundation model in the phantom benchmark and in demonstrations, where no hub is
+in reach: like one it was trained elsewhere, on images and captions, and has seen no image of the
+benchmark (the phantoms that it learns from have another seed). It is written in open_clip's own
+form, and loads as real weights do.
+"""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from medmask.errors import InputError
+from medmask.experts.open_clip_expert import OpenClipExpert, import_open_clip
+from medmask.experts.preprocessing import ExpertPreprocessing
+from medmask.experts.prompts import DEFAULT_PROMPTS, PromptEmbeddings
+from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomView, PhantomViews
+from medmask.phantom.generator import PhantomParameters
+from medmask.utils.files import atomic_write
+
+MODEL_CONFIG = {
+    "embed_dim": 64,
+    "vision_cfg": {"image_size": 96, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
+    "text_cfg": {
+        "context_length": 20,
+        "vocab_size": 49408,
+        "width": 32,
+        "heads": 2,
+        "layers": 2,
+    },
+}
+PREPROCESS_CONFIG = {"mean": [0.3] * 3, "std": [0.25] * 3, "interpolation": "bilinear"}
+
+_CONFIG_FILE, _WEIGHTS_FILE = "open_clip_config.json", "open_clip_pytorch_model.bin"
+REPORT_FILE = "zero_shot.json"
+
+
+@dataclass(frozen=True)
+class PhantomExpertSettings:
+    """How to train.
+
+    Attributes:
+        seed: of the phantoms and of the training; other than the benchmark's phantoms have.
+        patients: per scanner domain; each has four images.
+        test_patients: further ones, of which the report is made.
+        steps: of the optimiser.
+        batch_size: views a step.
+        learning_rate: at its highest.
+        crop_context: side of a crop relative to the longer side of the lesion's box.
+
+    Raises:
+        InputError: a number is out of range.
+    """
+
+    seed: int = 1000
+    patients: int = 150
+    test_patients: int = 40
+    steps: int = 1400
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    crop_context: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("patients", "test_patients", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: give 1 or more")
+
+
+def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[str, Any]:
+    """Train an expert and write it as a folder that "local-dir:<output>" loads.
+
+    Args:
+        output: the folder; files of an earlier run in it are replaced.
+        settings: how.
+
+    Returns:
+        The report, see :func:`measure_zero_shot`, which is also written to ``zero_shot.json``.
+
+    Raises:
+        InputError: open_clip is not installed, or there are too few patients to have a lesion.
+    """
+    open_clip = import_open_clip()
+    start = time.perf_counter()
+    parameters = PhantomParameters(seed=settings.seed)
+    views = PhantomViews(parameters, "train", settings.patients, progress=True)
+    torch.manual_seed(settings.seed)
+    model = open_clip.CLIP(**MODEL_CONFIG)
+    tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
+    captions = [caption for texts in CAPTIONS.values() for caption in texts]
+    _train(model, tokenizer(captions), views, settings)
+    _write(output, model)
+    seconds = time.perf_counter() - start
+    report = {
+        "settings": asdict(settings),
+        "seconds": round(seconds, 1),
+        "parameters": _count_parameters(model),
+        **measure_zero_shot(OpenClipExpert(f"local-dir:{output}"), settings),
+    }
+    with atomic_write(output / REPORT_FILE, "w") as file:
+        json.dump(report, file, indent=1)
+        file.write("\n")
+    return report
+
+
+def preprocessing() -> ExpertPreprocessing:
+    """What the model sees of an image."""
+    size = MODEL_CONFIG["vision_cfg"]["image_size"]
+    return ExpertPreprocessing.from_open_clip({"size": size, **PREPROCESS_CONFIG})
+
+
+def _train(
+    model: nn.Module, captions: torch.Tensor, views: PhantomViews, settings: PhantomExpertSettings
+) -> None:
+    """Train in place.
+
+    Args:
+        model: an open_clip CLIP.
+        captions: (K, L) tokens of all captions.
+        views: what to draw images from.
+        settings: how.
+    """
+    random = np.random.default_rng(settings.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.05)
+    findings_of_captions = torch.tensor(
+        [FINDINGS.index(finding) for finding, texts in CAPTIONS.items() for _ in texts]
+    )
+    prepare = preprocessing()
+    model.train()
+    with tqdm(range(settings.steps), desc="training", unit="step") as bar:
+        for step in bar:
+            batch = [views.draw(settings.crop_context, random) for _ in range(settings.batch_size)]
+            images = torch.stack([prepare(view.pixels) for view in batch])
+            findings = torch.tensor([view.finding for view in batch])
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * _schedule(step / settings.steps)
+            loss = contrastive_loss(
+                model.encode_image(images, normalize=True),
+                model.encode_text(captions, normalize=True),
+                findings[:, None] == findings_of_captions,
+                model.logit_scale.exp(),
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            with torch.no_grad():
+                model.logit_scale.clamp_(max=math.log(30.0))  # sharper ones overfit so few captions
+            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    model.eval()
+
+
+def _schedule(progress: float) -> float:
+    """Warm-up over a twentieth, then a cosine to 0; progress and result in [0, 1]."""
+    if progress < 0.05:
+        return progress / 0.05
+    return 0.5 * (1 + math.cos(math.pi * (progress - 0.05) / 0.95))
+
+
+def contrastive_loss(
+    images: torch.Tensor, texts: torch.Tensor, matches: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    """CLIP's symmetric loss where several texts fit an image (and several images a text).
+
+    As in CLIP each image is to be told which texts are its own and each text which images; its
+    target is spread evenly over all that match, since there are few captions and many images.
+
+    Args:
+        images: (B, D), length 1.
+        texts: (K, D), length 1.
+        matches: (B, K) bool; every row has a match.
+        scale: factor from cosine similarity to logit.
+
+    Returns:
+        The mean of the two directions, each a Kullback-Leibler divergence: 0 at best. Texts without
+        an image in the batch do not count.
+    """
+    logits = scale * images @ texts.T
+    present = matches.any(dim=0)
+    return (_divergence(logits, matches) + _divergence(logits.T[present], matches.T[present])) / 2
+
+
+def _divergence(logits: torch.Tensor, matches: torch.Tensor) -> torch.Tensor:
+    """Mean over the rows, from evenly spread targets to softmax(logits); both (R, C)."""
+    counts = matches.sum(dim=1, keepdim=True)
+    return F.cross_entropy(logits, matches / counts) - counts.log().mean()
+
+
+def _write(output: Path, model: nn.Module) -> None:
+    with atomic_write(output / _WEIGHTS_FILE) as file:
+        torch.save(model.state_dict(), file)
+    with atomic_write(output / _CONFIG_FILE, "w") as file:
+        json.dump({"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}, file, indent=1)
+        file.write("\n")
+
+
+def _count_parameters(model: nn.Module) -> dict[str, int]:
+    vision = sum(p.numel() for p in model.visual.parameters())
+    vocabulary = model.token_embedding.weight.numel()
+    total = sum(p.numel() for p in model.parameters())
+    return {"vision": vision, "text": total - vision - vocabulary, "vocabulary": vocabulary}
+
+
+def measure_zero_shot(expert: OpenClipExpert, settings: PhantomExpertSettings) -> dict[str, Any]:
+    """Zero-shot classification, by the default prompts, of phantoms that were not trained on.
+
+    Args:
+        expert: any expert.
+        settings: which phantoms.
+
+    Returns:
+        ``lesion_crops``: recall of "malignant" on crops of lesions, recall of "normal" on as many
+        crops of other tissue, and their mean, the balanced accuracy. ``whole_images``: the same for
+        images with and without a lesion.
+    """
+    views = PhantomViews(PhantomParameters(seed=settings.seed), "val", settings.test_patients)
+    lesions = views.lesions(settings.crop_context)
+    random = np.random.default_rng(settings.seed)
+    tissue = views.tissue(len(lesions), settings.crop_context, random)
+    return {
+        "lesion_crops": _classify(expert, lesions + tissue),
+        "whole_images": _classify(expert, views.whole_images()),
+    }
+
+
+def _classify(expert: OpenClipExpert, views: list[PhantomView]) -> dict[str, Any]:
+    prompts = PromptEmbeddings(
+        DEFAULT_PROMPTS.class_names,
+        DEFAULT_PROMPTS.texts,
+        np.array(DEFAULT_PROMPTS.class_indices),
+        expert.encode_texts(DEFAULT_PROMPTS.texts),
+        expert.logit_scale,
+    )
+    images = torch.stack([expert.preprocessing(view.pixels) for view in views])
+    embeddings = np.concatenate([expert.encode_images(part) for part in images.split(64)])
+    malignant = prompts.class_names.index("malignant")
+    called = prompts.assign(embeddings).argmax(axis=1) == malignant
+    is_malignant = np.array([view.finding != NORMAL for view in views])
+    recalls = float(called[is_malignant].mean()), float(1 - called[~is_malignant].mean())
+    return {
+        "balanced_accuracy": round(sum(recalls) / 2, 4),
+        "malignant": {"recall": round(recalls[0], 4), "count": int(is_malignant.sum())},
+        "normal": {"recall": round(recalls[1], 4), "count": int((~is_malignant).sum())},
+    }

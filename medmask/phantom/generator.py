@@ -1,0 +1,248 @@
+"""From a patient's number to images and boxes.
+
+Every patient has a random stream of its own, derived from (seed, domain, split, patient number), so
+that no image depends on which others are generated. A patient has four views, as in screening; a
+finding of a breast shows in both of its views.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from medmask.errors import InputError
+from medmask.phantom.anatomy import VIEWS, draw_breast_pair, draw_layout
+from medmask.phantom.benign import BenignPlan, benign_density, draw_benign_plans
+from medmask.phantom.geometry import draw_geometry
+from medmask.phantom.grid import Grid
+from medmask.phantom.lesions import LesionPlan, draw_lesion_plan, lesion_density, visible_box
+from medmask.phantom.placement import Placement, Point
+from medmask.phantom.scanner import DOMAINS, make_scanner
+from medmask.phantom.tissue import GLAND_CONTRAST, tissue_attenuation
+
+SPLITS = ("train", "val", "test")
+LATERALITIES = ("L", "R")
+IMAGES_PER_PATIENT = len(LATERALITIES) * len(VIEWS)
+
+GENERATOR_VERSION = 9
+"""Raised with every change that alters pixels or boxes."""
+
+_SECOND_LESION_FREQUENCY = 0.25
+_ATTEMPTS = 100  # a large lesion may find no room in a small breast: then another is drawn
+
+
+@dataclass(frozen=True)
+class PhantomParameters:
+    """What decides every pixel and every box.
+
+    Attributes:
+        width: columns of the images.
+        height: rows of the images.
+        seed: 0 or more.
+        positive_fraction: fraction of the breasts, and so of the images, with a malignant lesion.
+        lesion_contrast: density of malignant lesions and benign look-alikes; lower is harder.
+        ffdm_curve_strength: steepness of the ffdm grey curve; 0 is a straight line.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    width: int = 192
+    height: int = 256
+    seed: int = 0
+    positive_fraction: float = 0.45
+    lesion_contrast: float = 2.0
+    ffdm_curve_strength: float = 0.4
+
+    def __post_init__(self):
+        if min(self.width, self.height) < 48:
+            raise InputError(
+                f"size is {self.width}x{self.height}: phantoms need at least 48 pixels a side"
+            )
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}: give 0 or more")
+        if not 0 <= self.positive_fraction <= 1:
+            raise InputError(f"positive_fraction is {self.positive_fraction}: give 0 to 1")
+        for name in ("lesion_contrast", "ffdm_curve_strength"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise InputError(f"{name} is {value}: give a number of 0 or more")
+
+    def as_dict(self) -> dict:
+        """All that the images depend on, the generator's version included."""
+        return {"generator_version": GENERATOR_VERSION, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A malignant lesion in one image.
+
+    Attributes:
+        lesion_type: "mass" or "calcification_cluster".
+        box: (x, y, width, height) in pixels.
+    """
+
+    lesion_type: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class PhantomImage:
+    """One mammogram.
+
+    Attributes:
+        pixels: (H, W) float32 grey values in [0, 1], dense tissue bright.
+        view: "CC" or "MLO".
+        laterality: "L" (chest wall at the left image edge) or "R" (at the right one).
+        lesions: the malignant lesions.
+    """
+
+    pixels: np.ndarray
+    view: str
+    laterality: str
+    lesions: tuple[Lesion, ...]
+
+    def quantised(self, bits: int) -> np.ndarray:
+        """Grey values as integers: (H, W), uint8 up to 8 bits and uint16 above."""
+        dtype = np.uint8 if bits <= 8 else np.uint16
+        return np.rint(self.pixels * (2**bits - 1)).astype(dtype)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A patient's four images: left CC, left MLO, right CC, right MLO."""
+
+    patient_id: str
+    images: tuple[PhantomImage, ...]
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """The findings of one breast, each with its centres in the CC and the MLO view."""
+
+    malignant: list[tuple[LesionPlan, tuple[Point, Point]]]
+    benign: list[tuple[BenignPlan, tuple[Point | None, Point]]]
+
+
+def generate_patient(parameters: PhantomParameters, domain: str, split: str, index: int) -> Patient:
+    """Generate a patient's four mammograms in memory.
+
+    The anatomy and the places of the lesions do not depend on the image size; the texture does.
+
+    Args:
+        parameters: size, seed and difficulty.
+        domain: "film" or "ffdm".
+        split: "train", "val" or "test".
+        index: number of the patient in its split, from 0.
+
+    Raises:
+        InputError: the domain or the split is unknown.
+    """
+    if domain not in DOMAINS:
+        raise InputError(f"domain '{domain}' is unknown: choose from {', '.join(DOMAINS)}")
+    if split not in SPLITS:
+        raise InputError(f"split '{split}' is unknown: choose from {', '.join(SPLITS)}")
+    key = (DOMAINS.index(domain), SPLITS.index(split), index)
+    random = np.random.default_rng(np.random.SeedSequence(parameters.seed, spawn_key=key))
+    grid = Grid.of_image(parameters.height, parameters.width)
+    scanner = make_scanner(domain, parameters.ffdm_curve_strength)
+
+    images = []
+    breasts = draw_breast_pair(random)
+    for side, (laterality, breast) in enumerate(zip(LATERALITIES, breasts, strict=True)):
+        layouts = [draw_layout(breast, view, grid.height_mm, random) for view in VIEWS]
+        placement = Placement(*layouts, grid)
+        findings = _draw_findings(_is_positive(parameters, key, side), placement, random)
+        # Drawing pixels takes as many numbers as there are pixels: give each view its own stream.
+        for number, (layout, stream) in enumerate(zip(layouts, random.spawn(2), strict=True)):
+            geometry = draw_geometry(layout, grid)
+            attenuation = tissue_attenuation(geometry, stream)
+            lesions = _add_findings(
+                attenuation, findings, number, grid, parameters.lesion_contrast, stream
+            )
+            if laterality == "R":
+                attenuation = np.ascontiguousarray(attenuation[:, ::-1])
+                geometry = geometry.mirrored()
+                lesions = [_mirrored(lesion, grid.width) for lesion in lesions]
+            pixels = scanner.scan(attenuation, geometry, laterality, stream)
+            images.append(PhantomImage(pixels, layout.view, laterality, tuple(lesions)))
+    return Patient(f"{domain}_{split}_{index:05d}", tuple(images))
+
+
+def _is_positive(parameters: PhantomParameters, key: tuple[int, int, int], side: int) -> bool:
+    """Whether a breast has a malignant lesion.
+
+    A golden-ratio sequence from a random start: its fraction of positives is exact to a breast or
+    two in any run of patients, and both breasts of a patient are seldom positive.
+    """
+    domain, split, index = key
+    start = np.random.SeedSequence(parameters.seed, spawn_key=(domain, split)).generate_state(1)[0]
+    golden = 0.5 * (math.sqrt(5) - 1)
+    position = start / 2**32 + (2 * index + side) * golden
+    return position % 1.0 < parameters.positive_fraction
+
+
+def _draw_findings(positive: bool, placement: Placement, random: np.random.Generator) -> _Findings:
+    """Draw what is in a breast and where; malignant lesions get their places first."""
+    findings = _Findings([], [])
+    wanted = 0
+    if positive:
+        wanted = 2 if random.uniform() < _SECOND_LESION_FREQUENCY else 1
+    for _ in range(_ATTEMPTS):
+        if len(findings.malignant) == wanted:
+            break
+        plan = draw_lesion_plan(random)
+        centres = placement.place(plan.reach, random)
+        if centres is not None:
+            findings.malignant.append((plan, centres))
+    if positive and not findings.malignant:
+        raise RuntimeError(f"no lesion found room in a breast in {_ATTEMPTS} attempts")
+    for plan in draw_benign_plans(random):
+        if plan.in_axilla:
+            node = placement.place_in_axilla(plan.reach, random)
+            centres = None if node is None else (None, node)
+        else:
+            centres = placement.place(plan.reach, random)
+        if centres is not None:
+            findings.benign.append((plan, centres))
+    return findings
+
+
+def _add_findings(
+    attenuation: np.ndarray,
+    findings: _Findings,
+    number: int,
+    grid: Grid,
+    contrast: float,
+    random: np.random.Generator,
+) -> list[Lesion]:
+    """Add the findings to one view's attenuation (in place); returns the malignant ones.
+
+    Args:
+        attenuation: (H, W), changed.
+        findings: what is in the breast.
+        number: of the view, 0 for CC and 1 for MLO.
+        grid: the pixel grid.
+        contrast: scales every finding's density.
+        random: draws what differs between views.
+    """
+
+    def add(plan, centre, draw):
+        window = grid.window(centre, plan.reach)
+        density = draw(plan, centre, window, random)
+        attenuation[window.slices] += contrast * GLAND_CONTRAST * plan.thickness * density
+        return density, window
+
+    for plan, centres in findings.benign:
+        if centres[number] is not None:
+            add(plan, centres[number], benign_density)
+    lesions = []
+    for plan, centres in findings.malignant:
+        drawn = add(plan, centres[number], lesion_density)
+        lesions.append(Lesion(plan.lesion_type, visible_box(*drawn)))
+    return lesions
+
+
+def _mirrored(lesion: Lesion, image_width: int) -> Lesion:
+    x, y, width, height = lesion.box
+    return Lesion(lesion.lesion_type, (image_width - x - width, y, width, height))

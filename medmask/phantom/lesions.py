@@ -1,0 +1,168 @@
+"""Malignant lesions: spiculated masses and clusters of microcalcifications.
+
+A lesion is drawn as added density about a centre, in a window of the image. What is visible of it
+bounds its box. Specks are some three times as large as real microcalcifications, so that they
+survive at small image sizes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from medmask.phantom.grid import Grid
+from medmask.phantom.strokes import draw_strokes
+from medmask.phantom.texture import smooth_field
+
+MASS = "mass"
+CALCIFICATION_CLUSTER = "calcification_cluster"
+
+_MASS_FREQUENCY = 0.55
+_VISIBLE = 0.22  # a pixel belongs to a lesion from this fraction of its peak on
+
+
+@dataclass(frozen=True)
+class LesionPlan:
+    """What the two views of a lesion share; lengths in millimetres.
+
+    Attributes:
+        lesion_type: "mass" or "calcification_cluster".
+        radius: of the mass's core or of the cluster.
+        reach: nothing is drawn farther from the centre.
+        count: spicules or specks.
+        thickness: millimetres of glandular tissue that attenuate as much as the lesion's peak.
+    """
+
+    lesion_type: str
+    radius: float
+    reach: float
+    count: int
+    thickness: float
+
+
+def draw_lesion_plan(random: np.random.Generator) -> LesionPlan:
+    """Draw a malignant lesion."""
+    thickness = random.uniform(15.0, 23.0)
+    if random.uniform() < _MASS_FREQUENCY:
+        radius = random.uniform(4.0, 8.5)
+        spicules = int(random.integers(14, 30))
+        return LesionPlan(MASS, radius, 2.0 * radius, spicules, 1.15 * thickness)
+    radius = random.uniform(5.0, 10.0)
+    count = int(random.integers(6, 21))
+    return LesionPlan(CALCIFICATION_CLUSTER, radius, radius + 2.0, count, 1.4 * thickness)
+
+
+def lesion_density(
+    plan: LesionPlan, centre: tuple[float, float], window: Grid, random: np.random.Generator
+) -> np.ndarray:
+    """Draw one view of a lesion.
+
+    Args:
+        plan: the lesion.
+        centre: (x, y) in millimetres.
+        window: pixels within the plan's reach of the centre.
+        random: draws what differs between views.
+
+    Returns:
+        (H, W) float32 over the window, added density, peak about 1.
+    """
+    draw = _spiculated_mass if plan.lesion_type == MASS else _calcification_cluster
+    return draw(plan, centre, window, random)
+
+
+def visible_box(density: np.ndarray, window: Grid) -> tuple[float, float, float, float]:
+    """The box (x, y, width, height), in pixels of the image, round what is visible of a lesion."""
+    visible = density > _VISIBLE * density.max()
+    columns = np.flatnonzero(visible.any(axis=0))
+    rows = np.flatnonzero(visible.any(axis=1))
+    return (
+        float(window.column + columns[0]),
+        float(window.row + rows[0]),
+        float(columns[-1] + 1 - columns[0]),
+        float(rows[-1] + 1 - rows[0]),
+    )
+
+
+def _spiculated_mass(
+    plan: LesionPlan, centre: tuple[float, float], window: Grid, random: np.random.Generator
+) -> np.ndarray:
+    """An irregular core with indistinct margins, and spicules that radiate from it."""
+    radius = irregular_radius(centre, window, plan.radius, 0.22, random)
+    x, y = window.coordinates
+    rho = np.hypot(x - centre[0], y - centre[1]) / radius
+    core = np.exp(-(rho**2.5))
+
+    spicules = []
+    first = random.uniform(0, 2 * np.pi)
+    at = np.linspace(0, 1, 9)
+    for k in range(plan.count):
+        angle = first + 2 * np.pi * (k + random.uniform(-0.4, 0.4)) / plan.count
+        angle = angle + random.normal(0, 0.3) * at
+        distance = plan.radius * (0.5 + at * random.uniform(0.7, 1.45))
+        points = np.stack([np.cos(angle), np.sin(angle)], axis=1) * distance[:, None] + centre
+        shade, width = random.uniform(0.4, 0.8), random.uniform(1.2, 2.0)
+        for i in range(len(at) - 1):
+            taper = 1 - 0.8 * at[i]
+            spicules.append((points[i : i + 2], width * taper, shade * taper))
+    mottle = 1 + 0.1 * smooth_field(window.shape, max(window.pixels(2.0), 1.0), random)
+    return np.maximum(core, draw_strokes(spicules, window)) * mottle
+
+
+def _calcification_cluster(
+    plan: LesionPlan, centre: tuple[float, float], window: Grid, random: np.random.Generator
+) -> np.ndarray:
+    """Pleomorphic specks, scattered over an ellipse and denser in its middle."""
+    squeeze, tilt = random.uniform(0.5, 1.0), random.uniform(0, np.pi)
+    density = np.zeros(window.shape, np.float32)
+    for _ in range(plan.count):
+        distance, angle = plan.radius * random.uniform() ** 0.6, random.uniform(0, 2 * np.pi)
+        u, v = distance * np.cos(angle), squeeze * distance * np.sin(angle)
+        position = (
+            centre[0] + u * np.cos(tilt) - v * np.sin(tilt),
+            centre[1] + u * np.sin(tilt) + v * np.cos(tilt),
+        )
+        speck = ellipse_distance(
+            position, window, random.uniform(0.6, 1.0), random.uniform(0.5, 1.0), random
+        )
+        density = np.maximum(density, random.uniform(0.45, 1.0) * np.exp(-(speck**3)))
+    return density
+
+
+def irregular_radius(
+    centre: tuple[float, float],
+    window: Grid,
+    radius: float,
+    irregularity: float,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Radius of a blob in the direction of each pixel; its outline is a random Fourier series."""
+    x, y = window.coordinates
+    angle = np.arctan2(y - centre[1], x - centre[0])
+    series = np.ones(window.shape, np.float32)
+    for order in range(2, 8):
+        amplitude, phase = random.normal(0, irregularity / order), random.uniform(0, 2 * np.pi)
+        series += amplitude * np.cos(order * angle + phase)
+    return radius * np.maximum(series, 0.4)
+
+
+def ellipse_distance(
+    centre: tuple[float, float],
+    window: Grid,
+    radius: float,
+    squeeze: float,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Distance of each pixel to a centre, 1 on a randomly turned ellipse.
+
+    Args:
+        centre: (x, y) in millimetres.
+        window: the pixels.
+        radius: the long half axis in millimetres.
+        squeeze: the short half axis relative to the long one.
+        random: draws the tilt.
+    """
+    x, y = window.coordinates
+    dx, dy = x - centre[0], y - centre[1]
+    tilt = random.uniform(0, np.pi)
+    along = dx * np.cos(tilt) + dy * np.sin(tilt)
+    across = dy * np.cos(tilt) - dx * np.sin(tilt)
+    return np.hypot(along, across / squeeze) / radius

@@ -1,0 +1,6 @@
+"""What each stage of the method adds to a detector."""
+
+from medmask.stages.adabn import adapt_batchnorm
+from medmask.stages.loss_hook import LossHook
+
+__all__ = ["LossHook", "adapt_batchnorm"]

@@ -1,0 +1,182 @@
+"""Distillation of a foundation model's embeddings into the decoder's queries.
+
+Let q_1 ... q_Q be an image's queries after the last decoder layer, u(x) = x / |x|, and H_i, H_l two
+learned projection heads C -> D, D being the expert's dimension. The losses are
+
+- image level: the pooled queries z = H_i(mean_k u(q_k)) against e, the expert's embedding of the
+  image;
+- lesion level: each matched query z = H_l(q_k) against e, the expert's embedding of a crop around
+  the lesion that the query answers for;
+- zero-shot: KL(p(e) || p(z)) for z and e of the lesion level, where p(x) = softmax_c(s u(x) . t_c)
+  is a soft assignment to classes that are described in words: t_c is the expert's embedding of the
+  words, and s the expert's own factor from similarity to logit.
+
+"Against" is a :class:`ContrastiveLoss`, such as InfoNCE with a queue of past expert embeddings. All
+are means over the images, or matches, of all processes; one that the expert has not seen has none.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medmask.errors import InputError
+from medmask.layers import MLP
+from medmask.modeling.matcher import Matches
+from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
+from medmask.stages.distillation.embedding_queue import EmbeddingQueue
+from medmask.stages.distillation.expert_contrast import ExpertContrast, unit_vectors
+from medmask.utils.distributed import mean_over_processes
+
+
+class ExpertEmbeddings(NamedTuple):
+    """The expert's embeddings of R things of a batch; R may be 0."""
+
+    index: Tensor
+    """(R,) int64: which images of the batch, or which matches"""
+    embeddings: Tensor
+    """(R, D) float32"""
+    keys: Tensor
+    """(R,) int64: one number for each image, or each lesion, of the training set"""
+
+    def to(self, device: torch.device) -> "ExpertEmbeddings":
+        return ExpertEmbeddings(*(x.to(device, non_blocking=True) for x in self))
+
+
+class WordClasses(NamedTuple):
+    """C classes that are described in words, as the expert sees them."""
+
+    embeddings: Tensor
+    """(C, D) float32, each of length 1"""
+    logit_scale: float
+    """factor from cosine similarity to logit"""
+
+    def log_assignment(self, x: Tensor) -> Tensor:
+        """(R, D), of any length -> (R, C), the logarithm of the probabilities p(x)."""
+        x = unit_vectors(x)
+        return (self.logit_scale * x @ self.embeddings.T.to(x.dtype)).log_softmax(dim=1)
+
+
+class ExpertDistillation(nn.Module):
+    """Projection heads, queues and the losses; what training adds to the detector in stage 3.
+
+    Every parameter takes part in every call, whatever the batch holds; see the module's docstring
+    for the equations. The projections of a batch without lesions have a loss of zero.
+    """
+
+    def __init__(
+        self,
+        *,
+        query_dim: int,
+        expert_dim: int,
+        loss: ContrastiveLoss,
+        queue_size: int = 1024,
+        image_weight: float = 1.0,
+        lesion_weight: float = 1.0,
+        zero_shot_weight: float = 1.0,
+    ) -> None:
+        """Create what the losses of a weight above 0 need, and nothing else.
+
+        Args:
+            query_dim: C, channels of the decoder's queries.
+            expert_dim: D, dimension of the expert's embeddings.
+            loss: of the image level and the lesion level.
+            queue_size: past expert embeddings of either level that serve as negatives.
+            image_weight: of the image level.
+            lesion_weight: of the lesion level.
+            zero_shot_weight: of the zero-shot assignment, whose gradient grows with the expert's
+                factor s (about 14 for the phantoms' expert, up to 100 for CLIP).
+
+        Raises:
+            InputError: a weight is negative, or all are 0.
+        """
+        super().__init__()
+        weights = {
+            "image_weight": image_weight,
+            "lesion_weight": lesion_weight,
+            "zero_shot_weight": zero_shot_weight,
+        }
+        for name, weight in weights.items():
+            if weight < 0:
+                raise InputError(f"expert_distillation.{name} is {weight}, but must be at least 0")
+        if not any(weights.values()):
+            raise InputError(
+                f"all of expert_distillation's {', '.join(weights)} are 0: set one above 0, or "
+                "remove the hook"
+            )
+        self.expert_dim = expert_dim
+        self.image_weight = image_weight
+        self.lesion_weight = lesion_weight
+        self.zero_shot_weight = zero_shot_weight
+        if image_weight:
+            self.image_head = MLP(query_dim, query_dim, expert_dim, num_layers=2)
+            self.image_contrast = ExpertContrast(loss, queue_size, expert_dim)
+        if lesion_weight or zero_shot_weight:
+            self.lesion_head = MLP(query_dim, query_dim, expert_dim, num_layers=2)
+        if lesion_weight:
+            self.lesion_contrast = ExpertContrast(loss, queue_size, expert_dim)
+
+    def clear_queues(self) -> None:
+        """Forget past embeddings, such as those that came with the weights of another run."""
+        for module in self.modules():
+            if isinstance(module, EmbeddingQueue):
+                module.clear()
+
+    def forward(
+        self,
+        queries: Tensor,
+        matches: Matches,
+        images: ExpertEmbeddings,
+        lesions: ExpertEmbeddings,
+        classes: WordClasses,
+    ) -> dict[str, Tensor]:
+        """Compute the weighted losses that are on.
+
+        Args:
+            queries: (N, Q, C), after the last decoder layer.
+            matches: which query answers for which lesion.
+            images: of those images of the batch that the expert has seen, by index into the batch.
+            lesions: of those matches whose lesion the expert has seen, by index into ``matches``.
+            classes: what lesions are assigned to.
+
+        Returns:
+            ``loss_expert_image``, ``loss_expert_lesion``, ``loss_expert_zero_shot``: scalars.
+        """
+        losses = {}
+        if self.image_weight:
+            pooled = unit_vectors(queries).mean(dim=1)  # (N, C)
+            student = self.image_head(pooled[images.index])
+            loss = self.image_contrast(student, images.embeddings, images.keys)
+            losses["loss_expert_image"] = self.image_weight * loss
+        if self.lesion_weight or self.zero_shot_weight:
+            matched = queries[matches.image[lesions.index], matches.prediction[lesions.index]]
+            student = self.lesion_head(matched)  # (R, D)
+        if self.lesion_weight:
+            loss = self.lesion_contrast(student, lesions.embeddings, lesions.keys)
+            losses["loss_expert_lesion"] = self.lesion_weight * loss
+        if self.zero_shot_weight:
+            loss = zero_shot_divergence(student, lesions.embeddings, classes)
+            losses["loss_expert_zero_shot"] = self.zero_shot_weight * loss
+        return losses
+
+
+def zero_shot_divergence(student: Tensor, expert: Tensor, classes: WordClasses) -> Tensor:
+    """The mean of KL(expert || student) between the assignments of R things to C classes.
+
+    Args:
+        student: (R, D), of any length.
+        expert: (R, D), likewise.
+        classes: what they are assigned to.
+
+    Returns:
+        A scalar, at least 0, see :func:`mean_over_processes`.
+    """
+    with torch.autocast(student.device.type, enabled=False):
+        divergence = F.kl_div(
+            classes.log_assignment(student),
+            classes.log_assignment(expert),
+            reduction="none",
+            log_target=True,
+        )
+        return mean_over_processes(divergence.sum(dim=1))

@@ -1,0 +1,172 @@
+"""From training samples to the expert's embeddings in the stores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from detectron2.utils import comm
+
+from medmask.errors import InputError
+from medmask.experts import ExpertStore
+from medmask.experts.store import name_first
+from medmask.modeling.matcher import Matches
+from medmask.stages.distillation.heads import ExpertEmbeddings
+
+logger = logging.getLogger(__name__)
+
+
+class _Place(NamedTuple):
+    """Where a training image is, and its keys: numbers of images and of annotations, from 0 on."""
+
+    store: ExpertStore
+    image_id: int | str
+    image_key: int
+    first_lesion_key: int
+
+
+class ExpertLookup:
+    """The embeddings of a training set's images and lesions.
+
+    Args:
+        stores: of one expert; each image is in one of them, which its id and its content tell.
+        records: of the training set, in Detectron2's format.
+        skip_missing: whether images may be missing from all stores; their number is logged.
+
+    Raises:
+        InputError: images are missing, or they or their boxes have changed since the store was
+            made; or all are missing. All processes raise it.
+    """
+
+    def __init__(
+        self, stores: Sequence[ExpertStore], records: Iterable[dict[str, Any]], skip_missing: bool
+    ) -> None:
+        self.embedding_dim = stores[0].embedding_dim
+        self._skip_missing = skip_missing
+        self._places: dict[str, _Place] = {}
+        missing = []
+        by_store: dict[ExpertStore, list[dict]] = {store: [] for store in stores}
+        lesion_key = 0
+        for image_key, record in enumerate(records):
+            name, image_id = record["file_name"], record["image_id"]
+            store = _store_of(record, stores)
+            if store is None:
+                missing.append(f"{image_id!r} ({name})")
+            else:
+                by_store[store].append(record)
+                self._places[name] = _Place(store, image_id, image_key, lesion_key)
+            lesion_key += len(record["annotations"])
+        if missing:
+            _report_missing(missing, stores, skip_missing and bool(self._places))
+        _check(by_store)
+
+    def image_embeddings(self, samples: Sequence[dict[str, Any]]) -> ExpertEmbeddings:
+        """The embeddings of the images of a batch, by index into the batch.
+
+        Args:
+            samples: with ``file_name``.
+
+        Raises:
+            InputError: an image is missing and must not be.
+        """
+        rows = []
+        for index, sample in enumerate(samples):
+            place = self._find(sample)
+            if place is not None:
+                embedding = place.store[place.image_id].image_embedding
+                rows.append((index, embedding, place.image_key))
+        return self._to_tensors(rows)
+
+    def lesion_embeddings(
+        self, samples: Sequence[dict[str, Any]], matches: Matches
+    ) -> ExpertEmbeddings:
+        """The embeddings of the lesions that are matched, by index into the matches.
+
+        Args:
+            samples: a batch, with ``file_name`` and ``instances.gt_annotation_index``.
+            matches: with the instances as targets.
+
+        Raises:
+            InputError: an image is missing and must not be, or the samples do not tell which
+                annotations their instances are.
+        """
+        rows = []
+        for index, (image, target) in enumerate(
+            zip(matches.image.tolist(), matches.target.tolist(), strict=True)
+        ):
+            place = self._find(samples[image])
+            if place is None:
+                continue
+            instances = samples[image]["instances"]
+            if not instances.has("gt_annotation_index"):
+                raise InputError(
+                    "expert distillation needs instances.gt_annotation_index, which "
+                    "dataloader.train.mapper does not give: use medmask.data.DetectionMapper"
+                )
+            annotation = int(instances.gt_annotation_index[target])
+            embedding = place.store[place.image_id].lesion_embeddings[annotation]
+            rows.append((index, embedding, place.first_lesion_key + annotation))
+        return self._to_tensors(rows)
+
+    def _find(self, sample: dict[str, Any]) -> _Place | None:
+        place = self._places.get(sample["file_name"])
+        if place is None and not self._skip_missing:
+            raise InputError(
+                f"image {sample['file_name']} is trained on, but is not one of "
+                "dataloader.train's that were looked up in the expert stores"
+            )
+        return place
+
+    def _to_tensors(self, rows: Sequence[tuple[int, np.ndarray, int]]) -> ExpertEmbeddings:
+        index, embeddings, keys = zip(*rows, strict=True) if rows else ((), (), ())
+        matrix = np.array(embeddings, np.float32).reshape(-1, self.embedding_dim)
+        return ExpertEmbeddings(
+            torch.tensor(index, dtype=torch.int64),
+            torch.from_numpy(matrix),
+            torch.tensor(keys, dtype=torch.int64),
+        )
+
+
+def _store_of(record: dict[str, Any], stores: Sequence[ExpertStore]) -> ExpertStore | None:
+    """The store that holds an image; where data sets share ids, the content decides."""
+    holding = [store for store in stores if record["image_id"] in store]
+    for store in holding[:-1]:
+        try:
+            store.check([record])
+        except InputError:
+            continue
+        return store
+    return holding[-1] if holding else None
+
+
+def _report_missing(images: Sequence[str], stores: Sequence[ExpertStore], may_be: bool) -> None:
+    folders = ", ".join(str(store.folder) for store in stores)
+    what = (
+        f"{len(images)} training images are not in the expert stores ({folders}): "
+        f"{name_first(images)}"
+    )
+    if not may_be:
+        raise InputError(
+            f"{what}; run tools/extract_expert_embeddings.py on their data set, or set "
+            "loss_hooks.expert_distillation.missing=skip if only some are missing"
+        )
+    logger.warning(f"{what}; the expert teaches nothing about these.")
+
+
+def _check(by_store: dict[ExpertStore, list[dict]]) -> None:
+    """Check that images and boxes are what was embedded; each process checks a part of them."""
+    error = None
+    try:
+        for store, records in by_store.items():
+            store.check(records[comm.get_rank() :: comm.get_world_size()])
+    except InputError as raised:
+        error = raised
+    for raised in comm.all_gather(error):  # otherwise the others would wait for the one that stops
+        if raised is not None:
+            raise InputError(
+                f"{raised} (loss_hooks.expert_distillation.stores must name a store of each "
+                "labelled data set)"
+            )

@@ -1,0 +1,194 @@
+"""The decoder that rebuilds backbone maps from the tokens that a masked encoder was left with.
+
+Masked autoencoding (He et al., 2022) on the multi-scale feature maps of Deformable DETR, as masked
+retraining does it (Zhao et al., "Masked Retraining Teacher-Student Framework for Domain Adaptive
+Object Detection", 2023): an auxiliary deformable decoder has one query for each position of the
+map to rebuild. It is thrown away after training.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medmask.layers import SinePositionEncoding, inverse_sigmoid
+from medmask.layers.visible_tokens import find_value_places, take
+from medmask.modeling.decoder import DeformableDecoderLayer, references_on_levels
+from medmask.modeling.multi_scale_tokens import MultiScaleTokens
+
+
+@dataclass(frozen=True)
+class ReconstructionTarget:
+    """A backbone map to rebuild."""
+
+    level: int
+    """the transformer's level that is made of this map, counted from the finest, 0"""
+    channels: int
+    """of the map"""
+    base_size: Sequence[int]
+    """(h, w) for which queries are learned; for maps of other sizes they are interpolated"""
+
+
+class MaskedAutoencoder(nn.Module):
+    """From the memory of a masked encoder to the backbone's maps.
+
+    A query has two halves. The position half is learned for each position of the map. So is the
+    content half, but where a token is hidden or padding, one shared mask query takes its place:
+    what stood there is for the decoder to find out.
+
+    Fresh queries know where they are: their position halves are the encoder's position encodings,
+    and the linear layer that turns them into reference points is fitted to give the very positions.
+    """
+
+    def __init__(
+        self,
+        *,
+        targets: Mapping[str, ReconstructionTarget],
+        embed_dim: int,
+        num_heads: int,
+        num_levels: int,
+        num_points: int,
+        feed_forward_dim: int,
+        num_layers: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        """Create the decoder.
+
+        Args:
+            targets: name of the backbone's map -> how it is rebuilt.
+            embed_dim: C, of the encoder, as the next four.
+            num_heads: attention heads.
+            num_levels: L, number of feature maps.
+            num_points: points that a head samples on each level.
+            feed_forward_dim: hidden channels of the feed-forward networks.
+            num_layers: depth.
+            dropout: in [0, 1).
+        """
+        super().__init__()
+        self.targets = dict(targets)
+        self.embed_dim = embed_dim
+        self.num_levels = num_levels
+        self.queries = nn.ParameterDict(
+            {name: _initial_queries(embed_dim, t.base_size) for name, t in self.targets.items()}
+        )
+        self.mask_query = nn.Parameter(_small_noise(1, embed_dim))
+        self.reference_points = nn.Linear(embed_dim, 2)
+        self.layers = nn.ModuleList(
+            DeformableDecoderLayer(
+                embed_dim=embed_dim,
+                num_heads=num_heads,
+                feed_forward_dim=feed_forward_dim,
+                dropout=dropout,
+                num_levels=num_levels,
+                num_points=num_points,
+            )
+            for _ in range(num_layers)
+        )
+        self.output_projections = nn.ModuleDict(
+            {name: nn.Linear(embed_dim, t.channels) for name, t in self.targets.items()}
+        )
+        for name, parameter in self.layers.named_parameters():
+            if "feed_forward" in name and parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        self._point_queries_to_their_positions()
+
+    def forward(
+        self,
+        memory: Tensor,
+        features: MultiScaleTokens,
+        hidden: Tensor,
+        value_places: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Rebuild every target.
+
+        Args:
+            memory: (N, S, C), the encoder's output where ``hidden`` tokens gave no value.
+            features: the levels that ``memory`` belongs to. Reference points come from its padding,
+                never from what is hidden.
+            hidden: (N, S) bool, True where a token is hidden.
+            value_places: of the tokens that are neither hidden nor padding, by
+                ``find_value_places``, if that is known.
+
+        Returns:
+            {name: (N, C_i, h, w)}, of the size of the target's level.
+        """
+        value_mask = hidden | features.padding_mask
+        if value_places is None:
+            value_places = find_value_places(value_mask)
+        memory = take(memory, value_places)
+        unknown = features.split_levels(value_mask)
+        return {
+            name: self._rebuild(
+                name, memory, features, value_mask, value_places, unknown[target.level]
+            )
+            for name, target in self.targets.items()
+        }
+
+    def _rebuild(
+        self,
+        name: str,
+        memory: Tensor,
+        features: MultiScaleTokens,
+        value_mask: Tensor,
+        value_places: Tensor,
+        unknown: Tensor,
+    ) -> Tensor:
+        """One map, given where (N, h, w) nothing is known."""
+        size = unknown.shape[1:]
+        positions, contents = self._queries_of_size(name, size).chunk(2, dim=-1)  # (h*w, C)
+        queries = torch.where(unknown.flatten(1)[..., None], self.mask_query, contents)
+        positions = positions.expand(len(memory), -1, -1)
+        references = self.reference_points(positions).float().sigmoid()
+        reference_points = references_on_levels(references, features.valid_ratios)
+        for layer in self.layers:
+            queries = layer(
+                queries,
+                positions,
+                reference_points,
+                memory,
+                features.spatial_shapes,
+                features.level_start_index,
+                value_mask,
+                value_places,
+            )
+        return self.output_projections[name](queries).transpose(1, 2).unflatten(2, size)
+
+    def _queries_of_size(self, name: str, size: Sequence[int]) -> Tensor:
+        """The learned queries for a map of any size (h, w): (h*w, 2*C)."""
+        queries, base_size = self.queries[name], tuple(self.targets[name].base_size)
+        if tuple(size) == base_size:
+            return queries
+        maps = queries.T.unflatten(1, base_size)[None]
+        return F.interpolate(maps, tuple(size), mode="bilinear")[0].flatten(1).T
+
+    @torch.no_grad()
+    def _point_queries_to_their_positions(self) -> None:
+        """Fit the reference points (least squares on the logits) to where the queries stand."""
+        positions, logits = [], []
+        for name, target in self.targets.items():
+            h, w = target.base_size
+            y, x = ((torch.arange(n, dtype=torch.float64) + 0.5) / n for n in (h, w))
+            centres = torch.cartesian_prod(y, x).flip(1)  # (h*w, 2) as (x, y)
+            logits.append(inverse_sigmoid(centres))
+            positions.append(self.queries[name][:, : self.embed_dim].double())
+        inputs = torch.cat(positions)
+        inputs = torch.cat((inputs, torch.ones_like(inputs[:, :1])), dim=1)
+        # An exact fit has weights in the hundreds, which half precision cannot add up. Without the
+        # small singular values they stay below 10, and the points are within a cell.
+        fit = torch.linalg.lstsq(inputs, torch.cat(logits), rcond=1e-3, driver="gelsd").solution
+        self.reference_points.weight.copy_(fit[:-1].T)
+        self.reference_points.bias.copy_(fit[-1])
+
+
+def _initial_queries(embed_dim: int, size: Sequence[int]) -> nn.Parameter:
+    """(h*w, 2*C): position encodings, then noise."""
+    h, w = size
+    whole = torch.zeros(1, h, w, dtype=torch.bool)
+    positions = SinePositionEncoding(embed_dim)(whole)[0].flatten(1).T
+    return nn.Parameter(torch.cat((positions, _small_noise(h * w, embed_dim)), dim=1))
+
+
+def _small_noise(*shape: int) -> Tensor:
+    return nn.init.trunc_normal_(torch.empty(shape), std=0.02)

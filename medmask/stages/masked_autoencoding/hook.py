@@ -1,0 +1,152 @@
+"""Stage 2: masked autoencoding on unlabelled images, beside the supervised losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detectron2.utils import comm
+from torch import Tensor
+
+from medmask.modeling import DetectionPass, Domain, MedMask
+from medmask.stages.loss_hook import LossHook
+from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
+from medmask.stages.masked_autoencoding.objective import (
+    MODULE_NAME,
+    MaskedAutoencodingObjective,
+    find_masked_autoencoder,
+)
+from medmask.stages.masked_autoencoding.visualization import draw_reconstructions
+from medmask.utils.periods import Period, to_iterations_or_end, to_iterations_within
+from medmask.utils.png_files import write_png
+
+if TYPE_CHECKING:
+    from medmask.data.loaders import TrainLoader
+
+
+class MaskedAutoencoderHook(LossHook):
+    """Adds ``loss_mae``: a batch of unlabelled images is partly hidden and rebuilt in each step.
+
+    What is rebuilt, and by what, is the detector's ``training_modules["masked_autoencoder"]``.
+    The mask ratio is logged as ``mask_ratio``.
+    """
+
+    def __init__(
+        self,
+        loader: TrainLoader,
+        *,
+        mask_ratio: MaskRatioSchedule,
+        masking: str = "independent",
+        scope: str = "hidden",
+        weight: float = 1.0,
+        duration: Period | None = None,
+        picture_period: Period | None = None,
+        num_pictured: int = 4,
+        output_dir: str = ".",
+    ) -> None:
+        """Create the hook.
+
+        Args:
+            loader: unlabelled images.
+            mask_ratio: the share of tokens to hide, over the run.
+            masking: ``"independent"`` on each level or ``"aligned"``; see
+                :mod:`medmask.stages.masked_autoencoding.masking`.
+            scope: positions that count: ``"hidden"`` ones or ``"all"``.
+            weight: of the loss.
+            duration: of masked autoencoding, in iterations or as a share of the run; None for all
+                of it. Afterwards no image is loaded any more, and the loss is zero.
+            picture_period: from one picture to the next, in iterations or as a share of the run;
+                the last iteration with masked autoencoding is drawn in any case. 0 draws that one
+                alone, None none.
+            num_pictured: images in a picture; always the same, the first of the loader.
+            output_dir: pictures are written to ``<output_dir>/pictures``.
+        """
+        super().__init__(loader)
+        self.mask_ratio = mask_ratio
+        self.objective = MaskedAutoencodingObjective(
+            masking=masking, mask_ratio=mask_ratio.ratio(0.0), scope=scope, weight=weight
+        )
+        self.duration = duration
+        self.picture_period = picture_period
+        self.num_pictured = num_pictured
+        self.picture_dir = Path(output_dir) / "pictures"
+        self._step_losses: list[Tensor] = []
+
+    def build(self, detector: MedMask) -> None:
+        find_masked_autoencoder(detector)
+
+    def set_run_length(self, max_iter: int) -> None:
+        key = "loss_hooks.masked_autoencoder"
+        self._active = max_iter
+        if self.duration is not None:
+            self._active = to_iterations_within(self.duration, max_iter, f"{key}.duration")
+        self._picture_iterations = None
+        if self.picture_period is not None:
+            self._picture_iterations = to_iterations_or_end(
+                self.picture_period, max_iter, f"{key}.picture_period"
+            )
+        self.mask_ratio.set_run_length(max_iter, self._active)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this iteration has masked autoencoding."""
+        return self.needs_batches(self.trainer.iter)
+
+    def needs_batches(self, iteration: int) -> bool:
+        return iteration < self._active
+
+    def before_step(self) -> None:
+        self._step_losses.clear()
+        if self.is_active:
+            progress = self.trainer.iter / self.trainer.max_iter
+            self.objective.mask_ratio = self.mask_ratio.ratio(progress)
+            self.trainer.storage.put_scalar(
+                "mask_ratio", self.objective.mask_ratio, smoothing_hint=False
+            )
+
+    def step_losses(self) -> dict[str, Tensor]:
+        if not self.is_active:
+            return {}
+        losses = self.trainer.model(self.next_batch(), objective=self.objective)
+        self._step_losses.append(losses["loss_mae"].detach())
+        return losses
+
+    def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
+        if self.is_active or detection.domain is not Domain.SOURCE:
+            return {}
+        # Distributed training waits for a gradient of every parameter.
+        parameters = model.training_modules[MODULE_NAME].parameters()
+        return {"loss_mae": sum(0 * parameter.sum() for parameter in parameters)}
+
+    def after_step(self) -> None:
+        if not self.is_active:
+            return
+        for loss in self._step_losses:
+            self.mask_ratio.add_loss(loss)
+        if self._picture_is_due and comm.is_main_process():
+            self._draw()
+        done = self.trainer.iter + 1
+        self.mask_ratio.end_iteration(done)
+        if done == self._active:
+            self._batches = iter(())  # lets the loader's workers go
+
+    @property
+    def _picture_is_due(self) -> bool:
+        period, done = self._picture_iterations, self.trainer.iter + 1
+        if period is None:
+            return False
+        return done == self._active or (period > 0 and done % period == 0)
+
+    def _draw(self) -> None:
+        stream = self.loader.stream
+        batch = [stream[position] for position in range(self.num_pictured)]
+        picture = draw_reconstructions(self.trainer.detector, batch, self.objective)
+        with self.trainer.failing_after_step():
+            write_png(self.picture_dir / f"reconstruction_{self.trainer.iter + 1:07}.png", picture)
+        self.trainer.storage.put_image("reconstruction", picture.transpose(2, 0, 1))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mask_ratio": self.mask_ratio.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.mask_ratio.load_state_dict(state_dict["mask_ratio"])

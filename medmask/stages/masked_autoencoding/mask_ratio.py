@@ -1,0 +1,168 @@
+"""Schedules of the mask ratio r, the share of tokens that masked autoencoding hides.
+
+A schedule is asked for the ratio in every iteration, and hears of the loss of every batch. Progress
+is the share of the run that is done, in [0, 1].
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from detectron2.utils import comm
+from torch import Tensor
+
+from medmask.errors import InputError
+from medmask.utils.periods import Period, to_iterations
+
+LEAST_RATIO, GREATEST_RATIO = 0.1, 0.95
+"""Where a loss-driven ratio stays: below there is little to rebuild, above little to go by."""
+MEMORY = 3
+"""Periods whose mean loss a period's loss is compared with."""
+
+
+class MaskRatioSchedule:
+    """What all schedules have in common."""
+
+    def ratio(self, progress: float) -> float:
+        """The ratio, in [0, 1]."""
+        raise NotImplementedError
+
+    def set_run_length(self, max_iter: int, active: int) -> None:
+        """Turn periods, which may be shares of the run, into iterations.
+
+        Args:
+            max_iter: iterations of the whole run.
+            active: how many of them have masked autoencoding.
+
+        Raises:
+            InputError: the ratio would never change, though it should.
+        """
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Take note of the loss of a batch, a scalar without gradient."""
+
+    def end_iteration(self, iterations: int) -> None:
+        """Change the ratio, if it is time to, after so many ``iterations`` of the run."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+
+
+class ConstantMaskRatio(MaskRatioSchedule):
+    """What the run starts with, all the time."""
+
+    def __init__(self, start: float) -> None:
+        _check("start", start)
+        self.start = start
+
+    def ratio(self, progress: float) -> float:
+        return self.start
+
+
+class CosineMaskRatio(MaskRatioSchedule):
+    """From one ratio to another along half a cosine wave, over the whole run."""
+
+    def __init__(self, start: float, end: float) -> None:
+        _check("start", start)
+        _check("end", end)
+        self.start = start
+        self.end = end
+
+    def ratio(self, progress: float) -> float:
+        return self.end + (self.start - self.end) * _half_cosine(progress)
+
+
+class LossDrivenMaskRatio(MaskRatioSchedule):
+    """Harder when reconstruction gets better, easier when it does not.
+
+    At the end of a period r rises by a step if the period's mean loss is below that of the three
+    periods before (of fewer, while there are fewer), and falls by it otherwise; after the first
+    period there is nothing to compare with. The step shrinks to zero along half a cosine wave over
+    the run, and r stays in [0.1, 0.95].
+    """
+
+    def __init__(self, start: float, step: float, period: Period = 0.05) -> None:
+        """Create the schedule.
+
+        Args:
+            start: r of the first period.
+            step: by how much r would change at the very beginning of the run.
+            period: from one change to the next, in iterations or as a share of the run.
+
+        Raises:
+            InputError: ``start`` is out of bounds, or ``step`` is not positive.
+        """
+        if not LEAST_RATIO <= start <= GREATEST_RATIO:
+            raise InputError(
+                f"mask_ratio.start is {start}, but a loss-driven ratio lies in "
+                f"[{LEAST_RATIO}, {GREATEST_RATIO}]"
+            )
+        if not step > 0:
+            raise InputError(f"mask_ratio.step is {step}, but must be positive")
+        self.step = step
+        self.period = period
+        self._ratio = start
+        self._losses: Sequence[float] = []
+        self._loss_sum: float | Tensor = 0.0
+        self._batches = 0
+
+    def ratio(self, progress: float) -> float:
+        return self._ratio
+
+    def set_run_length(self, max_iter: int, active: int) -> None:
+        key = "loss_hooks.masked_autoencoder.mask_ratio.period"
+        self._max_iter = max_iter
+        self._iterations = to_iterations(self.period, max_iter, key)
+        if not 2 * self._iterations < active:
+            raise InputError(
+                f"{key} is {self._iterations} iterations, and the ratio changes after two periods "
+                f"at the earliest, but there are {active} iterations with masked autoencoding: "
+                "shorten it"
+            )
+
+    def add_loss(self, loss: Tensor) -> None:
+        self._loss_sum = self._loss_sum + loss
+        self._batches += 1
+
+    def end_iteration(self, iterations: int) -> None:
+        if iterations % self._iterations:
+            return
+        everybody = comm.all_gather((float(self._loss_sum), self._batches))
+        loss = sum(loss for loss, _ in everybody) / sum(batches for _, batches in everybody)
+        self._loss_sum, self._batches = 0.0, 0
+        if self._losses:
+            step = self.step * _half_cosine(iterations / self._max_iter)
+            is_better = loss < sum(self._losses) / len(self._losses)
+            changed = self._ratio + (step if is_better else -step)
+            self._ratio = min(max(changed, LEAST_RATIO), GREATEST_RATIO)
+        self._losses = [*self._losses, loss][-MEMORY:]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "ratio": self._ratio,
+            "losses": list(self._losses),
+            "loss_sum": float(self._loss_sum),
+            "batches": self._batches,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._ratio = state_dict["ratio"]
+        self._losses = list(state_dict["losses"])
+        self._loss_sum = state_dict["loss_sum"]
+        self._batches = state_dict["batches"]
+
+
+def _half_cosine(progress: float) -> float:
+    """From 1 at the beginning to 0 at the end."""
+    return (1 + math.cos(math.pi * progress)) / 2
+
+
+def _check(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise InputError(
+            f"mask_ratio.{name} is {value}, but a share of what is hidden lies between 0 and 1"
+        )

@@ -1,0 +1,17 @@
+"""Adaptation without target labels: a teacher labels unlabelled images for its student."""
+
+from medmask.stages.mean_teacher.hook import TeacherHook
+from medmask.stages.mean_teacher.selective_retraining import SelectiveRetrainingHook
+from medmask.stages.mean_teacher.thresholds import (
+    ConfidenceRefinement,
+    DynamicThreshold,
+    FixedThreshold,
+)
+
+__all__ = [
+    "ConfidenceRefinement",
+    "DynamicThreshold",
+    "FixedThreshold",
+    "SelectiveRetrainingHook",
+    "TeacherHook",
+]

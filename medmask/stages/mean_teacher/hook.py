@@ -1,0 +1,197 @@
+"""Adaptation without target labels: a teacher labels unlabelled images for its student.
+
+The student is the model that is trained; the teacher is the moving average of its weights (mean
+teacher, Tarvainen and Valpola, 2017). The teacher sees a weak view of each image and the student a
+strong view of the same geometry (unbiased teacher, Liu et al., 2021).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
+from torch import Tensor, distributed, nn
+from torchvision.ops import box_convert
+
+from medmask.data.loaders import TrainLoader
+from medmask.errors import InputError
+from medmask.modeling import DetectionPass, Domain, MedMask
+from medmask.stages.loss_hook import LossHook
+from medmask.stages.mean_teacher.ema import make_average, update_average
+from medmask.stages.mean_teacher.pseudo_label_metrics import (
+    NUM_COUNTS,
+    PseudoLabelQuality,
+    count_hits,
+)
+from medmask.stages.mean_teacher.pseudo_labels import PseudoLabels, select_pseudo_labels
+from medmask.stages.mean_teacher.thresholds import ConfidenceThreshold, sum_positive_scores
+
+TEACHER = "teacher"
+
+
+class TeacherHook(LossHook):
+    """Adds, in every step, a supervised pass on unlabelled images with the teacher's labels.
+
+    The labels teach classes; where the boxes are is less certain, and teaches by option only.
+    The teacher starts as a copy of the student, whole, so that its weights load wherever the
+    student's do; what only training uses is averaged with the rest and idle. BatchNorm statistics
+    are averaged like weights: the student's, which follow its source batches and its strong target
+    batches in turn, so the teacher normalises weak target images by statistics of the mixture.
+
+    Logged, besides the losses ``..._target``: thresholds and pseudo boxes per image and, where the
+    loader gives ``instances`` (true labels, used for nothing else), precision and recall.
+    """
+
+    def __init__(
+        self,
+        *,
+        loader: TrainLoader,
+        threshold: ConfidenceThreshold,
+        ema_decay: float = 0.9996,
+        loss_weight: float = 1.0,
+        teach_boxes: bool = False,
+    ) -> None:
+        """Create the hook.
+
+        Args:
+            loader: of samples as :class:`medmask.data.PairedViewMapper` gives them.
+            threshold: above which score a box of the teacher becomes a label.
+            ema_decay: share of the teacher that stays in each iteration, in [0, 1).
+            loss_weight: of the supervised losses on pseudo labels; losses that other hooks add to
+                the pass have weights of their own.
+            teach_boxes: whether the losses on boxes count, too, not those on classes alone.
+
+        Raises:
+            InputError: a number makes no sense.
+        """
+        super().__init__(loader)
+        if not 0 <= ema_decay < 1:
+            raise InputError(f"TeacherHook: ema_decay is {ema_decay}, but must lie in [0, 1)")
+        if loss_weight < 0:
+            raise InputError(f"TeacherHook: loss_weight is {loss_weight}, but must not be negative")
+        self.threshold = threshold
+        self.ema_decay = ema_decay
+        self.loss_weight = loss_weight
+        self.teach_boxes = teach_boxes
+        self.quality = PseudoLabelQuality()
+
+    def build(self, detector: MedMask) -> None:
+        num_classes = detector.transformer.num_classes
+        if self.threshold.num_classes != num_classes:
+            raise InputError(
+                f"TeacherHook: threshold.num_classes is {self.threshold.num_classes}, but the "
+                f"model has {num_classes} classes (model.transformer.num_classes)"
+            )
+        self.teacher = make_average(detector)
+
+    def set_run_length(self, max_iter: int) -> None:
+        self.threshold.set_run_length(max_iter)
+
+    def before_train(self) -> None:
+        super().before_train()
+        if self.trainer.start_iter == 0:
+            # The student got its weights after build().
+            self.teacher.load_state_dict(self.trainer.detector.state_dict())
+
+    def before_step(self) -> None:
+        self._thresholds = self.threshold.at(self.trainer.iter / self.trainer.max_iter)
+        num_classes = self.threshold.num_classes
+        self._positives = torch.zeros(2, num_classes, dtype=torch.float64, device=self._device)
+        self._counted = torch.zeros(2 + NUM_COUNTS, dtype=torch.float64)
+
+    def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
+        """No loss: the scores on labelled images are noted for the threshold."""
+        if detection.domain is Domain.SOURCE:
+            logits = detection.transformer.decoder.logits[-1]
+            self._positives += sum_positive_scores(logits, detection.matches)
+        return {}
+
+    def step_losses(self) -> dict[str, Tensor]:
+        batch = self.next_batch()
+        labels = self._label(batch)
+        student_batch = [
+            {**sample, "image": _strong_view(sample), "instances": instances}
+            for sample, instances in zip(batch, labels, strict=True)
+        ]
+        self._count(batch, labels)
+        return self.trainer.detection_losses(
+            student_batch, Domain.TARGET, self.loss_weight, classes_only=not self.teach_boxes
+        )
+
+    @torch.no_grad()
+    def _label(self, batch: list[dict[str, Any]]) -> list[Instances]:
+        """The teacher's labels: per image ``gt_boxes``, ``gt_classes`` and ``scores``."""
+        images = self.teacher.preprocess_image(batch)
+        output = self.teacher.detect(images).decoder
+        labels = select_pseudo_labels(output.logits[-1], output.boxes[-1], self._thresholds)
+        return [
+            _to_instances(image, size)
+            for image, size in zip(labels, images.image_sizes, strict=True)
+        ]
+
+    def _count(self, batch: list[dict[str, Any]], labels: Sequence[Instances]) -> None:
+        """Count images, labels and, where true labels tell, hits."""
+        self._counted[0] += len(batch)
+        self._counted[1] += sum(map(len, labels))
+        for sample, instances in zip(batch, labels, strict=True):
+            if "instances" in sample:
+                truth = sample["instances"].to(instances.scores.device)
+                self._counted[2:] += count_hits(instances, truth)
+
+    def after_step(self) -> None:
+        update_average(self.teacher, self.trainer.detector, self.ema_decay)
+        self._observe()
+
+    def _observe(self) -> None:
+        """Tell the threshold and the log about the step of all processes."""
+        everything = torch.cat((self._positives.flatten(), self._counted.to(self._device)))
+        if comm.get_world_size() > 1:
+            distributed.all_reduce(everything)
+        num_classes = self.threshold.num_classes
+        score_sums, counts, (num_images, num_labels), hits = everything.cpu().split(
+            (num_classes, num_classes, 2, NUM_COUNTS)
+        )
+        self.threshold.observe(score_sums, counts)
+        self.quality.add(hits)
+        values = {"boxes_per_image": (num_labels / num_images).item()}
+        values |= {f"threshold_{k}": value for k, value in enumerate(self._thresholds.tolist())}
+        values |= self.quality.metrics()
+        self.trainer.storage.put_scalars(**{f"pseudo_labels/{k}": v for k, v in values.items()})
+
+    @property
+    def _device(self) -> torch.device:
+        return self.teacher.device
+
+    def extra_models(self) -> Mapping[str, nn.Module]:
+        return {TEACHER: self.teacher}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            TEACHER: self.teacher.state_dict(),
+            "threshold": self.threshold.state_dict(),
+            "quality": self.quality.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.teacher.load_state_dict(state_dict[TEACHER])
+        self.threshold.load_state_dict(state_dict["threshold"])
+        self.quality.load_state_dict(state_dict["quality"])
+
+
+def _strong_view(sample: dict[str, Any]) -> Tensor:
+    if "strong_image" not in sample:
+        raise InputError(
+            "TeacherHook: the samples of its loader have no strong_image; set the hook's "
+            "loader.mapper to medmask.data.PairedViewMapper"
+        )
+    return sample["strong_image"]
+
+
+def _to_instances(labels: PseudoLabels, image_size: tuple[int, int]) -> Instances:
+    """From [0, 1] to pixels, clipped to the image, as a mapper's boxes are."""
+    height, width = image_size
+    corners = box_convert(labels.boxes, "cxcywh", "xyxy")
+    boxes = Boxes(corners * corners.new_tensor([width, height, width, height]))
+    boxes.clip(image_size)
+    return Instances(image_size, gt_boxes=boxes, gt_classes=labels.labels, scores=labels.scores)

@@ -1,0 +1,19 @@
+"""Writing PNG files."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from medmask.utils.files import atomic_write
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode an (H, W, 3) uint8 RGB image."""
+    return cv2.imencode(".png", np.ascontiguousarray(image[:, :, ::-1]))[1].tobytes()
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write an (H, W, 3) uint8 RGB image, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(encode_png(image))

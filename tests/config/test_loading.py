@@ -1,0 +1,65 @@
+import pytest
+
+from medmask.config.loading import load_config
+from medmask.errors import InputError
+
+CONFIG = """
+from detectron2.config import LazyCall as L
+from fvcore.common.param_scheduler import ConstantParamScheduler
+
+model = dict(width=3, layers=[dict(depth=1), dict(depth=2)])
+dataloader = dict(train=dict(dataset="a"))
+optimizer = dict(lr=1e-3)
+lr_multiplier = L(ConstantParamScheduler)(value=1.0)
+train = dict(max_iter=10, output_dir="out", nothing=None)
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+def test_overrides_are_applied(config_file):
+    overrides = ["train.max_iter=20", "train.nothing=1", "model.layers.1.depth=5", "+model.new=x"]
+    config = load_config(config_file, overrides)
+    assert config.train.max_iter == 20
+    assert config.train.nothing == 1
+    assert config.model.layers[1].depth == 5
+    assert config.model.new == "x"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["train.max_itr=20"], ["train.max_itr", "did you mean train.max_iter?"]),
+        (["trian.max_iter=20"], ["trian.max_iter", "did you mean train.max_iter?"]),
+        (["train.max_iter.x=20"], ["train.max_iter.x"]),
+        (["~train.max_iter"], ["train.max_iter", "delete"]),
+        (["train.max_iter"], ["cannot read", "train.max_iter"]),
+    ],
+)
+def test_wrong_override_is_named(config_file, overrides, words):
+    with pytest.raises(InputError) as error:
+        load_config(config_file, overrides)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_missing_file_is_named():
+    with pytest.raises(InputError, match=r"nowhere\.py does not exist"):
+        load_config("nowhere.py")
+    with pytest.raises(InputError, match=r"--config-file is missing"):
+        load_config("")
+
+
+def test_broken_and_incomplete_files_are_named(tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("model = (")
+    with pytest.raises(InputError, match=r"broken\.py cannot be read"):
+        load_config(str(broken))
+    incomplete = tmp_path / "incomplete.py"
+    incomplete.write_text("model = dict(a=1)\ntrain = dict(b=1)\n")
+    with pytest.raises(InputError, match="defines no dataloader, optimizer, lr_multiplier"):
+        load_config(str(incomplete))

@@ -1,0 +1,195 @@
+"""The predictor on a small model with weights that nobody trained."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.config import instantiate
+from PIL import Image
+
+from medmask.config.files import write_config_yaml
+from medmask.config.loading import load_config
+from medmask.data import register_coco_dataset
+from medmask.errors import InputError
+from medmask.evaluation.structures import Detections
+from medmask.evaluation.suppression import suppress_overlaps
+from medmask.inference import MedMaskPredictor
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "configs" / "medmask" / "phantom" / "source_only.py"
+
+
+def write_run(folder, *overrides, change=None):
+    """config.yaml and weights, fresh ones or changed."""
+    config = load_config(str(CONFIG), ["train.device=cpu", *overrides])
+    torch.manual_seed(0)
+    weights = instantiate(config.model).state_dict()
+    if change is not None:
+        change(weights)
+    torch.save({"model": weights}, folder / "model_final.pth")
+    write_config_yaml(config, folder / "config.yaml")
+    return folder
+
+
+def load(folder, *overrides, **options):
+    return MedMaskPredictor(
+        folder / "config.yaml", folder / "model_final.pth", overrides, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def predictor(run):
+    return load(run)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(0, 255, (64, 48), dtype=np.uint8)
+
+
+def to_detections(instances):
+    return Detections(
+        instances.pred_boxes.tensor.double().numpy(),
+        instances.scores.double().numpy(),
+        np.zeros(len(instances), np.int64),
+        instances.pred_classes.numpy(),
+    )
+
+
+def test_suppression_is_that_of_the_evaluation(run, predictor, image):
+    everything = load(run, nms_iou=None)(image)["instances"]
+    kept = predictor(image)["instances"]
+    assert 0 < len(kept) < len(everything)
+    expected = suppress_overlaps(to_detections(everything), 0.1)
+    np.testing.assert_array_equal(to_detections(kept).boxes, expected.boxes)
+    np.testing.assert_array_equal(to_detections(kept).scores, expected.scores)
+
+
+@pytest.mark.parametrize("nms_iou", [-0.1, 1.1, float("nan")])
+def test_suppression_out_of_range_is_refused(run, nms_iou):
+    with pytest.raises(InputError, match="IoU of the suppression"):
+        load(run, nms_iou=nms_iou)
+
+
+def test_precision_is_that_of_the_evaluation(run, predictor, image):
+    half = load(run, "train.amp.enabled=True")(image)["instances"].scores
+    full = predictor(image)["instances"].scores
+    assert half.dtype == full.dtype == torch.float32
+    assert not torch.equal(half[:3], full[:3])
+    torch.testing.assert_close(half[:3], full[:3], rtol=0.1, atol=0.01)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(
+    ("size", "short_edge"),
+    [(size, 192) for size in [(1, 1), (2, 2), (1, 5000), (5000, 1), (3000, 20), (1, 2), (7, 3)]]
+    + [((1, 5000), 800), ((5000, 1), 800)],
+)
+def test_extreme_shapes_are_predicted_on(run, size, dtype, short_edge, tmp_path):
+    predictor = load(run, f"dataloader.test.mapper.augmentation.short_edge_length={short_edge}")
+    pixels = np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8)
+    instances = predictor(pixels.astype(dtype))["instances"]
+    assert instances.image_size == size
+    corners = instances.pred_boxes.tensor
+    assert corners.isfinite().all()
+    assert (corners >= 0).all()
+    assert (corners <= torch.tensor([size[1], size[0]] * 2)).all()
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    predictor(tmp_path / "image.png")
+
+
+def test_no_images_give_no_detections(predictor):
+    assert predictor([]) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (3, "type int"),
+        (None, "type NoneType"),
+        ([None], "type NoneType"),
+        (torch.zeros(8, 8), "type Tensor"),
+        ({"image": 3}, "does not exist"),
+        (np.zeros((4, 4, 4), np.uint8), r"shape \(4, 4, 4\)"),
+        (np.zeros((0, 4), np.uint8), r"shape \(0, 4\)"),
+        (np.zeros(4, np.uint8), r"shape \(4,\)"),
+        (np.zeros((), np.uint8), r"shape \(\)"),
+        (np.zeros((4, 4), complex), "complex"),
+        (np.full((4, 4), "a"), "<U1"),
+        (np.full((4, 4), None), "object"),
+        (np.zeros((4, 4), "datetime64[s]"), "datetime64"),
+        (b"bytes", "type"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_a_sentence(predictor, image, words):
+    with pytest.raises(InputError, match=words):
+        predictor(image)
+
+
+@pytest.mark.parametrize(
+    "dtype", [bool, np.int8, np.uint16, np.int64, np.float16, np.float64, ">u2", ">f4"]
+)
+def test_numbers_of_any_type_are_predicted_on(predictor, image, dtype):
+    assert len(predictor((image // 2).astype(dtype))["instances"])
+
+
+def test_constant_and_missing_values_are_predicted_on(predictor):
+    for value in (0.0, np.nan, np.inf):
+        assert predictor(np.full((9, 9), value, np.float32))["instances"].scores.isfinite().all()
+
+
+def test_model_that_gives_no_numbers_is_refused(run, image):
+    predictor = load(run)
+    with torch.no_grad():
+        predictor.model.transformer.level_embedding.fill_(float("nan"))
+    with pytest.raises(InputError, match="not finite"):
+        predictor(image)
+
+
+def test_weights_that_are_not_there_are_refused(run):
+    for path in ("", "nowhere.pth", run):
+        with pytest.raises(InputError, match="does not exist"):
+            MedMaskPredictor(run / "config.yaml", path)
+
+
+def test_classes_of_config_and_model_must_agree(tmp_path):
+    write_run(tmp_path, "model.transformer.num_classes=2")
+    with pytest.raises(InputError, match=r"2 classes, but data set 'phantom_film_val' .* has 1"):
+        load(tmp_path)
+
+
+def test_data_set_that_is_not_at_hand_leaves_the_ids_open(run, image, monkeypatch, tmp_path):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    assert load(run).labels.names == ("malignant",)
+    assert load(run).labels.category_ids == (None,)
+    unknown = load(run, "dataloader.test.dataset=registered_elsewhere")
+    assert unknown.labels.names == ("class 0",)
+    assert len(unknown(image)["instances"])
+
+
+def test_data_set_without_its_file_calls_classes_by_number(run, tmp_path):
+    register_coco_dataset("without_file", tmp_path / "nowhere.json", tmp_path)
+    assert load(run, "dataloader.test.dataset=without_file").labels.names == ("class 0",)
+
+
+def test_category_ids_are_those_of_the_annotation_file(run, tmp_path):
+    (tmp_path / "file.json").write_text(
+        '{"images": [{"id": 1, "file_name": "1.png", "width": 5, "height": 5}], "annotations": [], '
+        '"categories": [{"id": 4, "name": "benign"}, {"id": 9, "name": "malignant"}]}'
+    )
+    register_coco_dataset("ids_of_its_own", tmp_path / "file.json", tmp_path, ["malignant"])
+    labels = load(run, "dataloader.test.dataset=ids_of_its_own").labels
+    assert labels.category_ids == (9,)
+    assert load(run, "dataloader.test.dataset=[ids_of_its_own]").labels == labels
+
+
+def test_device_that_does_not_exist_is_refused(run):
+    for device in ("tpu", "''"):
+        with pytest.raises(InputError, match=r"train\.device"):
+            load(run, f"train.device={device}")

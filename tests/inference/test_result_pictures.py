@@ -1,0 +1,88 @@
+import json
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
+
+from medmask.data import register_coco_dataset
+from medmask.errors import InputError
+from medmask.inference import draw_results
+
+NAME = "drawn_set"
+FILES = ("a/1-1.png", "b/1-1.png", "c/2.png")
+DETECTION = {"image_id": 1, "category_id": 5, "bbox": [10, 10, 20, 20], "score": 0.9}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Three images; two have one file name in different folders, as all of CBIS-DDSM have."""
+    root = tmp_path / "images"
+    for file_name in FILES:
+        (root / file_name).parent.mkdir(parents=True)
+        Image.fromarray(np.full((40, 50), 90, np.uint8)).save(root / file_name)
+    content = {
+        "images": [
+            {"id": i, "file_name": file_name, "height": 40, "width": 50}
+            for i, file_name in enumerate(FILES)
+        ],
+        "categories": [{"id": 5, "name": "malignant"}],
+        "annotations": [{"image_id": 1, "category_id": 5, "bbox": [12, 12, 15, 15]}],
+    }
+    (tmp_path / "set.json").write_text(json.dumps(content))
+    register_coco_dataset(NAME, tmp_path / "set.json", root)
+    yield NAME
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+
+
+@pytest.fixture
+def draw(dataset, tmp_path):
+    """Draw detections; gives the pictures by name."""
+
+    def write_and_draw(detections=(DETECTION,), num_images=3, score_threshold=0.3, name=dataset):
+        (tmp_path / "detections.json").write_text(json.dumps(list(detections)))
+        draw_results(
+            name,
+            str(tmp_path / "detections.json"),
+            tmp_path / "out",
+            num_images=num_images,
+            score_threshold=score_threshold,
+        )
+        return {p.name: np.asarray(Image.open(p)) for p in sorted((tmp_path / "out").iterdir())}
+
+    return write_and_draw
+
+
+def test_images_of_one_name_get_pictures_of_their_own(draw):
+    pictures = draw()
+    has_color = {name: bool(np.ptp(pixels, axis=2).any()) for name, pixels in pictures.items()}
+    assert has_color == {"a_1-1.png": False, "b_1-1.png": True, "2.png": False}
+
+
+def test_images_with_lesions_come_first_under_the_same_names(draw):
+    assert list(draw(num_images=1)) == ["b_1-1.png"]
+
+
+def test_detections_are_known_by_their_names(draw):
+    by_name = {**DETECTION, "image_id": None, "file_name": "/x/c/2.png", "category_id": None}
+    pictures = draw([{**by_name, "category_name": "mal"}])
+    assert np.ptp(pictures["2.png"], axis=2).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_images": 0}, "number of images to draw must be at least 1, got 0"),
+        ({"score_threshold": 1.5}, r"score threshold must be in \[0, 1\], got 1.5"),
+        ({"score_threshold": float("nan")}, r"score threshold must be in \[0, 1\], got nan"),
+        ({"name": "no_such_set"}, "'no_such_set' is not registered"),
+        ({"detections": [{**DETECTION, "category_id": 6}]}, "category_id 6 is unknown"),
+        ({"detections": [{**DETECTION, "image_id": 9}]}, "image_id 9 is unknown"),
+        ({"detections": [{**DETECTION, "file_name": "a/1-1.png"}]}, "image_id 1 is .*b/1-1.png"),
+        ({"detections": [{}]}, "4 faults"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(draw, options, words):
+    with pytest.raises(InputError, match=words):
+        draw(**options)

@@ -1,0 +1,357 @@
+import json
+import logging
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import Boxes, Instances
+from PIL import Image
+
+from medmask.data import (
+    DetectionMapper,
+    build_test_augmentation,
+    build_train_loader,
+    register_coco_dataset,
+)
+from medmask.engine import MedMaskTrainer
+from medmask.errors import InputError
+from medmask.experts import ExpertStore, Prompts
+from medmask.experts.manifest import StoreSettings
+from medmask.experts.records import sign_file
+from medmask.experts.shard import ImageEmbeddings
+from medmask.experts.store_writer import StoreWriter
+from medmask.modeling import Domain
+from medmask.modeling.matcher import Matches
+from medmask.stages.distillation import ExpertDistillation, ExpertDistillationHook, InfoNCE
+from medmask.stages.distillation.store_lookup import ExpertLookup
+
+NAME = "expert_hook_test_set"
+DIM = 8
+BOXES = [  # of images 0 to 4; the second box of image 1 is a crowd
+    [[8, 8, 20, 16]],
+    [[4, 30, 12, 12], [0, 0, 40, 40], [30, 6, 16, 20]],
+    [],
+    [],
+    [[20, 20, 24, 24], [2, 4, 14, 10]],
+]
+
+
+def unit(random, *shape):
+    values = random.normal(size=shape)
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
+
+
+def image_embedding(image_id, scanner=0):
+    return unit(np.random.default_rng([scanner, image_id]), DIM)
+
+
+def lesion_embedding(image_id, annotation, scanner=0):
+    return unit(np.random.default_rng([scanner, image_id, annotation]), DIM)
+
+
+def write_images(folder, scanner=0):
+    """A COCO tree of five images."""
+    folder.mkdir()
+    annotations = [
+        {
+            "id": 10 * image + number,
+            "image_id": image,
+            "category_id": 1,
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": int((image, number) == (1, 1)),
+        }
+        for image, boxes in enumerate(BOXES)
+        for number, box in enumerate(boxes)
+    ]
+    images = [
+        {"id": i, "file_name": f"{i}.png", "width": 56, "height": 64} for i in range(len(BOXES))
+    ]
+    for image in images:
+        pixels = np.random.default_rng([scanner, image["id"]]).integers(0, 256, (64, 56))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / image["file_name"])
+    content = {"images": images, "annotations": annotations}
+    content["categories"] = [{"id": 1, "name": "malignant"}]
+    (folder / "instances.json").write_text(json.dumps(content))
+    return folder / "instances.json", folder
+
+
+def write_store(folder, records, scanner=0, dim=DIM, **options):
+    prompts = Prompts.from_groups({"malignant": ["a", "b"], "normal": ["c"]})
+    defaults = {"model": "an expert", "weights_sha256": "0", "logit_scale": 10.0}
+    settings = StoreSettings(
+        **(defaults | options),
+        embedding_dim=dim,
+        patch_grid=None,
+        preprocessing={},
+        prompts=prompts,
+        dtype="float32",
+    )
+    writer = StoreWriter(folder, settings, records, shard_size=2)
+    writer.prepare(unit(np.random.default_rng(1), 3, dim))
+    for number in writer.open_shards():
+        writer.write(
+            number,
+            [
+                ImageEmbeddings(
+                    sign_file(r["file_name"]),
+                    image_embedding(r["image_id"], scanner)[:dim],
+                    np.array(
+                        [
+                            lesion_embedding(r["image_id"], i, scanner)[:dim]
+                            for i in range(len(r["annotations"]))
+                        ]
+                    ).reshape(-1, dim),
+                    None,
+                )
+                for r in writer.shard_records(number)
+            ],
+        )
+    writer.finalise()
+    return str(folder)
+
+
+@pytest.fixture
+def records(tmp_path):
+    register_coco_dataset(NAME, *write_images(tmp_path / "images"), ["malignant"])
+    yield DatasetCatalog.get(NAME)
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+
+
+@pytest.fixture
+def store(tmp_path, records):
+    return write_store(tmp_path / "store", records)
+
+
+def make_sample(record, annotations=()):
+    """A sample whose instances are these annotations of the record."""
+    instances = Instances((64, 56))
+    instances.gt_boxes = Boxes(torch.zeros(len(annotations), 4))
+    instances.gt_annotation_index = torch.tensor(annotations, dtype=torch.int64)
+    return {"file_name": record["file_name"], "instances": instances}
+
+
+def make_lookup(stores, records, skip_missing=False):
+    return ExpertLookup([ExpertStore.open(store) for store in stores], records, skip_missing)
+
+
+def test_images_and_lesions_get_their_own_embeddings(records, store):
+    lookup = make_lookup([store], records)
+    samples = [make_sample(records[4], [1, 0]), make_sample(records[2])]
+    samples.append(make_sample(records[1], [2]))
+    images = lookup.image_embeddings(samples)
+    assert images.index.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(images.embeddings, [image_embedding(i) for i in (4, 2, 1)], 1e-6)
+    matches = Matches(*torch.tensor([[0, 0, 2], [7, 3, 5], [0, 1, 0]]))
+    lesions = lookup.lesion_embeddings(samples, matches)
+    assert lesions.index.tolist() == [0, 1, 2]
+    expected = [lesion_embedding(4, 1), lesion_embedding(4, 0), lesion_embedding(1, 2)]
+    np.testing.assert_allclose(lesions.embeddings, expected, 1e-6)
+
+
+def test_every_image_and_every_annotation_has_its_own_key(records, store):
+    lookup = make_lookup([store], records)
+    image_keys, lesion_keys = [], []
+    for record, boxes in zip(records, BOXES, strict=True):
+        sample = make_sample(record, list(range(len(boxes))))
+        image_keys += lookup.image_embeddings([sample]).keys.tolist()
+        zeros = torch.zeros(len(boxes), dtype=torch.int64)
+        matches = Matches(zeros, zeros, torch.arange(len(boxes)))
+        lesion_keys += lookup.lesion_embeddings([sample], matches).keys.tolist()
+    assert len(set(image_keys)) == len(BOXES)
+    assert len(set(lesion_keys)) == sum(map(len, BOXES)) == len(lesion_keys)
+
+
+def test_batch_without_lesions_has_empty_embeddings(records, store):
+    empty = torch.empty(0, dtype=torch.int64)
+    lesions = make_lookup([store], records).lesion_embeddings(
+        [make_sample(records[2])], Matches(empty, empty, empty)
+    )
+    assert lesions.embeddings.shape == (0, DIM)
+    assert lesions.keys.dtype == lesions.index.dtype == torch.int64
+
+
+def test_content_tells_data_sets_with_equal_ids_apart(tmp_path, records, store):
+    register_coco_dataset("other", *write_images(tmp_path / "other", scanner=1), ["malignant"])
+    try:
+        others = DatasetCatalog.get("other")
+    finally:
+        DatasetCatalog.remove("other")
+        MetadataCatalog.remove("other")
+    other_store = write_store(tmp_path / "other_store", others, scanner=1)
+    for stores in ([store, other_store], [other_store, store]):
+        lookup = make_lookup(stores, records + others)
+        images = lookup.image_embeddings([make_sample(others[3]), make_sample(records[3])])
+        expected = [image_embedding(3, scanner=1), image_embedding(3)]
+        np.testing.assert_allclose(images.embeddings, expected, 1e-6)
+        assert len(set(images.keys.tolist())) == 2
+
+
+def test_missing_image_is_named(tmp_path, records):
+    store = write_store(tmp_path / "partial", [records[i] for i in (0, 2, 4)])
+    with pytest.raises(InputError, match=r"^2 training images are not in .*partial.*: 1 .*; 3 "):
+        make_lookup([store], records)
+
+
+def test_missing_image_is_skipped_and_counted(tmp_path, records, caplog):
+    store = write_store(tmp_path / "partial", [records[i] for i in (0, 2, 4)])
+    with caplog.at_level(logging.WARNING, "medmask"):
+        lookup = make_lookup([store], records, skip_missing=True)
+    assert "2 training images are not in the expert stores" in caplog.text
+    samples = [make_sample(records[1], [0, 2]), make_sample(records[4], [0])]
+    images = lookup.image_embeddings(samples)
+    assert images.index.tolist() == [1]
+    np.testing.assert_allclose(images.embeddings, [image_embedding(4)], 1e-6)
+    matches = Matches(*torch.tensor([[0, 1, 0], [0, 0, 1], [0, 0, 1]]))
+    lesions = lookup.lesion_embeddings(samples, matches)
+    assert lesions.index.tolist() == [1]
+    np.testing.assert_allclose(lesions.embeddings, [lesion_embedding(4, 0)], 1e-6)
+
+
+def test_nothing_is_left_when_all_are_missing(tmp_path, records):
+    store = write_store(tmp_path / "partial", records[:1])
+    with pytest.raises(InputError, match="4 training images are not in"):
+        make_lookup([store], records[1:], skip_missing=True)
+
+
+@pytest.mark.parametrize("skip_missing", [False, True])
+def test_changed_image_is_an_error(records, store, skip_missing):
+    path = records[3]["file_name"]
+    Image.fromarray(np.zeros((64, 56), np.uint8)).save(path)
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(InputError, match=r"3\.png\) has another content"):
+        make_lookup([store], records, skip_missing)
+
+
+def test_image_that_was_not_looked_up_is_an_error(records, store):
+    lookup = make_lookup([store], records[:4])
+    with pytest.raises(InputError, match=r"4\.png is trained on"):
+        lookup.image_embeddings([make_sample(records[4])])
+
+
+def test_mapper_must_tell_which_annotations_instances_are(records, store):
+    sample = make_sample(records[0], [0])
+    sample["instances"].remove("gt_annotation_index")
+    matches = Matches(*torch.zeros(3, 1, dtype=torch.int64))
+    with pytest.raises(InputError, match=r"instances\.gt_annotation_index"):
+        make_lookup([store], records).lesion_embeddings([sample], matches)
+
+
+def make_detector(make_model, **options):
+    torch.manual_seed(0)
+    detector = make_model()
+    defaults = {"query_dim": 64, "expert_dim": DIM, "loss": InfoNCE(), "queue_size": 6}
+    detector.training_modules["expert_distillation"] = ExpertDistillation(**(defaults | options))
+    return detector
+
+
+def test_detector_without_distillation_is_refused(make_model, store):
+    with pytest.raises(InputError, match=r"model\.training_modules\.expert_distillation, which"):
+        ExpertDistillationHook([store]).build(make_model())
+
+
+def test_dimension_of_the_store_must_fit(make_model, tmp_path, records):
+    store = write_store(tmp_path / "small", records, dim=5)
+    with pytest.raises(InputError, match=r"small has .* dimension 5, but .*expert_dim is 8"):
+        ExpertDistillationHook([store]).build(make_detector(make_model))
+
+
+def test_stores_of_two_experts_are_refused(make_model, tmp_path, records, store):
+    other = write_store(tmp_path / "other", records, model="another expert")
+    with pytest.raises(InputError, match="with another model"):
+        ExpertDistillationHook([store, other]).build(make_detector(make_model))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stores": []}, "stores is empty"),
+        ({"stores": ["x"], "missing": "ignore"}, "missing is 'ignore': choose error or skip"),
+    ],
+)
+def test_settings_out_of_range(options, message):
+    with pytest.raises(InputError, match=message):
+        ExpertDistillationHook(**options)
+
+
+def make_trainer(detector, store):
+    loader = build_train_loader(
+        dataset=NAME,
+        mapper=DetectionMapper(
+            is_train=True, augmentation=build_test_augmentation(short_edge_length=56, max_size=64)
+        ),
+        total_batch_size=2,
+        num_workers=0,
+        seed=0,
+    )
+    return MedMaskTrainer(
+        detector,
+        loader,
+        torch.optim.SGD(detector.parameters(), lr=1e-3),
+        clip_gradient_norm=1.0,
+        loss_hooks=[ExpertDistillationHook([store])],
+    )
+
+
+@pytest.fixture
+def no_open_clip(monkeypatch):
+    """An import of open_clip fails."""
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+
+
+@pytest.mark.usefixtures("no_open_clip")
+def test_resumed_run_is_the_uninterrupted_one(make_model, store):
+    whole = make_detector(make_model)
+    trainer = make_trainer(whole, store)
+    trainer.train(0, 5)
+    names = {"loss_expert_image", "loss_expert_lesion", "loss_expert_zero_shot"}
+    assert names <= trainer.storage.latest().keys()
+    first, resumed = make_detector(make_model), make_detector(make_model)
+    first_trainer = make_trainer(first, store)
+    first_trainer.train(0, 3)
+    resumed.load_state_dict(first.state_dict())
+    second_trainer = make_trainer(resumed, store)
+    second_trainer.load_state_dict(first_trainer.state_dict())
+    second_trainer.train(3, 5)
+    for name in names:
+        assert second_trainer.storage.latest()[name] == trainer.storage.latest()[name]
+    expected = whole.state_dict()
+    for name, value in resumed.state_dict().items():
+        assert value.equal(expected[name]), name
+    queue = whole.training_modules["expert_distillation"].image_contrast.queue
+    assert queue.count == 6  # 10 images were seen
+
+
+def test_new_run_forgets_the_queue_that_came_with_its_weights(make_model, store):
+    detector = make_detector(make_model)
+    queue = detector.training_modules["expert_distillation"].image_contrast.queue
+    queue.enqueue(torch.randn(5, DIM), torch.arange(5))
+    make_trainer(detector, store).train(0, 1)
+    assert queue.count == 2
+
+
+def test_losses_are_added_to_source_passes_only(make_model, store):
+    detector = make_detector(make_model)
+    trainer = make_trainer(detector, store)
+    trainer.train(0, 0)
+    batch = next(iter(trainer.loader))
+    detector.zero_grad()
+    losses = trainer.detection_losses(batch, Domain.SOURCE)
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in detector.training_modules.parameters())
+    assert "loss_expert_image" in losses
+    target = trainer.detection_losses(batch, Domain.TARGET)
+    assert not [name for name in target if "expert" in name]
+
+
+def test_zero_shot_target_is_the_experts_own_assignment(make_model, store):
+    hook = ExpertDistillationHook([store])
+    hook.build(make_detector(make_model))
+    embeddings = unit(np.random.default_rng(2), 4, DIM).astype(np.float32)
+    actual = hook._classes.log_assignment(torch.from_numpy(embeddings)).exp()
+    expected = ExpertStore.open(store).prompts.assign(embeddings)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)

@@ -1,0 +1,96 @@
+import math
+
+import pytest
+import torch
+
+from medmask.stages.domain_adversarial.discriminators import (
+    DomainDiscriminators,
+    MapDiscriminator,
+    domain_loss,
+)
+
+SIZES = [(4, 6), (2, 3)]
+
+
+@pytest.fixture
+def discriminators():
+    return DomainDiscriminators(backbone_channels=5, embed_dim=8, num_levels=2)
+
+
+@pytest.fixture
+def features():
+    return {
+        "backbone_map": torch.randn(2, 5, 2, 3, requires_grad=True),
+        "memory_maps": [torch.randn(2, h, w, 8, requires_grad=True) for h, w in SIZES],
+        "queries": torch.randn(2, 7, 8, requires_grad=True),
+    }
+
+
+def test_every_position_gets_two_logits(discriminators, features):
+    logits = discriminators(**features)
+    assert logits.backbone.shape == (2, 2, 3, 2)
+    assert logits.encoder.shape == (2, 4 * 6 + 2 * 3, 2)
+    assert logits.decoder.shape == (2, 7, 2)
+
+
+def test_tokens_keep_their_order(discriminators, features):
+    """A token's logits depend on its own neighbourhood: three 3x3 convolutions reach 3 cells."""
+    before = discriminators(**features).encoder
+    with torch.no_grad():
+        features["memory_maps"][1][0, 1, 2] += 1
+        features["memory_maps"][0][0, 3, 5] += 1
+    changed = (discriminators(**features).encoder - before).abs().sum(-1) > 0
+    assert not changed[1].any()
+    first = changed[0, :24].view(4, 6)
+    assert first[3, 5]
+    assert not first[:, :2].any()
+    assert changed[0, 24 + 5]
+
+
+def test_features_and_discriminators_pull_in_opposite_directions(discriminators, features):
+    """A gradient step on the discriminators lowers the loss, one on the features raises it."""
+
+    def loss():
+        return sum(domain_loss(logits, 1) for logits in discriminators(**features))
+
+    before = loss()
+    before.backward()
+    inputs = [features["backbone_map"], *features["memory_maps"], features["queries"]]
+    with torch.no_grad():
+        for x in inputs:
+            x -= 1e-2 * x.grad
+    assert loss() > before
+    with torch.no_grad():
+        for x in inputs:
+            x += 1e-2 * x.grad
+        for parameter in discriminators.parameters():
+            assert parameter.grad.abs().sum() > 0
+            parameter -= 1e-3 * parameter.grad
+    assert loss() < before
+
+
+def test_a_map_discriminator_is_three_convolutions():
+    discriminator = MapDiscriminator(in_channels=4, hidden_dim=6)
+    shapes = [tuple(p.shape) for p in discriminator.parameters() if p.dim() == 4]
+    assert shapes == [(6, 4, 3, 3), (6, 6, 3, 3), (2, 6, 3, 3)]
+
+
+def test_loss_is_the_mean_negative_log_likelihood():
+    logits = torch.tensor([[[0.0, 0.0], [1.0, 3.0]]])
+    expected = (math.log(2) + math.log(1 + math.exp(-2))) / 2
+    assert domain_loss(logits, 1).item() == pytest.approx(expected)
+    expected = (math.log(2) + math.log(1 + math.exp(2))) / 2
+    assert domain_loss(logits, 0).item() == pytest.approx(expected)
+
+
+def test_padding_is_not_judged():
+    logits = torch.randn(2, 3, 4, 2, requires_grad=True)
+    padding_mask = torch.zeros(2, 3, 4, dtype=torch.bool)
+    padding_mask[1, :, 2:] = True
+    loss = domain_loss(logits, 0, padding_mask)
+    loss.backward()
+    assert (logits.grad[1, :, 2:] == 0).all()
+    assert (logits.grad[~padding_mask] != 0).all()
+    likelihoods = logits.detach().softmax(-1)[..., 0]
+    real = [likelihoods[0].flatten(), likelihoods[1, :, :2].flatten()]
+    torch.testing.assert_close(loss.detach(), -torch.cat(real).log().mean())

@@ -1,0 +1,102 @@
+import math
+
+import pytest
+import torch
+
+from medmask.errors import InputError
+from medmask.modeling import DetectionObjective, Domain
+from medmask.stages.domain_adversarial import DomainAdversarialHook
+from medmask.stages.mean_teacher import FixedThreshold, TeacherHook
+
+NAMES = ("loss_domain_backbone", "loss_domain_encoder", "loss_domain_decoder")
+
+
+@pytest.fixture
+def teacher(pairs):
+    return TeacherHook(loader=pairs, threshold=FixedThreshold(num_classes=1, value=0.3))
+
+
+def losses_of(detector, batch, domain, hook):
+    return detector(batch, objective=DetectionObjective(domain, [hook.pass_losses]))
+
+
+def test_every_pass_is_judged(make_detector, make_trainer, teacher):
+    trainer = make_trainer(make_detector(), teacher, DomainAdversarialHook())
+    trainer.train(0, 1)
+    names = {name for name in trainer.storage.latest() if "domain" in name}
+    assert names == {*NAMES, *(f"{name}_target" for name in NAMES)}
+
+
+@pytest.mark.parametrize(("domain", "suffix"), [(Domain.SOURCE, ""), (Domain.TARGET, "_target")])
+def test_losses_are_weighted_cross_entropies_with_the_pass_s_label(
+    make_detector, pairs, domain, suffix
+):
+    """Discriminators that say the same everywhere make the losses known: log(1 + e^d)."""
+    detector = make_detector()
+    margin = 1.5  # of the logit of the target over that of the source
+    with torch.no_grad():
+        for name, parameter in detector.training_modules["discriminators"].named_parameters():
+            parameter.zero_()
+            if name.endswith("layers.2.bias"):
+                parameter[1] = margin
+    hook = DomainAdversarialHook(backbone_weight=0.3, encoder_weight=2.0, decoder_weight=3.0)
+    batch = next(pairs.iterate_from(0))
+    losses = losses_of(detector, batch, domain, hook)
+    expected = math.log(1 + math.exp(margin if domain is Domain.SOURCE else -margin))
+    for name, weight in zip(NAMES, (0.3, 2.0, 3.0), strict=True):
+        assert losses[name + suffix].item() == pytest.approx(weight * expected, rel=1e-5)
+
+
+def test_positions_of_padding_are_not_judged(make_detector, pairs, monkeypatch):
+    """Half of the second image's columns are padding."""
+    detector = make_detector()
+    judged = {}
+
+    def spy(logits, domain, padding_mask=None):
+        judged[len(judged)] = (logits.shape[:-1], padding_mask)
+        return logits.sum()
+
+    monkeypatch.setattr("medmask.stages.domain_adversarial.hook.domain_loss", spy)
+    losses_of(detector, next(pairs.iterate_from(0)), Domain.TARGET, DomainAdversarialHook())
+    (map_shape, map_padding), (token_shape, token_padding), (query_shape, none) = judged.values()
+    # 64 x 96 pixels: 2 x 3 cells of 32; the narrow image's 48 pixels reach into its second column
+    assert map_shape == map_padding.shape == (2, 2, 3)
+    assert map_padding.tolist() == [[[False] * 3] * 2, [[False, False, True]] * 2]
+    assert token_shape == token_padding.shape == (2, 8 * 12 + 4 * 6 + 2 * 3)
+    assert token_padding[0].sum() == 0
+    assert token_padding[1].sum() == 8 * 6 + 4 * 3 + 2 * 1
+    assert query_shape[0] == 2
+    assert none is None
+
+
+def test_detector_learns_what_the_discriminators_do_not_want(make_detector, pairs):
+    """The gradient of the domain losses on the detector is that of raising them."""
+    detector = make_detector()
+    hook = DomainAdversarialHook()
+    batch = next(pairs.iterate_from(0))
+
+    def domain_losses():
+        torch.manual_seed(0)  # dropout
+        losses = losses_of(detector, batch, Domain.SOURCE, hook)
+        return sum(losses[name] for name in NAMES)
+
+    before = domain_losses()
+    before.backward()
+    with torch.no_grad():
+        for name, parameter in detector.named_parameters():
+            if "discriminators" in name:
+                assert parameter.grad.abs().sum() > 0
+            elif parameter.grad is not None:
+                parameter -= 1e-3 * parameter.grad
+    assert domain_losses() > before
+
+
+def test_run_without_target_passes_is_refused(make_detector, make_trainer):
+    trainer = make_trainer(make_detector(), DomainAdversarialHook())
+    with pytest.raises(InputError, match="add a TeacherHook"):
+        trainer.train(0, 1)
+
+
+def test_detector_without_discriminators_is_refused(make_model, make_trainer, teacher):
+    with pytest.raises(InputError, match=r"model\.training_modules\.discriminators"):
+        make_trainer(make_model(), teacher, DomainAdversarialHook())

@@ -1,0 +1,332 @@
+"""The hook in a real training loop. Run by itself, this file is a process of the last test."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from detectron2.config import LazyConfig, instantiate
+from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from medmask.engine import MedMaskTrainer, launch
+from medmask.errors import InputError
+from medmask.stages.masked_autoencoding import (
+    ConstantMaskRatio,
+    CosineMaskRatio,
+    LossDrivenMaskRatio,
+    MaskedAutoencoder,
+    MaskedAutoencoderHook,
+    ReconstructionTarget,
+)
+from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
+
+ROOT = Path(__file__).parents[3]
+
+
+class Loader:
+    """Batches of two random images, a function of the position; counts those that it gave."""
+
+    def __init__(self, is_labelled):
+        self.is_labelled = is_labelled
+        self.given = 0
+
+    @property
+    def stream(self):
+        return self
+
+    def __getitem__(self, position):
+        generator = torch.Generator().manual_seed(2 * position + self.is_labelled)
+        image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8, generator=generator)
+        sample = {"image": image}
+        if self.is_labelled:
+            instances = Instances((64, 96))
+            instances.gt_boxes = Boxes(torch.tensor([[5.0, 10.0, 30.0, 40.0]]))
+            instances.gt_classes = torch.zeros(1, dtype=torch.int64)
+            sample["instances"] = instances
+        return sample
+
+    def iterate_from(self, iteration):
+        while True:
+            self.given += 1
+            yield [self[2 * iteration], self[2 * iteration + 1]]
+            iteration += 1
+
+
+class Recorder(MaskRatioSchedule):
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.asked, self.losses, self.ends = [], [], []
+
+    def ratio(self, progress):
+        self.asked.append(progress)
+        return 0.5
+
+    def add_loss(self, loss):
+        self.losses.append(loss.item())
+
+    def end_iteration(self, iterations):
+        self.ends.append((iterations, len(self.losses)))
+
+
+def make_model():
+    torch.manual_seed(1)
+    model = instantiate(LazyConfig.load(str(ROOT / "configs/common/models/medmask_small.py")).model)
+    model.training_modules["masked_autoencoder"] = MaskedAutoencoder(
+        targets={"res5": ReconstructionTarget(2, 96, (2, 3))},
+        embed_dim=64,
+        num_heads=4,
+        num_levels=3,
+        num_points=4,
+        feed_forward_dim=64,
+        dropout=0.1,
+    )
+    torch.manual_seed(2)
+    return model
+
+
+def make_trainer(model, **options):
+    schedule = options.pop("mask_ratio", None) or ConstantMaskRatio(0.5)
+    trainer_options = {
+        name: options.pop(name)
+        for name in ("amp_dtype", "gradient_accumulation")
+        if name in options
+    }
+    hook = MaskedAutoencoderHook(Loader(is_labelled=False), mask_ratio=schedule, **options)
+    trainer = MedMaskTrainer(
+        model,
+        Loader(is_labelled=True),
+        torch.optim.SGD(model.parameters(), lr=0.01),
+        clip_gradient_norm=1.0,
+        loss_hooks=[hook],
+        **trainer_options,
+    )
+    return trainer, hook
+
+
+def history(trainer, name):
+    return [value for value, _ in trainer.storage.history(name).values()]
+
+
+def assert_same_weights(model, other):
+    for (name, value), expected in zip(
+        model.state_dict().items(), other.state_dict().values(), strict=True
+    ):
+        assert torch.equal(value, expected), name
+
+
+def test_step_has_the_loss_and_trains_every_parameter():
+    model = make_model()
+    trainer, _ = make_trainer(model, mask_ratio=CosineMaskRatio(0.9, 0.1))
+    trainer.train(0, 2)
+    latest = trainer.storage.latest()
+    assert latest["loss_mae"][0] > 0
+    parts = sum(value for name, (value, _) in latest.items() if name.startswith("loss_"))
+    assert latest["total_loss"][0] == pytest.approx(parts)
+    assert history(trainer, "mask_ratio") == pytest.approx([0.9, 0.5])
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("gradient_accumulation", [1, 2])
+def test_schedule_hears_of_every_batch(gradient_accumulation):
+    schedule = Recorder()
+    trainer, hook = make_trainer(
+        make_model(),
+        mask_ratio=schedule,
+        gradient_accumulation=gradient_accumulation,
+        weight=3.0,
+    )
+    trainer.train(0, 4)
+    n = gradient_accumulation
+    means = [sum(schedule.losses[i : i + n]) / n for i in range(0, 4 * n, n)]
+    assert history(trainer, "loss_mae") == pytest.approx(means, rel=1e-5)
+    assert schedule.ends == [(i + 1, (i + 1) * n) for i in range(4)]
+    assert schedule.asked[1:] == [0, 0.25, 0.5, 0.75]
+    assert hook.loader.given == 4 * n
+
+
+def test_loss_of_a_period_is_that_of_all_processes(monkeypatch):
+    """Or their ratios would part."""
+    schedule = LossDrivenMaskRatio(0.5, 0.2, period=2)
+    trainer, _ = make_trainer(make_model(), mask_ratio=schedule)
+    monkeypatch.setattr(comm, "all_gather", lambda mine: [mine, (10.0, 6)])
+    trainer.train(0, 5)
+    losses = history(trainer, "loss_mae")
+    expected = [(sum(losses[i : i + 2]) + 10) / (2 + 6) for i in (0, 2)]
+    assert schedule.state_dict()["losses"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("duration", [2, 0.5])
+def test_after_its_end_parameters_take_part_and_no_image_is_loaded(duration):
+    model = make_model()
+    trainer, hook = make_trainer(model, duration=duration, picture_period=1, num_pictured=0)
+    hook._draw = lambda: drawn.append(trainer.iter)
+    drawn = []
+    trainer.train(0, 4)
+    losses = history(trainer, "loss_mae")
+    assert min(losses[:2]) > 0
+    assert losses[2:] == [0, 0]
+    assert hook.loader.given == 2
+    assert drawn == [0, 1]
+    autoencoder = model.training_modules["masked_autoencoder"]
+    assert all(p.grad is not None and not p.grad.any() for p in autoencoder.parameters())
+    assert len(history(trainer, "mask_ratio")) == 2
+
+
+def test_run_resumed_after_the_end_loads_nothing():
+    trainer, hook = make_trainer(make_model(), duration=2)
+    trainer.train(2, 4)
+    assert hook.loader.given == 0
+    assert history(trainer, "loss_mae") == [0, 0]
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5], ids=["at_a_period_s_end", "amid_a_period", "later"])
+def test_resumed_run_repeats_the_whole_run(stop):
+    def make(model):
+        return make_trainer(model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2))
+
+    whole, resumed = make_model(), make_model()
+    torch.manual_seed(7)
+    expected, _ = make(whole)
+    expected.train(0, 6)
+
+    torch.manual_seed(7)
+    first, _ = make(resumed)
+    die_at(first, stop)
+    state, generator = first.state_dict(), torch.get_rng_state()
+    torch.manual_seed(99)
+    second, hook = make(resumed)
+    second.load_state_dict(state)
+    torch.set_rng_state(generator)
+    second.train(stop, 6)
+
+    assert_same_weights(whole, resumed)
+    assert hook.state_dict() == expected.loss_hooks[0].state_dict()
+    assert hook.mask_ratio.ratio(1) != 0.5
+    for name in ("loss_mae", "mask_ratio"):
+        assert history(second, name) == history(expected, name)[stop:]
+
+
+def die_at(trainer, iteration):
+    """Train as part of a run of six iterations, and die."""
+
+    class Killed(Exception):
+        pass
+
+    def before_step():
+        if trainer.iter == iteration:
+            raise Killed
+        type(trainer).before_step(trainer)
+
+    trainer.before_step = before_step
+    with pytest.raises(Killed):
+        trainer.train(0, 6)
+    trainer.iter -= 1  # the last that was finished
+
+
+def test_state_is_plain_data(tmp_path):
+    trainer, _ = make_trainer(make_model(), mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2))
+    trainer.train(0, 5)
+    torch.save(trainer.state_dict(), tmp_path / "state.pth")
+    assert torch.load(tmp_path / "state.pth", weights_only=True) == trainer.state_dict()
+
+
+def test_mixed_precision():
+    model = make_model()
+    trainer, _ = make_trainer(model, amp_dtype=torch.bfloat16)
+    before = model.training_modules["masked_autoencoder"].mask_query.clone()
+    trainer.train(0, 2)
+    assert torch.tensor(history(trainer, "total_loss")).isfinite().all()
+    assert not torch.equal(model.training_modules["masked_autoencoder"].mask_query, before)
+
+
+def test_pictures_are_written_and_disturb_nothing(tmp_path):
+    """Weights, statistics of BatchNorm, masks and dropout are those of a run without pictures."""
+    with_pictures, without = make_model(), make_model()
+    for model, period in ((with_pictures, 2), (without, None)):
+        torch.manual_seed(7)
+        trainer, _ = make_trainer(
+            model, picture_period=period, num_pictured=3, output_dir=str(tmp_path)
+        )
+        trainer.train(0, 5)
+        if period is not None:
+            ((name, picture, _), *_) = trainer.storage._vis_data
+            assert name == "reconstruction"
+            assert picture.shape[0] == 3
+    assert_same_weights(with_pictures, without)
+    paths = sorted((tmp_path / "pictures").iterdir())
+    assert [path.name for path in paths] == [
+        f"reconstruction_{iteration:07}.png" for iteration in (2, 4, 5)
+    ]
+    picture = cv2.imread(str(paths[0]))
+    assert picture.shape[0] > 3 * 64
+    assert picture.shape[1] > 3 * 96
+
+
+def test_period_zero_draws_at_the_end_only(tmp_path):
+    trainer, _ = make_trainer(make_model(), picture_period=0, output_dir=str(tmp_path))
+    trainer.train(0, 3)
+    (path,) = (tmp_path / "pictures").iterdir()
+    assert path.name == "reconstruction_0000003.png"
+
+
+def test_model_without_the_module_is_refused():
+    model = make_model()
+    del model.training_modules["masked_autoencoder"]
+    with pytest.raises(InputError, match=r"training_modules\.masked_autoencoder"):
+        make_trainer(model)
+
+
+def test_last_picture_is_that_of_the_last_iteration_with_masked_autoencoding(tmp_path):
+    trainer, _ = make_trainer(
+        make_model(), duration=2, picture_period=0, output_dir=str(tmp_path), num_pictured=1
+    )
+    trainer.train(0, 3)
+    (path,) = (tmp_path / "pictures").iterdir()
+    assert path.name == "reconstruction_0000002.png"
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"duration": 3}, "duration is 3 iterations, but the run has 3"),
+        ({"duration": 0}, "duration is 0, but"),
+        ({"duration": 1.0}, "duration is 1.0, but"),
+        ({"picture_period": 4}, "picture_period is 4 iterations, but the run has 3"),
+        ({"picture_period": -1}, "picture_period is -1, but"),
+    ],
+)
+def test_what_would_never_happen_is_refused_before_the_first_step(option, words):
+    trainer, hook = make_trainer(make_model(), **option)
+    with pytest.raises(InputError, match=rf"loss_hooks\.masked_autoencoder\.{words}"):
+        trainer.train(0, 3)
+    assert hook.loader.given == 0
+
+
+@pytest.mark.slow
+def test_processes_stay_together(run_in_two_processes):
+    run_in_two_processes(__file__)
+
+
+def train_in_two_processes(args):
+    """Different masks, one set of weights and one ratio; with and after masked autoencoding."""
+    model = make_model()
+    ddp_model = DistributedDataParallel(model, broadcast_buffers=False)
+    trainer, hook = make_trainer(
+        ddp_model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=1), duration=4
+    )
+    torch.manual_seed(distributed.get_rank())
+    trainer.train(0, 6)
+    mine = [hook.mask_ratio.state_dict(), *(p.double().sum().item() for p in model.parameters())]
+    everybody = [None, None]
+    distributed.all_gather_object(everybody, mine)
+    assert everybody[0] == everybody[1]
+    assert hook.mask_ratio.ratio(1) != 0.5
+
+
+if __name__ == "__main__":
+    launch(train_in_two_processes, Namespace())
