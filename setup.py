@@ -1,25 +1,23 @@
-"""Installs MedMask and, where there is a compiler, its compiled deformable-attention operator.
+"""Compiles the deformable-attention operator where that is possible; all else is pyproject.toml's.
 
     pip install --no-build-isolation .       install, with the operator compiled for this machine
     python setup.py build_ext --inplace      compile the operator for use from the source tree
 
-The operator is compiled against the PyTorch of the environment that builds it, hence
-``--no-build-isolation`` and no pyproject.toml. Without PyTorch or a compiler at hand the package
-installs all the same and runs the operator in plain PyTorch, more slowly.
+The operator is compiled against the PyTorch of the environment that it will run in. An isolated
+build (``pip install .``) sees no PyTorch; there, and without a compiler, the package installs all
+the same and runs the operator in plain PyTorch, more slowly.
 
 MEDMASK_CUDA=0 leaves the CUDA kernels out, MEDMASK_CUDA=1 insists on them; by default they are
 built where nvcc is found. TORCH_CUDA_ARCH_LIST chooses the GPU architectures.
 """
 
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
 
-ROOT = Path(__file__).parent
 SOURCES = "medmask/layers/csrc"
 DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"  # where no GPU is there to ask
 
@@ -34,14 +32,8 @@ def say(sentence: str) -> None:
     print(f"medmask: {sentence}", file=sys.stderr)
 
 
-def version() -> str:
-    """The version that medmask/__init__.py states, read without importing it."""
-    text = (ROOT / "medmask" / "__init__.py").read_text(encoding="utf-8")
-    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)[1]
-
-
 def builds_cuda() -> bool:
-    """Whether to compile the CUDA kernels."""
+    """True where the CUDA kernels are wanted, or nothing is said and they can be compiled."""
     wish = os.environ.get("MEDMASK_CUDA", "")
     if wish not in ("", "0", "1"):
         sys.exit(f"medmask: MEDMASK_CUDA must be 0 or 1, but is {wish!r}")
@@ -60,7 +52,7 @@ def extensions() -> list:
             "`pip install --no-build-isolation .`"
         )
         return []
-    # Loops with comparisons are vectorised only if these may not trap; no result depends on it.
+    # Loops with comparisons are vectorized only if these may not trap; no result depends on it.
     # Vectors are only passed between inlined functions, so warnings about their ABI mean nothing.
     arguments = {"cxx": ["-O3", "-fno-trapping-math", "-fopenmp-simd", "-Wno-psabi", "-g0"]}
     if sys.platform == "linux":
@@ -127,35 +119,6 @@ def build_commands() -> dict:
 
 
 setup(
-    name="medmask",
-    version=version(),
-    description="Lesion detection in mammograms from few annotations, as a Detectron2 project",
-    license="Apache-2.0",
-    packages=find_packages(include=["medmask", "medmask.*"]),
-    python_requires=">=3.10",
-    # Detectron2 is needed too. It is not listed, because it is not on the package index under its
-    # own name; the README says how to install it.
-    install_requires=[
-        "torch>=2.5",
-        "torchvision",
-        "fvcore",
-        "iopath",
-        "omegaconf",
-        "pycocotools",
-        "numpy",
-        "scipy",
-        "opencv-python-headless",
-        "pillow>=11.1",
-        "pydicom>=3",
-        "tqdm",
-        "tensorboard",
-        "matplotlib",
-    ],
-    extras_require={
-        "experts": ["open_clip_torch", "transformers"],  # the latter: BiomedCLIP's text tower
-        "dicom": ["pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"],
-        "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", "clang-format", "ninja"],
-    },
     ext_modules=extensions(),
     cmdclass=build_commands(),
     options={"bdist_wheel": {"py_limited_api": "cp310"}},

@@ -6,6 +6,6 @@ import medmask.utils.openmp  # noqa: F401
 # Importing them registers the data sets and the meta-architecture with Detectron2.
 from medmask import data, modeling
 from medmask.modeling.yacs_config import add_medmask_config
+from medmask.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["add_medmask_config", "data", "modeling"]
+__all__ = ["__version__", "add_medmask_config", "data", "modeling"]

@@ -52,7 +52,7 @@ if ! "$python" -c 'import detectron2' 2>/dev/null; then
     || die "pip could not install Detectron2; install it from its official source into $venv and run make again"
 fi
 
-mapfile -t build_inputs < <(printf 'setup.py\n'; find medmask/layers/csrc -type f | sort)
+mapfile -t build_inputs < <(printf 'setup.py\npyproject.toml\n'; find medmask/layers/csrc -type f | sort)
 compiler=$(command -v "${CXX:-c++}" || true)
 nvcc=$(command -v nvcc || true)
 build="medmask${compiler:+-compiler}${nvcc:+-nvcc}-cuda${MEDMASK_CUDA:-auto}"
@@ -62,8 +62,7 @@ if ! up_to_date "$build" "${build_inputs[@]}"; then
   else
     say "no C++ compiler was found: the slower pure-PyTorch operator will be used (to change that, install g++ and run make env again)"
   fi
-  # Without --use-pep517, setuptools starts another pip that builds in isolation from PyTorch.
-  if ! "$python" -m pip install --verbose --disable-pip-version-check --no-deps --use-pep517 \
+  if ! "$python" -m pip install --verbose --disable-pip-version-check --no-deps \
     --no-build-isolation --editable . >"$stamps/build.log" 2>&1; then
     tail -n 20 "$stamps/build.log" >&2
     die "MedMask could not be installed; the whole log is $stamps/build.log"

@@ -7,6 +7,7 @@ import shlex
 import sys
 from importlib import metadata
 
+import detectron2
 import torch
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
@@ -18,6 +19,7 @@ from medmask.engine.run_folder import CONFIG, RunFolder, write_config
 from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
 from medmask.utils.openmp import choose_num_threads
+from medmask.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +60,7 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
 
 
 def _versions() -> dict[str, str]:
-    import detectron2
-
-    import medmask
-
-    versions = {"medmask": medmask.__version__, "detectron2": detectron2.__version__}
+    versions = {"medmask": __version__, "detectron2": detectron2.__version__}
     for package in RECORDED_PACKAGES:
         try:
             versions[package] = metadata.version(package)
