@@ -1,4 +1,4 @@
-"""Finding what is wrong with the annotations of a COCO annotation file.
+"""The check of the annotations of a COCO annotation file.
 
 A box is [x, y, width, height] in pixels of the image, with (x, y) its upper left corner and (0, 0)
 the upper left corner of the image. Boxes may reach up to one pixel beyond the image, as rounding
@@ -12,7 +12,8 @@ import numpy as np
 
 from medmask.coco.categories import map_categories
 from medmask.coco.tables import AnnotationTable
-from medmask.coco.values import find_duplicates, show
+from medmask.coco.values import find_duplicates
+from medmask.utils.json_files import show
 
 OVERHANG_TOLERANCE = 1.0
 """Pixels by which a box may reach beyond its image."""
@@ -25,7 +26,7 @@ def annotation_problems(
 
     Args:
         table: the annotations.
-        categories: records, which have no problems if there are ``thing_classes``.
+        categories: those of the file, without problems if there are ``thing_classes``.
         thing_classes: the only classes that annotations may be of; None allows all categories.
     """
     yield from find_duplicates("annotation id", (id_ for id_ in table.ids if id_ is not None))
@@ -69,14 +70,14 @@ def box_problems(table: AnnotationTable) -> Iterator[str]:
         table,
         ~is_box,
         lambda i: (
-            f"its bbox {show(table.told_boxes[i])} is not four finite numbers"
-            + ("; write numbers, not text" if _has_text(table.told_boxes[i]) else "")
+            f"its bbox {show(table.given_boxes[i])} is not four finite numbers"
+            + ("; write numbers, not text" if _has_text(table.given_boxes[i]) else "")
         ),
     )
     yield from _each(
         table,
         is_box & ~has_area,
-        lambda i: f"its bbox {show(table.told_boxes[i])} has a zero or negative width or height",
+        lambda i: f"its bbox {show(table.given_boxes[i])} has a zero or negative width or height",
     )
     sound = is_box & has_area & (table.image_indices >= 0)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -102,7 +103,7 @@ def _outside_problems(table: AnnotationTable, sound: np.ndarray) -> Iterator[str
         table,
         outside,
         lambda i: (
-            f"its bbox {show(table.told_boxes[i])} is outside the image"
+            f"its bbox {show(table.given_boxes[i])} is outside the image"
             + _describe_size(table.image_sizes[i])
         ),
     )
@@ -116,14 +117,14 @@ def _describe_size(size: np.ndarray) -> str:
 
 
 def _overhang(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """(A,) pixels by which each box reaches beyond its image; infinite if it is wholly outside."""
+    """Measure the pixels (A,) by which each box reaches beyond its image; infinite if it is wholly outside."""
     near, far = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     beyond = np.maximum(-near, far - sizes).max(axis=1)
     return np.where(((near >= sizes) | (far <= 0)).any(axis=1), np.inf, beyond)
 
 
 def _corners_are_lower_left(table: AnnotationTable, sound: np.ndarray) -> bool:
-    """Whether all boxes make sense, if (x, y) is taken as the lower left corner.
+    """Tell whether all boxes make sense, if (x, y) is taken as the lower left corner.
 
     In a file that is right, boxes near the upper edge speak against it. Two boxes or fewer are too
     little evidence.

@@ -1,4 +1,4 @@
-"""From the category ids of a COCO file to Detectron2's contiguous class ids."""
+"""Categories of a COCO file, and their mapping to Detectron2's contiguous class ids."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ _OTHER_NAMES = {
     "malignancy": "malignant",
     "cancer": "malignant",
 }
-"""What files call a class, in lower case, and its name in the data sets of this project.
+"""Other names of a class in files, in lower case, and its name in this project's data sets.
 
 Names that may mean several things ("mass", "lesion", "1") are not in it.
 """
 
 
 def class_of_name(name: str) -> str:
-    """The class that a category's name means, in lower case; equal names mean the same class."""
+    """Find the class that a category's name means, in lower case; equal names mean the same class."""
     name = name.strip().lower()
     return _OTHER_NAMES.get(name, name)
 
@@ -70,5 +70,5 @@ def map_categories(categories: list[dict], thing_classes: Sequence[str] | None) 
 
 
 def category_names(categories: list[dict]) -> list[str]:
-    """The names of the categories of a COCO file, in the order of their ids."""
+    """List the names of the categories of a COCO file, in the order of their ids."""
     return [category["name"] for category in sorted(categories, key=lambda c: c["id"])]

@@ -1,7 +1,6 @@
-"""Finding everything that is wrong with a COCO annotation file, at once.
+"""The check of a whole COCO annotation file, which finds all problems at once.
 
-Here is the order of the checks, and that of structure and categories; images and annotations have
-modules of their own.
+Images and annotations have modules of their own; structure and categories are checked here.
 """
 
 import os
@@ -13,19 +12,20 @@ from medmask.coco.annotation_check import annotation_problems, box_problems
 from medmask.coco.categories import map_categories
 from medmask.coco.image_check import image_problems, missing_files
 from medmask.coco.tables import CocoTables
-from medmask.coco.values import as_id, find_duplicates, is_id, is_whole_number, show
+from medmask.coco.values import as_id, find_duplicates, is_id, is_whole_number
 from medmask.errors import InputError
+from medmask.utils.json_files import show
 
 _TOP_LEVEL_KEYS = ("images", "annotations", "categories")
 
 
-def find_problems(
+def check_content(
     content: Any,
     *,
     image_root: str | os.PathLike | None = None,
     thing_classes: Sequence[str] | None = None,
-) -> list[str]:
-    """List every problem of a COCO file.
+) -> tuple[CocoTables | None, list[str]]:
+    """Interpret the content of a COCO file and list every problem of it.
 
     Args:
         content: the parsed JSON.
@@ -35,14 +35,24 @@ def find_problems(
         thing_classes: the classes of the data set, see :func:`map_categories`.
 
     Returns:
-        One sentence a problem, each with the id of the record. Empty if the file is sound.
+        The content, None if it is not lists of records; and one sentence a problem, each with the
+        id of the record. The file is sound if there are none.
     """
     problems = list(structure_problems(content))
-    if not problems:
-        problems = table_problems(
-            CocoTables(content), image_root=image_root, thing_classes=thing_classes
-        )
-    return problems
+    if problems:
+        return None, problems
+    tables = CocoTables(content)
+    with_images = image_root is not None
+    names_needed = with_images or thing_classes is not None
+    problems = category_problems(tables.categories, thing_classes, names_needed=names_needed)
+    # without sound categories there is no telling which annotations are of the wanted classes
+    wanted = None if problems else thing_classes
+    problems += image_problems(tables.images, with_images)
+    problems += annotation_problems(tables.annotations, tables.categories, wanted)
+    problems += box_problems(tables.annotations)
+    if image_root is not None:
+        problems += missing_files(tables.images, Path(image_root))
+    return tables, problems
 
 
 def structure_problems(content: Any) -> Iterator[str]:
@@ -62,26 +72,6 @@ def structure_problems(content: Any) -> Iterator[str]:
             yield f"the list '{key}' is empty"
         else:
             yield from _record_problems(key, content[key])
-
-
-def table_problems(
-    tables: CocoTables,
-    *,
-    image_root: str | os.PathLike | None = None,
-    thing_classes: Sequence[str] | None = None,
-) -> list[str]:
-    """List the problems of a file whose structure is sound; see :func:`find_problems`."""
-    with_images = image_root is not None
-    names_needed = with_images or thing_classes is not None
-    found = category_problems(tables.categories, thing_classes, names_needed=names_needed)
-    # without sound categories there is no telling which annotations are of the wanted classes
-    wanted = None if found else thing_classes
-    found += image_problems(tables.images, with_images)
-    found += annotation_problems(tables.annotations, tables.categories, wanted)
-    found += box_problems(tables.annotations)
-    if image_root is not None:
-        found += missing_files(tables.images, Path(image_root))
-    return found
 
 
 def category_problems(

@@ -1,4 +1,4 @@
-"""Finding what is wrong with the image records of a COCO annotation file."""
+"""The check of the image records of a COCO annotation file."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from medmask.coco.tables import image_label, is_length
-from medmask.coco.values import find_duplicates, is_id, show
+from medmask.coco.values import find_duplicates, is_id
+from medmask.utils.json_files import show
 
 _MOST_LEVELS = 20
-"""Of lists and objects within each other in a field that is carried along."""
+"""Depth of lists and objects within each other in a field that is carried along."""
 
 
 def image_problems(images: list[dict], with_files: bool) -> Iterator[str]:
@@ -98,7 +99,7 @@ def missing_files(images: list[dict], image_root: Path) -> Iterator[str]:
 
 
 def _list_files(folder: Path) -> set[str] | str:
-    """The files in a folder, or a sentence that says why it cannot be listed."""
+    """List the files in a folder, or return a sentence that says why it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries if entry.is_file()}

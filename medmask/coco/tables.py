@@ -1,7 +1,7 @@
-"""The records of a COCO annotation file, their values as they are meant.
+"""The content of a COCO annotation file, its values as they are meant.
 
-Here is decided what every value of such a file means; :mod:`medmask.coco.check` says what is
-wrong with it. Everything in the project that reads annotations reads them through these tables.
+The meaning of every value of such a file is decided here; :mod:`medmask.coco.check` finds what is
+wrong with it.
 """
 
 from typing import Any
@@ -16,8 +16,8 @@ from medmask.coco.values import (
     column,
     look_up,
     quadruples,
-    show,
 )
+from medmask.utils.json_files import show
 
 _SIDES = {
     "l": "L",
@@ -59,11 +59,11 @@ class AnnotationTable:
         image_ids: likewise.
         category_ids: likewise.
         crowd_flags: 0 or 1, anything else where it is a fault.
-        told_boxes: as the file gives them.
-        image_indices: (A,) int64 place of the image in the file's list, -1 if it is unknown.
+        given_boxes: as the file gives them.
+        image_indices: (A,) int64 index of the image in the file's list, -1 if it is unknown.
         category_indices: (A,) int64, likewise.
         boxes: (A, 4) float64 (x, y, width, height), NaN where the file gives no four numbers;
-            otherwise as told.
+            otherwise as given.
         image_sizes: (A, 2) float64 width and height of the image, infinite where they are unknown.
     """
 
@@ -72,10 +72,10 @@ class AnnotationTable:
         self.image_ids = [as_id(value) for value in column(records, "image_id")]
         self.category_ids = [as_id(value) for value in column(records, "category_id")]
         self.crowd_flags = [as_flag(value) for value in column(records, "iscrowd")]
-        self.told_boxes = column(records, "bbox")
+        self.given_boxes = column(records, "bbox")
         self.image_indices = look_up(self.image_ids, column(images, "id"))
         self.category_indices = look_up(self.category_ids, column(categories, "id"))
-        self.boxes = quadruples(self.told_boxes)
+        self.boxes = quadruples(self.given_boxes)
         sizes = [[_length(image.get(side)) for side in ("width", "height")] for image in images]
         # the row after the last is that of images that are unknown
         self.image_sizes = np.array([*sizes, [np.inf] * 2])[self.image_indices]
@@ -84,11 +84,11 @@ class AnnotationTable:
         return len(self.ids)
 
     def is_crowd(self) -> np.ndarray:
-        """(A,) bool: regions to ignore."""
+        """Mark the regions to ignore: (A,) bool."""
         return np.array([flag == 1 for flag in self.crowd_flags], dtype=bool)
 
     def clipped_boxes(self) -> np.ndarray:
-        """(A, 4) float64 (x, y, width, height) within the image; the very numbers where inside."""
+        """Cut the boxes to their images: (A, 4) float64 (x, y, width, height); the very numbers inside."""
         corner, side = self.boxes[:, :2], self.boxes[:, 2:]
         far = corner + side
         near_inside, far_inside = corner.clip(min=0), np.minimum(far, self.image_sizes)
@@ -113,7 +113,7 @@ def image_label(image: dict) -> str:
 
 
 def is_length(value: Any) -> bool:
-    """Whether a value is a positive whole number, as the side of an image is."""
+    """Tell whether a value is a positive whole number, as the side of an image is."""
     return type(value) is int and 0 < value < 2**31
 
 
@@ -131,7 +131,7 @@ def _to_image(record: dict) -> dict:
 
 
 def _as_side(value: Any) -> Any:
-    """L or R; None if not given; anything else as it is."""
+    """Interpret a breast side: L or R; None if not given; anything else as it is."""
     label = as_label(value)
     return _SIDES.get(label.lower(), label) if isinstance(label, str) else label
 

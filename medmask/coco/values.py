@@ -4,7 +4,6 @@ Files come from many tools. NaN (as pandas writes an empty cell) and null mean "
 numbers may be written as floats (``7.0``) and flags as ``false`` and ``true``.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -12,18 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from medmask.utils.json_files import show
+
 _SMALLEST_ID, _LARGEST_ID = -(2**63), 2**63 - 1
 _TEXTS_FOR_NOTHING = {"", "nan", "none", "null", "nat", "<na>"}
-"""What tools write as text for an empty cell, in lower case."""
+"""Texts that tools write for an empty cell, in lower case."""
 
 
 def as_given(value: Any) -> Any:
-    """The value; None where it is NaN or null, which mean "not given"."""
+    """Return the value; None where it is NaN or null, which mean "not given"."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def as_id(value: Any) -> Any:
-    """An id: a whole number becomes an int, NaN becomes None, all else is returned as it is."""
+    """Interpret an id: a whole number becomes an int, NaN becomes None, all else is returned as it is."""
     if type(value) is float:
         if math.isnan(value):
             return None
@@ -33,7 +34,7 @@ def as_id(value: Any) -> Any:
 
 
 def as_flag(value: Any) -> Any:
-    """A flag: 0 or 1; not given is 0; what is neither is returned as it is."""
+    """Interpret a flag: 0 or 1; not given is 0; what is neither is returned as it is."""
     value = as_given(value)
     if value is None:
         return 0
@@ -42,7 +43,7 @@ def as_flag(value: Any) -> Any:
 
 
 def as_label(value: Any) -> Any:
-    """A patient or the like: as :func:`as_id`; text loses outer spaces, empty text becomes None.
+    """Interpret a patient or the like: as :func:`as_id`; text loses outer spaces, empty text becomes None.
 
     So do "nan" and "None", which tools write for an empty cell.
     """
@@ -53,24 +54,24 @@ def as_label(value: Any) -> Any:
 
 
 def is_id(value: Any) -> bool:
-    """Whether a value can be an id: text, or a whole number of 64 bits."""
+    """Tell whether a value can be an id: text, or a whole number of 64 bits."""
     if isinstance(value, str):
         return bool(value)
     return is_whole_number(value)
 
 
 def is_whole_number(value: Any) -> bool:
-    """Whether a value is an int (not a bool) of 64 bits."""
+    """Tell whether a value is an int (not a bool) of 64 bits."""
     return type(value) is int and _SMALLEST_ID <= value <= _LARGEST_ID
 
 
 def column(records: Sequence[dict], field: str) -> list:
-    """(R,) the field of each record, None where it is missing."""
+    """Take a field of R records, None where it is missing."""
     return [record.get(field) for record in records]
 
 
 def numbers(values: Sequence) -> np.ndarray:
-    """(R,) float64, NaN where a value is not a number that a float can hold."""
+    """Make (R,) float64 of R values, NaN where one is not a number that a float can hold."""
     if set(map(type, values)) <= {int, float}:
         try:
             return np.array(values, dtype=np.float64)
@@ -80,13 +81,13 @@ def numbers(values: Sequence) -> np.ndarray:
 
 
 def quadruples(values: Sequence) -> np.ndarray:
-    """(R, 4) float64, NaN in the rows that are not lists of four numbers."""
+    """Make (R, 4) float64 of R values, NaN where one is not a list of four numbers."""
     rows = [v if isinstance(v, list) and len(v) == 4 else [None] * 4 for v in values]
     return numbers([number for row in rows for number in row]).reshape(-1, 4)
 
 
 def look_up(values: Sequence, known: Sequence[Hashable]) -> np.ndarray:
-    """(R,) int64: where each value stands in ``known``, -1 where it does not.
+    """Find the index of each of R values in ``known``: (R,) int64, -1 where it is not there.
 
     ``True`` and ``1`` differ, as a flag is no id.
     """
@@ -102,17 +103,6 @@ def find_duplicates(what: str, values: Iterable[Hashable]) -> Iterator[str]:
     for value, count in Counter(values).items():
         if count > 1:
             yield f"{what} {show(value)} is used by {count} records"
-
-
-def show(value: Any) -> str:
-    """A value as a short piece of JSON, to be named in an error."""
-    if value is None:
-        return "(missing or null)"
-    try:
-        text = json.dumps(value)
-    except RecursionError:
-        return "(nested too deeply)"
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _number(value: Any) -> float:

@@ -13,8 +13,8 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
-from medmask.coco.categories import category_names, check_class_names, map_categories
-from medmask.coco.loading import load_coco, read_categories
+from medmask.coco import category_names, check_class_names, map_categories, read_categories
+from medmask.data.dataset_dicts import load_coco
 from medmask.errors import InputError
 
 _CITYSCAPES_CLASSES = ("person", "car", "train", "rider", "truck", "motorcycle", "bicycle", "bus")

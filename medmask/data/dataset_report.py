@@ -10,9 +10,7 @@ import numpy as np
 from detectron2.data import MetadataCatalog
 from tqdm import tqdm
 
-from medmask.coco.check import structure_problems, table_problems
-from medmask.coco.image_check import name_problems
-from medmask.coco.tables import CocoTables, image_label, is_length
+from medmask.coco import check_content, image_label, is_length, name_problems
 from medmask.data.catalog import CocoMetadata, check_registered
 from medmask.data.images.reading import read_image_size
 from medmask.errors import InputError
@@ -94,7 +92,7 @@ def inspect_dataset(
         name: what to call the set in the report.
         json_file: its annotation file.
         image_root: the folder that the file names are relative to.
-        thing_classes: its classes, see :func:`medmask.coco.categories.map_categories`.
+        thing_classes: its classes, see :func:`medmask.coco.map_categories`.
 
     Returns:
         The report. A file that cannot be read at all is a problem in it, not an error.
@@ -103,11 +101,9 @@ def inspect_dataset(
         content = read_json(json_file, "annotation file")
     except InputError as error:
         return DatasetReport(name, [str(error)])
-    problems = list(structure_problems(content))
-    if problems:
+    tables, problems = check_content(content, image_root=image_root, thing_classes=thing_classes)
+    if tables is None:
         return DatasetReport(name, problems)
-    tables = CocoTables(content)
-    problems = table_problems(tables, image_root=image_root, thing_classes=thing_classes)
     problems += _size_problems(tables.images, Path(image_root), name)
     annotations = tables.annotations
     is_lesion = ~annotations.is_crowd()
@@ -156,7 +152,7 @@ def _values(images: list[dict], field_name: str) -> Iterator[str]:
 def _size_problems(images: list[dict], image_root: Path, name: str) -> Iterator[str]:
     for image in tqdm(images, desc=f"{name}: image headers", unit="image", leave=False):
         if any(name_problems(image)):
-            continue  # table_problems has reported it
+            continue  # check_content has reported it
         path = image_root / image["file_name"]
         if not os.path.isfile(path):
             continue  # likewise

@@ -6,9 +6,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
-from medmask.data.images.reading import read_image
+from medmask.data.dataset_dicts import read_dataset_image
 from medmask.data.loaders import init_worker
-from medmask.data.mapper import check_size
 from medmask.errors import InputError
 
 _REPORT_SECONDS = 10.0
@@ -26,7 +25,7 @@ class _Faults(Dataset):
     def __getitem__(self, index: int) -> str | None:
         record = self.records[index]
         try:
-            check_size(record, read_image(record["file_name"]))
+            read_dataset_image(record)
         except InputError as error:
             return str(error)
         return None

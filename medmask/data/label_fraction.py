@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Sequence
 
+from medmask.data.dataset_dicts import patient_of
 from medmask.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,8 @@ def select_share_of_patients(records: Sequence[dict], fraction: float, seed: int
         raise InputError(f"label_fraction is {fraction}, but must be above 0 and at most 1")
     if fraction == 1:
         return list(records)
-    patients = {_patient(record) for record in records}
-    with_lesions = {_patient(record) for record in records if record["annotations"]}
+    patients = {patient_of(record) for record in records}
+    with_lesions = {patient_of(record) for record in records if record["annotations"]}
     kept_with_lesions = _first_ones(with_lesions, fraction, seed)
     kept = kept_with_lesions | _first_ones(patients - with_lesions, fraction, seed)
     what = (
@@ -48,15 +49,9 @@ def select_share_of_patients(records: Sequence[dict], fraction: float, seed: int
     )
     if not kept or (with_lesions and not kept_with_lesions):
         raise InputError(f"label_fraction={fraction} keeps {what}: raise it")
-    share = [record for record in records if _patient(record) in kept]
+    share = [record for record in records if patient_of(record) in kept]
     logger.info(f"label_fraction={fraction} keeps {what}: {len(share)} of {len(records)} images.")
     return share
-
-
-def _patient(record: dict) -> str:
-    if record.get("patient_id") is not None:
-        return f"patient {record['patient_id']}"
-    return f"image {record['image_id']}"
 
 
 def _first_ones(patients: set[str], fraction: float, seed: int) -> set[str]:

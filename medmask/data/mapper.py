@@ -5,12 +5,11 @@ from typing import Any
 import detectron2.data.transforms as T
 import numpy as np
 import torch
-from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
-from medmask.data.images.reading import read_image
+from medmask.data.dataset_dicts import box_corners, read_dataset_image
 from medmask.data.photometric import change_pixels
-from medmask.errors import InputError
 
 _SLIVER = 1e-3
 """Pixels: what is left of a box by rounding, when it was cropped away at its very edge."""
@@ -56,8 +55,7 @@ class DetectionMapper:
         Raises:
             InputError: the image cannot be read, or has another size than the record says.
         """
-        image = read_image(record["file_name"])
-        check_size(record, image)
+        image = read_dataset_image(record)
         augmentation_input = T.AugInput(image)
         transform = self.augmentation(augmentation_input)
         image = augmentation_input.image
@@ -77,31 +75,12 @@ def image_to_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
 
 
-def check_size(record: dict[str, Any], image: np.ndarray) -> None:
-    """Make sure that an image (H, W, 3) is as large as its record says.
-
-    Raises:
-        InputError: it is not.
-    """
-    height, width = image.shape[:2]
-    if (height, width) != (record["height"], record["width"]):
-        raise InputError(
-            f"image {record['file_name']} is {width} x {height} (width x height), but the "
-            f"annotation file says {record['width']} x {record['height']}; run "
-            "tools/check_dataset.py to find all such images and correct the file"
-        )
-
-
 def _transform_annotations(
     annotations: list[dict], transform: T.Transform, image_size: tuple[int, int]
 ) -> Instances:
     index = [i for i, annotation in enumerate(annotations) if not annotation.get("iscrowd", 0)]
     annotations = [annotations[i] for i in index]
-    corners = [
-        BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS)
-        for annotation in annotations
-    ]
-    corners = transform.apply_box(np.array(corners, dtype=np.float64).reshape(-1, 4))
+    corners = transform.apply_box(box_corners(annotations))
     boxes = Boxes(torch.from_numpy(corners).float())
     boxes.clip(image_size)
     instances = Instances(image_size)

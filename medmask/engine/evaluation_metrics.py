@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 
-from medmask.coco.values import show
 from medmask.errors import InputError
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
+from medmask.utils.json_files import show
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 

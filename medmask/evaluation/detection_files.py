@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from medmask.coco.values import column, numbers, quadruples, show
+from medmask.coco import column, numbers, quadruples
 from medmask.errors import InputError
 from medmask.evaluation.faults import Faults
 from medmask.evaluation.identity import find_categories, find_images
 from medmask.evaluation.structures import Detections, GroundTruth, to_xywh, to_xyxy
-from medmask.utils.json_files import read_json
+from medmask.utils.json_files import read_json, show
 
 
 def detection_records(

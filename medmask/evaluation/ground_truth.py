@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.structures import BoxMode
 
-from medmask.coco.loading import read_coco
-from medmask.coco.values import column
+from medmask.coco import column, read_coco
 from medmask.data.catalog import check_registered
+from medmask.data.dataset_dicts import box_corners
 from medmask.errors import InputError
 from medmask.evaluation.structures import GroundTruth, to_xyxy
 
@@ -85,7 +84,7 @@ def ground_truth_of(dataset_name: str) -> GroundTruth:
         image_ids=image_ids,
         category_ids=tuple(sorted(dataset_ids, key=dataset_ids.get)),
         category_names=tuple(names),
-        boxes=_corners([annotation for _, annotation in annotations]),
+        boxes=box_corners([annotation for _, annotation in annotations]),
         image_indices=np.array([index for index, _ in annotations], dtype=np.int64),
         category_indices=classes,
         is_crowd=np.array([a.get("iscrowd", 0) == 1 for _, a in annotations], dtype=bool),
@@ -93,16 +92,6 @@ def ground_truth_of(dataset_name: str) -> GroundTruth:
         lateralities=tuple(record.get("laterality") for record in records),
         file_names=tuple(_relative_name(record, image_root) for record in records),
     )
-
-
-def _corners(annotations: list[dict[str, Any]]) -> np.ndarray:
-    """(G, 4) float64 (x0, y0, x1, y1), never rounded to the float32 of a tensor."""
-    boxes = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
-    modes = np.array([int(a["bbox_mode"]) for a in annotations])
-    for mode in np.unique(modes).tolist():
-        of_mode = modes == mode
-        boxes[of_mode] = BoxMode.convert(boxes[of_mode], BoxMode(mode), BoxMode.XYXY_ABS)
-    return boxes
 
 
 def _relative_name(record: dict[str, Any], image_root: str | None) -> str | None:

@@ -20,10 +20,10 @@ from typing import Protocol
 
 import numpy as np
 
-from medmask.coco.categories import class_of_name
-from medmask.coco.values import as_given, as_id, column, look_up, show
+from medmask.coco import as_given, as_id, class_of_name, column, look_up
 from medmask.evaluation.faults import Faults
 from medmask.evaluation.structures import GroundTruth
+from medmask.utils.json_files import show
 
 
 def find_images(records: Sequence[dict], truth: GroundTruth, faults: Faults) -> np.ndarray:

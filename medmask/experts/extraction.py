@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from medmask.data.images.reading import read_image
+from medmask.data.dataset_dicts import read_dataset_image
 from medmask.errors import InputError
 from medmask.experts.manifest import StoreSettings
 from medmask.experts.open_clip_expert import OpenClipExpert
@@ -256,14 +256,7 @@ class _Views(Dataset):
 
     def _sample(self, record: dict[str, Any]) -> _Sample:
         signature = sign_file(record["file_name"])
-        image = read_image(record["file_name"])
-        height, width = image.shape[:2]
-        if (height, width) != (record["height"], record["width"]):
-            raise InputError(
-                f"image {record['file_name']} is {width} x {height} (width x height), but its "
-                f"record says {record['width']} x {record['height']}; run "
-                "tools/check_dataset.py and correct the annotation file"
-            )
+        image = read_dataset_image(record)
         crops = [
             self.preprocessing(lesion_crop(image, box, self.crop_context))
             for box in lesion_boxes(record)

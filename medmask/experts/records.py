@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from detectron2.structures import BoxMode
 
+from medmask.data.dataset_dicts import box_corners
 from medmask.errors import InputError
 
 
@@ -72,8 +72,4 @@ def lesion_boxes(record: dict[str, Any]) -> np.ndarray:
     Returns:
         (T, 4) float64, XYXY in pixels.
     """
-    boxes = [
-        BoxMode.convert(list(a["bbox"]), a["bbox_mode"], BoxMode.XYXY_ABS)
-        for a in record.get("annotations", [])
-    ]
-    return np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    return box_corners(record.get("annotations", []))

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from detectron2.data import DatasetCatalog
-from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.structures import Boxes, Instances
 from tqdm import tqdm
 
-from medmask.data.images.reading import read_image
+from medmask.data.dataset_dicts import box_corners, patient_of, read_dataset_image
 from medmask.errors import InputError
 from medmask.evaluation import Detections, ground_truth_of, read_detections
 from medmask.inference.drawing import draw_overlay
@@ -60,10 +59,10 @@ def draw_results(
         index = index_of[record["image_id"]]
         of_image = detections.select(detections.image_indices == index)
         overlay = draw_overlay(
-            read_image(record["file_name"]),
+            read_dataset_image(record),
             _to_instances(of_image, (record["height"], record["width"])),
             truth.category_names,
-            _annotated_boxes(record),
+            box_corners(record["annotations"]),
         )
         write_png(output_dir / names[index], overlay)
 
@@ -72,19 +71,11 @@ def _most_telling(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     seen = defaultdict(int)
 
     def rank(record: dict[str, Any]) -> tuple[bool, int]:
-        patient = record.get("patient_id", ("image", record["image_id"]))
+        patient = patient_of(record)
         seen[patient, bool(record["annotations"])] += 1
         return not record["annotations"], seen[patient, bool(record["annotations"])]
 
     return sorted(records, key=rank)
-
-
-def _annotated_boxes(record: dict[str, Any]) -> np.ndarray:
-    """(T, 4) as (x1, y1, x2, y2)."""
-    boxes = [
-        BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in record["annotations"]
-    ]
-    return np.array(boxes).reshape(-1, 4)
 
 
 def _to_instances(detections: Detections, size: tuple[int, int]) -> Instances:

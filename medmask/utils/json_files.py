@@ -58,6 +58,17 @@ def read_json(path: str | os.PathLike, kind: str) -> Any:
     return content
 
 
+def show(value: Any) -> str:
+    """Write a value as a short piece of JSON, to be named in an error."""
+    if value is None:
+        return "(missing or null)"
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return "(nested too deeply)"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _read(path: str | os.PathLike, file: str) -> bytes:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medmask.coco.loading import load_coco
+from medmask.data.dataset_dicts import load_coco
 from medmask.data.dataset_report import inspect_dataset
 from medmask.errors import InputError
 from medmask.evaluation import read_ground_truth

@@ -14,8 +14,8 @@ from isolation import assert_accepted, call
 from mutations import damage_bytes, damage_json, to_json_bytes
 from PIL import Image
 
-from medmask.coco.loading import load_coco
 from medmask.data import register_coco_dataset
+from medmask.data.dataset_dicts import load_coco
 from medmask.data.dataset_report import inspect_dataset
 from medmask.errors import InputError
 from medmask.evaluation import (

@@ -10,7 +10,7 @@ from campaign import REFUSED, RIGHT, run_campaign, seeds
 from isolation import assert_accepted, call
 from mutations import damage_bytes, damage_json, to_json_bytes
 
-from medmask.coco.categories import class_of_name
+from medmask.coco import class_of_name
 from medmask.errors import InputError
 from medmask.evaluation import (
     Detections,

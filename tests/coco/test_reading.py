@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from detectron2.structures import BoxMode
 
-from medmask.coco.categories import map_categories
-from medmask.coco.check import find_problems
-from medmask.coco.loading import load_coco
+from medmask.coco import check_content, map_categories
+from medmask.data.dataset_dicts import load_coco
 from medmask.errors import InputError
+
+
+def find_problems(content, **options):
+    return check_content(content, **options)[1]
 
 
 def test_sound_file_is_loaded_whole(coco_content, write_tree):
