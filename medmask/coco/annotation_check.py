@@ -117,7 +117,7 @@ def _describe_size(size: np.ndarray) -> str:
 
 
 def _overhang(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Measure the pixels (A,) by which each box reaches beyond its image; infinite if it is wholly outside."""
+    """Measure by how many pixels (A,) boxes reach beyond their images; infinite if wholly."""
     near, far = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     beyond = np.maximum(-near, far - sizes).max(axis=1)
     return np.where(((near >= sizes) | (far <= 0)).any(axis=1), np.inf, beyond)

@@ -17,7 +17,7 @@ Names that may mean several things ("mass", "lesion", "1") are not in it.
 
 
 def class_of_name(name: str) -> str:
-    """Find the class that a category's name means, in lower case; equal names mean the same class."""
+    """Find the class that a category's name means: one name in lower case for each class."""
     name = name.strip().lower()
     return _OTHER_NAMES.get(name, name)
 

@@ -88,7 +88,11 @@ class AnnotationTable:
         return np.array([flag == 1 for flag in self.crowd_flags], dtype=bool)
 
     def clipped_boxes(self) -> np.ndarray:
-        """Cut the boxes to their images: (A, 4) float64 (x, y, width, height); the very numbers inside."""
+        """Cut the boxes to their images; boxes inside keep their very numbers.
+
+        Returns:
+            (A, 4) float64 (x, y, width, height).
+        """
         corner, side = self.boxes[:, :2], self.boxes[:, 2:]
         far = corner + side
         near_inside, far_inside = corner.clip(min=0), np.minimum(far, self.image_sizes)

@@ -24,7 +24,7 @@ def as_given(value: Any) -> Any:
 
 
 def as_id(value: Any) -> Any:
-    """Interpret an id: a whole number becomes an int, NaN becomes None, all else is returned as it is."""
+    """Interpret an id: whole numbers become ints, NaN becomes None, all else stays as it is."""
     if type(value) is float:
         if math.isnan(value):
             return None
@@ -43,7 +43,7 @@ def as_flag(value: Any) -> Any:
 
 
 def as_label(value: Any) -> Any:
-    """Interpret a patient or the like: as :func:`as_id`; text loses outer spaces, empty text becomes None.
+    """Interpret a patient or the like: as an id; text loses outer spaces, empty text becomes None.
 
     So do "nan" and "None", which tools write for an empty cell.
     """
