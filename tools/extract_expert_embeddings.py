@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from detectron2.utils import comm
 
-from medmask.data.loaders import load_records
+from medmask.data.loaders import load_dataset_dicts
 from medmask.engine import launch
 from medmask.errors import InputError, command_line_tool
 from medmask.experts.extraction import ExtractionSettings, ExtractionSummary, extract_embeddings
@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> None:
         shard_size=args.shard_size,
         num_workers=args.num_workers,
     )
-    datasets = [(name, load_records(name)) for name in args.dataset]
+    datasets = [(name, load_dataset_dicts(name)) for name in args.dataset]
     expert = OpenClipExpert(args.model, args.checkpoint, _device(args.device))
     for name, records in datasets:
         folder = args.output / name

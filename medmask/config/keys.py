@@ -94,12 +94,12 @@ _DATA: Mapping[Callable, Mapping[str, Value]] = {
         "num_workers": _WORKERS,
     },
     DetectionMapper: {
-        "is_train": Flag(meaning="whether to give the boxes"),
+        "with_boxes": Flag(meaning="give the boxes"),
         "augmentation": Part(of=Augmentation),
         "photometric": Part(of=Augmentation, optional=True),
     },
     PairedViewMapper: {
-        "is_train": Flag(meaning="whether to give the boxes"),
+        "with_boxes": Flag(meaning="give the boxes"),
         "augmentation": Part(of=Augmentation),
         "photometric": Part(of=Augmentation),
     },

@@ -3,9 +3,9 @@
 Images of one patient are alike, so patients are chosen, not images: with them come all their
 images. Patients with lesions and without are chosen apart, the same share of each.
 
-Each patient has a place in a fixed order, by a hash of its id and a seed. A share takes the first
-ones: the choice depends on nothing else in the data set, is the same on every machine, and a
-smaller share is part of every larger one.
+Patients are ordered by a hash of their id and a seed, and a share takes the first ones: the choice
+depends on nothing else in the data set, is the same on every machine, and a smaller share is part
+of every larger one.
 """
 
 import hashlib
@@ -19,18 +19,20 @@ from medmask.errors import InputError
 logger = logging.getLogger(__name__)
 
 
-def select_share_of_patients(records: Sequence[dict], fraction: float, seed: int) -> list[dict]:
+def select_share_of_patients(
+    dataset_dicts: Sequence[dict], fraction: float, seed: int
+) -> list[dict]:
     """Choose a share of the patients.
 
     Args:
-        records: in Detectron2's format; the patient is ``patient_id``, or where that is absent,
-            each image is a patient of its own. Equal ids in joined data sets are one
+        dataset_dicts: in Detectron2's format; the patient is ``patient_id``, or where that is
+            absent, each image is a patient of its own. Equal ids in joined data sets are one
             patient.
         fraction: share of the patients, in (0, 1]; numbers of patients are rounded, halves up.
         seed: another seed chooses other patients.
 
     Returns:
-        The records of the chosen patients, in their order.
+        The dicts of the chosen patients, in their order.
 
     Raises:
         InputError: ``fraction`` is out of range, or leaves none of the patients with lesions.
@@ -38,19 +40,21 @@ def select_share_of_patients(records: Sequence[dict], fraction: float, seed: int
     if not 0 < fraction <= 1:
         raise InputError(f"label_fraction is {fraction}, but must be above 0 and at most 1")
     if fraction == 1:
-        return list(records)
-    patients = {patient_of(record) for record in records}
-    with_lesions = {patient_of(record) for record in records if record["annotations"]}
+        return list(dataset_dicts)
+    patients = {patient_of(x) for x in dataset_dicts}
+    with_lesions = {patient_of(x) for x in dataset_dicts if x["annotations"]}
     kept_with_lesions = _first_ones(with_lesions, fraction, seed)
     kept = kept_with_lesions | _first_ones(patients - with_lesions, fraction, seed)
-    what = (
+    counts = (
         f"{len(kept)} of {len(patients)} patients, and of those with lesions "
         f"{len(kept_with_lesions)} of {len(with_lesions)}"
     )
     if not kept or (with_lesions and not kept_with_lesions):
-        raise InputError(f"label_fraction={fraction} keeps {what}: raise it")
-    share = [record for record in records if patient_of(record) in kept]
-    logger.info(f"label_fraction={fraction} keeps {what}: {len(share)} of {len(records)} images.")
+        raise InputError(f"label_fraction={fraction} keeps {counts}: raise it")
+    share = [x for x in dataset_dicts if patient_of(x) in kept]
+    logger.info(
+        f"label_fraction={fraction} keeps {counts}: {len(share)} of {len(dataset_dicts)} images."
+    )
     return share
 
 

@@ -1,4 +1,4 @@
-"""From a record of a data set to an input of the detector."""
+"""Mapper from a dataset dict of Detectron2 to an input of the detector."""
 
 from typing import Any
 
@@ -12,60 +12,60 @@ from medmask.data.dataset_dicts import box_corners, read_dataset_image
 from medmask.data.photometric import change_pixels
 
 _SLIVER = 1e-3
-"""Pixels: what is left of a box by rounding, when it was cropped away at its very edge."""
+"""Pixels: rounding leaves this much of a box that a crop cut away at its very edge."""
 
 
 class DetectionMapper:
-    """Reads the image of a record, augments it, and brings its boxes along.
+    """Reads the image of a dataset dict, augments it, and transforms its boxes likewise.
 
     Args:
-        is_train: whether to give the boxes; unlabelled images of a training run go without.
-        augmentation: what to do to image and boxes.
-        photometric: what to do to the pixels after that; see
+        with_boxes: give the boxes; test images, and unlabeled images in training, go without.
+        augmentation: applied to image and boxes.
+        photometric: applied to the pixels after that; see
             :func:`build_photometric_augmentation`.
     """
 
     def __init__(
         self,
         *,
-        is_train: bool,
+        with_boxes: bool,
         augmentation: T.Augmentation,
         photometric: T.Augmentation | None = None,
     ) -> None:
-        self.is_train = is_train
+        self.with_boxes = with_boxes
         self.augmentation = augmentation
         self.photometric = photometric
 
-    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
         """Prepare one image.
 
         Args:
-            record: a dict in Detectron2's format; it is not changed.
+            dataset_dict: of an image, in Detectron2's format; it is not changed.
 
         Returns:
-            The fields of the record (``file_name``, ``image_id``, ``height`` and ``width`` of the
+            The fields of the dict (``file_name``, ``image_id``, ``height`` and ``width`` of the
             original image, ``patient_id``, ...) without ``annotations``, and:
 
             - ``image``: (3, H, W) RGB tensor in [0, 255], uint8 or (from more than 8 bits) float32.
-            - ``instances``, with ``is_train``: ``gt_boxes`` (N, 4) in pixels of ``image``, clipped
-              to it, ``gt_classes`` (N,) int64, and ``gt_annotation_index`` (N,) int64: where each
-              box stands in the record's ``annotations``. Crowds, and boxes that a crop emptied, are
-              left out.
+            - ``instances``, with ``with_boxes``: ``gt_boxes`` (N, 4) in pixels of ``image``,
+              clipped to it, ``gt_classes`` (N,) int64, and ``gt_annotation_index`` (N,) int64, the
+              index of each box in the dict's ``annotations``. Crowds, and boxes that a crop
+              emptied, are left out.
 
         Raises:
-            InputError: the image cannot be read, or has another size than the record says.
+            InputError: the image cannot be read, or has another size than the dict says.
         """
-        image = read_dataset_image(record)
+        image = read_dataset_image(dataset_dict)
         augmentation_input = T.AugInput(image)
         transform = self.augmentation(augmentation_input)
         image = augmentation_input.image
         if self.photometric is not None:
             image = change_pixels(image, self.photometric)
-        sample = {key: value for key, value in record.items() if key != "annotations"}
+        sample = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         sample["image"] = image_to_tensor(image)
-        if self.is_train:
+        if self.with_boxes:
             sample["instances"] = _transform_annotations(
-                record["annotations"], transform, image.shape[:2]
+                dataset_dict["annotations"], transform, image.shape[:2]
             )
         return sample
 

@@ -1,12 +1,13 @@
 """The endless stream of training samples, a function of the seed alone.
 
-Position p = 0, 1, 2, ... of the stream is image ``p mod n`` of the p // n-th shuffle of the data
-set's n images, augmented by random choices of that position. Nothing depends on who computes a
-sample or when: any number of workers and of processes, and a run that was interrupted and resumed,
-see the same samples.
+Sample i = 0, 1, 2, ... is image ``i mod n`` of the i // n-th shuffle of the data set's n images,
+augmented by random choices of that index. Nothing depends on who computes a sample or when: any
+number of workers and of processes, and a run that was interrupted and resumed, see the same
+samples.
 """
 
 import contextlib
+import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,47 +20,38 @@ _SHUFFLES, _SAMPLES, _SEEDS = 0, 1, 2  # keep the seeds of these apart
 
 
 class SampleStream(Dataset):
-    """The samples of the stream by position.
+    """The samples of the stream by their index.
 
     A sample gets the entry ``random_seed``, a number in [0, 2**63) for what the model draws for the
-    image, such as a mask: it, too, depends on nothing but the position.
+    image, such as a mask: it, too, depends on nothing but the sample index.
 
     Args:
-        records: the n >= 1 records of the data set.
-        mapper: turns a record into a sample; it may draw from Python's, numpy's and torch's global
-            CPU generators.
+        dataset_dicts: of the n >= 1 images of the data set.
+        mapper: turns a dataset dict into a sample; it may draw from Python's, numpy's and torch's
+            global CPU generators.
         seed: of the stream, >= 0.
     """
 
     def __init__(
-        self, records: Sequence[dict], mapper: Callable[[dict], dict[str, Any]], seed: int
+        self, dataset_dicts: Sequence[dict], mapper: Callable[[dict], dict[str, Any]], seed: int
     ) -> None:
-        self.records = records
+        self.dataset_dicts = dataset_dicts
         self.mapper = mapper
         self.seed = seed
-        self._epoch = -1
-        self._order = np.empty(0, np.int64)
 
-    def __getitem__(self, position: int) -> dict[str, Any]:
-        epoch, index = divmod(position, len(self.records))
-        record = self.records[int(self._shuffled(epoch)[index])]
-        with seeded(self.seed, position):
-            sample = self.mapper(record)
-        return sample | {"random_seed": _number(self.seed, position)}
-
-    def _shuffled(self, epoch: int) -> np.ndarray:
-        """(n,) the order of the records in an epoch; the last one asked for is kept."""
-        if epoch != self._epoch:
-            sequence = np.random.SeedSequence(self.seed, spawn_key=(_SHUFFLES, epoch))
-            self._order = np.random.default_rng(sequence).permutation(len(self.records))
-            self._epoch = epoch
-        return self._order
+    def __getitem__(self, sample_index: int) -> dict[str, Any]:
+        """Sample ``sample_index`` of the stream, any number from 0 on."""
+        epoch, index = divmod(sample_index, len(self.dataset_dicts))
+        shuffle = _shuffle(self.seed, epoch, len(self.dataset_dicts))
+        with seeded(self.seed, sample_index):
+            sample = self.mapper(self.dataset_dicts[int(shuffle[index])])
+        return sample | {"random_seed": _random_seed(self.seed, sample_index)}
 
 
-class PositionSampler(Sampler[list[int]]):
-    """The positions of this process's part of each global batch, without end.
+class GlobalBatchSampler(Sampler[list[int]]):
+    """The sample indices of this process's part of each global batch, without end.
 
-    Iteration i takes the positions i * B to (i + 1) * B - 1 of the stream, B being the global batch
+    Iteration i takes the samples i * B to (i + 1) * B - 1 of the stream, B being the global batch
     size; each process takes an equal, consecutive part of them.
 
     Args:
@@ -83,19 +75,14 @@ class PositionSampler(Sampler[list[int]]):
             first += self.total_batch_size
 
 
-def _number(seed: int, position: int) -> int:
-    sequence = np.random.SeedSequence(seed, spawn_key=(_SEEDS, position))
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
-
-
 @contextlib.contextmanager
-def seeded(seed: int, position: int) -> Iterator[None]:
-    """Seed the global generators for one sample; put them back as they were on leaving.
+def seeded(seed: int, sample_index: int) -> Iterator[None]:
+    """Seed the global generators for one sample; restore them on leaving.
 
     Python's, numpy's and torch's CPU generator are seeded, each with words of its own from
-    ``numpy.random.SeedSequence(seed, spawn_key=(1, position))``. CUDA's are left alone.
+    ``numpy.random.SeedSequence(seed, spawn_key=(1, sample_index))``. CUDA's are left alone.
     """
-    words = np.random.SeedSequence(seed, spawn_key=(_SAMPLES, position)).generate_state(12)
+    words = _seed_sequence(seed, _SAMPLES, sample_index).generate_state(12)
     generator = torch.random.default_generator
     states = random.getstate(), np.random.get_state(), generator.get_state()
     random.seed(words[:2].tobytes())
@@ -107,3 +94,18 @@ def seeded(seed: int, position: int) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])
         generator.set_state(states[2])
+
+
+@functools.lru_cache(maxsize=8)  # of each stream of a process, as long as an epoch lasts
+def _shuffle(seed: int, epoch: int, num_images: int) -> np.ndarray:
+    """(num_images,) order of the images in an epoch."""
+    return np.random.default_rng(_seed_sequence(seed, _SHUFFLES, epoch)).permutation(num_images)
+
+
+def _random_seed(seed: int, sample_index: int) -> int:
+    sequence = _seed_sequence(seed, _SEEDS, sample_index)
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def _seed_sequence(seed: int, purpose: int, number: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(purpose, number))

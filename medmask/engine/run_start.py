@@ -13,9 +13,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from medmask.config.check import check_config
 from medmask.config.objects import build
+from medmask.data.broken_images import find_broken_images
 from medmask.data.catalog import check_registered
-from medmask.data.image_check import find_broken_images
-from medmask.data.loaders import load_records
+from medmask.data.loaders import load_dataset_dicts
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_metrics import check_annotations, check_best_metric
 from medmask.engine.run_folder import RunMode, has_checkpoint
@@ -66,10 +66,10 @@ def check_images(config: DictConfig) -> None:
         InputError: images are broken; names all of them.
     """
     names = dict.fromkeys(name for _, name in data_sets(config, is_training=True))
-    records = {record["file_name"]: record for name in names for record in load_records(name)}
+    images = {x["file_name"]: x for name in names for x in load_dataset_dicts(name)}
     rank, world_size = comm.get_rank(), comm.get_world_size()
-    logger.info(f"Checking the {len(records)} images of {', '.join(names)}.")
-    own = list(records.values())[rank::world_size]
+    logger.info(f"Checking the {len(images)} images of {', '.join(names)}.")
+    own = list(images.values())[rank::world_size]
     found = find_broken_images(own, config.dataloader.train.num_workers, logger.info)
     faults = [fault for others in tell_everybody(found) for fault in others]
     if faults:
@@ -98,9 +98,9 @@ def check_classes(config: DictConfig, *, is_training: bool = True) -> None:
 
 def _check_labels(config: DictConfig) -> None:
     """Check that the training loader gives the boxes that supervised training needs."""
-    if OmegaConf.select(config, "dataloader.train.mapper.is_train") is False:
+    if OmegaConf.select(config, "dataloader.train.mapper.with_boxes") is False:
         raise InputError(
-            "dataloader.train.mapper.is_train is False, but supervised training needs the boxes: "
+            "dataloader.train.mapper.with_boxes is False, but supervised training needs the boxes: "
             "set it to True"
         )
 

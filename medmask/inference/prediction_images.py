@@ -11,7 +11,7 @@ from detectron2.data import MetadataCatalog
 
 from medmask.data.images.frames import frame_path, split_frame_path
 from medmask.data.images.reading import count_frames, read_image
-from medmask.data.loaders import load_records
+from medmask.data.loaders import load_dataset_dicts
 from medmask.errors import InputError
 
 
@@ -114,7 +114,7 @@ def images_of_dataset(name: str) -> list[PredictionImage]:
     Raises:
         InputError: the set is unknown, absent or faulty.
     """
-    records = load_records(name)
+    records = load_dataset_dicts(name)
     root = getattr(MetadataCatalog.get(name), "image_root", None)
     return [
         PredictionImage(

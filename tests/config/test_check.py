@@ -49,7 +49,7 @@ WRONG = {
     "dataloader.train.label_fraction": (*NO_NUMBER, "-1", "0", "1.5", "2"),
     "dataloader.train.label_seed": ("-1", "1.5", "null", "x"),
     "dataloader.train.mapper": ("null", "5", "x", "[]"),
-    "dataloader.train.mapper.is_train": ("null", "no", "1", "'true'"),
+    "dataloader.train.mapper.with_boxes": ("null", "no", "1", "'true'"),
     AUGMENTATION: ("null", "5", "[]"),
     f"{AUGMENTATION}.short_edge_lengths": ("192", "[]", "[0]", "[1.5]", "[a]", "null", "[[192]]"),
     f"{AUGMENTATION}.max_size": ("0", "-1", "null", "1.5", "x", "[1333]", "true", "1000000000"),

@@ -11,9 +11,9 @@ from medmask.data.sample_stream import seeded
 from medmask.errors import InputError
 
 
-def _shape_after(augmentation, height, width, position=0):
+def _shape_after(augmentation, height, width, index=0):
     augmentation_input = T.AugInput(np.zeros((height, width, 3), np.uint8))
-    with seeded(0, position):
+    with seeded(0, index):
         augmentation(augmentation_input)
     return augmentation_input.image.shape[:2]
 
@@ -35,7 +35,7 @@ def test_test_sizes(size, expected):
 def test_train_sizes_follow_the_recipe():
     """From a square image: without zoom the result is square, with it hardly ever."""
     augmentation = build_train_augmentation()
-    shapes = [_shape_after(augmentation, 500, 500, position) for position in range(80)]
+    shapes = [_shape_after(augmentation, 500, 500, index) for index in range(80)]
     short_edges = {min(shape) for shape in shapes if max(shape) < 1333}
     assert short_edges == {480, 512, 544, 576, 608, 640, 672}
     assert 28 < sum(height != width for height, width in shapes) < 52
@@ -47,9 +47,9 @@ def test_flips_only():
     augmentation = build_train_augmentation(short_edge_lengths=[192], crop_probability=0)
     image = np.random.default_rng(0).integers(0, 256, (256, 192, 3), dtype=np.uint8)
     flipped = 0
-    for position in range(50):
+    for index in range(50):
         augmentation_input = T.AugInput(image)
-        with seeded(0, position):
+        with seeded(0, index):
             augmentation(augmentation_input)
         is_flipped = not np.array_equal(augmentation_input.image, image)
         expected = image[:, ::-1] if is_flipped else image

@@ -9,7 +9,7 @@ from medmask.data.label_fraction import select_share_of_patients
 from medmask.errors import InputError
 
 
-def make_records(patients=60, with_lesions=20):
+def make_dataset_dicts(patients=60, with_lesions=20):
     """Two images a patient; the first patients have a lesion in their second one."""
     return [
         {
@@ -22,16 +22,16 @@ def make_records(patients=60, with_lesions=20):
     ]
 
 
-def ids(records):
-    return [record["image_id"] for record in records]
+def ids(dataset_dicts):
+    return [x["image_id"] for x in dataset_dicts]
 
 
 @pytest.mark.parametrize(
     ("fraction", "positive", "negative"), [(0.1, 2, 4), (0.025, 1, 1), (0.5, 10, 20), (1, 20, 40)]
 )
 def test_share_of_patients_with_and_without_lesions(fraction, positive, negative):
-    share = select_share_of_patients(make_records(), fraction, seed=0)
-    patients = {record["patient_id"] for record in share}
+    share = select_share_of_patients(make_dataset_dicts(), fraction, seed=0)
+    patients = {x["patient_id"] for x in share}
     assert len(share) == 2 * len(patients)  # with all their images
     assert len([p for p in patients if int(p[1:]) < 20]) == positive
     assert len(patients) == positive + negative
@@ -40,7 +40,7 @@ def test_share_of_patients_with_and_without_lesions(fraction, positive, negative
 
 def test_smaller_share_is_part_of_a_larger_one():
     shares = [
-        set(ids(select_share_of_patients(make_records(), fraction / 100, seed=3)))
+        set(ids(select_share_of_patients(make_dataset_dicts(), fraction / 100, seed=3)))
         for fraction in range(3, 101)
     ]
     for smaller, larger in itertools.pairwise(shares):
@@ -48,22 +48,22 @@ def test_smaller_share_is_part_of_a_larger_one():
 
 
 def test_choice_depends_on_the_label_seed_alone():
-    records = make_records()
-    share = select_share_of_patients(records, 0.2, seed=0)
-    random.Random(1).shuffle(records)
+    dataset_dicts = make_dataset_dicts()
+    share = select_share_of_patients(dataset_dicts, 0.2, seed=0)
+    random.Random(1).shuffle(dataset_dicts)
     random.seed(5)
-    assert sorted(ids(select_share_of_patients(records, 0.2, seed=0))) == ids(share)
-    assert sorted(ids(select_share_of_patients(records, 0.2, seed=1))) != ids(share)
+    assert sorted(ids(select_share_of_patients(dataset_dicts, 0.2, seed=0))) == ids(share)
+    assert sorted(ids(select_share_of_patients(dataset_dicts, 0.2, seed=1))) != ids(share)
 
 
 def test_choice_never_changes():
-    share = select_share_of_patients(make_records(10, 5), 0.2, seed=0)
-    assert sorted({record["patient_id"] for record in share}) == ["P2", "P7"]
+    share = select_share_of_patients(make_dataset_dicts(10, 5), 0.2, seed=0)
+    assert sorted({x["patient_id"] for x in share}) == ["P2", "P7"]
 
 
 def test_images_without_patient_are_chosen_singly():
-    records = [{"image_id": i, "annotations": [{}] * (i % 2)} for i in range(10)]
-    share = ids(select_share_of_patients(records, 0.4, seed=0))
+    dataset_dicts = [{"image_id": i, "annotations": [{}] * (i % 2)} for i in range(10)]
+    share = ids(select_share_of_patients(dataset_dicts, 0.4, seed=0))
     assert len(share) == 4
     assert len([i for i in share if i % 2]) == 2
 
@@ -71,14 +71,14 @@ def test_images_without_patient_are_chosen_singly():
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.01, float("nan")])
 def test_fraction_out_of_range(fraction):
     with pytest.raises(InputError, match=f"label_fraction is {fraction}"):
-        select_share_of_patients(make_records(), fraction, seed=0)
+        select_share_of_patients(make_dataset_dicts(), fraction, seed=0)
 
 
 def test_share_without_lesions_is_refused():
     with pytest.raises(InputError, match=r"keeps 1 of 60 patients, and of those .* 0 of 20"):
-        select_share_of_patients(make_records(), 0.02, seed=0)
+        select_share_of_patients(make_dataset_dicts(), 0.02, seed=0)
     with pytest.raises(InputError, match=r"keeps 0 of 60 patients"):
-        select_share_of_patients(make_records(with_lesions=0), 0.001, seed=0)
+        select_share_of_patients(make_dataset_dicts(with_lesions=0), 0.001, seed=0)
 
 
 def test_loader_gives_the_share(coco_content, write_tree):

@@ -12,7 +12,6 @@ from detectron2.utils import comm
 from torch.utils.data import get_worker_info
 
 from medmask.data import build_test_loader, build_train_loader, register_coco_dataset
-from medmask.data.loaders import _explain_dead_worker
 from medmask.errors import InputError
 
 NAME, OTHER = "loader_test_set", "other_loader_test_set"
@@ -29,16 +28,16 @@ def dataset(coco_content, write_tree):
             MetadataCatalog.remove(name)
 
 
-def keep(record):
+def keep(dataset_dict):
     info = get_worker_info()
     threads = None if info is None else (torch.get_num_threads(), cv2.getNumThreads())
-    return {"image_id": record["image_id"], "threads": threads}
+    return {"image_id": dataset_dict["image_id"], "threads": threads}
 
 
-def fail_at_three(record):
-    if record["image_id"] == 3:
+def fail_at_three(dataset_dict):
+    if dataset_dict["image_id"] == 3:
         raise InputError("image 3.png cannot be read")
-    return record
+    return dataset_dict
 
 
 def _train_loader(dataset, mapper=keep, **options):
@@ -142,10 +141,10 @@ def test_config_composes(dataset, tmp_path):
     ]
 
 
-def die_at_three(record):
-    if record["image_id"] == 3:
+def die_at_three(dataset_dict):
+    if dataset_dict["image_id"] == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return record
+    return dataset_dict
 
 
 def test_dead_worker_is_one_sentence_where_its_samples_are_waited_for(dataset):
@@ -154,24 +153,9 @@ def test_dead_worker_is_one_sentence_where_its_samples_are_waited_for(dataset):
     assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
 
 
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), InputError),
-        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), InputError),
-        (ConnectionResetError(104, "Connection reset by peer"), InputError),
-        (EOFError(), InputError),
-        (FileNotFoundError("Caught FileNotFoundError in DataLoader worker"), FileNotFoundError),
-        (RuntimeError("Caught RuntimeError in DataLoader worker process 0"), RuntimeError),
-    ],
-)
-def test_dead_worker_shows_in_several_ways(error, kind):
-    assert type(_explain_dead_worker(error)) is kind
-
-
-def interrupt(record):
+def interrupt(dataset_dict):
     os.kill(os.getpid(), signal.SIGINT)
-    return {"image_id": record["image_id"]}
+    return {"image_id": dataset_dict["image_id"]}
 
 
 def test_ctrl_c_is_not_for_the_workers(dataset):

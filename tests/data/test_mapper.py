@@ -15,7 +15,7 @@ from medmask.errors import InputError
 HEIGHT, WIDTH = 90, 70
 
 
-def _record(path, boxes, **fields):
+def _dataset_dict(path, boxes, **fields):
     return {
         "file_name": str(path),
         "image_id": 5,
@@ -51,10 +51,10 @@ def test_flipped_boxes_bound_their_pixels_exactly(tmp_path, flip_probability):
     augmentation = build_train_augmentation(
         short_edge_lengths=[WIDTH], crop_probability=0, flip_probability=flip_probability
     )
-    mapper = DetectionMapper(is_train=True, augmentation=augmentation)
+    mapper = DetectionMapper(with_boxes=True, augmentation=augmentation)
     for box in [(0, 0, 1, 1), (69, 89, 1, 1), (10, 20, 7, 30), (0, 0, WIDTH, HEIGHT)]:
         _save_rectangle(tmp_path / "image.png", box)
-        sample = mapper(_record(tmp_path / "image.png", [box]))
+        sample = mapper(_dataset_dict(tmp_path / "image.png", [box]))
         boxes = sample["instances"].gt_boxes.tensor.numpy()
         np.testing.assert_array_equal(boxes, [_bounds(sample["image"])])
 
@@ -68,11 +68,11 @@ def test_augmented_boxes_bound_their_pixels(tmp_path):
         crop_short_edge_lengths=[120, 160],
         crop_size_range=(60, 150),
     )
-    mapper = DetectionMapper(is_train=True, augmentation=augmentation)
+    mapper = DetectionMapper(with_boxes=True, augmentation=augmentation)
     cropped = dropped = compared = 0
-    for position in range(80):
-        with seeded(0, position):
-            sample = mapper(_record(tmp_path / "image.png", [box]))
+    for index in range(80):
+        with seeded(0, index):
+            sample = mapper(_dataset_dict(tmp_path / "image.png", [box]))
         bounds, boxes = _bounds(sample["image"]), sample["instances"].gt_boxes.tensor.numpy()
         if len(boxes) == 0:
             dropped += 1
@@ -94,24 +94,26 @@ def test_augmented_boxes_bound_their_pixels(tmp_path):
 def test_boxes_are_clipped_and_dropped(tmp_path):
     _save_rectangle(tmp_path / "image.png", (0, 0, 1, 1))
     boxes = [(5, 5, 20, 20), (30, 30, 8, 8), (0, 0, 10, 10), (15, 12, 2, 3), (25, 12, 5, 5)]
-    record = _record(tmp_path / "image.png", boxes)
-    for number, annotation in enumerate(record["annotations"]):
+    dataset_dict = _dataset_dict(tmp_path / "image.png", boxes)
+    for number, annotation in enumerate(dataset_dict["annotations"]):
         annotation["category_id"] = number
-    record["annotations"].append({**record["annotations"][3], "iscrowd": 1, "category_id": 9})
+    dataset_dict["annotations"].append(
+        {**dataset_dict["annotations"][3], "iscrowd": 1, "category_id": 9}
+    )
     crop = T.AugmentationList([T.CropTransform(10, 10, 15, 12)])  # x 10 to 25, y 10 to 22
-    before = copy.deepcopy(record)
-    instances = DetectionMapper(is_train=True, augmentation=crop)(record)["instances"]
+    before = copy.deepcopy(dataset_dict)
+    instances = DetectionMapper(with_boxes=True, augmentation=crop)(dataset_dict)["instances"]
     assert instances.image_size == (12, 15)
     assert instances.gt_boxes.tensor.tolist() == [[0, 0, 15, 12], [5, 2, 7, 5]]
     assert instances.gt_classes.tolist() == [0, 3]
     assert instances.gt_classes.dtype == torch.int64
-    assert record == before
+    assert dataset_dict == before
 
 
 def test_negative_image(tmp_path):
     _save_rectangle(tmp_path / "image.png", (0, 0, 1, 1))
-    mapper = DetectionMapper(is_train=True, augmentation=build_train_augmentation())
-    instances = mapper(_record(tmp_path / "image.png", []))["instances"]
+    mapper = DetectionMapper(with_boxes=True, augmentation=build_train_augmentation())
+    instances = mapper(_dataset_dict(tmp_path / "image.png", []))["instances"]
     assert instances.gt_boxes.tensor.shape == (0, 4)
     assert instances.gt_classes.shape == (0,)
 
@@ -132,8 +134,8 @@ def image_file(request, tmp_path, write_dicom):
 def test_every_format_gives_the_same_picture(image_file):
     path, dtype = image_file
     augmentation = build_test_augmentation(short_edge_length=140)
-    mapper = DetectionMapper(is_train=False, augmentation=augmentation)
-    sample = mapper(_record(path, [(1, 1, 2, 2)]))
+    mapper = DetectionMapper(with_boxes=False, augmentation=augmentation)
+    sample = mapper(_dataset_dict(path, [(1, 1, 2, 2)]))
     image = sample.pop("image")
     assert sample == {
         "file_name": str(path),
@@ -153,8 +155,8 @@ def test_every_format_gives_the_same_picture(image_file):
 def test_wrong_size_is_named(tmp_path):
     path = tmp_path / "image.png"
     _save_rectangle(path, (0, 0, 1, 1))
-    mapper = DetectionMapper(is_train=False, augmentation=build_test_augmentation())
+    mapper = DetectionMapper(with_boxes=False, augmentation=build_test_augmentation())
     with pytest.raises(InputError) as error:
-        mapper(_record(path, [], height=WIDTH, width=HEIGHT))
+        mapper(_dataset_dict(path, [], height=WIDTH, width=HEIGHT))
     for words in (str(path), "70 x 90", "90 x 70", "tools/check_dataset.py"):
         assert words in str(error.value)

@@ -15,7 +15,7 @@ from medmask.data.sample_stream import seeded
 
 
 @pytest.fixture
-def record(tmp_path):
+def dataset_dict(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 200, (90, 70), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "image.png")
     annotation = {"bbox": [9, 8, 20, 30], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 0}
@@ -37,20 +37,22 @@ def make_photometric(**options):
     return build_photometric_augmentation(**never | options)
 
 
-def run(mapper, record, position):
-    with seeded(0, position):
-        return mapper(record)
+def run(mapper, dataset_dict, index):
+    with seeded(0, index):
+        return mapper(dataset_dict)
 
 
-def test_views_differ_in_pixels_only(record):
+def test_views_differ_in_pixels_only(dataset_dict):
     """The strong view is a multiple of the weak one: both were flipped and resized alike."""
     strength = {"jitter_probability": 1, "brightness": 0.2, "contrast": 0}
     photometric = make_photometric(**strength)
-    paired = PairedViewMapper(is_train=True, augmentation=make_geometry(), photometric=photometric)
-    plain = DetectionMapper(is_train=True, augmentation=make_geometry())
+    paired = PairedViewMapper(
+        with_boxes=True, augmentation=make_geometry(), photometric=photometric
+    )
+    plain = DetectionMapper(with_boxes=True, augmentation=make_geometry())
     factors = set()
-    for position in range(8):
-        sample, expected = run(paired, record, position), run(plain, record, position)
+    for index in range(8):
+        sample, expected = run(paired, dataset_dict, index), run(plain, dataset_dict, index)
         weak, strong = sample["image"], sample["strong_image"]
         assert torch.equal(weak, expected["image"])
         assert strong.shape == weak.shape
@@ -64,26 +66,26 @@ def test_views_differ_in_pixels_only(record):
     assert len(factors) == 8
 
 
-def test_boxes_only_where_they_are_asked_for(record):
+def test_boxes_only_where_they_are_asked_for(dataset_dict):
     mapper = PairedViewMapper(
-        is_train=False, augmentation=make_geometry(), photometric=make_photometric()
+        with_boxes=False, augmentation=make_geometry(), photometric=make_photometric()
     )
-    sample = run(mapper, record, 0)
+    sample = run(mapper, dataset_dict, 0)
     assert not {"instances", "annotations"} & sample.keys()
     assert torch.equal(sample["strong_image"], sample["image"])
 
 
-@pytest.mark.parametrize("is_train", [True, False])
-def test_plain_mapper_changes_pixels_after_geometry(record, is_train):
+@pytest.mark.parametrize("with_boxes", [True, False])
+def test_plain_mapper_changes_pixels_after_geometry(dataset_dict, with_boxes):
     photometric = make_photometric(blur_probability=1, blur_sigma_range=(1.5, 1.5))
     mapper = DetectionMapper(
-        is_train=is_train, augmentation=make_geometry(), photometric=photometric
+        with_boxes=with_boxes, augmentation=make_geometry(), photometric=photometric
     )
     paired = PairedViewMapper(
-        is_train=is_train, augmentation=make_geometry(), photometric=photometric
+        with_boxes=with_boxes, augmentation=make_geometry(), photometric=photometric
     )
-    for position in range(4):
-        sample, views = run(mapper, record, position), run(paired, record, position)
+    for index in range(4):
+        sample, views = run(mapper, dataset_dict, index), run(paired, dataset_dict, index)
         assert torch.equal(sample["image"], views["strong_image"])
         assert not torch.equal(sample["image"], views["image"])
-        assert ("instances" in sample) == is_train
+        assert ("instances" in sample) == with_boxes

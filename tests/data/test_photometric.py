@@ -17,8 +17,8 @@ def make_image(dtype, height=40, width=30, channels=3):
     return np.broadcast_to(image, (height, width, 3)).astype(dtype)
 
 
-def change(image, augmentation, position=0):
-    with seeded(0, position):
+def change(image, augmentation, index=0):
+    with seeded(0, index):
         return change_pixels(image, augmentation)
 
 
@@ -27,8 +27,8 @@ def test_shape_type_and_range_stay(dtype):
     augmentation = build_photometric_augmentation(**ALWAYS, brightness=2.0, contrast=2.0)
     image = make_image(dtype)
     before = image.copy()
-    for position in range(20):
-        changed = change(image, augmentation, position)
+    for index in range(20):
+        changed = change(image, augmentation, index)
         assert changed.shape == image.shape
         assert changed.dtype == dtype
         assert changed.min() >= 0
@@ -39,7 +39,7 @@ def test_shape_type_and_range_stay(dtype):
 
 def test_position_decides_what_is_drawn():
     augmentation, image = build_photometric_augmentation(**ALWAYS), make_image(np.uint8)
-    views = [change(image, augmentation, position) for position in (3, 3, 4)]
+    views = [change(image, augmentation, index) for index in (3, 3, 4)]
     np.testing.assert_array_equal(views[0], views[1])
     assert not np.array_equal(views[0], views[2])
 
@@ -61,10 +61,10 @@ def test_grey_image_has_neither_hue_nor_saturation(dtype):
 
 def test_bytes_and_floats_are_treated_alike():
     image = make_image(np.uint8)
-    for position in range(5):
-        of_bytes = change(image, build_photometric_augmentation(**ALWAYS), position)
+    for index in range(5):
+        of_bytes = change(image, build_photometric_augmentation(**ALWAYS), index)
         of_floats = change(
-            image.astype(np.float32), build_photometric_augmentation(**ALWAYS), position
+            image.astype(np.float32), build_photometric_augmentation(**ALWAYS), index
         )
         # each of the two steps rounds bytes once
         np.testing.assert_allclose(of_bytes, of_floats, atol=1.01)

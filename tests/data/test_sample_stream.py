@@ -6,22 +6,22 @@ import pytest
 import torch
 
 from medmask.data.loaders import TrainLoader
-from medmask.data.sample_stream import PositionSampler, SampleStream, seeded
+from medmask.data.sample_stream import GlobalBatchSampler, SampleStream, seeded
 from medmask.utils.random_state import get_random_state
 
-RECORDS = [{"image_id": number} for number in range(7)]
+DATASET_DICTS = [{"image_id": number} for number in range(7)]
 
 
-def draw(record):
+def draw(dataset_dict):
     """A mapper that uses all three generators."""
     return {
-        **record,
+        **dataset_dict,
         "draws": (random.random(), np.random.rand(), torch.rand(1).item()),
     }
 
 
 def _stream(seed=5):
-    return SampleStream(RECORDS, draw, seed)
+    return SampleStream(DATASET_DICTS, draw, seed)
 
 
 def _take(loader, start, number):
@@ -30,21 +30,21 @@ def _take(loader, start, number):
 
 def test_every_epoch_is_another_shuffle():
     stream = _stream()
-    ids = [stream[position]["image_id"] for position in range(70)]
+    ids = [stream[index]["image_id"] for index in range(70)]
     epochs = [tuple(ids[start : start + 7]) for start in range(0, 70, 7)]
     assert {tuple(sorted(epoch)) for epoch in epochs} == {tuple(range(7))}
     assert len(set(epochs)) > 7
-    assert ids != [_stream(seed=6)[position]["image_id"] for position in range(70)]
+    assert ids != [_stream(seed=6)[index]["image_id"] for index in range(70)]
 
 
-def test_samples_depend_on_seed_and_position_alone():
+def test_samples_depend_on_seed_and_index_alone():
     stream, again = _stream(), _stream()
-    forwards = [stream[position] for position in range(30)]
-    backwards = [again[position] for position in reversed(range(30))]
+    forwards = [stream[index] for index in range(30)]
+    backwards = [again[index] for index in reversed(range(30))]
     assert forwards == backwards[::-1]
     draws = [draw for sample in forwards for draw in sample["draws"]]
-    draws += [draw for position in range(30) for draw in _stream(seed=6)[position]["draws"]]
-    assert len(set(draws)) == len(draws)  # no two generators, positions or seeds go together
+    draws += [draw for index in range(30) for draw in _stream(seed=6)[index]["draws"]]
+    assert len(set(draws)) == len(draws)  # no two generators, indices or seeds go together
     for generator in np.array(draws).reshape(60, 3).T:
         assert 0.3 < generator.mean() < 0.7
 
@@ -59,10 +59,10 @@ def test_workers_make_no_difference(num_workers):
 
 
 def test_processes_share_the_global_batch():
-    whole = list(itertools.islice(PositionSampler(3, 6, 0, 1), 4))
+    whole = list(itertools.islice(GlobalBatchSampler(3, 6, 0, 1), 4))
     assert whole == [list(range(first, first + 6)) for first in (18, 24, 30, 36)]
     for world_size in (2, 3, 6):
-        parts = [PositionSampler(3, 6, rank, world_size) for rank in range(world_size)]
+        parts = [GlobalBatchSampler(3, 6, rank, world_size) for rank in range(world_size)]
         batches = itertools.islice(zip(*parts, strict=True), 4)
         assert [list(itertools.chain(*batch)) for batch in batches] == whole
 
@@ -93,9 +93,9 @@ def test_global_generators_are_put_back():
     assert _equal(before, get_random_state())
 
 
-def test_samples_carry_a_seed_of_their_position():
-    seeds = [_stream()[position]["random_seed"] for position in range(50)]
-    assert seeds == [_stream()[position]["random_seed"] for position in range(50)]
-    seeds += [_stream(seed=6)[position]["random_seed"] for position in range(50)]
+def test_samples_carry_a_seed_of_their_index():
+    seeds = [_stream()[index]["random_seed"] for index in range(50)]
+    assert seeds == [_stream()[index]["random_seed"] for index in range(50)]
+    seeds += [_stream(seed=6)[index]["random_seed"] for index in range(50)]
     assert len(set(seeds)) == 100
     assert all(0 <= seed < 2**63 for seed in seeds)

@@ -17,7 +17,7 @@ dataloader = OmegaConf.create()
 dataloader.train = L(build_train_loader)(
     dataset="???",
     mapper=L(DetectionMapper)(
-        is_train=True,
+        with_boxes=True,
         augmentation=L(build_train_augmentation)(
             short_edge_lengths=[480, 512, 544, 576, 608, 640, 672],
             max_size=1333,
@@ -37,7 +37,7 @@ dataloader.train = L(build_train_loader)(
 dataloader.test = L(build_test_loader)(
     dataset="???",
     mapper=L(DetectionMapper)(
-        is_train=False,
+        with_boxes=False,
         augmentation=L(build_test_augmentation)(short_edge_length=800, max_size=1333),
     ),
     batch_size=1,

@@ -12,7 +12,7 @@ from medmask.data import (
 unlabelled = L(build_train_loader)(
     dataset="???",
     mapper=L(DetectionMapper)(
-        is_train=False,
+        with_boxes=False,
         augmentation=L(build_train_augmentation)(
             short_edge_lengths=[800],
             max_size=1333,

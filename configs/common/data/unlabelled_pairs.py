@@ -11,7 +11,7 @@ from medmask.data import PairedViewMapper
 from .unlabelled import unlabelled as unlabelled_pairs
 
 unlabelled_pairs.mapper = L(PairedViewMapper)(
-    is_train=True,
+    with_boxes=True,
     augmentation=unlabelled_pairs.mapper.augmentation,
     photometric=unlabelled_pairs.mapper.photometric,
 )

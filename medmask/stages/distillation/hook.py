@@ -90,7 +90,7 @@ class ExpertDistillationHook(LossHook):
             InputError: an image is missing or has changed, see the constructor.
         """
         super().before_train()
-        records = self.trainer.loader.stream.records
+        records = self.trainer.loader.stream.dataset_dicts
         self._lookup = ExpertLookup(self.stores, records, skip_missing=self.missing == "skip")
         if self.trainer.start_iter == 0:
             # with the weights that a run starts from may come embeddings of another expert

@@ -282,7 +282,7 @@ def make_trainer(detector, store):
     loader = build_train_loader(
         dataset=NAME,
         mapper=DetectionMapper(
-            is_train=True, augmentation=build_test_augmentation(short_edge_length=56, max_size=64)
+            with_boxes=True, augmentation=build_test_augmentation(short_edge_length=56, max_size=64)
         ),
         total_batch_size=2,
         num_workers=0,

@@ -1,4 +1,4 @@
-"""Reading every image of data sets once, to find all that are broken before hours of training."""
+"""A search for broken images, before hours of training: every image is read once."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,47 +7,46 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from medmask.data.dataset_dicts import read_dataset_image
-from medmask.data.loaders import init_worker
+from medmask.data.worker_loader import init_worker
 from medmask.errors import InputError
 
 _REPORT_SECONDS = 10.0
 
 
 class _Faults(Dataset):
-    """What is wrong with the image of each record; None where nothing is."""
+    """The fault of the image of each dataset dict; None where there is none."""
 
-    def __init__(self, records: Sequence[dict[str, Any]]) -> None:
-        self.records = records
+    def __init__(self, dataset_dicts: Sequence[dict[str, Any]]) -> None:
+        self.dataset_dicts = dataset_dicts
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.dataset_dicts)
 
     def __getitem__(self, index: int) -> str | None:
-        record = self.records[index]
         try:
-            read_dataset_image(record)
+            read_dataset_image(self.dataset_dicts[index])
         except InputError as error:
             return str(error)
         return None
 
 
 def find_broken_images(
-    records: Sequence[dict[str, Any]],
+    dataset_dicts: Sequence[dict[str, Any]],
     num_workers: int,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
-    """Read the image of each record as training does.
+    """Read the image of each dataset dict as training does.
 
     Args:
-        records: in Detectron2's format.
+        dataset_dicts: in Detectron2's format.
         num_workers: processes that read; 0 reads in this one.
-        report: gets a line on how far it is, and how long it will take, every ten seconds.
+        report: gets a line on the progress and the time left, every ten seconds.
 
     Returns:
-        A sentence for each image that cannot be read or has another size than the record says.
+        A sentence for each image that cannot be read or has another size than its dict says.
     """
     loader = DataLoader(
-        _Faults(records),
+        _Faults(dataset_dicts),
         batch_size=8,
         num_workers=num_workers,
         collate_fn=list,
@@ -61,7 +60,7 @@ def find_broken_images(
         done += len(batch)
         now = time.monotonic()
         if now - last_report > _REPORT_SECONDS:
-            left = (now - start) / done * (len(records) - done)
-            report(f"checked {done} of {len(records)} images, {left:.0f} s left")
+            left = (now - start) / done * (len(dataset_dicts) - done)
+            report(f"checked {done} of {len(dataset_dicts)} images, {left:.0f} s left")
             last_report = now
     return faults

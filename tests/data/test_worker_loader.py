@@ -1,7 +1,8 @@
+import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from medmask.data.batch_transfer import pack, unpack
+from medmask.data.worker_loader import _explain_dead_worker, pack, unpack
 from medmask.errors import InputError
 
 
@@ -42,3 +43,18 @@ def test_what_is_unpacked_may_be_changed():
     packed = pack(samples)
     unpack(packed)[0]["image"].zero_()
     check_equal(unpack(packed), samples)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), InputError),
+        (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), InputError),
+        (ConnectionResetError(104, "Connection reset by peer"), InputError),
+        (EOFError(), InputError),
+        (FileNotFoundError("Caught FileNotFoundError in DataLoader worker"), FileNotFoundError),
+        (RuntimeError("Caught RuntimeError in DataLoader worker process 0"), RuntimeError),
+    ],
+)
+def test_dead_worker_shows_in_several_ways(error, kind):
+    assert type(_explain_dead_worker(error)) is kind

@@ -1,0 +1,141 @@
+"""A ``DataLoader`` whose workers hand over whole batches, and whose errors are one sentence.
+
+PyTorch sends each tensor from a worker as a shared file of its own, with a connection for each. Here
+the whole batch becomes one tensor of bytes: eight images of 192 x 256 pixels with their boxes are
+handed over in 10 ms instead of 35 ms (a tenth of a training step on phantoms), of full size
+(800 x 1333) in the same time either way.
+"""
+
+import io
+import pickle
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from medmask.errors import InputError
+
+Batch = list[dict[str, Any]]
+
+
+class WorkerLoader(DataLoader):
+    """Lists of samples; an :class:`InputError` of a worker is raised here as it was raised there.
+
+    Args:
+        dataset: the samples by index.
+        num_workers: worker processes; 0 loads in this one.
+        options: sampler and batch size, as ``DataLoader`` takes them.
+    """
+
+    def __init__(self, dataset: Dataset, *, num_workers: int, **options: Any) -> None:
+        super().__init__(
+            _InputErrorsAsSamples(dataset),
+            num_workers=num_workers,
+            collate_fn=pack if num_workers else list,
+            worker_init_fn=init_worker,
+            # PyTorch draws a seed for each iterator; were it from the global generator, a run that
+            # resumes, and so makes another iterator, would get other dropout than one that does not
+            generator=torch.Generator(),
+            **options,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches in the order of the sampler.
+
+        Raises:
+            InputError: a sample cannot be loaded, or a worker was killed.
+        """
+        iterator = super().__iter__()
+        _notice_dead_workers_here()
+        while True:
+            try:
+                collated = next(iterator)
+            except StopIteration:
+                return
+            except (RuntimeError, OSError, EOFError) as error:
+                raise _explain_dead_worker(error) from None
+            batch = unpack(collated) if self.num_workers else collated
+            for sample in batch:
+                if isinstance(sample, InputError):
+                    raise sample
+            yield batch
+
+
+def init_worker(worker_id: int) -> None:
+    """Prepare a worker process of a loader."""
+    # a worker is one thread: torch sees to that for itself, OpenCV must be told
+    cv2.setNumThreads(0)
+    # Ctrl-C, or a terminal that is closed, is for the main process to act on: it ends the workers
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def pack(samples: list[Any]) -> Tensor:
+    """Samples with CPU tensors anywhere in them -> (bytes,) uint8."""
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5).dump(samples)
+    return torch.frombuffer(stream.getbuffer(), dtype=torch.uint8)
+
+
+def unpack(packed: Tensor) -> list[Any]:
+    """Copies of the samples that :func:`pack` was given."""
+    return pickle.loads(packed.numpy())
+
+
+class _Pickler(pickle.Pickler):
+    """Writes tensors as arrays, which pickle copies at once."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if type(value) is Tensor:
+            return torch.from_numpy, (value.numpy(),)
+        return NotImplemented
+
+
+class _InputErrorsAsSamples(Dataset):
+    """Hands an InputError on as if it were a sample.
+
+    An exception that leaves a worker reaches the user with the worker's traceback inside its
+    message; one that travels as a sample can be raised again as it was.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | InputError:
+        try:
+            return self.dataset[index]
+        except InputError as error:
+            return error
+
+
+def _notice_dead_workers_here() -> None:
+    """Keep PyTorch from having a dead worker raise an error wherever this process happens to be.
+
+    It is noticed, within seconds, where its samples are waited for: between steps, not amid one.
+    """
+    handler = signal.getsignal(signal.SIGCHLD)
+    of_pytorch = getattr(handler, "__module__", "").startswith("torch.utils.data")
+    if of_pytorch and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _explain_dead_worker(error: Exception) -> Exception:
+    """The error to raise instead of one of a loader's iterator."""
+    is_seen_dead = str(error).startswith("DataLoader worker (pid")
+    # a worker that dies while it hands over a batch; errors of its own begin with "Caught"
+    is_cut_off = isinstance(error, OSError | EOFError) and not str(error).startswith("Caught")
+    if not (is_seen_dead or is_cut_off):
+        return error
+    return InputError(
+        "a worker process that loads images was killed, most likely because memory ran out: lower "
+        "the loader's num_workers or batch size, or make room in /dev/shm"
+    )
