@@ -1,12 +1,14 @@
-"""The README's Python on prediction does what it says."""
+"""The Python of README and docs does what it says."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg, instantiate
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 from PIL import Image
 
@@ -18,9 +20,9 @@ ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "configs" / "medmask" / "phantom" / "source_only.py"
 
 
-def snippet(word):
-    """The Python block of the README that holds a word."""
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+def snippet(page, word):
+    """The Python block of a page that holds a word."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
     (block,) = (block for block in blocks if word in block)
     return block
 
@@ -30,18 +32,62 @@ def pixels():
     return np.random.default_rng(0).integers(0, 255, (64, 48, 3), dtype=np.uint8)
 
 
-def test_predictor_of_a_run(tmp_path, monkeypatch, pixels):
-    monkeypatch.chdir(tmp_path)
-    run = tmp_path / "output" / "demo" / "expert"
-    run.mkdir(parents=True)
+def write_run(folder, weights):
+    """Leave what a run leaves: its config, and weights of random values."""
+    folder.mkdir(parents=True)
     config = load_config(str(SMALL), ["train.device=cpu"])
-    torch.save({"model": instantiate(config.model).state_dict()}, run / "model_final.pth")
-    write_config_yaml(config, run / "config.yaml")
+    torch.save({"model": instantiate(config.model).state_dict()}, folder / weights)
+    write_config_yaml(config, folder / "config.yaml")
+
+
+def test_predictor_of_the_demo(tmp_path, monkeypatch, pixels):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "output" / "demo" / "expert", "model_final.pth")
     Image.fromarray(pixels).save("scan.png")
     names = {}
-    exec(snippet("MedMaskPredictor").replace("scan.dcm", "scan.png"), names)
+    exec(snippet("README.md", "MedMaskPredictor").replace("scan.dcm", "scan.png"), names)
     assert len(names["detections"].pred_boxes) > 0
     assert names["detections"].image_size == (64, 48)
+
+
+def test_predictor_of_several_images(tmp_path, monkeypatch, pixels, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "output" / "phantom" / "source_only", "model_best.pth")
+    Image.fromarray(pixels).save("scan.png")
+    Image.fromarray(pixels[:32]).save("other.png")
+    names = {}
+    block = snippet("docs/getting_started.md", "MedMaskPredictor")
+    exec(block.replace("scan.dcm", "scan.png"), names)
+    assert names["result"]["instances"].image_size == (32, 48)
+    assert capsys.readouterr().out.count("tensor") >= 2 * 3
+
+
+def test_operator():
+    names = {}
+    exec(snippet("docs/operator.md", "ms_deform_attn"), names)
+    assert names["output"].shape == (2, 100, 256)
+
+
+def test_own_data_set(tmp_path):
+    """The annotation file and the config of the page work together."""
+    page = (ROOT / "docs" / "your_data.md").read_text()
+    (tmp_path / "images" / "case1").mkdir(parents=True)
+    for split in ("train", "val"):
+        file = tmp_path / f"{split}.json"
+        file.write_text(re.search(r"^```json\n(.*?)^```", page, re.M | re.S)[1])
+    shutil.copytree(ROOT / "configs" / "common", tmp_path / "configs" / "common")
+    config_file = tmp_path / "configs" / "medmask" / "mine" / "source_only.py"
+    config_file.parent.mkdir(parents=True)
+    code = snippet("docs/your_data.md", "lr_multiplier")
+    code = code.replace("/data/mine", str(tmp_path)).replace("mine_", "page_mine_")
+    config_file.write_text(code)
+
+    config = load_config(str(config_file))
+    case, other = DatasetCatalog.get(config.dataloader.train.dataset)
+    assert case["file_name"] == str(tmp_path / "images" / "case1" / "L_CC.dcm")
+    assert (len(case["annotations"]), len(other["annotations"])) == (1, 0)
+    assert (case["patient_id"], case["laterality"]) == ("case1", "L")
+    assert MetadataCatalog.get(config.dataloader.test.dataset).thing_classes == ["malignant"]
 
 
 def test_default_predictor(tmp_path, monkeypatch, pixels):
@@ -51,6 +97,6 @@ def test_default_predictor(tmp_path, monkeypatch, pixels):
     cfg.MODEL.DEVICE = "cpu"
     torch.save({"model": build_model(cfg).state_dict()}, "converted.pth")
     names = {"bgr_image": pixels}
-    exec(snippet("DefaultPredictor"), names)
+    exec(snippet("docs/getting_started.md", "DefaultPredictor(cfg)"), names)
     assert names["outputs"]["instances"].image_size == (64, 48)
     assert len(names["outputs"]["instances"]) == 100
