@@ -71,7 +71,9 @@ def test_operator():
 def test_own_data_set(tmp_path):
     """The annotation file and the config of the page work together."""
     page = (ROOT / "docs" / "your_data.md").read_text()
-    (tmp_path / "images" / "case1").mkdir(parents=True)
+    for name in ("case1/L_CC.dcm", "case2/R_MLO.dcm"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True)
+        (tmp_path / "images" / name).touch()
     for split in ("train", "val"):
         file = tmp_path / f"{split}.json"
         file.write_text(re.search(r"^```json\n(.*?)^```", page, re.M | re.S)[1])
