@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Convert a published checkpoint to one that train.init_checkpoint accepts.
 
-Reads checkpoints of MedMask, D-MASTER and MRT and of official Deformable DETR (plain, with box
-refinement, two-stage), without running code from them. The config says what the model needs.
+Reads checkpoints of MedMask, D-MASTER and MRT, of official Deformable DETR and of Hugging Face
+transformers' Deformable DETR with a ResNet of timm (model.safetensors or pytorch_model.bin): plain,
+with box refinement, two-stage. No code from them is run. The config says what the model needs.
 
 The exit status is 1 if the file leaves a part of the model empty, such as class heads for other
 classes. What the file has is written all the same; detection refuses it, and training takes it with
@@ -49,6 +50,11 @@ With box refinement and two stages, as the file's name says, and the file's 91 c
         two_stage.pth --config-file configs/medmask/ddsm/source_only.py \\
         model.transformer.box_refinement=True model.transformer.two_stage=True \\
         model.transformer.num_classes=91
+
+The same from Hugging Face (SenseTime/deformable-detr-with-box-refine-two-stage):
+    $ python tools/convert_checkpoint.py model.safetensors two_stage.pth \\
+        --config-file configs/medmask/ddsm/source_only.py model.transformer.box_refinement=True \\
+        model.transformer.two_stage=True model.transformer.num_classes=91
 """
 
 
@@ -56,7 +62,9 @@ def parse_args() -> Namespace:
     parser = ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=RawDescriptionHelpFormatter
     )
-    parser.add_argument("input", metavar="INPUT", help="published checkpoint, .pth")
+    parser.add_argument(
+        "input", metavar="INPUT", help="published checkpoint, .pth, .bin or .safetensors"
+    )
     parser.add_argument("output", metavar="OUTPUT", help="file to write, .pth")
     parser.add_argument("--config-file", required=True, help="LazyConfig file of the model")
     parser.add_argument(

@@ -1,9 +1,9 @@
 """From the parameters of a published checkpoint to those of our detector.
 
-Read are state dicts of the MedMask / D-MASTER / MRT line and of official Deformable DETR: plain,
-with iterative box refinement, and two-stage. Tensors keep their values and their order (heads,
-levels, points, xy; the first half of a query is its position, the second half its content). Three
-things differ besides the names:
+Read are state dicts of the MedMask / D-MASTER / MRT line, of official Deformable DETR and of
+Hugging Face transformers' Deformable DETR: plain, with iterative box refinement, and two-stage.
+Tensors keep their values and their order (heads, levels, points, xy; the first half of a query is
+its position, the second half its content). Three things differ besides the names:
 
 * Without box refinement all decoder layers share one class head and one box head. Published files
   hold a copy for each layer; our detector has one.
@@ -28,6 +28,7 @@ from medmask.checkpoint.published_names import (
     published_family,
 )
 from medmask.checkpoint.state_dict import without_module_prefix
+from medmask.checkpoint.transformers_names import is_from_transformers, with_official_names
 from medmask.errors import InputError
 from medmask.modeling.weights import CLASS_HEADS, name_first, why_not
 
@@ -35,6 +36,7 @@ BOX_HEADS = "transformer.decoder.box_heads."
 DECODER_LAYERS = "transformer.decoder.layers."
 OBJECTNESS_HEAD = "transformer.proposals.objectness_head."
 COUNTER = "num_batches_tracked"
+TRANSFORMERS = "Hugging Face transformers' Deformable DETR (names below are the official release's)"
 _PUBLISHED_HEAD = re.compile(r"(?P<head>class|bbox)_embed\.(?P<layer>\d{1,4})\.(?P<rest>.+)")
 
 
@@ -96,7 +98,8 @@ def convert_checkpoint(
 
     Args:
         published: published name -> tensor; all names may begin with ``module.``, as they do in
-            models saved inside DistributedDataParallel.
+            models saved inside DistributedDataParallel. Those of transformers' Deformable DETR
+            are told, in the result, by the official release's names.
         target: the state dict of the model to fill, whose names and shapes decide.
         class_rows: for each class of the model, its row in the published class heads; None if they
             are the same.
@@ -110,6 +113,9 @@ def convert_checkpoint(
     """
     published = without_module_prefix(published)
     family = published_family(published)
+    if is_from_transformers(published):
+        family = TRANSFORMERS
+        published = with_official_names(published)
     if family is None:
         raise InputError(_describe_unknown(published))
     num_layers = _count(published, DECODER_LAYERS)
@@ -252,5 +258,6 @@ def _describe_unknown(published: Mapping[str, Tensor]) -> str:
     examples = name_first(list(published)) or "none"
     return (
         "its parameters are named neither as in MedMask / D-MASTER / MRT checkpoints nor as in "
-        f"official Deformable DETR ones (the first are: {examples})"
+        "Deformable DETR ones, official or of Hugging Face transformers' "
+        f"DeformableDetrForObjectDetection (the first are: {examples})"
     )

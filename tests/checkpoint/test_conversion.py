@@ -1,92 +1,21 @@
-import argparse
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
+from published_weights import MODELS, TWO_STAGE, publish, small_model
 from torch import nn
 from torchvision.models import resnet50
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from medmask.checkpoint import (
-    MedMaskCheckpointer,
-    convert_checkpoint,
-    format_report,
-    read_published_file,
-)
+from medmask.checkpoint import convert_checkpoint, format_report
 from medmask.errors import InputError
 from medmask.layers import box_position_encoding
 from medmask.modeling.proposals import ProposalOutput
 
-ROOT = Path(__file__).parents[2]
-MODELS = ROOT / "configs" / "common" / "models"
-KEY_LISTS = ROOT / ".." / "shared" / "golden"
-TWO_STAGE = {"two_stage": True, "box_refinement": True}
-NUM_PUBLISHED_CLASSES = 5
-
-# Detectron2's and our names (left) in the words of the official release; layers keep their number.
-OFFICIAL_WORDS = [
-    (r"^backbone\.stem\.conv1\.norm\.", "backbone.0.body.bn1."),
-    (r"^backbone\.stem\.conv1\.", "backbone.0.body.conv1."),
-    (r"^backbone\.(.*)conv(\d)\.norm\.", r"backbone.\1bn\2."),
-    (r"^backbone\.(.*)shortcut\.norm\.", r"backbone.\1downsample.1."),
-    (r"^backbone\.(.*)shortcut\.", r"backbone.\1downsample.0."),
-    *[(rf"^backbone\.res{i + 1}\.", f"backbone.0.body.layer{i}.") for i in (1, 2, 3, 4)],
-    (r"^neck\.projections", "input_proj"),
-    (r"level_embedding$", "level_embed"),
-    (r"(encoder\.layers\.\d+)\.norm\.", r"\1.norm1."),
-    (r"(encoder\.layers\.\d+)\.feed_forward\.norm\.", r"\1.norm2."),
-    (r"(decoder\.layers\.\d+)\.self_norm\.", r"\1.norm2."),
-    (r"(decoder\.layers\.\d+)\.cross_norm\.", r"\1.norm1."),
-    (r"(decoder\.layers\.\d+)\.feed_forward\.norm\.", r"\1.norm3."),
-    (r"(layers\.\d+)\.feed_forward\.", r"\1."),
-    (r"(layers\.\d+)\.(self|cross)_attention\.", r"\1.\2_attn."),
-    (r"^transformer\.queries\.embedding\.", "query_embed."),
-    (r"^transformer\.queries\.reference_points\.", "transformer.reference_points."),
-    (r"^transformer\.proposals\.projection\.", "transformer.enc_output."),
-    (r"^transformer\.proposals\.norm\.", "transformer.enc_output_norm."),
-    (r"^transformer\.proposals\.query_projection\.", "transformer.pos_trans."),
-    (r"^transformer\.proposals\.query_norm\.", "transformer.pos_trans_norm."),
-    (r"^transformer\.decoder\.class_heads\.", "class_embed."),
-    (r"^transformer\.decoder\.box_heads\.", "bbox_embed."),
-    # the small detector has two decoder layers
-    (r"^transformer\.proposals\.objectness_head\.", "class_embed.2."),
-    (r"^transformer\.proposals\.box_head\.", "bbox_embed.2."),
-]
-
-
-def small_model(num_classes=NUM_PUBLISHED_CLASSES, **options):
-    config = LazyConfig.load(str(MODELS / "medmask_small.py")).model
-    config.transformer.num_classes = num_classes
-    config.transformer.update({"box_refinement": False, "two_stage": False} | options)
-    model = instantiate(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_()
-    return model
-
-
-def publish(model):
-    """What the official release would have saved for a small model."""
-    published = {}
-    for name, value in model.state_dict().items():
-        is_objectness = "objectness_head" in name
-        for ours, theirs in OFFICIAL_WORDS:
-            name = re.sub(ours, theirs, name)
-        if is_objectness:
-            others = torch.randn(NUM_PUBLISHED_CLASSES - 1, *value.shape[1:])
-            value = torch.cat((value, others))
-        published[name] = value
-        if name.startswith(("class_embed", "bbox_embed")):
-            if model.transformer.two_stage:
-                published[f"transformer.decoder.{name}"] = value
-            elif not model.transformer.decoder.box_refinement:
-                published[name.replace("embed.0.", "embed.1.")] = value
-    return published
+KEY_LISTS = Path(__file__).parents[2] / ".." / "shared" / "golden"
 
 
 @pytest.mark.parametrize("options", [{}, {"box_refinement": True}, TWO_STAGE], ids=str)
@@ -305,142 +234,3 @@ def test_every_published_name_is_accounted_for():
 def test_unknown_families_are_refused(names, message):
     with pytest.raises(InputError, match=message):
         convert_checkpoint(dict.fromkeys(names, torch.zeros(1)), {})
-
-
-def test_official_files_are_read_with_their_arguments(tmp_path):
-    parameters = {"transformer.level_embed": torch.rand(2, 3)}
-    content = {"model": parameters, "args": argparse.Namespace(lr=2e-4), "epoch": 49}
-    torch.save(content, tmp_path / "official.pth", _use_new_zipfile_serialization=False)
-    torch.save(parameters, tmp_path / "plain.pth")
-    for name in ("official.pth", "plain.pth"):
-        read = read_published_file(tmp_path / name)
-        assert read.keys() == parameters.keys()
-        assert torch.equal(read["transformer.level_embed"], parameters["transformer.level_embed"])
-
-
-class RunsCode:
-    def __reduce__(self):
-        return exec, ("raise SystemExit('code from a checkpoint was run')",)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"model": {}, "hook": RunsCode()}, "it holds .*exec"),
-        ({"model": {}, "path": Path("x")}, "it holds pathlib"),
-        ({"student": {"a": torch.zeros(1)}, "teacher": {}}, "student, teacher"),
-        ({"model": {}}, "no parameters"),
-        ({"model": {"a": torch.eye(3).to_sparse()}}, "sparse"),
-        ({"model": {"a": torch.zeros(1, device="meta")}}, "without values"),
-        ({"model": {"a": torch.zeros(1).expand(10**12)}}, "without values of their own"),
-        ([torch.zeros(1)], "no state_dict"),
-        (b"", "damaged"),
-        (b"PK\x03\x04 cut off", "damaged"),
-        (b"<html>404 not found</html>", "damaged"),
-        (None, "cannot be opened"),
-    ],
-    ids=str,
-)
-def test_files_without_parameters_are_refused(tmp_path, content, message):
-    path = tmp_path / "file.pth"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    elif content is not None:
-        torch.save(content, path)
-    with pytest.raises(InputError, match=f"^checkpoint {re.escape(str(path))} .*{message}"):
-        read_published_file(path)
-
-
-@pytest.fixture
-def run_tool(tmp_path, monkeypatch):
-    """Run the tool in this process on a small model's config; returns its exit status."""
-    config = tmp_path / "config.py"
-    config.write_text(
-        "from detectron2.config import LazyConfig\n"
-        f"model = LazyConfig.load({str(MODELS / 'medmask_small.py')!r}).model\n"
-        "dataloader = optimizer = lr_multiplier = train = dict()\n"
-    )
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        tool = ROOT / "tools" / "convert_checkpoint.py"
-        spec = importlib.util.spec_from_file_location("convert_checkpoint", tool)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, "argv", [str(tool), *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            module.main()
-        return exit_.value.code
-
-    return run
-
-
-SMALL_CONFIG = [
-    "--config-file",
-    "config.py",
-    "model.transformer.two_stage=True",
-    f"model.transformer.num_classes={NUM_PUBLISHED_CLASSES}",
-]
-
-
-def test_tool_writes_what_the_checkpointer_loads(run_tool, tmp_path, capsys):
-    model = small_model(**TWO_STAGE)
-    torch.save({"model": publish(model), "args": argparse.Namespace()}, "in.pth")
-    assert run_tool("in.pth", "out.pth", *SMALL_CONFIG) == 0
-    report = capsys.readouterr().out
-    assert "mapped" in report
-    assert len(report.splitlines()) < 20
-    loaded = small_model(**TWO_STAGE)
-    MedMaskCheckpointer(loaded).load_for_inference(str(tmp_path / "out.pth"))
-    trained = dict(model.named_parameters())
-    assert all(torch.equal(x, trained[name]) for name, x in loaded.named_parameters())
-
-
-def test_tool_takes_the_rows_of_our_classes(run_tool, tmp_path, capsys):
-    model = small_model(**TWO_STAGE)
-    torch.save(publish(model), "in.pth")
-    one_class = [
-        o.replace(f"num_classes={NUM_PUBLISHED_CLASSES}", "num_classes=1") for o in SMALL_CONFIG
-    ]
-    assert run_tool("in.pth", "out.pth", *one_class) == 1
-    assert "--class-rows" in capsys.readouterr().out
-    loaded = small_model(num_classes=1, **TWO_STAGE)
-    with pytest.raises(InputError, match="class_heads"):
-        MedMaskCheckpointer(loaded).load_for_inference("out.pth")
-    before = loaded.transformer.decoder.class_heads[0].weight.clone()
-    MedMaskCheckpointer(loaded).load_start_weights("out.pth", fresh_class_heads=True)
-    assert torch.equal(loaded.transformer.decoder.class_heads[0].weight, before)
-
-    assert run_tool("in.pth", "out.pth", "--class-rows", "1", *one_class) == 0
-    MedMaskCheckpointer(loaded).load_for_inference("out.pth")
-    theirs = model.transformer.decoder.class_heads[0].weight
-    assert torch.equal(loaded.transformer.decoder.class_heads[0].weight, theirs[1:2])
-
-
-@pytest.mark.parametrize("rows", ["", "one", "-1", "1.5", "1,,2", "9" * 5000, "\u0661"])
-def test_tool_refuses_rows_that_are_no_numbers(run_tool, capsys, rows):
-    assert run_tool("in.pth", "out.pth", f"--class-rows={rows}", *SMALL_CONFIG) == 2
-    assert "--class-rows is" in capsys.readouterr().err
-
-
-def test_tool_tells_when_the_model_is_incomplete(run_tool, capsys):
-    torch.save(publish(small_model(num_queries=7)), "in.pth")
-    plain = [o.replace("two_stage=True", "two_stage=False") for o in SMALL_CONFIG]
-    assert run_tool("in.pth", "out.pth", *plain, "model.transformer.box_refinement=False") == 1
-    report = capsys.readouterr().out
-    assert "transformer.queries.embedding.weight" in report
-    assert "incomplete" in report
-
-
-@pytest.mark.parametrize(
-    ("output", "message"),
-    [("in.pth", "is the INPUT"), ("out.pkl", "must end in .pth"), ("in.pth/out.pth", "written")],
-)
-def test_tool_refuses_outputs_in_one_line(run_tool, capsys, output, message):
-    torch.save(publish(small_model(**TWO_STAGE)), "in.pth")
-    before = Path("in.pth").read_bytes()
-    assert run_tool("in.pth", output, *SMALL_CONFIG) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert Path("in.pth").read_bytes() == before
