@@ -85,9 +85,9 @@ def _from_projections(operator: Operator) -> Operator:
         N, Q, M, L, P, _ = sampling_offsets.shape
         # Loops over two numbers are slow: points are unrolled first.
         cell = (1 / spatial_shapes.flip(-1).to(reference_points.dtype)).repeat_interleave(P, 0)
-        centres = reference_points[..., None, :].expand(-1, -1, -1, P, -1).flatten(2)[:, :, None]
-        locations = centres + sampling_offsets.flatten(3).to(centres.dtype) * cell.flatten()
-        weights = attention_logits.flatten(3).to(centres.dtype).softmax(-1)
+        centers = reference_points[..., None, :].expand(-1, -1, -1, P, -1).flatten(2)[:, :, None]
+        locations = centers + sampling_offsets.flatten(3).to(centers.dtype) * cell.flatten()
+        weights = attention_logits.flatten(3).to(centers.dtype).softmax(-1)
         return operator(
             value,
             spatial_shapes,

@@ -35,7 +35,7 @@ class Problem(NamedTuple):
 
 
 def random_problem(shape: str, entry: str, batch: int, dtype: torch.dtype, seed: int) -> Problem:
-    """Every query looks around the centre of a token, as in an encoder, some pixels wide.
+    """Every query looks around the center of a token, as in an encoder, some pixels wide.
 
     No location is near the line between two pixels, where the gradient of a location jumps and
     rounding would choose the side.
@@ -45,12 +45,12 @@ def random_problem(shape: str, entry: str, batch: int, dtype: torch.dtype, seed:
     sizes = torch.tensor(levels)
     areas = sizes.prod(1)
     value = torch.randn(batch, int(areas.sum()), _HEADS, _CHANNELS, generator=generator)
-    centres = torch.cat([_centres(h, w) for h, w in levels])
-    if num_queries < len(centres):
-        centres = centres[torch.randperm(len(centres), generator=generator)[:num_queries]]
+    centers = torch.cat([_centers(h, w) for h, w in levels])
+    if num_queries < len(centers):
+        centers = centers[torch.randperm(len(centers), generator=generator)[:num_queries]]
     layout = (batch, num_queries, _HEADS, len(levels), _POINTS)
     extent = sizes.flip(1)[:, None]  # (L, 1, 2) as (w, h)
-    pixels = centres[:, None, None, None] * extent - 0.5
+    pixels = centers[:, None, None, None] * extent - 0.5
     pixels = (pixels + 2 * torch.randn(*layout, 2, generator=generator)).floor()
     pixels += 0.1 + 0.8 * torch.rand(pixels.shape, generator=generator)
     logits = torch.randn(layout, generator=generator)
@@ -59,12 +59,12 @@ def random_problem(shape: str, entry: str, batch: int, dtype: torch.dtype, seed:
     if entry == "given":
         weights = logits.flatten(3).softmax(-1).view(layout)
         return Problem((*common, ((pixels + 0.5) / extent).to(wide), weights.to(wide)))
-    references = centres[:, None].expand(batch, -1, len(levels), -1).contiguous()
+    references = centers[:, None].expand(batch, -1, len(levels), -1).contiguous()
     offsets = pixels + 0.5 - references[:, :, None, :, None] * extent
     return Problem((*common, references.to(wide), offsets.to(dtype), logits.to(dtype)))
 
 
-def _centres(height: int, width: int) -> Tensor:
-    """(height * width, 2): (x, y) in [0, 1] of the centre of each pixel of a map."""
+def _centers(height: int, width: int) -> Tensor:
+    """(height * width, 2): (x, y) in [0, 1] of the center of each pixel of a map."""
     ys, xs = (torch.arange(size).add(0.5).div(size) for size in (height, width))
     return torch.cartesian_prod(ys, xs).flip(1)

@@ -22,10 +22,10 @@ SECTIONS = (
     "matching",
     "losses",
     "backward",
-    "optimiser",
+    "optimizer",
     REST,
 )
-"""The parts of a step. Backbone includes the neck, decoder that of a masked autoencoder, optimiser
+"""The parts of a step. Backbone includes the neck, decoder that of a masked autoencoder, optimizer
 the clipping; what a gradient checkpoint computes again is part of backward."""
 
 
@@ -100,9 +100,9 @@ def watch(trainer: MedMaskTrainer, clock: StepClock) -> Iterator[None]:
         (detector.transformer, "decode", "decoder"),
         (criterion, "match_and_penalise", "losses"),
         (Tensor, "backward", "backward"),
-        (trainer.optimizer, "zero_grad", "optimiser"),
-        (trainer.optimizer, "step", "optimiser"),
-        (nn.utils, "clip_grad_norm_", "optimiser"),
+        (trainer.optimizer, "zero_grad", "optimizer"),
+        (trainer.optimizer, "step", "optimizer"),
+        (nn.utils, "clip_grad_norm_", "optimizer"),
     ]
     if "masked_autoencoder" in detector.training_modules:
         calls.append((detector.training_modules["masked_autoencoder"], "forward", "decoder"))

@@ -24,7 +24,7 @@ def _sine_encoding(coordinates: Tensor, num_channels: int) -> Tensor:
 
 
 class SinePositionEncoding(nn.Module):
-    """Position encoding of a padded feature map, normalised by the extent of the image in it.
+    """Position encoding of a padded feature map, normalized by the extent of the image in it.
 
     The pixel in row r (counted from 1) of an image that covers h rows of the map has the vertical
     coordinate ``(r - 0.5) / h * 2*pi``, whatever the padding below it; likewise horizontally.

@@ -45,7 +45,7 @@ class DeformableDecoderLayer(nn.Module):
         spatial_shapes: Tensor,
         level_start_index: Tensor,
         value_mask: Tensor | None,
-        value_places: Tensor | None = None,
+        visible_indices: Tensor | None = None,
     ) -> Tensor:
         """(N, Q, C) -> (N, Q, C); see :class:`MultiScaleDeformableAttention` for the arguments."""
         placed = queries + query_positions
@@ -58,7 +58,7 @@ class DeformableDecoderLayer(nn.Module):
             spatial_shapes,
             level_start_index,
             value_mask,
-            value_places,
+            visible_indices,
         )
         queries = self.cross_norm(queries + self.cross_dropout(update))
         return self.feed_forward(queries)

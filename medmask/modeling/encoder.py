@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from medmask.layers import Dropout, FeedForward, MultiScaleDeformableAttention
-from medmask.layers.visible_tokens import find_value_places, put_back, take
+from medmask.layers.visible_tokens import find_visible_tokens, gather_tokens, scatter_tokens
 from medmask.modeling.gradient_checkpointing import run_layer
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens
 
@@ -36,7 +36,7 @@ class DeformableEncoderLayer(nn.Module):
         spatial_shapes: Tensor,
         level_start_index: Tensor,
         value_mask: Tensor | None,
-        value_places: Tensor | None,
+        visible_indices: Tensor | None,
     ) -> Tensor:
         """(N, Q, C) -> (N, Q, C); see :class:`MultiScaleDeformableAttention` for the arguments."""
         update = self.self_attention(
@@ -46,7 +46,7 @@ class DeformableEncoderLayer(nn.Module):
             spatial_shapes,
             level_start_index,
             value_mask,
-            value_places,
+            visible_indices,
         )
         tokens = self.norm(tokens + self.dropout(update))
         return self.feed_forward(tokens)
@@ -71,7 +71,7 @@ class DeformableEncoder(nn.Module):
         self,
         features: MultiScaleTokens,
         value_mask: Tensor | None = None,
-        value_places: Tensor | None = None,
+        visible_indices: Tensor | None = None,
     ) -> Tensor:
         """Encode.
 
@@ -81,7 +81,7 @@ class DeformableEncoder(nn.Module):
                 what is hidden from a masked autoencoder. Such tokens are not encoded, which saves
                 most of the time where most are hidden; whoever reads the memory must mask them,
                 too. If None, padding gives no value, and all tokens are encoded.
-            value_places: ``find_value_places(value_mask)``, if that is known.
+            visible_indices: ``find_visible_tokens(value_mask)``, if that is known.
 
         Returns:
             The memory, (N, S, C).
@@ -92,10 +92,10 @@ class DeformableEncoder(nn.Module):
         if value_mask is None:
             value_mask = features.padding_mask if features.is_padded else None
         else:
-            if value_places is None:
-                value_places = find_value_places(value_mask)
+            if visible_indices is None:
+                visible_indices = find_visible_tokens(value_mask)
             tokens, positions, reference_points = (
-                take(x, value_places) for x in (tokens, positions, reference_points)
+                gather_tokens(x, visible_indices) for x in (tokens, positions, reference_points)
             )
         for layer in self.layers:
             tokens = run_layer(
@@ -107,8 +107,8 @@ class DeformableEncoder(nn.Module):
                 features.spatial_shapes,
                 features.level_start_index,
                 value_mask,
-                value_places,
+                visible_indices,
             )
-        if value_places is None:
+        if visible_indices is None:
             return tokens
-        return put_back(tokens, value_places, value_mask.shape[1])
+        return scatter_tokens(tokens, visible_indices, value_mask.shape[1])

@@ -136,10 +136,10 @@ class DeformableTransformer(nn.Module):
         self,
         features: MultiScaleTokens,
         value_mask: Tensor | None = None,
-        value_places: Tensor | None = None,
+        visible_indices: Tensor | None = None,
     ) -> Tensor:
         """The memory (N, S, C); see :meth:`DeformableEncoder.forward`."""
-        return self.encoder(features, value_mask, value_places)
+        return self.encoder(features, value_mask, visible_indices)
 
     def decode(
         self, memory: Tensor, features: MultiScaleTokens

@@ -34,7 +34,7 @@ def test_mlp_has_a_relu_between_layers_and_none_at_the_end():
     assert_close(mlp(x), expected)
 
 
-def test_feed_forward_normalises_the_sum_of_input_and_update():
+def test_feed_forward_normalizes_the_sum_of_input_and_update():
     block = FeedForward(embed_dim=6, hidden_dim=11, dropout=0.5).double().eval()
     x = torch.randn(2, 3, 6, dtype=torch.float64)
     y = x + block.linear2(torch.relu(block.linear1(x)))

@@ -25,8 +25,8 @@ def test_a_share_of_p_is_dropped_and_the_mean_stays(module, p, dtype):
 def test_fates_are_independent_of_each_other(module):
     dropped = (module(0.5)(torch.ones(4, 100_000)) == 0).double()
     assert torch.corrcoef(dropped).triu(1).abs().max() < 0.02
-    neighbours = torch.stack([dropped.flatten()[i::4] for i in range(4)])
-    assert torch.corrcoef(neighbours).triu(1).abs().max() < 0.02
+    neighbors = torch.stack([dropped.flatten()[i::4] for i in range(4)])
+    assert torch.corrcoef(neighbors).triu(1).abs().max() < 0.02
 
 
 @MODULES

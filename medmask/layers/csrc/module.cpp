@@ -1,4 +1,4 @@
-// An empty Python module: importing it loads the library, whose static initialisers register the
+// An empty Python module: importing it loads the library, whose static initializers register the
 // kernels with PyTorch's dispatcher.
 #include <Python.h>
 

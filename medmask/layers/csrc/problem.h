@@ -53,7 +53,7 @@ struct GivenSamples {
 // The same as the projections of a query state it, relative to its reference point or box:
 //
 //   point:  x = reference_x + offset_x / level_width
-//   box:    x = centre_x + offset_x * box_width / 2 / P
+//   box:    x = center_x + offset_x * box_width / 2 / P
 //
 // and likewise y. A head's weights are the softmax of its logits over all levels and points.
 template <typename T>

@@ -10,7 +10,7 @@ namespace medmask {
 constexpr int kCorners = 4;     // top left, top right, bottom left, bottom right
 constexpr int32_t kNoRow = -1;  // a corner outside the map
 
-// From a location in [0, 1] of a map to pixels, of which the first has its centre at 0.
+// From a location in [0, 1] of a map to pixels, of which the first has its center at 0.
 template <typename A>
 C10_HOST_DEVICE C10_ALWAYS_INLINE A to_pixels(A location, int32_t size) {
   return location * size - A(0.5);
@@ -26,7 +26,7 @@ struct Sample {
   int32_t row[kCorners];     // token index within the image, or kNoRow
   A fraction_x, fraction_y;  // distance from the left and top pixels
 
-  // At (x, y) in pixels, of which the first has its centre at 0; `start` is the index of the first
+  // At (x, y) in pixels, of which the first has its center at 0; `start` is the index of the first
   // token of a level of `width` x `height` pixels.
   C10_HOST_DEVICE C10_ALWAYS_INLINE Sample(A x, A y, int32_t width, int32_t height, int32_t start) {
     inside = (x >= -1) & (x < width) & (y >= -1) & (y < height);  // false for NaN

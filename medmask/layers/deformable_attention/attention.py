@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from medmask.errors import InputError
 from medmask.layers.deformable_attention.functional import ms_deform_attn_fused
-from medmask.layers.visible_tokens import put_back
+from medmask.layers.visible_tokens import scatter_tokens
 
 
 class MultiScaleDeformableAttention(nn.Module):
@@ -57,7 +57,7 @@ class MultiScaleDeformableAttention(nn.Module):
         spatial_shapes: Tensor,
         level_start_index: Tensor,
         value_mask: Tensor | None = None,
-        value_places: Tensor | None = None,
+        visible_indices: Tensor | None = None,
     ) -> Tensor:
         """Attend.
 
@@ -66,13 +66,13 @@ class MultiScaleDeformableAttention(nn.Module):
             reference_points: (N, Q, L, 2) as (x, y), or (N, Q, L, 4) as (cx, cy, w, h), in [0, 1]
                 of the padded map of each level. Offsets are cells of the level around a point, and
                 fractions of half the box divided by the number of points around a box.
-            memory: (N, S, C), the flattened levels; or (N, V, C), what ``take`` leaves of them.
+            memory: (N, S, C), the flattened levels; or (N, V, C), the visible tokens of them.
             spatial_shapes: (L, 2) int64, (h, w) of each level.
             level_start_index: (L,) int64, index of the first token of each level.
-            value_mask: (N, S) bool, True where a token gives no value: padding, or hidden from
-                the masked autoencoder.
-            value_places: (N, V) from ``find_value_places(value_mask)``, if ``memory`` holds these
-                tokens only.
+            value_mask: (N, S) bool, True where a token gives no value: padding, or masked by the
+                masked autoencoder.
+            visible_indices: (N, V) from ``find_visible_tokens(value_mask)``, if ``memory`` holds
+                these tokens only.
 
         Returns:
             (N, Q, C).
@@ -80,9 +80,9 @@ class MultiScaleDeformableAttention(nn.Module):
         N, Q, _ = query.shape
         M, L, P = self.num_heads, self.num_levels, self.num_points
         value = self.value_proj(memory)
-        if value_places is not None:
-            value = value.masked_fill(value_mask.gather(1, value_places)[..., None], 0)
-            value = put_back(value, value_places, value_mask.shape[1])
+        if visible_indices is not None:
+            value = value.masked_fill(value_mask.gather(1, visible_indices)[..., None], 0)
+            value = scatter_tokens(value, visible_indices, value_mask.shape[1])
         elif value_mask is not None:
             value = value.masked_fill(value_mask[..., None], 0)
         value = value.unflatten(-1, (M, -1))  # (N, S, M, D)

@@ -5,7 +5,7 @@ For query q and head m, with x_qmlp the sampling location p on level l and A_qml
     output[q, m] = sum over l, p of  A_qmlp * value_l[m](x_qmlp)
 
 where value_l[m](x) reads level l's map of head m at x by bilinear interpolation: pixel i of a row
-of w pixels has its centre at (i + 0.5) / w, and there are zeros outside the map.
+of w pixels has its center at (i + 0.5) / w, and there are zeros outside the map.
 """
 
 import torch
@@ -27,7 +27,7 @@ def ms_deform_attn(
     The dtype of ``value`` is the dtype of the result; it may be float32, float64, bfloat16 or
     float16. Locations, weights and all sums are taken in float32 (float64 for a float64 value)
     whatever dtype they come in, so keep locations in float32 under autocast: half precision cannot
-    tell neighbouring pixels apart.
+    tell neighboring pixels apart.
 
     A location that is not finite samples nothing and gets no gradient. The operator can be
     differentiated once, with respect to value, sampling_locations and attention_weights. It runs
@@ -38,7 +38,7 @@ def ms_deform_attn(
         spatial_shapes: (L, 2) int64, (h, w) of each level.
         level_start_index: (L,) int64, the index in S of each level's first token.
         sampling_locations: (N, Q, M, L, P, 2), (x, y) in [0, 1] of a level's map.
-        attention_weights: (N, Q, M, L, P), taken as they are: not normalised here.
+        attention_weights: (N, Q, M, L, P), taken as they are: not normalized here.
 
     Returns:
         (N, Q, M*D), of value's dtype.
@@ -72,11 +72,11 @@ def ms_deform_attn_fused(
 ) -> Tensor:
     """:func:`ms_deform_attn` from what the projections of the queries say.
 
-    Locations and normalised weights are made where they are used, and again in the backward pass,
+    Locations and normalized weights are made where they are used, and again in the backward pass,
     so that they take no memory and no time to move: a location lies at
 
         reference + offset / (width, height) of the level,          for a reference point, and at
-        centre + offset * (box width, box height) / (2 * P),        for a reference box
+        center + offset * (box width, box height) / (2 * P),        for a reference box
 
     and the weights of a head are the softmax of its logits over all levels and points. What is said
     of dtypes, non-finite locations, derivatives and compilation there holds here, too; offsets and

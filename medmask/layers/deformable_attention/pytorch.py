@@ -160,8 +160,8 @@ class _Projected:
         else:
             extent = reference_points[..., 2:] * (0.5 / sampling_offsets.shape[-2])
         self.extent = extent[:, :, None, :, None]
-        centres = reference_points[:, :, None, :, None, :2]
-        self.locations = (centres + self.offsets * self.extent).masked_fill(impossible, torch.nan)
+        centers = reference_points[:, :, None, :, None, :2]
+        self.locations = (centers + self.offsets * self.extent).masked_fill(impossible, torch.nan)
         logits = attention_logits.to(dtype)
         self.weights = logits.flatten(-2).softmax(-1).view(logits.shape)
 

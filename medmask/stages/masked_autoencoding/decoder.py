@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medmask.layers import SinePositionEncoding, inverse_sigmoid
-from medmask.layers.visible_tokens import find_value_places, take
+from medmask.layers.visible_tokens import find_visible_tokens, gather_tokens
 from medmask.modeling.decoder import DeformableDecoderLayer, references_on_levels
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens
 
@@ -99,7 +99,7 @@ class MaskedAutoencoder(nn.Module):
         memory: Tensor,
         features: MultiScaleTokens,
         hidden: Tensor,
-        value_places: Tensor | None = None,
+        visible_indices: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Rebuild every target.
 
@@ -108,20 +108,20 @@ class MaskedAutoencoder(nn.Module):
             features: the levels that ``memory`` belongs to. Reference points come from its padding,
                 never from what is hidden.
             hidden: (N, S) bool, True where a token is hidden.
-            value_places: of the tokens that are neither hidden nor padding, by
-                ``find_value_places``, if that is known.
+            visible_indices: of the tokens that are neither hidden nor padding, by
+                ``find_visible_tokens``, if that is known.
 
         Returns:
             {name: (N, C_i, h, w)}, of the size of the target's level.
         """
         value_mask = hidden | features.padding_mask
-        if value_places is None:
-            value_places = find_value_places(value_mask)
-        memory = take(memory, value_places)
+        if visible_indices is None:
+            visible_indices = find_visible_tokens(value_mask)
+        memory = gather_tokens(memory, visible_indices)
         unknown = features.split_levels(value_mask)
         return {
             name: self._rebuild(
-                name, memory, features, value_mask, value_places, unknown[target.level]
+                name, memory, features, value_mask, visible_indices, unknown[target.level]
             )
             for name, target in self.targets.items()
         }
@@ -132,7 +132,7 @@ class MaskedAutoencoder(nn.Module):
         memory: Tensor,
         features: MultiScaleTokens,
         value_mask: Tensor,
-        value_places: Tensor,
+        visible_indices: Tensor,
         unknown: Tensor,
     ) -> Tensor:
         """One map, given where (N, h, w) nothing is known."""
@@ -151,7 +151,7 @@ class MaskedAutoencoder(nn.Module):
                 features.spatial_shapes,
                 features.level_start_index,
                 value_mask,
-                value_places,
+                visible_indices,
             )
         return self.output_projections[name](queries).transpose(1, 2).unflatten(2, size)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medmask.errors import InputError
-from medmask.layers.visible_tokens import find_value_places
+from medmask.layers.visible_tokens import find_visible_tokens
 from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder
 from medmask.stages.masked_autoencoding.masking import MASKING_STRATEGIES, draw_scores
 
@@ -101,14 +101,14 @@ class MaskedAutoencodingObjective:
         hidden = self.mask(padding, scores, self.mask_ratio)
         hidden_tokens = torch.cat([level.flatten(1) for level in hidden], dim=1)
         value_mask = hidden_tokens | tokens.padding_mask
-        value_places = find_value_places(value_mask)
-        memory = model.transformer.encode(tokens, value_mask, value_places)
+        visible_indices = find_visible_tokens(value_mask)
+        memory = model.transformer.encode(tokens, value_mask, visible_indices)
         levels = {name: target.level for name, target in autoencoder.targets.items()}
         return MaskedAutoencodingPass(
             image_sizes=images.image_sizes,
             padded_size=tuple(images.tensor.shape[-2:]),
             targets={name: features[name].detach() for name in levels},
-            reconstructions=autoencoder(memory, tokens, hidden_tokens, value_places),
+            reconstructions=autoencoder(memory, tokens, hidden_tokens, visible_indices),
             hidden={name: hidden[level] for name, level in levels.items()},
             padding={name: padding[level] for name, level in levels.items()},
         )

@@ -36,7 +36,7 @@ def make_inputs(num_images=2, num_queries=3, reference_dim=2):
 
 
 def bilinear(level_map, x, y):
-    """Value at (x, y) in [0, 1] of a map (h, w, D): centres at (i + 0.5) / size, zeros outside."""
+    """Value at (x, y) in [0, 1] of a map (h, w, D): centers at (i + 0.5) / size, zeros outside."""
     height, width, _ = level_map.shape
     column, row = x * width - 0.5, y * height - 0.5
     result = torch.zeros(level_map.shape[-1], dtype=torch.float64)
@@ -109,7 +109,7 @@ def test_fresh_layer_looks_in_evenly_spread_directions_one_cell_further_with_eve
 
 
 def test_locations_keep_full_precision_under_autocast():
-    """Neighbouring cells of a row of 1000 differ by less than bfloat16 can tell."""
+    """Neighboring cells of a row of 1000 differ by less than bfloat16 can tell."""
     width = 1000
     layer = MultiScaleDeformableAttention(embed_dim=1, num_heads=1, num_levels=1, num_points=1)
     torch.nn.init.zeros_(layer.sampling_offsets.bias)

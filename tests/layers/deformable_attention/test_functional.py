@@ -29,7 +29,7 @@ def define(value, shapes, starts, locations, weights):
     for n, q, m, level, p in itertools.product(*map(range, (N, Q, M, L, P))):
         height, width = shapes[level].tolist()
         x, y = locations[n, q, m, level, p].tolist()
-        column, row = x * width - 0.5, y * height - 0.5  # pixel i has its centre at (i + 0.5) / w
+        column, row = x * width - 0.5, y * height - 0.5  # pixel i has its center at (i + 0.5) / w
         if not (math.isfinite(column) and math.isfinite(row)):
             continue
         for i, j in itertools.product(*((math.floor(c), math.floor(c) + 1) for c in (row, column))):
@@ -106,7 +106,7 @@ def test_every_size_is_as_defined(implementation, make_problem, case, dtype):
     assert_near(implementation.gradients(inputs, grad_output), expected, dtype)
 
 
-def test_locations_on_centres_borders_and_corners(implementation, make_problem):
+def test_locations_on_centers_borders_and_corners(implementation, make_problem):
     """Every multiple of half a pixel, from a pixel outside the map to a pixel outside it."""
     height, width = 4, 2  # powers of two: these locations are exact in float32
     ys, xs = torch.arange(-2, 2 * height + 3) / (2 * height), torch.arange(-3, 8) / (2 * width)
@@ -121,11 +121,11 @@ def test_locations_on_centres_borders_and_corners(implementation, make_problem):
     assert (output[0, outside] == 0).all()
 
 
-def test_a_location_on_a_centre_gives_the_pixel_itself(implementation, make_problem):
+def test_a_location_on_a_center_gives_the_pixel_itself(implementation, make_problem):
     height, width = 4, 2
     value, shapes, starts, _, _ = make_problem([(height, width)], N=1, M=1, D=3)
-    centres = torch.cartesian_prod(torch.arange(height), torch.arange(width)).flip(1) + 0.5
-    locations = (centres / torch.tensor([width, height])).view(1, -1, 1, 1, 1, 2)
+    centers = torch.cartesian_prod(torch.arange(height), torch.arange(width)).flip(1) + 0.5
+    locations = (centers / torch.tensor([width, height])).view(1, -1, 1, 1, 1, 2)
     output = implementation(value, shapes, starts, locations, torch.ones(1, 8, 1, 1, 1))
     assert torch.equal(output.cpu(), value.flatten(2))
 

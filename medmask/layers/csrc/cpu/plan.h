@@ -1,5 +1,5 @@
 // Where the samples of one query and head read, and with what weights: computed for all of them at
-// once, before any row is read, by loops without branches that the compiler vectorises.
+// once, before any row is read, by loops without branches that the compiler vectorizes.
 #pragma once
 
 #include <type_traits>

@@ -1,5 +1,5 @@
 // The softmax of a few numbers and its gradient: loops without branches or remainders that the
-// compiler vectorises.
+// compiler vectorizes.
 #pragma once
 
 #include <algorithm>

@@ -65,7 +65,7 @@ MEDMASK_INLINE T round_to(acc_t<T> number) {
   }
 }
 
-// The registers that hold neighbouring channels of a row: kChannels of them, in kParts vectors.
+// The registers that hold neighboring channels of a row: kChannels of them, in kParts vectors.
 template <typename T, int kWidth>
 struct Channels {
   using V = Vector<T, kWidth>;
@@ -169,7 +169,7 @@ MEDMASK_INLINE Vector<double> shuffle(Vector<double> a, Vector<double> b, Vector
 #define MEDMASK_SHUFFLE(a, b, ...) shuffle(a, b, {__VA_ARGS__})
 #endif
 
-// Sums of neighbouring lanes, within each half: a's in the lower two places, b's in the upper two.
+// Sums of neighboring lanes, within each half: a's in the lower two places, b's in the upper two.
 template <typename V>
 MEDMASK_INLINE V sum_pairs(const V& a, const V& b) {
   return MEDMASK_SHUFFLE(a, b, 0, 2, 8, 10, 4, 6, 12, 14) +

@@ -1,4 +1,4 @@
-// Neighbouring channels of a row, read and written in one access.
+// Neighboring channels of a row, read and written in one access.
 #pragma once
 
 #include <c10/util/BFloat16.h>
@@ -21,7 +21,7 @@ __device__ To same_bits(const From& from) {
   return to;
 }
 
-// kWidth neighbouring channels; in memory they lie at a multiple of their size.
+// kWidth neighboring channels; in memory they lie at a multiple of their size.
 //
 // They are kept as they were read: as single numbers of 16 bits, each would take a register.
 template <typename T, int kWidth>

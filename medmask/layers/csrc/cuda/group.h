@@ -1,6 +1,6 @@
-// How the threads share the work. A group of kLanes neighbouring threads, which belong to one warp,
+// How the threads share the work. A group of kLanes neighboring threads, which belong to one warp,
 // computes one query and head, kBlockChannels channels at a time. A block of threads takes
-// neighbouring queries of one head: many of these read the same rows of value, which stay in the
+// neighboring queries of one head: many of these read the same rows of value, which stay in the
 // first cache.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace medmask {
 
 constexpr int kBlockChannels = 32;
 
-// How a group divides kBlockChannels channels: each thread takes kWidth neighbouring ones. All
+// How a group divides kBlockChannels channels: each thread takes kWidth neighboring ones. All
 // threads have channels if there are a multiple of kBlockChannels, kWhole.
 template <int kWidth_, bool kWhole_>
 struct Division {

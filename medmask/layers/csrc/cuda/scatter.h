@@ -1,7 +1,7 @@
 // How a thread adds its channels of a contribution, weight * gradient of the output, to the
 // gradient of value; other threads add to the same numbers.
 //
-// It adds them in units of neighbouring channels. The units of neighbouring threads lie side by
+// It adds them in units of neighboring channels. The units of neighboring threads lie side by
 // side, whichever channels a thread reads at once, so that they fill a memory transaction.
 #pragma once
 
