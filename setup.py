@@ -16,7 +16,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from setuptools import setup
+import setuptools
 
 SOURCES = "medmask/layers/csrc"
 DEFAULT_ARCHITECTURES = "8.0;9.0+PTX"  # where no GPU is there to ask
@@ -30,6 +30,15 @@ except ImportError:
 
 def say(sentence: str) -> None:
     print(f"medmask: {sentence}", file=sys.stderr)
+
+
+def check_setuptools() -> None:
+    """End with a sentence if setuptools, which an isolated build brings along, is too old."""
+    if int(setuptools.__version__.split(".")[0]) < 77:
+        sys.exit(
+            f"medmask: setuptools {setuptools.__version__} is too old; run "
+            '`pip install "setuptools>=77,<81"` first, or install without --no-build-isolation'
+        )
 
 
 def builds_cuda() -> bool:
@@ -118,7 +127,8 @@ def build_commands() -> dict:
     return {"build_ext": OptionalBuildExtension}
 
 
-setup(
+check_setuptools()
+setuptools.setup(
     ext_modules=extensions(),
     cmdclass=build_commands(),
     options={"bdist_wheel": {"py_limited_api": "cp310"}},

@@ -14,9 +14,9 @@ from detectron2.data import DatasetCatalog
 from omegaconf import OmegaConf
 
 from medmask.config.loading import load_config
-from medmask.engine import load_benchmark
+from medmask.engine import load_comparison
 from medmask.engine.run import build_model, build_trainer
-from medmask.engine.run_start import check_classes, check_run
+from medmask.engine.run_checks import check_classes, check_run
 from medmask.errors import InputError
 from medmask.solver.learning_rate import bound_to_run
 
@@ -272,4 +272,4 @@ def test_hook_that_could_not_act_is_refused_by_its_key(
 
 @pytest.mark.parametrize("path", PLANS, ids=name_of)
 def test_plan_can_be_read(path):
-    assert load_benchmark(path).test_dataset in DatasetCatalog.list()
+    assert load_comparison(path).test_dataset in DatasetCatalog.list()

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from medmask.engine import load_benchmark, run_benchmark, write_tables
+from medmask.engine import load_comparison, run_comparison, write_tables
 from medmask.errors import command_line_tool
 
 TOOL = Path(__file__).parent / "lazyconfig_train_net.py"
@@ -50,21 +50,21 @@ def _parser() -> argparse.ArgumentParser:
 @command_line_tool
 def main() -> None:
     args = _parser().parse_args()
-    benchmark = load_benchmark(args.plan)
+    comparison = load_comparison(args.plan)
     if args.runs:
-        benchmark = benchmark.restricted_to(args.runs)
+        comparison = comparison.restricted_to(args.runs)
     output = args.output or Path("output/benchmark") / Path(args.plan).resolve().parent.name
-    total = len(benchmark.runs) * len(args.seeds)
+    total = len(comparison.runs) * len(args.seeds)
     done = 0
 
     def report(results, message):
         nonlocal done
         done += 1
-        write_tables(benchmark, results, args.seeds, output)
+        write_tables(comparison, results, args.seeds, output)
         print(f"[{done}/{total}] {message}", flush=True)
 
-    results = run_benchmark(
-        benchmark,
+    results = run_comparison(
+        comparison,
         args.seeds,
         output,
         tool=TOOL,
@@ -72,7 +72,7 @@ def main() -> None:
         options=args.options,
         report=report,
     )
-    print(f"\n{write_tables(benchmark, results, args.seeds, output)}")
+    print(f"\n{write_tables(comparison, results, args.seeds, output)}")
     print(f"written to {output / 'benchmark.md'} and {output / 'benchmark.json'}")
 
 

@@ -24,10 +24,11 @@ from medmask.data.loaders import ResumableLoader, TrainLoader
 from medmask.engine.buffers import BufferBroadcast
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
+from medmask.engine.evaluators import build_evaluators
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.model_check import check_parts_fit
 from medmask.engine.progress import MetricWriters, build_writers
-from medmask.engine.run_start import build_evaluators, check_classes
+from medmask.engine.run_checks import check_classes
 from medmask.engine.stop_request import StopRequest
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.errors import InputError

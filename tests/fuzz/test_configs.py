@@ -27,7 +27,7 @@ TARGETS = (
     "torch.hub.load",
     "torch.load",
     "medmask.engine.run.Path.touch",
-    "medmask.engine.run_benchmark",
+    "medmask.engine.run_comparison",
     "detectron2.utils.file_io.PathManager.mkdirs",
 )
 

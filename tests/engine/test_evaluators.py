@@ -5,7 +5,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
 
 from medmask.data import register_coco_dataset
-from medmask.engine.evaluation_metrics import check_annotations, check_best_metric
+from medmask.engine.evaluators import check_annotations, check_best_metric
 from medmask.errors import InputError
 from medmask.evaluation import AveragePrecisionEvaluator
 

@@ -1,4 +1,4 @@
-"""What is checked before a run starts, so that no mistake shows hours later."""
+"""Checks before a run starts, so that no mistake shows hours later."""
 
 import logging
 import os
@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from medmask.config.check import check_config
-from medmask.config.objects import build
 from medmask.data.broken_images import find_broken_images
 from medmask.data.catalog import check_registered
 from medmask.data.loaders import load_dataset_dicts
 from medmask.engine.device import select_device
-from medmask.engine.evaluation_metrics import check_annotations, check_best_metric
+from medmask.engine.evaluators import build_evaluators, check_annotations, check_best_metric
 from medmask.engine.run_folder import RunMode, has_checkpoint
 from medmask.errors import InputError, describe_failure
 from medmask.utils.shared_failure import raise_together, tell_everybody
@@ -116,15 +114,6 @@ def _check_evaluated_set(config: DictConfig) -> None:
                 f"dataloader.evaluator.{i}.dataset_name is {judged}, but dataloader.test.dataset "
                 f"is {read}: set both to one data set"
             )
-
-
-def build_evaluators(config: DictConfig) -> list[DatasetEvaluator]:
-    """The evaluators of a run; they load their data sets."""
-    key = "dataloader.evaluator"
-    if isinstance(config.dataloader.evaluator, ListConfig):
-        keys = [f"{key}.{i}" for i in range(len(config.dataloader.evaluator))]
-        return [build(config, each, DatasetEvaluator) for each in keys]
-    return [build(config, key, DatasetEvaluator)]
 
 
 def check_writable(folder: str | os.PathLike) -> None:

@@ -1,7 +1,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from medmask.engine.run_start import check_classes
+from medmask.engine.run_checks import check_classes
 from medmask.errors import InputError
 
 

@@ -1,10 +1,12 @@
-"""The metrics that a run's evaluators will give, known before anything is evaluated."""
+"""The evaluators of a run, and the metrics that they will give, known before they are run."""
 
 from collections.abc import Iterable, Sequence
 
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from omegaconf import DictConfig, ListConfig
 
+from medmask.config.objects import build
 from medmask.errors import InputError
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
 from medmask.utils.json_files import show
@@ -16,7 +18,16 @@ _NEEDED_BY_COCO = {
     "area": lambda value: type(value) in (int, float) and value >= 0,
     "iscrowd": lambda value: type(value) in (int, bool) and value in (0, 1),
 }
-"""What makes a field of an annotation usable."""
+"""Conditions that the fields of an annotation must meet."""
+
+
+def build_evaluators(config: DictConfig) -> list[DatasetEvaluator]:
+    """Build the evaluators of a run, which load their data sets."""
+    key = "dataloader.evaluator"
+    if isinstance(config.dataloader.evaluator, ListConfig):
+        keys = [f"{key}.{i}" for i in range(len(config.dataloader.evaluator))]
+        return [build(config, each, DatasetEvaluator) for each in keys]
+    return [build(config, key, DatasetEvaluator)]
 
 
 def check_best_metric(name: str, evaluators: Iterable[DatasetEvaluator]) -> None:

@@ -1,4 +1,4 @@
-"""Benchmarks, with a training tool that takes no time."""
+"""Comparisons, with a training tool that takes no time."""
 
 import json
 import math
@@ -6,8 +6,7 @@ import statistics
 
 import pytest
 
-from medmask.engine import load_benchmark, run_benchmark, write_tables
-from medmask.engine.comparison import RunResult
+from medmask.engine.comparison import RunResult, load_comparison, run_comparison, write_tables
 from medmask.errors import InputError
 
 PLAN = """
@@ -62,9 +61,10 @@ def folder(tmp_path):
 
 
 def run(folder, seeds=(0, 1, 2), **options):
-    benchmark = load_benchmark(folder / "benchmark.py")
-    results = run_benchmark(benchmark, seeds, folder / "output", tool=folder / "tool.py", **options)
-    return write_tables(benchmark, results, seeds, folder / "output")
+    comparison = load_comparison(folder / "benchmark.py")
+    output = folder / "output"
+    results = run_comparison(comparison, seeds, output, tool=folder / "tool.py", **options)
+    return write_tables(comparison, results, seeds, output)
 
 
 def calls(folder):
@@ -122,18 +122,18 @@ def test_failure_names_the_log_and_spares_the_other_runs(folder, monkeypatch):
 
 
 def test_chosen_runs_bring_what_they_need(folder):
-    benchmark = load_benchmark(folder / "benchmark.py")
-    chosen = benchmark.restricted_to(["taught"])
+    comparison = load_comparison(folder / "benchmark.py")
+    chosen = comparison.restricted_to(["taught"])
     assert [run.name for run in chosen.runs] == ["first", "control", "adabn", "taught"]
     with pytest.raises(InputError, match=r"no run 'tought'.*taught"):
-        benchmark.restricted_to(["tought"])
+        comparison.restricted_to(["tought"])
 
 
 def test_undefined_metric_is_left_out(folder):
-    benchmark = load_benchmark(folder / "benchmark.py")
-    results = {run.name: {} for run in benchmark.runs}
+    comparison = load_comparison(folder / "benchmark.py")
+    results = {run.name: {} for run in comparison.runs}
     results["first"] = {0: RunResult({"froc/R@0.3": None}, 1.0)}
-    assert "first" not in write_tables(benchmark, results, [0], folder)
+    assert "first" not in write_tables(comparison, results, [0], folder)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_mistake_in_the_plan_is_named(folder, change, words):
     assert change[0] in PLAN
     (folder / "benchmark.py").write_text(PLAN.replace(*change))
     with pytest.raises(InputError, match=words):
-        load_benchmark(folder / "benchmark.py")
+        load_comparison(folder / "benchmark.py")
 
 
 def test_absent_plan_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.py does not exist"):
-        load_benchmark(tmp_path / "nowhere.py")
+        load_comparison(tmp_path / "nowhere.py")

@@ -1,4 +1,4 @@
-"""The results of a benchmark as Markdown and JSON."""
+"""The results of a comparison as Markdown and JSON."""
 
 import json
 import statistics
@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medmask.engine.comparison import Benchmark, Results
+from medmask.engine.comparison.plan import Comparison
+from medmask.engine.comparison.runner import Results
 from medmask.utils.files import atomic_write
 
 
 def write_tables(
-    benchmark: Benchmark, results: Results, seeds: Sequence[int], output_dir: Path
+    comparison: Comparison, results: Results, seeds: Sequence[int], output_dir: Path
 ) -> str:
     """Write ``benchmark.json`` and ``benchmark.md``; returns the Markdown."""
-    rows = summarise(benchmark, results)
+    rows = summarize(comparison, results)
     content = {
-        "test_dataset": benchmark.test_dataset,
-        "metric": benchmark.metric,
+        "test_dataset": comparison.test_dataset,
+        "metric": comparison.metric,
         "seeds": list(seeds),
         "rows": rows,
         "results": {
@@ -27,13 +28,13 @@ def write_tables(
     }
     with atomic_write(output_dir / "benchmark.json", "w") as file:
         json.dump(content, file, indent=1)
-    markdown = to_markdown(benchmark, rows)
+    markdown = to_markdown(comparison, rows)
     with atomic_write(output_dir / "benchmark.md", "w") as file:
         file.write(markdown)
     return markdown
 
 
-def summarise(benchmark: Benchmark, results: Results) -> list[dict[str, Any]]:
+def summarize(comparison: Comparison, results: Results) -> list[dict[str, Any]]:
     """One dict per run that has results.
 
     Returns:
@@ -44,9 +45,9 @@ def summarise(benchmark: Benchmark, results: Results) -> list[dict[str, Any]]:
     """
     rows = []
     summaries: dict[str, dict[str, Any]] = {}
-    for run in benchmark.runs:
+    for run in comparison.runs:
         by_seed = results[run.name]
-        values = {s: r.metrics.get(benchmark.metric) for s, r in sorted(by_seed.items())}
+        values = {s: r.metrics.get(comparison.metric) for s, r in sorted(by_seed.items())}
         values = {seed: value for seed, value in values.items() if value is not None}
         if not values:
             continue
@@ -71,11 +72,11 @@ def summarise(benchmark: Benchmark, results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def to_markdown(benchmark: Benchmark, rows: Sequence[dict[str, Any]]) -> str:
+def to_markdown(comparison: Comparison, rows: Sequence[dict[str, Any]]) -> str:
     """A table with a row for each run."""
-    metric = benchmark.metric.rsplit("/", 1)[-1]
+    metric = comparison.metric.rsplit("/", 1)[-1]
     lines = [
-        f"{metric} on {benchmark.test_dataset}, in percent: mean over seeds, standard deviation, "
+        f"{metric} on {comparison.test_dataset}, in percent: mean over seeds, standard deviation, "
         "each seed; difference to the controls' means (pooled standard deviation).",
         "",
         f"| run | {metric} | deviation | by seed | against controls | minutes |",
