@@ -17,12 +17,14 @@ import numpy as np
 from detectron2.structures import BoxMode
 
 from medmask.errors import command_line_tool
-from medmask.experts import ExpertStore
-from medmask.experts.manifest import StoreSettings
-from medmask.experts.prompts import DEFAULT_PROMPTS
-from medmask.experts.records import sign_file
-from medmask.experts.shard import ImageEmbeddings
-from medmask.experts.store_writer import StoreWriter
+from medmask.experts import (
+    DEFAULT_PROMPTS,
+    ExpertStore,
+    ImageEmbeddings,
+    StoreSettings,
+    StoreWriter,
+    sign_file,
+)
 
 SHARD_SIZE = 256
 
@@ -70,17 +72,17 @@ def _write_store(folder: Path, records: Sequence[dict], dim: int) -> None:
                 random.normal(size=(len(record["annotations"]), dim)),
                 None,
             )
-            for record in writer.shard_records(number)
+            for record in writer.shard_dicts(number)
         ]
         writer.write(number, entries)
-    writer.finalise()
+    writer.finish()
 
 
 def _measure(folder: Path, records: Sequence[dict]) -> tuple[float, float, float]:
     """Seconds to open, to read every image in random order, and to check every image."""
     order = np.random.default_rng(0).permutation(len(records))
     start = time.perf_counter()
-    store = ExpertStore.open(folder)
+    store = ExpertStore(folder)
     opened = time.perf_counter()
     for i in order:
         store[int(i)]

@@ -16,14 +16,11 @@ from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import Backbone
 from detectron2.structures import Boxes, ImageList, Instances
+from expert_stores import write_expert_store
 from torch import Tensor
 
 from medmask.checkpoint import convert_checkpoint
-from medmask.experts import Prompts
-from medmask.experts.manifest import StoreSettings
-from medmask.experts.records import sign_file
-from medmask.experts.shard import ImageEmbeddings
-from medmask.experts.store_writer import StoreWriter
+from medmask.experts import ImageEmbeddings, Prompts, StoreSettings, sign_file
 from medmask.modeling import (
     DeformableTransformer,
     DetectionCriterion,
@@ -118,19 +115,14 @@ def make_expert_store() -> Callable[..., None]:
             dtype="float32",
         )
         random = np.random.default_rng(0)
-        writer = StoreWriter(Path(folder), settings, records, shard_size=100)
-        writer.prepare(random.normal(size=(2, dim)))
-        embeddings = [
-            ImageEmbeddings(
-                sign_file(record["file_name"]),
-                random.normal(size=dim),
-                random.normal(size=(len(record["annotations"]), dim)),
-                None,
-            )
-            for record in records
-        ]
-        writer.write(0, embeddings)
-        writer.finalise()
+
+        def embed(record: dict) -> ImageEmbeddings:
+            image = random.normal(size=dim)
+            lesions = random.normal(size=(len(record["annotations"]), dim))
+            return ImageEmbeddings(sign_file(record["file_name"]), image, lesions, None)
+
+        prompts = random.normal(size=(2, dim))
+        write_expert_store(Path(folder), settings, records, embed, prompts, shard_size=100)
 
     return make
 

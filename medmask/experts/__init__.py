@@ -3,8 +3,22 @@
 Training reads an :class:`ExpertStore` and never loads an expert, nor imports open_clip.
 """
 
-from medmask.experts.prompts import PromptEmbeddings, Prompts
-from medmask.experts.shard_reader import ExpertEntry
-from medmask.experts.store import ExpertStore
+from medmask.experts.image_signature import sign_file
+from medmask.experts.manifest import StoreSettings
+from medmask.experts.prompts import DEFAULT_PROMPTS, PromptEmbeddings, Prompts
+from medmask.experts.shard import ExpertEntry, ImageEmbeddings
+from medmask.experts.store import ExpertStore, name_first
+from medmask.experts.store_writer import StoreWriter
 
-__all__ = ["ExpertEntry", "ExpertStore", "PromptEmbeddings", "Prompts"]
+__all__ = [
+    "DEFAULT_PROMPTS",
+    "ExpertEntry",
+    "ExpertStore",
+    "ImageEmbeddings",
+    "PromptEmbeddings",
+    "Prompts",
+    "StoreSettings",
+    "StoreWriter",
+    "name_first",
+    "sign_file",
+]

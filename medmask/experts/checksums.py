@@ -1,16 +1,22 @@
-"""Checksums of a store's own files, so that a damaged or edited one is not trained on."""
+"""Checksums of a store's own files, so that a damaged or edited one is not trained on.
+
+Arrays are compared with the size and the SHA-256 that a JSON file lists; the JSON files hold their
+own SHA-256.
+"""
 
 import hashlib
+import json
 import os
 import stat
-from collections import defaultdict
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from medmask.errors import InputError
+from medmask.utils.files import atomic_write
+
+_OWN_CHECKSUM = "sha256"
 
 
 class Checksum(NamedTuple):
@@ -21,16 +27,10 @@ class Checksum(NamedTuple):
 
 
 def take_checksum(path: Path) -> Checksum:
-    """Hash a file.
-
-    Raises:
-        OSError: it is absent, no regular file, or cannot be read.
-    """
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for its other end
-        raise OSError("it is no regular file")
+    """Hash a regular file."""
     with path.open("rb") as file:
-        return Checksum(status.st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Checksum(os.fstat(file.fileno()).st_size, digest)
 
 
 def check_size(path: Path, expected: Checksum) -> None:
@@ -49,11 +49,15 @@ def check_size(path: Path, expected: Checksum) -> None:
         raise damaged(path, f"it has {status.st_size} of {expected.size} bytes")
 
 
-def check_content(path: Path, expected: Checksum) -> None:
-    """Check that a file has the content that was written; it is read once.
+def open_array(path: Path, expected: Checksum) -> np.ndarray:
+    """Open an .npy file memory-mapped, for reading, after its content was compared.
+
+    Returns:
+        A plain array, because indexing ``numpy.memmap`` is several times slower; its ``base`` is
+        the map.
 
     Raises:
-        InputError: it has not.
+        InputError: it is absent, or its content is not what was written.
     """
     check_size(path, expected)
     try:
@@ -62,32 +66,11 @@ def check_content(path: Path, expected: Checksum) -> None:
         raise damaged(path, error.strerror or str(error)) from None
     if found != expected:
         raise damaged(path, "its content is not what was written")
-
-
-def open_array(path: Path, expected: Checksum) -> np.ndarray:
-    """Open an .npy file memory-mapped, for reading, after :func:`check_content`.
-
-    Returns:
-        A plain array, because indexing ``numpy.memmap`` is several times slower; its ``base`` is
-        the map.
-
-    Raises:
-        InputError: it is absent or damaged.
-    """
-    check_content(path, expected)
-    return map_array(path)
-
-
-def map_array(path: Path) -> np.ndarray:
-    """:func:`open_array` without a check of the content."""
-    try:
-        return np.lib.format.open_memmap(path, mode="r").view(np.ndarray)
-    except Exception as error:  # bytes of any kind come in, so any error comes out
-        raise damaged(path, " ".join(str(error).split())[:200]) from None
+    return np.lib.format.open_memmap(path, mode="r").view(np.ndarray)
 
 
 def damaged(path: Path, reason: str) -> InputError:
-    """The error about a damaged file of a store."""
+    """Make the error about a damaged file of a store."""
     return InputError(
         f"{path} of an expert store cannot be read ({reason}): run "
         "tools/extract_expert_embeddings.py again with the same options, which makes damaged parts "
@@ -95,26 +78,32 @@ def damaged(path: Path, reason: str) -> InputError:
     )
 
 
-def parse_checksums(content: Any) -> dict[str, Checksum]:
-    """Checksums from the form that they have in JSON, ``{file name: [size, sha256]}``.
+def write_hashed_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, as a whole or not at all, with the SHA-256 of its content."""
+    with atomic_write(path, "w") as file:
+        json.dump({**content, _OWN_CHECKSUM: hash_json(content)}, file, indent=1)
+
+
+def read_hashed_json(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_hashed_json` has written.
 
     Raises:
-        ValueError: the content is of another form.
+        OSError: the file is absent, or no regular file.
+        ValueError: it is no such file, or its content is not what was written.
     """
-    if not isinstance(content, Mapping):
-        raise ValueError("checksums are no mapping")
-    checksums = {}
-    for name, value in content.items():
-        if not isinstance(value, list) or [type(x) for x in value] != [int, str]:
-            raise ValueError(f"the checksum of {name} is not [size, sha256]")
-        checksums[name] = Checksum(*value)
-    return checksums
+    if path.exists() and not path.is_file():
+        raise OSError("it is no regular file")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError("it is no JSON object")
+    if content.pop(_OWN_CHECKSUM, None) != hash_json(content):
+        raise ValueError("its content is not what was written")
+    return content
 
 
-def group_by_folder(checksums: Mapping[str, Checksum]) -> dict[str, dict[str, Checksum]]:
-    """Checksums by path as ``{folder: {file name: checksum}}``; the top folder is ``"."``."""
-    groups: dict[str, dict[str, Checksum]] = defaultdict(dict)
-    for name, checksum in checksums.items():
-        path = PurePosixPath(name)
-        groups[str(path.parent)][path.name] = checksum
-    return groups
+def hash_json(content: Any) -> str:
+    """Hash a JSON value, however it is laid out in a file."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

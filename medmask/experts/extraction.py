@@ -1,35 +1,30 @@
 """Running an expert over a whole data set, on any number of processes, into a store."""
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from detectron2.utils import comm
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from medmask.data.dataset_dicts import read_dataset_image
 from medmask.errors import InputError
+from medmask.experts.expert_inputs import ExpertInput, ExpertInputs, load_batches
 from medmask.experts.manifest import StoreSettings
 from medmask.experts.open_clip_expert import OpenClipExpert
-from medmask.experts.preprocessing import ExpertPreprocessing, check_crop_context, lesion_crop
+from medmask.experts.preprocessing import check_crop_context
 from medmask.experts.prompts import DEFAULT_PROMPTS, Prompts
-from medmask.experts.records import FileSignature, lesion_boxes, sign_file
 from medmask.experts.shard import ImageEmbeddings
 from medmask.experts.store_writer import StoreWriter
-
-logger = logging.getLogger(__name__)
+from medmask.utils.shared_failure import raise_together
 
 
 @dataclass(frozen=True)
 class ExtractionSettings:
-    """How to run an expert.
+    """Options of running an expert over a data set.
 
     Attributes:
         prompts: the texts to embed.
@@ -62,7 +57,7 @@ class ExtractionSettings:
 
 
 class ExtractionSummary(NamedTuple):
-    """What a run of all processes did."""
+    """The outcome of a run of all processes."""
 
     images: int  # embedded by this run; those of finished shards do not count
     seconds: float
@@ -70,7 +65,7 @@ class ExtractionSummary(NamedTuple):
 
 def extract_embeddings(
     expert: OpenClipExpert,
-    records: Sequence[dict],
+    dataset_dicts: Sequence[dict[str, Any]],
     folder: Path,
     settings: ExtractionSettings,
     *,
@@ -78,45 +73,41 @@ def extract_embeddings(
 ) -> ExtractionSummary:
     """Bring the store of a data set up to date; every process of the run calls this.
 
-    Shards that are there and fit the records are kept, so a run that was killed goes on, and a
+    Shards that are there and fit the data set are kept, so a run that was killed goes on, and a
     data set of which some images or boxes changed is done again in the shards of these only.
 
     Args:
         expert: loaded in each process.
-        records: of one data set, in Detectron2's format.
+        dataset_dicts: of one data set.
         folder: of the store.
-        settings: how to do it.
-        overwrite: replace a store that was made in another way.
+        settings: of the extraction.
+        overwrite: replace a store that was made with other settings.
 
     Raises:
         InputError: an image cannot be read or is not of the recorded size, the folder holds
-            something else, or a store that was made in another way. All processes raise it.
+            something else, or a store that was made with other settings. All processes raise it.
     """
     start = time.perf_counter()
-    has_patches = settings.with_patch_grid and expert.patch_grid is not None
-    writer = StoreWriter(
-        folder, _store_settings(expert, settings, has_patches), records, settings.shard_size
-    )
+    store_settings = _store_settings(expert, settings)
+    writer = StoreWriter(folder, store_settings, dataset_dicts, settings.shard_size)
     prompt_embeddings = expert.encode_texts(settings.prompts.texts)
-    _together(lambda: writer.prepare(prompt_embeddings, overwrite=overwrite), on_rank=0)
+    _in_main_process(lambda: writer.prepare(prompt_embeddings, overwrite=overwrite))
     # all look before any writes
-    todo = writer.open_shards()
+    open_shards = writer.open_shards()
     comm.synchronize()
-    todo = todo[comm.get_rank() :: comm.get_world_size()]
-    _together(lambda: _embed_shards(expert, writer, todo, settings, has_patches))
-    _together(writer.finalise, on_rank=0)
-    images = sum(len(writer.shard_records(number)) for number in todo)
-    return ExtractionSummary(sum(comm.all_gather(images)), time.perf_counter() - start)
+    numbers = open_shards[comm.get_rank() :: comm.get_world_size()]
+    _together(lambda: _embed_shards(expert, writer, numbers, settings))
+    _in_main_process(writer.finish)
+    images = sum(len(writer.shard_dicts(number)) for number in open_shards)
+    return ExtractionSummary(images, time.perf_counter() - start)
 
 
-def _store_settings(
-    expert: OpenClipExpert, settings: ExtractionSettings, has_patches: bool
-) -> StoreSettings:
+def _store_settings(expert: OpenClipExpert, settings: ExtractionSettings) -> StoreSettings:
     return StoreSettings(
         model=expert.name,
         weights_sha256=expert.weights_sha256,
         embedding_dim=expert.embedding_dim,
-        patch_grid=expert.patch_grid if has_patches else None,
+        patch_grid=expert.patch_grid if settings.with_patch_grid else None,
         logit_scale=expert.logit_scale,
         preprocessing=expert.preprocessing.describe(settings.crop_context),
         prompts=settings.prompts,
@@ -124,20 +115,19 @@ def _store_settings(
     )
 
 
-def _together(work: Callable[[], None], on_rank: int | None = None) -> None:
-    """Do work in one process or in all; if it fails in one, raise its InputError in all.
+def _together(work: Callable[[], None]) -> None:
+    """Do work in all processes; if it fails in one, all raise."""
+    failure = None
+    try:
+        work()
+    except Exception as error:
+        failure = error
+    raise_together(failure)
 
-    Without this the others would wait for it for ever.
-    """
-    error = None
-    if on_rank is None or comm.get_rank() == on_rank:
-        try:
-            work()
-        except InputError as raised:
-            error = raised
-    for raised in comm.all_gather(error):
-        if raised is not None:
-            raise raised
+
+def _in_main_process(work: Callable[[], None]) -> None:
+    """Do work in one process while the others wait; if it fails, all raise."""
+    _together(work if comm.is_main_process() else lambda: None)
 
 
 def _embed_shards(
@@ -145,127 +135,40 @@ def _embed_shards(
     writer: StoreWriter,
     numbers: Sequence[int],
     settings: ExtractionSettings,
-    has_patches: bool,
 ) -> None:
     """Embed shards and write each when its last image is done."""
-    samples = _load(writer, numbers, expert.preprocessing, settings)
-    total = sum(len(writer.shard_records(number)) for number in numbers)
+    dataset_dicts = [d for number in numbers for d in writer.shard_dicts(number)]
+    sizes = [len(writer.shard_dicts(number)) for number in numbers]
+    inputs = ExpertInputs(dataset_dicts, expert.preprocessing, settings.crop_context)
+    batches = load_batches(inputs, sizes, settings.batch_size, settings.num_workers)
+    with_patches = writer.settings.patch_grid is not None
     with tqdm(
-        total=total, unit="image", desc=writer.folder.name, disable=comm.get_rank() != 0
+        total=len(inputs), unit="image", desc=writer.folder.name, disable=comm.get_rank() != 0
     ) as bar:
-        for number in numbers:
-            entries: list[ImageEmbeddings] = []
-            while len(entries) < len(writer.shard_records(number)):
-                batch = next(samples)
-                entries += _embed(expert, batch, settings.batch_size, has_patches)
+        for number, size in zip(numbers, sizes, strict=True):
+            embeddings: list[ImageEmbeddings] = []
+            while len(embeddings) < size:
+                batch = next(batches)
+                embeddings += _embed(expert, batch, settings.batch_size, with_patches)
                 bar.update(len(batch))
-            _check_finite(writer.shard_records(number), entries, settings.dtype)
-            writer.write(number, entries)
-
-
-class _Sample(NamedTuple):
-    """An image, ready for the expert."""
-
-    signature: FileSignature
-    image: torch.Tensor  # (3, height, width)
-    crops: torch.Tensor  # (T, 3, height, width)
+            writer.write(number, embeddings)
 
 
 def _embed(
-    expert: OpenClipExpert, batch: Sequence[_Sample], batch_size: int, has_patches: bool
+    expert: OpenClipExpert, batch: Sequence[ExpertInput], batch_size: int, with_patches: bool
 ) -> list[ImageEmbeddings]:
-    images = torch.stack([sample.image for sample in batch])
-    if has_patches:
+    images = torch.stack([item.image for item in batch])
+    if with_patches:
         embeddings, grids = expert.encode_images_and_patches(images)
     else:
         embeddings, grids = expert.encode_images(images), [None] * len(batch)
-    crops = torch.cat([sample.crops for sample in batch])
+    crops = torch.cat([item.crops for item in batch])
     parts = [expert.encode_images(part) for part in crops.split(batch_size) if len(part)]
     lesions = np.concatenate([np.empty((0, expert.embedding_dim), np.float32), *parts])
-    ends = np.cumsum([len(sample.crops) for sample in batch])
+    ends = np.cumsum([len(item.crops) for item in batch])
     return [
-        ImageEmbeddings(sample.signature, embedding, image_lesions, grid)
-        for sample, embedding, image_lesions, grid in zip(
+        ImageEmbeddings(item.signature, embedding, image_lesions, grid)
+        for item, embedding, image_lesions, grid in zip(
             batch, embeddings, np.split(lesions, ends[:-1]), grids, strict=True
         )
     ]
-
-
-def _check_finite(records: Sequence[dict], entries: Sequence[ImageEmbeddings], dtype: str) -> None:
-    for record, entry in zip(records, entries, strict=True):
-        arrays = (entry.image_embedding, entry.lesion_embeddings, entry.patch_grid)
-        with np.errstate(over="ignore"):
-            finite = all(np.isfinite(a.astype(dtype)).all() for a in arrays if a is not None)
-        if not finite:
-            raise InputError(
-                f"the expert gives numbers that {dtype} cannot hold for image "
-                f"{record['file_name']}: use --device cpu or --dtype float32"
-            )
-
-
-def _load(
-    writer: StoreWriter,
-    numbers: Sequence[int],
-    preprocessing: ExpertPreprocessing,
-    settings: ExtractionSettings,
-) -> Iterator[list[_Sample]]:
-    """Batches of the shards' images in order; a batch never holds images of two shards."""
-    records: list[dict] = []
-    batches: list[list[int]] = []
-    for number in numbers:
-        first = len(records)
-        records += writer.shard_records(number)
-        for start in range(first, len(records), settings.batch_size):
-            batches.append(list(range(start, min(start + settings.batch_size, len(records)))))
-    loader = DataLoader(
-        _Views(records, preprocessing, settings.crop_context),
-        batch_sampler=batches,
-        collate_fn=list,
-        num_workers=settings.num_workers,
-        worker_init_fn=_init_worker,
-    )
-    for batch in loader:
-        for sample in batch:
-            if isinstance(sample, InputError):
-                raise sample
-        yield batch
-
-
-class _Views(Dataset):
-    """The images and lesion crops of records.
-
-    An InputError is given in place of a sample: raised in a worker, it would reach the user inside
-    the worker's traceback.
-    """
-
-    def __init__(
-        self, records: Sequence[dict], preprocessing: ExpertPreprocessing, crop_context: float
-    ) -> None:
-        self.records = records
-        self.preprocessing = preprocessing
-        self.crop_context = crop_context
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> _Sample | InputError:
-        try:
-            return self._sample(self.records[index])
-        except InputError as error:
-            return error
-
-    def _sample(self, record: dict[str, Any]) -> _Sample:
-        signature = sign_file(record["file_name"])
-        image = read_dataset_image(record)
-        crops = [
-            self.preprocessing(lesion_crop(image, box, self.crop_context))
-            for box in lesion_boxes(record)
-        ]
-        no_crops = torch.empty(0, 3, *self.preprocessing.size)
-        return _Sample(
-            signature, self.preprocessing(image), torch.stack(crops) if crops else no_crops
-        )
-
-
-def _init_worker(worker_id: int) -> None:
-    cv2.setNumThreads(0)  # PyTorch sees to its own threads in workers

@@ -1,28 +1,24 @@
-"""The manifest of an expert store: how it was made, and whether it is complete."""
+"""The manifest of an expert store: the settings that all of its numbers depend on."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from medmask.errors import InputError
-from medmask.experts.checksums import Checksum, parse_checksums
+from medmask.experts.checksums import Checksum, hash_json, read_hashed_json, write_hashed_json
 from medmask.experts.prompts import Prompts
-from medmask.utils.files import atomic_write
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised with every change of the files that an older reader would misread."""
-
-_OWN_CHECKSUM = "sha256"
 
 DTYPES = ("float16", "float32")
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """All that the numbers of a store depend on, besides the images.
+    """Everything but the images that the numbers of a store depend on.
 
     Attributes:
         model: name of the expert.
@@ -30,7 +26,7 @@ class StoreSettings:
         embedding_dim: D.
         patch_grid: (h, w, C) of the patch tokens; None where there are none.
         logit_scale: the expert's factor from cosine similarity to logit.
-        preprocessing: how an image becomes the expert's input, in words and numbers.
+        preprocessing: the way from an image to the expert's input, in words and numbers.
         prompts: the texts.
         dtype: of the stored embeddings, "float16" or "float32".
     """
@@ -49,29 +45,42 @@ class StoreSettings:
             raise InputError(f"dtype is '{self.dtype}': choose from {', '.join(DTYPES)}")
 
     def to_json(self) -> dict[str, Any]:
+        """Turn the settings into JSON values; equal ones mean equal settings."""
         settings = {**asdict(self), "prompts": self.prompts.to_groups()}
         return json.loads(json.dumps(settings))  # tuples become lists, as a reader sees them
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "StoreSettings":
+        """Invert :meth:`to_json`."""
+        grid = content["patch_grid"]
+        return cls(
+            **{
+                **content,
+                "patch_grid": None if grid is None else tuple(grid),
+                "prompts": Prompts.from_groups(content["prompts"]),
+            }
+        )
+
+    def fingerprint(self) -> str:
+        """Hash the settings and the version of the format, to tell whose a shard is."""
+        return hash_json([FORMAT_VERSION, self.to_json()])
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What manifest.json says.
+    """The content of manifest.json.
 
     Attributes:
-        settings: of the store, in the form of :meth:`StoreSettings.to_json`.
+        settings: of the store.
         shard_size: images a shard; the last one may have fewer.
-        images: number of images.
-        lesions: number of lesion boxes, of a complete store.
-        complete: whether all images are in the store.
-        checksums: of a complete store's other files, by their paths in its folder.
+        images: number of images in the data set.
+        prompts: checksum of the prompts' embeddings.
     """
 
-    settings: dict[str, Any]
+    settings: StoreSettings
     shard_size: int
     images: int
-    lesions: int
-    complete: bool
-    checksums: dict[str, Checksum]
+    prompts: Checksum
 
     @property
     def number_of_shards(self) -> int:
@@ -79,10 +88,9 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write the manifest of the store ``folder`` atomically."""
-        content = {"format_version": FORMAT_VERSION, **asdict(self)}
-        with atomic_write(folder / MANIFEST, "w") as file:
-            json.dump({**content, _OWN_CHECKSUM: _hash(content)}, file, indent=1)
-            file.write("\n")
+        content = {"format_version": FORMAT_VERSION, "settings": self.settings.to_json()}
+        content |= {"shard_size": self.shard_size, "images": self.images, "prompts": self.prompts}
+        write_hashed_json(folder / MANIFEST, content)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -93,41 +101,26 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("no regular file")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        own_checksum = content.pop(_OWN_CHECKSUM, None)
-        version = content["format_version"]
-        is_ours = type(version) is int
-    except FileNotFoundError as error:
+        content = read_hashed_json(path)
+    except FileNotFoundError:
         raise InputError(
             f"{folder} holds no expert store: make one by tools/extract_expert_embeddings.py"
-        ) from error
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        is_ours = False
-    if not is_ours:
+        ) from None
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} is not the manifest of an expert store, or damaged: name another folder, or "
-            "make the store anew by tools/extract_expert_embeddings.py --overwrite"
-        )
+            f"{path} is not the manifest of an expert store, or was edited or damaged ({error}): "
+            "name another folder, or make the store anew by tools/extract_expert_embeddings.py "
+            "--overwrite"
+        ) from None
+    version = content.get("format_version")
     if version != FORMAT_VERSION:
         raise InputError(
             f"expert store {folder} has format version {version}, this program reads "
             f"{FORMAT_VERSION}: run tools/extract_expert_embeddings.py again with --overwrite"
         )
-    try:
-        if own_checksum != _hash(content):
-            raise ValueError("another content than was written")
-        del content["format_version"]
-        checksums = parse_checksums(content.pop("checksums"))
-        return Manifest(**content, checksums=checksums)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} was edited or is damaged ({error}): make the store anew by "
-            "tools/extract_expert_embeddings.py --overwrite"
-        ) from None
-
-
-def _hash(content: dict[str, Any]) -> str:
-    """The SHA-256 of a manifest's content, however it is laid out in the file."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return Manifest(
+        settings=StoreSettings.from_json(content["settings"]),
+        shard_size=content["shard_size"],
+        images=content["images"],
+        prompts=Checksum(*content["prompts"]),
+    )

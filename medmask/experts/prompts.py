@@ -1,14 +1,13 @@
 """Text prompts of an expert, grouped by class, and their embeddings."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from medmask.errors import InputError
+from medmask.utils.json_files import read_json
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,7 @@ def read_prompts(path: str | os.PathLike) -> Prompts:
     Raises:
         InputError: the file is absent, not JSON, or of another form.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"prompt file {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"prompt file {path} is not valid JSON: {error}") from error
+    content = read_json(path, "prompt file")
     is_sound = isinstance(content, dict) and all(
         isinstance(group, list) and all(isinstance(text, str) for text in group)
         for group in content.values()
@@ -95,28 +89,30 @@ def read_prompts(path: str | os.PathLike) -> Prompts:
 
 
 @dataclass(frozen=True)
-class PromptEmbeddings:
-    """Prompts as an expert sees them.
+class PromptEmbeddings(Prompts):
+    """Prompts and their embeddings by an expert.
 
     Attributes:
-        class_names: C names.
-        texts: K texts.
-        class_indices: (K,) int64, the class of each text.
         embeddings: (K, D) float32, each of length 1.
         logit_scale: the expert's own factor from cosine similarity to logit (1 / temperature).
     """
 
-    class_names: tuple[str, ...]
-    texts: tuple[str, ...]
-    class_indices: np.ndarray
     embeddings: np.ndarray
     logit_scale: float
+
+    @classmethod
+    def of(cls, prompts: Prompts, embeddings: np.ndarray, logit_scale: float) -> "PromptEmbeddings":
+        """Join prompts with their embeddings."""
+        return cls(
+            prompts.class_names, prompts.texts, prompts.class_indices, embeddings, logit_scale
+        )
 
     @property
     def class_embeddings(self) -> np.ndarray:
         """(C, D) float32, the mean embedding of each class's texts, scaled to length 1."""
+        of_class = np.array(self.class_indices)
         classes = range(len(self.class_names))
-        means = np.stack([self.embeddings[self.class_indices == c].mean(axis=0) for c in classes])
+        means = np.stack([self.embeddings[of_class == c].mean(axis=0) for c in classes])
         return means / np.linalg.norm(means, axis=1, keepdims=True)
 
     def assign(self, embeddings: np.ndarray) -> np.ndarray:

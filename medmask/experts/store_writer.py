@@ -1,63 +1,59 @@
 """Writing an expert store, shard by shard, so that a run that dies goes on where it stopped."""
 
 import contextlib
+import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from medmask.errors import InputError
-from medmask.experts.checksums import Checksum, check_content, take_checksum
+from medmask.experts.checksums import Checksum, hash_json, open_array, take_checksum
+from medmask.experts.image_signature import image_key
 from medmask.experts.manifest import MANIFEST, Manifest, StoreSettings, read_manifest
-from medmask.experts.records import image_key
-from medmask.experts.shard import (
-    PARTIAL_PREFIX,
-    ImageEmbeddings,
-    ShardFormat,
-    read_checksums,
-    write_shard,
-)
-from medmask.experts.shard_reader import Shard
-from medmask.experts.store import INDEX, PROMPTS, name_first, shard_folder, shard_format
-from medmask.utils.files import atomic_write
+from medmask.experts.shard import PARTIAL_PREFIX, ImageEmbeddings, Shard, write_shard
+from medmask.experts.store import PROMPTS, name_first, shard_folder
+from medmask.utils.files import atomic_write, remove_abandoned_files
 
 
 class StoreWriter:
     """Brings the store of one data set up to date.
 
-    Shard i holds the records i * ``shard_size`` to (i + 1) * ``shard_size`` - 1. One process calls
+    Shard i holds the images i * ``shard_size`` to (i + 1) * ``shard_size`` - 1. One process calls
     :meth:`prepare`; then any number of processes write the :meth:`open_shards`, each shard once;
-    then one calls :meth:`finalise`.
+    then one calls :meth:`finish`.
 
     Args:
         folder: of the store.
-        settings: how it is made.
-        records: of the whole data set, at least one.
+        settings: of the store.
+        dataset_dicts: of the whole data set, at least one.
         shard_size: images a shard, at least 1.
 
     Raises:
-        InputError: ``shard_size`` is out of range, or two records have the same image id.
+        InputError: ``shard_size`` is out of range, or two images have the same id.
     """
 
     def __init__(
-        self, folder: Path, settings: StoreSettings, records: Sequence[dict], shard_size: int
+        self,
+        folder: Path,
+        settings: StoreSettings,
+        dataset_dicts: Sequence[dict[str, Any]],
+        shard_size: int,
     ) -> None:
         if shard_size < 1:
             raise InputError(f"shard size is {shard_size}: give 1 or more")
-        _check_ids(records)
+        _check_ids(dataset_dicts)
         self.folder = folder
         self.settings = settings
-        self.records = records
+        self.dataset_dicts = dataset_dicts
         self.shard_size = shard_size
 
-    @property
-    def number_of_shards(self) -> int:
-        return -(-len(self.records) // self.shard_size)
-
-    def shard_records(self, number: int) -> Sequence[dict]:
-        """The records of a shard."""
-        return self.records[number * self.shard_size : (number + 1) * self.shard_size]
+    def shard_dicts(self, number: int) -> Sequence[dict[str, Any]]:
+        """Select the dataset dicts of a shard."""
+        return self.dataset_dicts[number * self.shard_size : (number + 1) * self.shard_size]
 
     def prepare(self, prompt_embeddings: np.ndarray, *, overwrite: bool = False) -> None:
         """Claim the folder, and remove what is damaged, left of a killed run, or out of date.
@@ -66,76 +62,53 @@ class StoreWriter:
 
         Args:
             prompt_embeddings: (K, D), of the prompts in ``settings``.
-            overwrite: replace a store that was made in another way.
+            overwrite: replace a store that was made with other settings.
 
         Raises:
-            InputError: the folder holds something else, or a store that was made in another way and
-                ``overwrite`` is off.
+            InputError: the folder holds something else, or a store that was made with other
+                settings and ``overwrite`` is off.
         """
         with self._writing():
-            self._claim(overwrite)
+            self._check_folder(overwrite)
+            remove_abandoned_files(self.folder)
+            if not self._has_manifest_and_prompts():
+                self._write_manifest_and_prompts(prompt_embeddings)
+            # after the manifest: whenever this is killed, no old shard is taken for one of ours
             self._remove_stale(with_patch_grids=True)
-            if self.open_shards() or not self._is_complete():
-                self._write_manifest(complete=False)
-                with atomic_write(self.folder / PROMPTS) as file:
-                    np.save(file, prompt_embeddings.astype(np.float32), allow_pickle=False)
 
     def open_shards(self) -> list[int]:
-        """Numbers of the shards that are not written yet."""
-        numbers = range(self.number_of_shards)
+        """List the numbers of the shards that are not written yet."""
+        numbers = range(-(-len(self.dataset_dicts) // self.shard_size))
         return [n for n in numbers if not shard_folder(self.folder, n).exists()]
 
-    def write(self, number: int, entries: Sequence[ImageEmbeddings]) -> None:
+    def write(self, number: int, embeddings: Sequence[ImageEmbeddings]) -> None:
         """Write a shard, as a whole or not at all.
 
         Args:
             number: of the shard.
-            entries: one per record of the shard, in their order.
+            embeddings: one per image of the shard, in the order of the data set.
 
         Raises:
-            InputError: the disk is full or may not be written to.
+            InputError: there are numbers that the store's type cannot hold, or the disk is full or
+                may not be written to.
         """
+        folder = shard_folder(self.folder, number)
         with self._writing():
-            records = self.shard_records(number)
-            write_shard(shard_folder(self.folder, number), records, entries, self.settings.dtype)
+            write_shard(folder, self.shard_dicts(number), embeddings, self.settings)
 
-    def finalise(self) -> None:
-        """Write the index and declare the store complete.
+    def finish(self) -> None:
+        """Check that the store is of the data set as it is now, after all shards were written.
 
         Raises:
             InputError: images changed while they were embedded; their shards are open again.
         """
         with self._writing():
-            if self._is_complete():
-                return
             stale = self._remove_stale()
-            if stale:
-                raise InputError(
-                    f"{len(stale)} images changed while they were embedded; run this again: "
-                    f"{name_first(stale)}"
-                )
-            folders = [shard_folder(self.folder, n) for n in range(self.number_of_shards)]
-            checksums = {folder: read_checksums(folder) for folder in folders}
-            shards = [Shard(folder, checksums[folder], self._form) for folder in folders]
-            with atomic_write(self.folder / INDEX) as file:
-                np.save(file, _build_index(shards), allow_pickle=False)
-            paths = {
-                folder / name: x for folder in folders for name, x in checksums[folder].items()
-            }
-            paths |= {path: take_checksum(path) for path in self._top_files}
-            self._write_manifest(
-                complete=True,
-                lesions=sum(shard.number_of_lesions for shard in shards),
-                checksums={str(p.relative_to(self.folder)): x for p, x in paths.items()},
+        if stale:
+            raise InputError(
+                f"{len(stale)} images changed while they were embedded; run this again: "
+                f"{name_first(stale)}"
             )
-
-    @property
-    def _top_files(self) -> list[Path]:
-        return [self.folder / PROMPTS, self.folder / INDEX]
-
-    @property
-    def _form(self) -> ShardFormat:
-        return shard_format(self.settings.to_json())
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -147,45 +120,52 @@ class StoreWriter:
                 f"cannot write the expert store {self.folder}: {error.strerror or error}"
             ) from error
 
-    def _claim(self, overwrite: bool) -> None:
+    def _check_folder(self, overwrite: bool) -> None:
         # a process that was killed early may have left a temporary file, whose name has a dot
         if not self.folder.exists() or all(p.name[0] == "." for p in self.folder.iterdir()):
             return
-        if not (self.folder / MANIFEST).exists():
+        if not os.path.lexists(self.folder / MANIFEST):
             raise InputError(f"{self.folder} exists and holds no expert store: name another folder")
         if overwrite:
-            # in this order: whenever this is killed, no reader takes the rest for a store, and the
-            # old manifest, which tells that the folder is ours, goes with old shards only
-            (self.folder / INDEX).unlink(missing_ok=True)
-            _remove_odd(self.folder / MANIFEST)
-            shutil.rmtree(self.folder / "shards", ignore_errors=True)
-            self._write_manifest(complete=False)
             return
         present = read_manifest(self.folder)
         wanted = {**self.settings.to_json(), "shard_size": self.shard_size}
-        found = {**present.settings, "shard_size": present.shard_size}
-        different = [key for key in wanted if found.get(key) != wanted[key]]
+        found = {**present.settings.to_json(), "shard_size": present.shard_size}
+        different = [key for key in wanted if found[key] != wanted[key]]
         if different:
             raise InputError(
                 f"the expert store {self.folder} was made with another {', '.join(different)}: "
                 "name another folder, or pass --overwrite to replace it"
             )
 
+    def _has_manifest_and_prompts(self) -> bool:
+        try:
+            present = read_manifest(self.folder)
+            open_array(self.folder / PROMPTS, present.prompts)
+        except InputError:
+            return False
+        wanted = self._manifest(present.prompts)
+        return hash_json(asdict(present)) == hash_json(asdict(wanted))
+
+    def _write_manifest_and_prompts(self, prompt_embeddings: np.ndarray) -> None:
+        for name in (MANIFEST, PROMPTS):
+            _remove_special_file(self.folder / name)
+        with atomic_write(self.folder / PROMPTS) as file:
+            np.save(file, prompt_embeddings.astype(np.float32), allow_pickle=False)
+        self._manifest(take_checksum(self.folder / PROMPTS)).write(self.folder)
+
+    def _manifest(self, prompts: Checksum) -> Manifest:
+        return Manifest(self.settings, self.shard_size, len(self.dataset_dicts), prompts)
+
     def _remove_stale(self, *, with_patch_grids: bool = False) -> list[str]:
-        """Remove what a killed run left, and shards that are damaged or do not fit the records.
+        """Remove what a killed run left, and shards that are damaged or do not fit the data set.
 
         Args:
-            with_patch_grids: compare the patch grids with their checksums too, not their sizes
-                alone.
+            with_patch_grids: compare the patch grids with their checksums, too.
 
         Returns:
-            Sentences about the images of which finished shards hold something else.
+            A sentence about each image of which a shard holds something else.
         """
-        for path in self._top_files:
-            _remove_odd(path)
-        for name in (MANIFEST, PROMPTS, INDEX):
-            for temporary in self.folder.glob(f".{name}.*"):
-                temporary.unlink()
         stale = []
         for folder in sorted((self.folder / "shards").glob("*")):
             if folder.name.startswith(PARTIAL_PREFIX):
@@ -194,63 +174,24 @@ class StoreWriter:
             differences = self._differences(folder, with_patch_grids)
             if differences:
                 stale += differences
-                # from now on until finalise() the store is not whole
-                self._write_manifest(complete=False)
                 _remove_whole(folder)
         return stale
 
     def _differences(self, folder: Path, with_patch_grids: bool) -> list[str]:
         try:
-            shard = Shard(folder, read_checksums(folder), self._form)
+            dataset_dicts = self.shard_dicts(int(folder.name))
+            shard = Shard(folder, self.settings)
             if with_patch_grids:
                 _ = shard.patch_grids
-            records = self.shard_records(int(folder.name))
         except (InputError, ValueError):
             return [f"shard {folder} is damaged"]
-        keys = [image_key(record["image_id"]) for record in records]
-        if list(shard.keys) != keys:
+        if shard.keys.tolist() != [image_key(d["image_id"]) for d in dataset_dicts]:
             return [f"shard {folder} holds other images"]
-        differences = ((r, shard.difference(row, r)) for row, r in enumerate(records))
-        return [f"{r['image_id']!r} ({r['file_name']}) {d}" for r, d in differences if d]
-
-    def _is_complete(self) -> bool:
-        """Whether the manifest says so, and lists the shards and the top files as they are."""
-        if not (self.folder / MANIFEST).exists():
-            return False
-        try:
-            manifest = read_manifest(self.folder)
-            if not manifest.complete:
-                return False
-            for path in self._top_files:
-                check_content(path, manifest.checksums[path.name])
-            for number in range(self.number_of_shards):
-                folder = shard_folder(self.folder, number)
-                for name, checksum in read_checksums(folder).items():
-                    path = (folder / name).relative_to(self.folder)
-                    if manifest.checksums[str(path)] != checksum:
-                        return False
-        except (InputError, KeyError):
-            return False
-        return manifest.number_of_shards == self.number_of_shards
-
-    def _write_manifest(
-        self,
-        *,
-        complete: bool,
-        lesions: int = 0,
-        checksums: Mapping[str, Checksum] | None = None,
-    ) -> None:
-        Manifest(
-            settings=self.settings.to_json(),
-            shard_size=self.shard_size,
-            images=len(self.records),
-            lesions=lesions,
-            complete=complete,
-            checksums=dict(checksums or {}),
-        ).write(self.folder)
+        differences = ((d, shard.difference(row, d)) for row, d in enumerate(dataset_dicts))
+        return [f"{d['image_id']!r} ({d['file_name']}) {text}" for d, text in differences if text]
 
 
-def _remove_odd(path: Path) -> None:
+def _remove_special_file(path: Path) -> None:
     """Remove a link, a pipe or the like in place of a store's file, which no write replaces."""
     if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
         path.unlink()
@@ -266,23 +207,13 @@ def _remove_whole(folder: Path) -> None:
     shutil.rmtree(partial)
 
 
-def _check_ids(records: Sequence[dict]) -> None:
+def _check_ids(dataset_dicts: Sequence[dict[str, Any]]) -> None:
     seen: dict[bytes, str] = {}
-    for record in records:
-        key = image_key(record["image_id"])
+    for dataset_dict in dataset_dicts:
+        key = image_key(dataset_dict["image_id"])
         if key in seen:
             raise InputError(
-                f"images {seen[key]} and {record['file_name']} have the same image_id "
-                f"{record['image_id']!r}: make a store for each data set"
+                f"images {seen[key]} and {dataset_dict['file_name']} have the same image_id "
+                f"{dataset_dict['image_id']!r}: make a store for each data set"
             )
-        seen[key] = record["file_name"]
-
-
-def _build_index(shards: Sequence[Shard]) -> np.ndarray:
-    """(images,) where each image is, sorted by key."""
-    keys = np.concatenate([shard.keys for shard in shards])  # padded to the longest
-    index = np.zeros(len(keys), [("key", keys.dtype), ("shard", "<i4"), ("row", "<i4")])
-    index["key"] = keys
-    index["shard"] = np.repeat(np.arange(len(shards)), [len(shard.keys) for shard in shards])
-    index["row"] = np.concatenate([np.arange(len(shard.keys)) for shard in shards])
-    return index[np.argsort(keys)]
+        seen[key] = dataset_dict["file_name"]

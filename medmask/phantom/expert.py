@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from medmask.errors import InputError
+from medmask.experts import DEFAULT_PROMPTS, PromptEmbeddings
 from medmask.experts.open_clip_expert import OpenClipExpert, import_open_clip
 from medmask.experts.preprocessing import ExpertPreprocessing
-from medmask.experts.prompts import DEFAULT_PROMPTS, PromptEmbeddings
 from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomView, PhantomViews
 from medmask.phantom.generator import PhantomParameters
 from medmask.utils.files import atomic_write
@@ -232,13 +232,8 @@ def measure_zero_shot(expert: OpenClipExpert, settings: PhantomExpertSettings) -
 
 
 def _classify(expert: OpenClipExpert, views: list[PhantomView]) -> dict[str, Any]:
-    prompts = PromptEmbeddings(
-        DEFAULT_PROMPTS.class_names,
-        DEFAULT_PROMPTS.texts,
-        np.array(DEFAULT_PROMPTS.class_indices),
-        expert.encode_texts(DEFAULT_PROMPTS.texts),
-        expert.logit_scale,
-    )
+    embeddings = expert.encode_texts(DEFAULT_PROMPTS.texts)
+    prompts = PromptEmbeddings.of(DEFAULT_PROMPTS, embeddings, expert.logit_scale)
     images = torch.stack([expert.preprocessing(view.pixels) for view in views])
     embeddings = np.concatenate([expert.encode_images(part) for part in images.split(64)])
     malignant = prompts.class_names.index("malignant")

@@ -5,13 +5,10 @@ import numpy as np
 import pytest
 import torch
 from detectron2.structures import BoxMode
+from expert_stores import write_expert_store
 from PIL import Image
 
-from medmask.experts.manifest import StoreSettings
-from medmask.experts.prompts import DEFAULT_PROMPTS
-from medmask.experts.records import sign_file
-from medmask.experts.shard import ImageEmbeddings
-from medmask.experts.store_writer import StoreWriter
+from medmask.experts import DEFAULT_PROMPTS, ImageEmbeddings, StoreSettings, sign_file
 
 DIM = 8
 
@@ -96,12 +93,8 @@ def write_store(tmp_path, settings, prompt_embeddings):
     """Writes, or brings up to date, a store of records in shards of three images."""
 
     def write(records: list[dict], folder: Path = tmp_path / "store", **options) -> Path:
-        writer = StoreWriter(folder, options.get("settings", settings), records, shard_size=3)
-        writer.prepare(prompt_embeddings, overwrite=options.get("overwrite", False))
-        for number in writer.open_shards():
-            writer.write(number, [_embed(r) for r in writer.shard_records(number)])
-        writer.finalise()
-        return folder
+        options = {"settings": settings, "prompt_embeddings": prompt_embeddings} | options
+        return write_expert_store(folder, dataset_dicts=records, embed=_embed, **options)
 
     return write
 

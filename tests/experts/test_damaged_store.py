@@ -1,5 +1,6 @@
 """Damage to a store's files is noticed by readers and mended by the next extraction."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,22 +10,19 @@ import pytest
 
 from medmask.errors import InputError
 from medmask.experts import ExpertStore
-from medmask.experts.checksums import take_checksum
-from medmask.experts.shard_reader import Shard, ShardFormat
 
 FILES = [
     "prompts.npy",
-    "index.npy",
+    "shards/00001/shard.json",
     "shards/00000/images.npy",
     "shards/00001/lesions.npy",
     "shards/00002/patch_grids.npy",
 ]
-FORM = ShardFormat(8, "float16", (2, 3, 5))
 
 
 def read_everything(folder, records):
-    """All that training and a user of patch grids read."""
-    store = ExpertStore.open(folder)
+    """Read what training and a user of patch grids read."""
+    store = ExpertStore(folder)
     store.check(records)
     for record in records:
         entry = store[record["image_id"]]
@@ -110,6 +108,8 @@ DAMAGES = [
 def test_damage_is_refused_and_mended(records, write_store, name, damage):
     folder = write_store(records)
     before = contents(folder)
+    if damage is make_nan and not name.endswith(".npy"):
+        pytest.skip("it holds no array")
     damage(folder / name)
     with pytest.raises(InputError, match=r"cannot be read \(.*same options") as error:
         read_everything(folder, records)
@@ -130,22 +130,31 @@ def test_swapped_shards(records, write_store):
     first.rename(other)
     second.rename(first)
     other.rename(second)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_everything(folder, records)
+    read_everything(folder, records)  # the keys of the images are in the shards
+    write_store(records)
+    assert contents(folder) == before
+
+
+def test_a_shard_that_is_there_twice(records, write_store):
+    folder = write_store(records)
+    before = contents(folder)
+    shutil.rmtree(folder / "shards" / "00001")
+    shutil.copytree(folder / "shards" / "00000", folder / "shards" / "00001")
+    with pytest.raises(InputError, match="does not hold 7 images"):
+        ExpertStore(folder)
     write_store(records)
     assert contents(folder) == before
 
 
 def test_a_shard_of_another_store(records, write_store, settings, tmp_path):
-    """Its own checksums agree, the manifest's do not."""
+    """Another expert's: its own checksums agree, its settings do not."""
     folder = write_store(records)
-    for record in records:
-        record["annotations"] = []
-    other = write_store(records, tmp_path / "other")
+    settings = dataclasses.replace(settings, weights_sha256="1" * 64)
+    other = write_store(records, tmp_path / "other", settings=settings)
     shutil.rmtree(folder / "shards" / "00001")
     shutil.copytree(other / "shards" / "00001", folder / "shards" / "00001")
-    with pytest.raises(InputError, match="cannot be read"):
-        ExpertStore.open(folder)["mlo/left"]
+    with pytest.raises(InputError, match=r"00001 .* cannot be read \(it was made with other"):
+        ExpertStore(folder)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +165,7 @@ def test_damaged_manifest_needs_overwriting(records, write_store, damage):
     before = contents(folder)
     damage(folder / "manifest.json")
     with pytest.raises(InputError, match=r"manifest\.json .*--overwrite"):
-        ExpertStore.open(folder)
+        ExpertStore(folder)
     if damage is make_link_to_itself or damage is make_folder:
         with pytest.raises(InputError, match="expert store"):
             write_store(records)
@@ -172,8 +181,7 @@ def test_damaged_manifest_needs_overwriting(records, write_store, damage):
     [
         lambda manifest: manifest["settings"].update(logit_scale=1.0),
         lambda manifest: manifest["settings"].update(embedding_dim=float("nan")),
-        lambda manifest: manifest.update(complete=1),
-        lambda manifest: manifest.pop("checksums"),
+        lambda manifest: manifest["prompts"].reverse(),
         lambda manifest: manifest.pop("settings"),
         lambda manifest: manifest.update(images=3),
     ],
@@ -183,8 +191,8 @@ def test_edited_manifest(records, write_store, edit):
     manifest = json.loads((folder / "manifest.json").read_text())
     edit(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="was edited or is damaged"):
-        ExpertStore.open(folder)
+    with pytest.raises(InputError, match="was edited or damaged"):
+        ExpertStore(folder)
 
 
 @pytest.mark.parametrize(
@@ -194,53 +202,15 @@ def test_manifest_of_another_kind(records, write_store, content):
     folder = write_store(records)
     (folder / "manifest.json").write_text(content)
     with pytest.raises(InputError, match="is not the manifest of an expert store"):
-        ExpertStore.open(folder)
+        ExpertStore(folder)
 
 
 def test_leftovers_of_killed_writes_are_removed(records, write_store):
     folder = write_store(records)
     before = contents(folder)
-    (folder / ".manifest.json.abc").write_text("{")
-    (folder / ".index.npy.abc").write_text("x")
+    (folder / ".manifest.json.9999999.abcd1234.part").write_text("{")
+    (folder / ".prompts.npy.9999999.abcd1234.part").write_text("x")
     (folder / "shards" / ".partial-abc").mkdir()
     (folder / "shards" / ".partial-abc" / "images.npy").write_text("x")
     write_store(records)
     assert contents(folder) == before
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "reason"),
-    [
-        ("images.npy", lambda x: x["end_lesion"].__setitem__(-1, 9), "belong together"),
-        ("images.npy", lambda x: x["first_lesion"].__setitem__(0, -1), "belong together"),
-        ("images.npy", lambda x: x["embedding"].fill(np.inf), "not finite"),
-        ("lesions.npy", lambda x: x["box"].fill(np.nan), "not finite"),
-    ],
-)
-def test_tables_that_make_no_sense(records, write_store, name, change, reason):
-    """Whatever their checksums say."""
-    shard = write_store(records) / "shards" / "00000"
-    array = np.load(shard / name)
-    change(array)
-    np.save(shard / name, array)
-    with pytest.raises(InputError, match=reason):
-        open_shard(shard)
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        FORM._replace(embedding_dim=7),
-        FORM._replace(dtype="float32"),
-        FORM._replace(patch_grid=(3, 2, 5)),
-    ],
-)
-def test_tables_of_another_form(records, write_store, form):
-    shard = write_store(records) / "shards" / "00000"
-    assert open_shard(shard).patch_grids.shape == (3, 2, 3, 5)
-    with pytest.raises(InputError, match="cannot be read"):
-        _ = open_shard(shard, form).patch_grids
-
-
-def open_shard(folder, form=FORM):
-    return Shard(folder, {p.name: take_checksum(p) for p in folder.glob("*.npy")}, form)

@@ -15,11 +15,10 @@ from detectron2.data import DatasetCatalog
 
 from medmask.data.images.reading import read_image
 from medmask.errors import InputError
-from medmask.experts import ExpertStore
+from medmask.experts import ExpertStore, Prompts
 from medmask.experts.extraction import ExtractionSettings, extract_embeddings
 from medmask.experts.open_clip_expert import OpenClipExpert
 from medmask.experts.preprocessing import lesion_crop
-from medmask.experts.prompts import Prompts
 from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 pytest.importorskip("open_clip", reason="open_clip_torch is not installed")
@@ -38,7 +37,7 @@ def extract(expert, tmp_path):
     def run(records, folder=tmp_path / "store", **options):
         settings = dataclasses.replace(SETTINGS, **options)
         extract_embeddings(expert, records, folder, settings)
-        return ExpertStore.open(folder)
+        return ExpertStore(folder)
 
     return run
 
@@ -67,7 +66,7 @@ def phantom_records(phantoms, file_format, monkeypatch):
 def test_every_number_is_that_of_the_image_alone(expert, records, extract, num_workers):
     store = extract(records, num_workers=num_workers)
     store.check(records)
-    assert store.embedding_dim == 16
+    assert store.settings.embedding_dim == 16
     for record in records:
         image = read_image(record["file_name"])
         entry = store[record["image_id"]]
@@ -100,7 +99,7 @@ def test_own_prompts_and_no_patch_grid(records, extract):
     assert store.prompts.class_names == ("cancer", "none")
     assert store.prompts.embeddings.shape == (3, 16)
     assert store[11].patch_grid is None
-    assert "1.5 times" in store.settings["preprocessing"]["lesion_crop"]
+    assert "1.5 times" in store.settings.preprocessing["lesion_crop"]
 
 
 def test_other_options_than_those_of_the_store(records, extract):
@@ -197,7 +196,7 @@ def test_killed_run_goes_on_where_it_stopped(phantoms, tiny_clip, extract, tmp_p
     finished = {shard.name: shard.stat().st_mtime_ns for shard in shards.glob("0*")}
     assert 3 <= len(finished) < 90
     with pytest.raises(InputError, match="is not complete"):
-        ExpertStore.open(shards.parent)
+        ExpertStore(shards.parent)
 
     process = run_tool(phantoms, tiny_clip, tmp_path / "out", *options)
     stdout, stderr = process.communicate(timeout=300)
@@ -209,7 +208,7 @@ def test_killed_run_goes_on_where_it_stopped(phantoms, tiny_clip, extract, tmp_p
         assert (shards / name).stat().st_mtime_ns == written
 
     records = phantom_records(phantoms, "png8", monkeypatch)
-    store, expected = ExpertStore.open(shards.parent), extract(records)
+    store, expected = ExpertStore(shards.parent), extract(records)
     assert len(store) == 90
     store.check(records)
     for record in records:
@@ -229,11 +228,9 @@ def test_two_processes_write_the_store_of_one(phantoms, tiny_clip, extract, tmp_
     expected = extract(records, shard_size=20, batch_size=32)
     manifests = [json.loads((x / "manifest.json").read_text()) for x in (folder, expected.folder)]
     for manifest in manifests:  # the last bits of embeddings depend on the number of threads
-        del manifest["sha256"]
-        manifest["checksums"] = sorted(manifest["checksums"])
+        del manifest["sha256"], manifest["prompts"]
     assert manifests[0] == manifests[1]
-    assert (folder / "index.npy").read_bytes() == (expected.folder / "index.npy").read_bytes()
-    store = ExpertStore.open(folder)
+    store = ExpertStore(folder)
     store.check(records)
     for record in records:
         entry, wanted = store[record["image_id"]], expected[record["image_id"]]

@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from campaign import REFUSED, RIGHT, run_campaign, seeds
 from detectron2.structures import BoxMode
+from expert_stores import write_expert_store
 from isolation import assert_accepted, call
 from mutations import damage_bytes, damage_json, to_json_bytes
 from PIL import Image
 
 from medmask.errors import InputError
-from medmask.experts import ExpertStore
-from medmask.experts.manifest import StoreSettings
-from medmask.experts.prompts import DEFAULT_PROMPTS
-from medmask.experts.records import sign_file
-from medmask.experts.shard import ImageEmbeddings
-from medmask.experts.store_writer import StoreWriter
+from medmask.experts import (
+    DEFAULT_PROMPTS,
+    ExpertStore,
+    ImageEmbeddings,
+    StoreSettings,
+    sign_file,
+)
 
 DIM, GRID = 4, (1, 2, 3)
 
@@ -41,7 +43,7 @@ def records(tmp_path_factory):
 
 
 def extract(folder: Path, records: list[dict], *, overwrite: bool = False) -> None:
-    """What tools/extract_expert_embeddings.py does, with an expert of random numbers."""
+    """Do what tools/extract_expert_embeddings.py does, with an expert of random numbers."""
     settings = StoreSettings(
         model="an expert",
         weights_sha256="0" * 64,
@@ -53,25 +55,20 @@ def extract(folder: Path, records: list[dict], *, overwrite: bool = False) -> No
     )
     generator = np.random.default_rng(5)
     values = generator.normal(size=(len(records), DIM + int(np.prod(GRID))))
-    writer = StoreWriter(folder, settings, records, shard_size=2)
     prompts = generator.normal(size=(len(DEFAULT_PROMPTS.texts), DIM))
-    writer.prepare(prompts, overwrite=overwrite)
-    for number in writer.open_shards():
-        entries = []
-        for record in writer.shard_records(number):
-            row = values[record["image_id"]]
-            lesions = row[None, :DIM].repeat(len(record["annotations"]), axis=0)
-            grid = row[DIM:].reshape(GRID)
-            entries.append(
-                ImageEmbeddings(sign_file(record["file_name"]), row[:DIM], lesions, grid)
-            )
-        writer.write(number, entries)
-    writer.finalise()
+
+    def embed(record: dict) -> ImageEmbeddings:
+        row = values[record["image_id"]]
+        lesions = row[None, :DIM].repeat(len(record["annotations"]), axis=0)
+        signature = sign_file(record["file_name"])
+        return ImageEmbeddings(signature, row[:DIM], lesions, row[DIM:].reshape(GRID))
+
+    write_expert_store(folder, settings, records, embed, prompts, shard_size=2, overwrite=overwrite)
 
 
 def read(folder: Path, records: list[dict]) -> list[np.ndarray]:
-    """All that training reads, and the patch grids."""
-    store = ExpertStore.open(folder)
+    """Read what training reads, and the patch grids."""
+    store = ExpertStore(folder)
     store.check(records)
     entries = [store[record["image_id"]] for record in records]
     arrays = [store.prompts.embeddings, store.prompts.class_embeddings]

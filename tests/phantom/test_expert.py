@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from medmask.errors import InputError
+from medmask.experts import DEFAULT_PROMPTS
 from medmask.experts.open_clip_expert import OpenClipExpert
 from medmask.experts.preprocessing import lesion_crop
-from medmask.experts.prompts import DEFAULT_PROMPTS
 from medmask.phantom import PhantomParameters, generate_patient
 from medmask.phantom import expert as phantom_expert
 from medmask.phantom.expert import PhantomExpertSettings, contrastive_loss, train_phantom_expert

@@ -73,7 +73,7 @@ class ExpertDistillationHook(LossHook):
                 "config lacks: take it from configs/common/models/expert_distillation.py"
             )
         distillation: ExpertDistillation = detector.training_modules[MODULE]
-        self.stores = [ExpertStore.open(folder) for folder in self.folders]
+        self.stores = [ExpertStore(folder) for folder in self.folders]
         first = self.stores[0]
         for store in self.stores:
             _check_dimension(store, distillation.expert_dim)
@@ -114,17 +114,17 @@ class ExpertDistillationHook(LossHook):
 
 
 def _check_dimension(store: ExpertStore, expert_dim: int) -> None:
-    if store.embedding_dim != expert_dim:
+    dim = store.settings.embedding_dim
+    if dim != expert_dim:
         raise InputError(
-            f"expert store {store.folder} has embeddings of dimension {store.embedding_dim}, but "
-            f"model.training_modules.{MODULE}.expert_dim is {expert_dim}: set it to "
-            f"{store.embedding_dim}"
+            f"expert store {store.folder} has embeddings of dimension {dim}, but "
+            f"model.training_modules.{MODULE}.expert_dim is {expert_dim}: set it to {dim}"
         )
 
 
 def _check_same_expert(store: ExpertStore, first: ExpertStore) -> None:
     for key in _SAME_IN_ALL_STORES:
-        if store.settings[key] != first.settings[key]:
+        if getattr(store.settings, key) != getattr(first.settings, key):
             raise InputError(
                 f"expert stores {first.folder} and {store.folder} were made with another {key}: "
                 "make both with the same options of tools/extract_expert_embeddings.py"

@@ -11,8 +11,7 @@ import torch
 from detectron2.utils import comm
 
 from medmask.errors import InputError
-from medmask.experts import ExpertStore
-from medmask.experts.store import name_first
+from medmask.experts import ExpertStore, name_first
 from medmask.modeling.matcher import Matches
 from medmask.stages.distillation.heads import ExpertEmbeddings
 
@@ -44,7 +43,7 @@ class ExpertLookup:
     def __init__(
         self, stores: Sequence[ExpertStore], records: Iterable[dict[str, Any]], skip_missing: bool
     ) -> None:
-        self.embedding_dim = stores[0].embedding_dim
+        self.embedding_dim = stores[0].settings.embedding_dim
         self._skip_missing = skip_missing
         self._places: dict[str, _Place] = {}
         missing = []

@@ -8,6 +8,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, Instances
+from expert_stores import write_expert_store
 from PIL import Image
 
 from medmask.data import (
@@ -18,11 +19,13 @@ from medmask.data import (
 )
 from medmask.engine import MedMaskTrainer
 from medmask.errors import InputError
-from medmask.experts import ExpertStore, Prompts
-from medmask.experts.manifest import StoreSettings
-from medmask.experts.records import sign_file
-from medmask.experts.shard import ImageEmbeddings
-from medmask.experts.store_writer import StoreWriter
+from medmask.experts import (
+    ExpertStore,
+    ImageEmbeddings,
+    Prompts,
+    StoreSettings,
+    sign_file,
+)
 from medmask.modeling import Domain
 from medmask.modeling.matcher import Matches
 from medmask.stages.distillation import ExpertDistillation, ExpertDistillationHook, InfoNCE
@@ -90,28 +93,21 @@ def write_store(folder, records, scanner=0, dim=DIM, **options):
         prompts=prompts,
         dtype="float32",
     )
-    writer = StoreWriter(folder, settings, records, shard_size=2)
-    writer.prepare(unit(np.random.default_rng(1), 3, dim))
-    for number in writer.open_shards():
-        writer.write(
-            number,
-            [
-                ImageEmbeddings(
-                    sign_file(r["file_name"]),
-                    image_embedding(r["image_id"], scanner)[:dim],
-                    np.array(
-                        [
-                            lesion_embedding(r["image_id"], i, scanner)[:dim]
-                            for i in range(len(r["annotations"]))
-                        ]
-                    ).reshape(-1, dim),
-                    None,
-                )
-                for r in writer.shard_records(number)
-            ],
+
+    def embed(record):
+        lesions = [
+            lesion_embedding(record["image_id"], i, scanner)[:dim]
+            for i in range(len(record["annotations"]))
+        ]
+        return ImageEmbeddings(
+            sign_file(record["file_name"]),
+            image_embedding(record["image_id"], scanner)[:dim],
+            np.array(lesions).reshape(-1, dim),
+            None,
         )
-    writer.finalise()
-    return str(folder)
+
+    prompt_embeddings = unit(np.random.default_rng(1), 3, dim)
+    return str(write_expert_store(folder, settings, records, embed, prompt_embeddings))
 
 
 @pytest.fixture
@@ -136,7 +132,7 @@ def make_sample(record, annotations=()):
 
 
 def make_lookup(stores, records, skip_missing=False):
-    return ExpertLookup([ExpertStore.open(store) for store in stores], records, skip_missing)
+    return ExpertLookup([ExpertStore(store) for store in stores], records, skip_missing)
 
 
 def test_images_and_lesions_get_their_own_embeddings(records, store):
@@ -353,5 +349,5 @@ def test_zero_shot_target_is_the_experts_own_assignment(make_model, store):
     hook.build(make_detector(make_model))
     embeddings = unit(np.random.default_rng(2), 4, DIM).astype(np.float32)
     actual = hook._classes.log_assignment(torch.from_numpy(embeddings)).exp()
-    expected = ExpertStore.open(store).prompts.assign(embeddings)
+    expected = ExpertStore(store).prompts.assign(embeddings)
     np.testing.assert_allclose(actual, expected, rtol=1e-4)

@@ -1,13 +1,12 @@
-"""What a store remembers of a data set's records, so that a change is noticed."""
+"""Signatures of images, by which a store notices that a data set has changed."""
 
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from medmask.data.dataset_dicts import box_corners
 from medmask.errors import InputError
 
 
@@ -28,16 +27,14 @@ def sign_file(path: str | os.PathLike) -> FileSignature:
     try:
         with Path(path).open("rb") as file:
             status = os.fstat(file.fileno())
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
+            digest = hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise InputError(f"image {path} cannot be read ({error.strerror})") from error
-    return FileSignature(digest.digest(), status.st_size, status.st_mtime_ns)
+    return FileSignature(digest, status.st_size, status.st_mtime_ns)
 
 
 def has_signature(path: str | os.PathLike, signature: FileSignature) -> bool:
-    """Whether a file has the signed content; it is read only if its time of change differs.
+    """Compare a file with a signature; it is read only if its time of change differs.
 
     Raises:
         InputError: it is absent or cannot be read.
@@ -54,7 +51,7 @@ def has_signature(path: str | os.PathLike, signature: FileSignature) -> bool:
 
 
 def image_key(image_id: int | str) -> bytes:
-    """The key of an image in a store; the ids 7 and "7" are different images.
+    """Make the key of an image in a store; the ids 7 and "7" are different images.
 
     Raises:
         InputError: the id is neither an integer nor a text.
@@ -64,12 +61,3 @@ def image_key(image_id: int | str) -> bytes:
     if isinstance(image_id, (int, np.integer)) and not isinstance(image_id, bool):
         return b"i%d" % int(image_id)
     raise InputError(f"image id {image_id!r} is neither an integer nor a text: change image_id")
-
-
-def lesion_boxes(record: dict[str, Any]) -> np.ndarray:
-    """The boxes of all annotations of a record, crowds included, in their order.
-
-    Returns:
-        (T, 4) float64, XYXY in pixels.
-    """
-    return box_corners(record.get("annotations", []))
