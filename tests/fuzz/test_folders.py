@@ -15,7 +15,8 @@ from isolation import ROOT, run_tool
 from mutations import damage_bytes
 from PIL import Image
 
-from medmask import engine
+from medmask import inference
+from medmask.config import load_config
 from medmask.data.images.reading import read_image
 from medmask.errors import InputError
 from medmask.phantom import PhantomParameters, make_phantom_dataset
@@ -41,11 +42,11 @@ def predictor(tmp_path_factory):
     """A small model with fresh weights, on images of a few pixels."""
     weights = tmp_path_factory.mktemp("run") / "model.pth"
     torch.manual_seed(0)
-    torch.save({"model": instantiate(engine.load_config(CONFIG).model).state_dict()}, weights)
+    torch.save({"model": instantiate(load_config(CONFIG).model).state_dict()}, weights)
     small = [
         f"dataloader.test.mapper.augmentation.{x}" for x in ("short_edge_length=32", "max_size=64")
     ]
-    return engine.MedMaskPredictor(CONFIG, weights, ["train.device=cpu", *small])
+    return inference.MedMaskPredictor(CONFIG, weights, ["train.device=cpu", *small])
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +224,7 @@ def check(predictor, dicom, parent, draw):
 
 @seeds
 def test_folders(seeds, predictor, dicom, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "MedMaskPredictor", lambda *_, **__: predictor)
+    monkeypatch.setattr(inference, "MedMaskPredictor", lambda *_, **__: predictor)
     parents = iter(range(len(seeds)))
 
     def case(draw: random.Random) -> str:
