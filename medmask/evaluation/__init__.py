@@ -1,20 +1,30 @@
-"""Evaluation of lesion detection: FROC analysis, image- and breast-level classification."""
+"""Evaluation of lesion detection: FROC analysis, image- and breast-level classification.
 
-from medmask.evaluation.average_precision import AveragePrecision, average_precision
-from medmask.evaluation.average_precision_evaluator import AveragePrecisionEvaluator
-from medmask.evaluation.detection_files import (
-    detection_records,
-    detections_to_coco,
-    read_detections,
-)
-from medmask.evaluation.evaluate import evaluate_detections
-from medmask.evaluation.froc import OPERATING_POINTS
-from medmask.evaluation.froc_evaluator import FROCEvaluator
-from medmask.evaluation.ground_truth import ground_truth_of, read_ground_truth
-from medmask.evaluation.plot import plot_froc
-from medmask.evaluation.report import format_table, result_to_json, write_json
-from medmask.evaluation.results import EvaluationSettings, FrocResult
-from medmask.evaluation.structures import Detections, GroundTruth
+What evaluates files needs numpy alone. The evaluators of Detectron2's evaluation loop load it, and
+PyTorch, when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from medmask.utils.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from medmask.evaluation.average_precision_evaluator import AveragePrecisionEvaluator
+    from medmask.evaluation.coco_average_precision import AveragePrecision, average_precision
+    from medmask.evaluation.dataset_ground_truth import ground_truth_of
+    from medmask.evaluation.detection_files import (
+        detection_records,
+        detections_to_coco,
+        read_detections,
+    )
+    from medmask.evaluation.evaluate import evaluate_detections
+    from medmask.evaluation.froc_evaluator import FROCEvaluator
+    from medmask.evaluation.ground_truth import read_ground_truth
+    from medmask.evaluation.plot import plot_froc
+    from medmask.evaluation.report import format_table, result_to_json, write_json
+    from medmask.evaluation.results import FrocResult
+    from medmask.evaluation.settings import OPERATING_POINTS, EvaluationSettings
+    from medmask.evaluation.structures import Detections, GroundTruth
 
 __all__ = [
     "OPERATING_POINTS",
@@ -37,3 +47,28 @@ __all__ = [
     "result_to_json",
     "write_json",
 ]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "OPERATING_POINTS": "medmask.evaluation.settings",
+        "AveragePrecision": "medmask.evaluation.coco_average_precision",
+        "AveragePrecisionEvaluator": "medmask.evaluation.average_precision_evaluator",
+        "Detections": "medmask.evaluation.structures",
+        "EvaluationSettings": "medmask.evaluation.settings",
+        "FROCEvaluator": "medmask.evaluation.froc_evaluator",
+        "FrocResult": "medmask.evaluation.results",
+        "GroundTruth": "medmask.evaluation.structures",
+        "average_precision": "medmask.evaluation.coco_average_precision",
+        "detection_records": "medmask.evaluation.detection_files",
+        "detections_to_coco": "medmask.evaluation.detection_files",
+        "evaluate_detections": "medmask.evaluation.evaluate",
+        "format_table": "medmask.evaluation.report",
+        "ground_truth_of": "medmask.evaluation.dataset_ground_truth",
+        "plot_froc": "medmask.evaluation.plot",
+        "read_detections": "medmask.evaluation.detection_files",
+        "read_ground_truth": "medmask.evaluation.ground_truth",
+        "result_to_json": "medmask.evaluation.report",
+        "write_json": "medmask.evaluation.report",
+    },
+)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detectron2.utils.logger import create_small_table
 
-from medmask.evaluation.average_precision import average_precision
+from medmask.evaluation.coco_average_precision import average_precision
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
 from medmask.evaluation.detection_files import detections_to_coco
 from medmask.evaluation.report import write_json

@@ -11,8 +11,9 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 
 from medmask.errors import InputError
-from medmask.evaluation.ground_truth import ground_truth_of
-from medmask.evaluation.structures import Detections, to_xywh, to_xyxy
+from medmask.evaluation.boxes import to_xywh, to_xyxy
+from medmask.evaluation.dataset_ground_truth import ground_truth_of
+from medmask.evaluation.structures import Detections
 
 
 class _Prediction(NamedTuple):

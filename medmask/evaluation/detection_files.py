@@ -13,9 +13,10 @@ import numpy as np
 
 from medmask.coco import column, numbers, quadruples
 from medmask.errors import InputError
+from medmask.evaluation.boxes import to_xywh, to_xyxy
 from medmask.evaluation.faults import Faults
 from medmask.evaluation.identity import find_categories, find_images
-from medmask.evaluation.structures import Detections, GroundTruth, to_xywh, to_xyxy
+from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.utils.json_files import read_json, show
 
 

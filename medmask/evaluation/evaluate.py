@@ -20,9 +20,9 @@ from medmask.evaluation.results import (
     ClassificationResult,
     ConfidenceBand,
     Counts,
-    EvaluationSettings,
     FrocResult,
 )
+from medmask.evaluation.settings import EvaluationSettings
 from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.evaluation.suppression import suppress_overlaps
 

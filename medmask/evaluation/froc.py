@@ -14,9 +14,6 @@ import numpy as np
 
 from medmask.evaluation.matching import Localizations
 
-OPERATING_POINTS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0)
-"""False positives per image at which sensitivities are reported."""
-
 
 @dataclass(frozen=True)
 class FrocCurve:

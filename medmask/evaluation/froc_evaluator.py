@@ -8,10 +8,10 @@ from pathlib import Path
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
 from medmask.evaluation.detection_files import detections_to_coco
 from medmask.evaluation.evaluate import evaluate_detections
-from medmask.evaluation.froc import OPERATING_POINTS
 from medmask.evaluation.plot import plot_froc
 from medmask.evaluation.report import format_table, result_to_json, write_json
-from medmask.evaluation.results import ClassificationResult, EvaluationSettings, FrocResult
+from medmask.evaluation.results import ClassificationResult, FrocResult
+from medmask.evaluation.settings import OPERATING_POINTS, EvaluationSettings
 from medmask.evaluation.structures import Detections
 
 logger = logging.getLogger(__name__)

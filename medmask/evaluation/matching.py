@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from medmask.evaluation.boxes import areas, intersections, pairwise_iou, shares
 from medmask.evaluation.structures import Detections, GroundTruth
 
 
@@ -128,11 +129,5 @@ def _centres_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
 
 def _overlaps(boxes: np.ndarray, regions: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
     """(P, 4), (P, 4), (P,) -> (P,): IoU, or intersection over the box's area for crowd regions."""
-    sides = np.minimum(boxes[:, 2:], regions[:, 2:]) - np.maximum(boxes[:, :2], regions[:, :2])
-    intersection = sides.clip(min=0).prod(axis=1)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    region_area = (regions[:, 2:] - regions[:, :2]).prod(axis=1)
-    denominator = np.where(is_crowd, area, area + region_area - intersection)
-    return np.divide(
-        intersection, denominator, out=np.zeros_like(intersection), where=denominator > 0
-    )
+    share_of_box = shares(intersections(boxes, regions), areas(boxes))
+    return np.where(is_crowd, share_of_box, pairwise_iou(boxes, regions))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from medmask.evaluation.average_precision import AveragePrecision
 from medmask.evaluation.classification import ThresholdMetrics
+from medmask.evaluation.coco_average_precision import AveragePrecision
 from medmask.evaluation.results import ClassificationResult, FrocResult
 from medmask.utils.files import atomic_write
 

@@ -97,13 +97,3 @@ def group_indices(keys: Sequence[Hashable]) -> np.ndarray:
     """Number equal keys alike, from 0 in the order of first appearance: (len(keys),) int64."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
-
-
-def to_xywh(boxes: np.ndarray) -> np.ndarray:
-    """(R, 4) corners (x0, y0, x1, y1) -> (R, 4) as (x, y, width, height)."""
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-
-
-def to_xyxy(boxes: np.ndarray) -> np.ndarray:
-    """(R, 4) as (x, y, width, height) -> (R, 4) corners (x0, y0, x1, y1)."""
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)

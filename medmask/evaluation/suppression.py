@@ -1,11 +1,8 @@
-"""Non-maximum suppression before the FROC analysis."""
-
-from itertools import pairwise
+"""Non-maximum suppression: the one that the predictor and the evaluation share."""
 
 import numpy as np
-import torch
-from torchvision.ops import nms
 
+from medmask.evaluation.boxes import pairwise_iou
 from medmask.evaluation.structures import Detections
 
 
@@ -27,19 +24,20 @@ def suppress_overlaps(detections: Detections, iou_threshold: float) -> Detection
 
 
 def kept_after_suppression(detections: Detections, iou_threshold: float) -> np.ndarray:
-    """Index the detections that :func:`suppress_overlaps` keeps: (K,) int64, ascending."""
-    if len(detections) == 0:
-        return np.zeros(0, dtype=np.int64)
-    # One call per group on a slice of the sorted boxes: torchvision's batched_nms searches all the
-    # boxes for each group, which is quadratic in the number of images.
-    order = np.lexsort((detections.category_indices, detections.image_indices))
-    images, categories = detections.image_indices[order], detections.category_indices[order]
-    starts_group = (np.diff(images) != 0) | (np.diff(categories) != 0)
-    bounds = [0, *(np.flatnonzero(starts_group) + 1).tolist(), len(order)]
-    boxes = torch.from_numpy(detections.boxes[order])
-    scores = torch.from_numpy(detections.scores[order])
-    kept = [
-        nms(boxes[start:stop], scores[start:stop], iou_threshold).numpy() + start
-        for start, stop in pairwise(bounds)
-    ]
-    return np.sort(order[np.concatenate(kept)])
+    """Index the detections that :func:`suppress_overlaps` keeps: (K,) int64, ascending.
+
+    Each turn keeps the best box that is left in every image and category, and drops what overlaps
+    it there; so there are as many turns as one image keeps boxes of a category.
+    """
+    images, categories = detections.image_indices, detections.category_indices
+    left = np.lexsort((-detections.scores, categories, images))  # stable, the last key first
+    kept = [np.zeros(0, dtype=np.int64)]
+    while len(left):
+        is_best = np.ones(len(left), dtype=bool)
+        is_best[1:] = (np.diff(images[left]) != 0) | (np.diff(categories[left]) != 0)
+        best = left[is_best]
+        kept.append(best)
+        best_of_each = best[np.cumsum(is_best) - 1]
+        iou = pairwise_iou(detections.boxes[best_of_each], detections.boxes[left])
+        left = left[~is_best & ~(iou > iou_threshold)]
+    return np.sort(np.concatenate(kept))

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+import torch
+from torchvision.ops import nms
 
-from medmask.evaluation.suppression import suppress_overlaps
+from medmask.evaluation.structures import Detections
+from medmask.evaluation.suppression import kept_after_suppression, suppress_overlaps
 
 
 def iou(a, b) -> float:
@@ -36,3 +39,25 @@ def test_boxes_that_overlap_by_exactly_the_threshold_are_kept(build_case):
     _, detections = build_case(1, [], boxes)
     assert len(suppress_overlaps(detections, 1 / 3)) == 2
     assert len(suppress_overlaps(detections, 0.33)) == 1
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(10))
+def test_keeps_the_boxes_that_torchvision_keeps(seed, threshold):
+    random = np.random.default_rng(seed)
+    corners = random.integers(0, 12, (200, 2)) / 3
+    sides = random.integers(0, 6, (200, 2)) / 3  # some boxes are empty, many alike
+    boxes = np.concatenate([corners, corners + sides], axis=1)
+    boxes[:2] *= 1e300
+    scores = random.integers(0, 20, 200) / 20  # many ties
+    detections = Detections(
+        boxes, scores, np.zeros(200, dtype=np.int64), np.zeros(200, dtype=np.int64)
+    )
+    expected = nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold).sort().values
+    np.testing.assert_array_equal(kept_after_suppression(detections, threshold), expected)
+
+
+def test_nothing_is_kept_of_nothing():
+    none = np.zeros(0, dtype=np.int64)
+    detections = Detections(np.zeros((0, 4)), np.zeros(0), none, none)
+    assert len(kept_after_suppression(detections, 0.5)) == 0

@@ -9,7 +9,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from medmask.evaluation.structures import Detections, GroundTruth, to_xywh
+from medmask.evaluation.boxes import to_xywh
+from medmask.evaluation.structures import Detections, GroundTruth
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""What imports load, what they register, and the public paths; each in a fresh interpreter."""
+
+import ast
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAZY_PACKAGES = ("medmask", "medmask.evaluation")
+
+
+def run_python(program: str) -> str:
+    """The stdout of a program."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+SEE_WHAT_IS_REGISTERED = """
+from detectron2.data import DatasetCatalog
+from detectron2.modeling import META_ARCH_REGISTRY
+print("phantom_film_train" in DatasetCatalog, "MedMask" in META_ARCH_REGISTRY)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "registered"),
+    [
+        ("from medmask import add_medmask_config", "True True"),
+        ("import medmask; medmask.add_medmask_config", "True True"),
+        ("import medmask; medmask.data", "True True"),
+        ("import medmask.data", "True False"),
+        ("import medmask.modeling", "False True"),
+        ("import medmask.data, medmask.modeling", "True True"),
+        ("import detectron2.data; import medmask", "True True"),
+        ("import detectron2.modeling; import medmask", "True True"),
+        ("import detectron2.engine; from medmask.errors import InputError", "True True"),
+        ("import medmask; import detectron2.data", "False False"),
+        (
+            "from detectron2.config import LazyConfig\n"
+            "LazyConfig.load('configs/medmask/phantom/source_only.py')",
+            "True True",
+        ),
+    ],
+)
+def test_registration_with_detectron2(program, registered):
+    assert run_python(program + SEE_WHAT_IS_REGISTERED).strip() == registered
+
+
+def test_importing_the_package_alone_loads_neither_pytorch_nor_detectron2():
+    program = "import medmask, sys; print({'torch', 'detectron2', 'numpy'} & set(sys.modules))"
+    assert run_python(program).strip() == "set()"
+
+
+def test_annotation_files_are_read_without_pytorch_and_detectron2():
+    program = (
+        "import medmask.coco, medmask.evaluation.ground_truth, sys\n"
+        "print({'torch', 'detectron2', 'cv2', 'matplotlib', 'scipy'} & set(sys.modules))"
+    )
+    assert run_python(program).strip() == "set()"
+
+
+@pytest.mark.parametrize("package", LAZY_PACKAGES)
+def test_names_of_a_lazy_package_are_those_that_type_checkers_see(package):
+    module = importlib.import_module(package)
+    assert set(module.__all__) <= set(dir(module))
+    seen = {}
+    for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for line in node.body:
+                seen |= {alias.name: line.module for alias in line.names}
+    assert set(seen) == set(module.__all__) - {"__version__"}
+    for name, source in seen.items():
+        source = importlib.import_module(source)
+        assert getattr(module, name) is getattr(source, name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("package", LAZY_PACKAGES)
+def test_no_module_hides_a_name_of_a_lazy_package(package):
+    module = importlib.import_module(package)
+    files = {path.stem for path in Path(module.__file__).parent.iterdir()}
+    hidden = {name for name in module.__all__ if name in files}
+    assert hidden == ({"data", "modeling"} if package == "medmask" else set())
+
+
+def test_public_import_paths():
+    program = """
+from medmask import add_medmask_config
+from medmask.data import read_image, register_coco_dataset
+from medmask.inference import MedMaskPredictor
+from medmask.layers import ms_deform_attn, ms_deform_attn_fused
+print(all(map(callable, (add_medmask_config, read_image, register_coco_dataset, MedMaskPredictor,
+                         ms_deform_attn, ms_deform_attn_fused))))
+"""
+    assert run_python(program).strip() == "True"
