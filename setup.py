@@ -131,5 +131,5 @@ check_setuptools()
 setuptools.setup(
     ext_modules=extensions(),
     cmdclass=build_commands(),
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

@@ -13,13 +13,13 @@ die() { printf '[env] error: %s\n' "$*" >&2; exit 1; }
 # The newest interpreter that the pinned packages support.
 find_python() {
   local candidate
-  for candidate in "${BASE_PYTHON:-}" python3.11 python3.12 python3.10 python3; do
-    if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then
+  for candidate in "${BASE_PYTHON:-}" python3.11 python3.12 python3; do
+    if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then
       command -v "$candidate"
       return
     fi
   done
-  die "no Python 3.10, 3.11 or 3.12 was found; install one, or name it: make env BASE_PYTHON=/path/to/python"
+  die "no Python 3.11 or 3.12 was found; install one, or name it: make env BASE_PYTHON=/path/to/python"
 }
 
 # up_to_date NAME FILE...: whether step NAME was done with just these files.
