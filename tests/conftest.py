@@ -14,6 +14,7 @@ import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
 from detectron2.structures import Boxes, ImageList, Instances
 from expert_stores import write_expert_store
@@ -27,7 +28,6 @@ from medmask.modeling import (
     HungarianMatcher,
     MatchingCost,
     MedMask,
-    MultiScaleNeck,
 )
 from medmask.modeling.multi_scale_tokens import make_padding_mask
 
@@ -171,6 +171,9 @@ class GivenFeatures(Backbone):
         super().__init__()
         self.maps = {f"map{i}": m for i, m in enumerate(maps)}
 
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        return {name: ShapeSpec(channels=m.shape[1]) for name, m in self.maps.items()}
+
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         return self.maps
 
@@ -185,11 +188,6 @@ def reference_model(reference) -> MedMask:
     backbone = GivenFeatures(reference["features"])
     model = MedMask(
         backbone=backbone,
-        neck=MultiScaleNeck(
-            dict(zip(backbone.maps, meta["backbone_channels"], strict=True)),
-            meta["hidden_dim"],
-            meta["num_feature_levels"],
-        ),
         transformer=DeformableTransformer(
             num_classes=meta["num_classes"],
             num_queries=meta["num_queries"],

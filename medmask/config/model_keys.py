@@ -26,22 +26,18 @@ from medmask.modeling import (
     HungarianMatcher,
     MatchingCost,
     MedMask,
-    MultiScaleNeck,
     OneToManyMatcher,
     build_small_resnet,
 )
 from medmask.stages.distillation import (
     CosineLoss,
-    ExpertDistillation,
     InfoNCE,
     MarginLoss,
     TripletLoss,
 )
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.hook import ExpertDistillationHook
-from medmask.stages.domain_adversarial import DomainDiscriminators
 from medmask.stages.domain_adversarial.hook import DomainAdversarialHook
-from medmask.stages.masked_autoencoding import MaskedAutoencoder, ReconstructionTarget
 from medmask.stages.masked_autoencoding.hook import MaskedAutoencoderHook
 from medmask.stages.masked_autoencoding.mask_ratio import (
     ConstantMaskRatio,
@@ -88,15 +84,16 @@ _FOCAL: Mapping[str, Value] = {
 _MODEL: Mapping[Callable, Mapping[str, Value]] = {
     MedMask: {
         "backbone": Part(of=Backbone),
-        "neck": Part(of=MultiScaleNeck),
         "transformer": Part(of=DeformableTransformer),
         "criterion": Part(of=DetectionCriterion),
         "pixel_mean": ListOf(item=_COLOR, shortest=3, longest=3, meaning="RGB, in [0, 255]"),
         "pixel_std": ListOf(
             item=Number(above=True, highest=1e6), shortest=3, longest=3, meaning="RGB"
         ),
+        "in_features": ListOf(
+            item=Text(), optional=True, meaning="the backbone's maps that are read; null: all"
+        ),
         "max_detections": WholeNumber(lowest=1, highest=100_000, meaning="in an image"),
-        "training_modules": Part(of=dict, optional=True),
     },
     ResNet: {
         "stem": Part(),
@@ -122,11 +119,6 @@ _MODEL: Mapping[Callable, Mapping[str, Value]] = {
         "in_channels": WholeNumber(lowest=3, highest=3),
         "norm": _NORM,
     },
-    MultiScaleNeck: {
-        "in_channels": MappingTo(item=_CHANNELS, meaning="map of the backbone -> its channels"),
-        "out_channels": _CHANNELS,
-        "num_levels": WholeNumber(lowest=1, highest=16),
-    },
     DeformableTransformer: {
         **_ATTENTION,
         "num_classes": WholeNumber(lowest=1, highest=10_000),
@@ -148,40 +140,17 @@ _MODEL: Mapping[Callable, Mapping[str, Value]] = {
         "matches_per_target": WholeNumber(lowest=1, highest=1000),
     },
     MatchingCost: _FOCAL,
-    MaskedAutoencoder: {**_ATTENTION, "targets": Part(of=dict), "num_layers": _LAYERS},
-    ReconstructionTarget: {
-        "level": WholeNumber(highest=15, meaning="of the encoder's maps, from 0"),
-        "channels": _CHANNELS,
-        "base_size": ListOf(
-            item=WholeNumber(lowest=1, highest=1024), shortest=2, longest=2, meaning="(h, w)"
-        ),
-    },
-    DomainDiscriminators: {
-        "backbone_channels": _CHANNELS,
-        "embed_dim": _CHANNELS,
-        "num_levels": WholeNumber(lowest=1, highest=16),
-    },
-    ExpertDistillation: {
-        "query_dim": _CHANNELS,
-        "expert_dim": _CHANNELS,
-        "loss": Part(of=ContrastiveLoss),
-        "queue_size": WholeNumber(highest=1_000_000),
-        "image_weight": _WEIGHT,
-        "lesion_weight": _WEIGHT,
-        "zero_shot_weight": _WEIGHT,
-    },
-    InfoNCE: {"temperature": Number(above=True)},
-    CosineLoss: {},
-    MarginLoss: {"margin": Number(lowest=-1, highest=1)},
-    TripletLoss: {"margin": Number(highest=2)},
 }
-
-_CLASSES = WholeNumber(lowest=1, highest=10_000)
 
 _HOOKS: Mapping[Callable, Mapping[str, Value]] = {
     MaskedAutoencoderHook: {
         "loader": Part(of=ResumableLoader),
         "mask_ratio": Part(of=MaskRatioSchedule),
+        "targets": MappingTo(
+            item=ListOf(item=WholeNumber(lowest=1, highest=1024), shortest=2, longest=2),
+            meaning="map of the backbone -> (h, w) of the learned queries",
+        ),
+        "num_layers": _LAYERS,
         "masking": Text(choices=("independent", "aligned")),
         "scope": Text(choices=("hidden", "all")),
         "weight": _WEIGHT,
@@ -200,9 +169,8 @@ _HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         "loss_weight": _WEIGHT,
         "teach_boxes": Flag(),
     },
-    FixedThreshold: {"num_classes": _CLASSES, "value": _SHARE},
+    FixedThreshold: {"value": _SHARE},
     DynamicThreshold: {
-        "num_classes": _CLASSES,
         "initial": _SHARE,
         "momentum": _SHARE,
         "scale": _SHARE,
@@ -211,7 +179,6 @@ _HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         "update_period": Period(),
     },
     ConfidenceRefinement: {
-        "num_classes": _CLASSES,
         "soft": _SHARE,
         "hard": _SHARE,
         "steepness": Number(above=True),
@@ -224,8 +191,17 @@ _HOOKS: Mapping[Callable, Mapping[str, Value]] = {
     SelectiveRetrainingHook: {"period": Period()},
     ExpertDistillationHook: {
         "stores": OneOrList(item=Text(), meaning="folders of expert stores"),
+        "loss": Part(of=ContrastiveLoss),
+        "queue_size": WholeNumber(highest=1_000_000, meaning="past embeddings of either level"),
+        "image_weight": _WEIGHT,
+        "lesion_weight": _WEIGHT,
+        "zero_shot_weight": _WEIGHT,
         "missing": Text(choices=("error", "skip")),
     },
+    InfoNCE: {"temperature": Number(above=True)},
+    CosineLoss: {},
+    MarginLoss: {"margin": Number(lowest=-1, highest=1)},
+    TripletLoss: {"margin": Number(highest=2)},
 }
 
 MODEL_AND_HOOK_ARGUMENTS: Mapping[Callable[..., Any], Mapping[str, Value]] = {**_MODEL, **_HOOKS}

@@ -65,16 +65,15 @@ OTHERS = (
     "medmask.data.build_test_loader",
     "medmask.data.build_train_augmentation",
     "medmask.data.build_train_loader",
-    "medmask.solver.build_parameter_groups",
-    "medmask.stages.distillation.CosineLoss",
     "medmask.modeling.HungarianMatcher",
-    "medmask.stages.distillation.InfoNCE",
-    "medmask.stages.distillation.MarginLoss",
     "medmask.modeling.MatchingCost",
     "medmask.modeling.OneToManyMatcher",
-    "medmask.stages.masked_autoencoding.ReconstructionTarget",
-    "medmask.stages.distillation.TripletLoss",
     "medmask.modeling.build_small_resnet",
+    "medmask.solver.build_parameter_groups",
+    "medmask.stages.distillation.CosineLoss",
+    "medmask.stages.distillation.InfoNCE",
+    "medmask.stages.distillation.MarginLoss",
+    "medmask.stages.distillation.TripletLoss",
 )
 """Functions and classes of other kinds that may be named."""
 
@@ -120,7 +119,7 @@ def _look_up(name: str) -> Any:
 
 
 def _is_allowed(target: Any) -> bool:
-    # An imported name, such as medmask.engine.run.Path, leads out of the packages.
+    # An imported name, such as medmask.data.catalog.Path, leads out of the packages.
     is_here = isinstance(target, type) and _is_in_packages(target.__module__)
     return (is_here and issubclass(target, BASE_CLASSES)) or target in _others()
 

@@ -26,7 +26,6 @@ from medmask.engine.device import select_device
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.evaluators import build_evaluators
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
-from medmask.engine.model_check import check_parts_fit
 from medmask.engine.progress import MetricWriters, build_writers
 from medmask.engine.run_checks import check_classes
 from medmask.engine.stop_request import StopRequest
@@ -47,7 +46,6 @@ AMP_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def build_model(config: DictConfig) -> nn.Module:
     """The model of a config on its device, with fresh weights."""
     model = build(config, "model", nn.Module)
-    check_parts_fit(model)
     return model.to(select_device(config.train.device))
 
 
@@ -68,9 +66,15 @@ def build_trainer(config: DictConfig, model: nn.Module) -> MedMaskTrainer:
 
     Args:
         config: of the run.
-        model: what :func:`build_model` gave; it is wrapped if there are several processes.
+        model: what :func:`build_model` gave; loss hooks add to it what only training uses, and it
+            is wrapped if there are several processes.
     """
     options = config.train
+    loss_hooks = [
+        build(config, f"loss_hooks.{name}", LossHook) for name in config.get("loss_hooks") or {}
+    ]
+    for hook in loss_hooks:
+        hook.build(model)
     config.optimizer.params.model = model
     optimizer = build(config, "optimizer", torch.optim.Optimizer)
     config.optimizer.params.model = None  # or copies of the config would copy the model
@@ -81,9 +85,7 @@ def build_trainer(config: DictConfig, model: nn.Module) -> MedMaskTrainer:
         clip_gradient_norm=options.clip_gradient_norm,
         amp_dtype=_amp_dtype(config),
         gradient_accumulation=options.gradient_accumulation,
-        loss_hooks=[
-            build(config, f"loss_hooks.{name}", LossHook) for name in config.get("loss_hooks") or {}
-        ],
+        loss_hooks=loss_hooks,
     )
 
 

@@ -66,11 +66,11 @@ class MedMaskTrainer(TrainerBase):
             clip_gradient_norm: largest norm of the gradient of all parameters together.
             amp_dtype: ``torch.bfloat16`` or ``torch.float16`` for mixed precision, None without.
             gradient_accumulation: batches whose gradients are averaged for one update.
-            loss_hooks: at most one of each class; they are registered here, before other hooks, so
-                that a checkpoint holds what they did in the iteration.
+            loss_hooks: at most one of each class, built for the model; they are registered here,
+                before other hooks, so that a checkpoint holds what they did in the iteration.
 
         Raises:
-            InputError: a setting makes no sense, or the model lacks what a loss hook trains.
+            InputError: a setting makes no sense.
         """
         super().__init__()
         self.storage = EventStorage()  # empty before the run
@@ -103,8 +103,6 @@ class MedMaskTrainer(TrainerBase):
         self._own_failure: BaseException | None = None
         self._shared_failure: BaseException | None = None
         self.register_hooks(self.loss_hooks)
-        for hook in self.loss_hooks:
-            hook.build(self.detector)
 
     @property
     def detector(self) -> nn.Module:

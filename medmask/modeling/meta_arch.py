@@ -33,6 +33,11 @@ class MedMask(nn.Module):
 
     Takes and gives what every Detectron2 detector does: in training a dict of weighted losses, in
     inference ``[{"instances": Instances}, ...]`` in the coordinates of the original images.
+
+    Attributes:
+        training_modules: parts that only training uses, by name, such as the decoder of masked
+            autoencoding. Loss hooks put them there before training; they are trained and saved with
+            the detector. A detector for inference has none.
     """
 
     @configurable
@@ -40,35 +45,38 @@ class MedMask(nn.Module):
         self,
         *,
         backbone: Backbone,
-        neck: MultiScaleNeck,
         transformer: DeformableTransformer,
         criterion: DetectionCriterion,
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
+        in_features: Sequence[str] | None = None,
         max_detections: int = 100,
-        training_modules: Mapping[str, nn.Module] | None = None,
     ):
-        """Assemble the detector.
+        """Assemble the detector; the neck between backbone and transformer follows from both.
 
         Args:
-            backbone: gives the maps that ``neck`` reads.
-            neck: projects them to the transformer's levels.
+            backbone: gives feature maps.
             transformer: encoder, queries and decoder.
             criterion: the supervised loss.
             pixel_mean: mean of each image channel, in the mapper's units (0 to 255).
             pixel_std: standard deviation of each channel.
+            in_features: the backbone's maps that the detector reads, from fine to coarse; all of
+                them, in the backbone's order, if None.
             max_detections: detections per image in inference.
-            training_modules: parts that only training uses, such as a masked autoencoder's
-                decoder: trained and saved with the detector, idle in inference.
+
+        Raises:
+            InputError: the backbone lacks a map, or gives more of them than there are levels.
         """
         super().__init__()
         self.backbone = backbone
-        self.neck = neck
+        self.neck = MultiScaleNeck(
+            _channels_of(backbone, in_features), transformer.embed_dim, transformer.num_levels
+        )
         self.transformer = transformer
-        self.position_encoding = SinePositionEncoding(transformer.level_embedding.shape[1])
+        self.position_encoding = SinePositionEncoding(transformer.embed_dim)
         self.criterion = criterion
         self.max_detections = max_detections
-        self.training_modules = nn.ModuleDict(training_modules or {})
+        self.training_modules = nn.ModuleDict()
         self.register_buffer(
             "pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False
         )
@@ -78,19 +86,12 @@ class MedMask(nn.Module):
     def from_config(cls, cfg) -> dict:
         """Constructor arguments from a yacs config with :func:`medmask.add_medmask_config`."""
         options = cfg.MODEL.MEDMASK
-        backbone = build_backbone(cfg)
-        shapes = backbone.output_shape()
         cost = MatchingCost(options.CLASS_WEIGHT, options.BOX_WEIGHT, options.GIOU_WEIGHT)
         proposal_matcher = None
         if options.MATCHES_PER_PROPOSAL_TARGET > 1:
             proposal_matcher = OneToManyMatcher(cost, options.MATCHES_PER_PROPOSAL_TARGET)
         return {
-            "backbone": backbone,
-            "neck": MultiScaleNeck(
-                {name: shape.channels for name, shape in shapes.items()},
-                options.EMBED_DIM,
-                options.NUM_LEVELS,
-            ),
+            "backbone": build_backbone(cfg),
             "transformer": DeformableTransformer(
                 num_classes=options.NUM_CLASSES,
                 num_queries=options.NUM_QUERIES,
@@ -229,6 +230,19 @@ class MedMask(nn.Module):
             DetectionTarget(*target)
             for target in zip(labels.split(counts), boxes.split(counts), strict=True)
         ]
+
+
+def _channels_of(backbone: Backbone, in_features: Sequence[str] | None) -> dict[str, int]:
+    """Name -> channels of the maps that a detector reads."""
+    shapes = backbone.output_shape()
+    names = list(shapes) if in_features is None else in_features
+    for name in names:
+        if name not in shapes:
+            raise InputError(
+                f"model.in_features names {name}, which the backbone does not give; it gives "
+                f"{', '.join(shapes)}"
+            )
+    return {name: shapes[name].channels for name in names}
 
 
 def _rescale(detections: Instances, image: dict) -> Instances:

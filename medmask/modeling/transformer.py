@@ -46,6 +46,13 @@ class DeformableTransformer(nn.Module):
     """From feature maps to boxes and class logits.
 
     ``encode`` and ``decode`` are separate so that a masked autoencoder can share the encoder.
+
+    Attributes:
+        embed_dim: C, channels of tokens and queries.
+        num_levels: L, number of feature maps.
+        num_classes: K, background not counted.
+        two_stage: whether queries start from proposals.
+        layer_options: the sizes that all its deformable layers share, as their keyword arguments.
     """
 
     def __init__(
@@ -83,7 +90,11 @@ class DeformableTransformer(nn.Module):
             gradient_checkpointing: recompute layers in the backward pass: less memory, more time.
         """
         super().__init__()
-        layer = {
+        self.embed_dim = embed_dim
+        self.num_levels = num_levels
+        self.num_classes = num_classes
+        self.two_stage = two_stage
+        self.layer_options = {
             "embed_dim": embed_dim,
             "num_heads": num_heads,
             "feed_forward_dim": feed_forward_dim,
@@ -92,17 +103,17 @@ class DeformableTransformer(nn.Module):
             "num_points": num_points,
         }
         self.level_embedding = nn.Parameter(torch.randn(num_levels, embed_dim))
-        self.encoder = DeformableEncoder(num_encoder_layers, gradient_checkpointing, **layer)
+        self.encoder = DeformableEncoder(
+            num_encoder_layers, gradient_checkpointing, **self.layer_options
+        )
         self.decoder = DeformableDecoder(
             num_decoder_layers,
             gradient_checkpointing,
             num_classes,
             box_refinement,
             reference_is_box=two_stage,
-            **layer,
+            **self.layer_options,
         )
-        self.num_classes = num_classes
-        self.two_stage = two_stage
         if two_stage:
             self.proposals = ProposalGenerator(embed_dim, num_queries)
         else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from detectron2.engine import HookBase
 from torch import Tensor, nn
 
+from medmask.errors import InputError
 from medmask.modeling import DetectionPass, MedMask
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 class LossHook(HookBase):
     """Adds named, weighted losses to every step; what a stage of training consists of.
 
-    Before the first iteration :meth:`set_run_length` tells how many there will be. One iteration of
-    :class:`MedMaskTrainer` looks like this, with what a loss hook can do in it::
+    Before the optimizer and the wrapper for distributed training are made, :meth:`build` gives the
+    hook the bare detector; a hook that trains a module of its own makes it there from the
+    detector's sizes, and hands it to :meth:`register_module`. Before the first iteration
+    :meth:`set_run_length` tells how many there will be. One iteration of :class:`MedMaskTrainer`
+    looks like this, with what a loss hook can do in it::
 
         hook.before_step()
         loss of the labelled batch        <- hook.pass_losses(model, detection): losses on this pass
@@ -42,6 +46,9 @@ class LossHook(HookBase):
     that fails on its way leaves the state of the last complete one.
     """
 
+    module_name: ClassVar[str]
+    """name of the hook's module among the detector's ``training_modules``, if it has one"""
+    module: nn.Module
     trainer: MedMaskTrainer
 
     def __init__(self, loader: TrainLoader | None = None) -> None:
@@ -54,11 +61,37 @@ class LossHook(HookBase):
         self._loaded: deque[list[dict[str, Any]]] = deque()
 
     def build(self, detector: MedMask) -> None:
-        """Prepare for the bare detector; called once, before any checkpoint is loaded.
+        """Prepare for the bare detector, and make what only training uses.
+
+        Called once, before the optimizer, the wrapper for distributed training and the loading of
+        any checkpoint.
+
+        Args:
+            detector: on its device.
 
         Raises:
-            InputError: the detector lacks a part that the hook trains.
+            InputError: the hook cannot work with this detector.
         """
+
+    def register_module(self, detector: MedMask, module: nn.Module) -> None:
+        """Own a module: :attr:`module`, trained and saved with the detector.
+
+        Its parameters are called ``training_modules.<module_name>...`` in optimizer options and
+        checkpoints.
+
+        Args:
+            detector: what :meth:`build` is given.
+            module: moved to the detector's device.
+
+        Raises:
+            InputError: there is a module of that name.
+        """
+        if self.module_name in detector.training_modules:
+            raise InputError(
+                f"loss_hooks holds two that train a module {self.module_name}: a run can have one"
+            )
+        self.module = module.to(detector.device)
+        detector.training_modules[self.module_name] = self.module
 
     def set_run_length(self, max_iter: int) -> None:
         """Turn periods, which may be shares of the run, into iterations; called before the first.

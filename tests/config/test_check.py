@@ -83,7 +83,7 @@ WRONG = {
     "model.backbone": ("null", "5"),
     "model.backbone.widths": ("[]", "[16]", "16", "[0,1,2]", "[-1,1]", "[a]", "null", "[1.5,2]"),
     "model.backbone.norm": ("XX", "5", "null", "''"),
-    "model.neck.in_channels": ("null", "5", "{res3: 0}", "{res3: x}"),
+    "+model.in_features": ("5", "[]", "[1]", "res3"),
     f"{TRANSFORMER}.num_classes": (*NO_NUMBER, "-1", "0", "1.5"),
     f"{TRANSFORMER}.num_queries": (*NO_NUMBER, "-1", "0", "1.5", "1000000000"),
     f"{TRANSFORMER}.embed_dim": (*NO_NUMBER, "-1", "0", "1000000"),
@@ -103,6 +103,8 @@ WRONG = {
     f"{MASKING}.mask_ratio": ("null", "0.8"),
     f"{MASKING}.mask_ratio.start": ("-1", "2", "null", "x", "nan", "true"),
     f"{MASKING}.masking": ("x", "null", "5"),
+    f"{MASKING}.targets": ("null", "[res5]", "{res5: 5}", "{res5: [5]}", "{res5: [0, 3]}"),
+    f"{MASKING}.num_layers": ("0", "1.5", "null", "x"),
     f"{MASKING}.weight": ("-1", "null", "x", "nan"),
     f"{MASKING}.duration": ("0", "-1", "1.5", "x", "true"),
     f"{MASKING}.num_pictured": ("0", "-1", "1.5", "x", "null"),
@@ -199,7 +201,9 @@ def test_all_faults_are_named_at_once_and_references_once(teaching):
 @pytest.mark.parametrize(
     ("key", "overrides", "words"),
     [
-        ("model.neck", ["model.neck.out_channels=65"], "model.neck: .*divisible"),
+        ("model", ["model.transformer.embed_dim=80"], "model: .*divisible"),
+        ("model", ["model.transformer.num_levels=2"], "model: .*num_levels"),
+        ("model", ["+model.in_features=[res3,res9]"], r"model\.in_features names res9.*res5"),
         ("lr_multiplier", ["lr_multiplier.scheduler._target_=torch.nn.Identity"], "scheduler"),
         (
             "model",

@@ -125,8 +125,8 @@ def test_resumed_run_may_change_this(run, make_config, override):
 
 
 def test_other_name_of_the_same_is_no_change(run, make_config):
-    same = "medmask.stages.domain_adversarial.discriminators.DomainDiscriminators"
-    resume(make_config(f"model.training_modules.discriminators._target_={same}"))
+    same = "medmask.stages.domain_adversarial.hook.DomainAdversarialHook"
+    resume(make_config(f"loss_hooks.domain_adversarial._target_={same}"))
 
 
 def test_unchanged_config_leaves_no_former_one(run, make_config):

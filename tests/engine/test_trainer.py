@@ -33,6 +33,8 @@ class Regression(nn.Module):
 
 
 def make_trainer(model, clip=1e9, **kwargs):
+    for hook in kwargs.get("loss_hooks", ()):
+        hook.build(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     return MedMaskTrainer(model, Stream(), optimizer, clip_gradient_norm=clip, **kwargs)
 

@@ -18,7 +18,6 @@ from medmask.modeling import build_small_resnet
 
 globals().update(LazyConfig.load({config!r}))
 model.backbone = L(build_small_resnet)(widths=[8, 8, 16, 24, 32], norm="FrozenBN")
-model.neck.in_channels = dict(res3=16, res4=24, res5=32)
 model.transformer.update(embed_dim=32, num_heads=2, num_points=2, feed_forward_dim=32)
 model.transformer.update(num_queries=10, num_encoder_layers=1, num_decoder_layers=2)
 """
@@ -35,7 +34,6 @@ LOSSES = {
 }
 """what a stage adds"""
 LOADERS = {"masked_autoencoder": ("cross_domain", "teaching"), "teacher": ("teaching",)}
-EXPERT_DIM = 16
 
 
 @pytest.fixture
@@ -43,7 +41,7 @@ def workplace(all_datasets, tmp_path, monkeypatch, make_expert_store):
     """An empty folder to train in."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(all_datasets))
     monkeypatch.chdir(tmp_path)
-    make_expert_store("store", dataset="ddsm_train", dim=EXPERT_DIM)
+    make_expert_store("store", dataset="ddsm_train", dim=16)
 
 
 def run_of(benchmark, stage):
@@ -69,9 +67,8 @@ def run_of(benchmark, stage):
     if stage == "source_only":
         arguments.append("train.init_checkpoint=")  # nobody has ImageNet weights of this backbone
     if stage == "expert":
-        module = "model.training_modules.expert_distillation"
-        arguments.append("loss_hooks.expert_distillation.stores=[store]")
-        arguments += [f"{module}.expert_dim={EXPERT_DIM}", f"{module}.queue_size=8"]
+        hook = "loss_hooks.expert_distillation"
+        arguments += [f"{hook}.stores=[store]", f"{hook}.queue_size=8"]
     return arguments
 
 

@@ -3,7 +3,6 @@
 import pytest
 
 CONFIG = "phantom2ffdm/expert.py"
-DIM = 16
 
 
 @pytest.fixture(scope="module")
@@ -12,12 +11,11 @@ def options(datasets, tmp_path_factory, make_expert_store):
     folder = tmp_path_factory.mktemp("experts") / "film"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTRON2_DATASETS", str(datasets))
-        make_expert_store(folder, dataset="phantom_film_train", dim=DIM)
+        make_expert_store(folder, dataset="phantom_film_train", dim=16)
     return [
         "train.init_checkpoint=",
         f"loss_hooks.expert_distillation.stores=[{folder}]",
-        f"model.training_modules.expert_distillation.expert_dim={DIM}",
-        "model.training_modules.expert_distillation.queue_size=8",  # wraps around
+        "loss_hooks.expert_distillation.queue_size=8",  # wraps around
     ]
 
 

@@ -10,6 +10,8 @@ masked_autoencoder = L(MaskedAutoencoderHook)(
     # ...mask_ratio._target_=medmask.stages.masked_autoencoding.CosineMaskRatio
     # +...mask_ratio.end=0.5
     mask_ratio=L(ConstantMaskRatio)(start=0.8),
+    targets={"res5": [25, 42]},  # size of the map of images of 800 x 1333 pixels (height x width)
+    num_layers=2,
     masking="independent",  # or "aligned": hidden on one level, hidden on all
     scope="hidden",  # or "all": positions whose error counts
     weight=1.0,

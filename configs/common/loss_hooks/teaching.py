@@ -9,7 +9,6 @@ teacher = L(TeacherHook)(
     loader="???",
     # or FixedThreshold(value=0.3), or ConfidenceRefinement(soft=0.1, hard=0.8)
     threshold=L(DynamicThreshold)(
-        num_classes="${model.transformer.num_classes}",
         initial=0.3,
         momentum=0.9,
         scale=0.5,
@@ -22,7 +21,6 @@ teacher = L(TeacherHook)(
     teach_boxes=False,  # True: where pseudo boxes are teaches, too, not only what they show
 )
 
-# needs model.training_modules.discriminators
 domain_adversarial = L(DomainAdversarialHook)(
     backbone_weight=0.3, encoder_weight=1.0, decoder_weight=1.0
 )

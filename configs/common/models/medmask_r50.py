@@ -9,7 +9,6 @@ from medmask.modeling import (
     HungarianMatcher,
     MatchingCost,
     MedMask,
-    MultiScaleNeck,
 )
 
 model = L(MedMask)(
@@ -18,11 +17,6 @@ model = L(MedMask)(
         stages=L(ResNet.make_default_stages)(depth=50, stride_in_1x1=False, norm="FrozenBN"),
         out_features=["res3", "res4", "res5"],
         freeze_at=2,
-    ),
-    neck=L(MultiScaleNeck)(
-        in_channels={"res3": 512, "res4": 1024, "res5": 2048},
-        out_channels="${..transformer.embed_dim}",
-        num_levels="${..transformer.num_levels}",
     ),
     transformer=L(DeformableTransformer)(
         num_classes=1,

@@ -11,18 +11,12 @@ from medmask.modeling import (
     HungarianMatcher,
     MatchingCost,
     MedMask,
-    MultiScaleNeck,
     OneToManyMatcher,
     build_small_resnet,
 )
 
 model = L(MedMask)(
     backbone=L(build_small_resnet)(widths=[16, 32, 48, 64, 96]),
-    neck=L(MultiScaleNeck)(
-        in_channels={"res3": 48, "res4": 64, "res5": 96},
-        out_channels="${..transformer.embed_dim}",
-        num_levels="${..transformer.num_levels}",
-    ),
     transformer=L(DeformableTransformer)(
         num_classes=1,
         num_queries=30,

@@ -4,13 +4,9 @@ The mask ratio stays at 0.8, as in MRT and MedMask; D-MASTER lets the loss drive
 (LossDrivenMaskRatio).
 """
 
-from detectron2.config import LazyCall as L
-
 from ..data.unlabelled import unlabelled as _unlabelled
 from ..loss_hooks.masked_autoencoder import masked_autoencoder as _hook
-from ..models.masked_autoencoder import masked_autoencoder as _masked_autoencoder
 from .later import dataloader, lr_multiplier, model, optimizer, train
 
-model.training_modules = L("builtins.dict")(masked_autoencoder=_masked_autoencoder)
 loss_hooks = dict(masked_autoencoder=_hook)
 loss_hooks["masked_autoencoder"].loader = _unlabelled

@@ -14,11 +14,8 @@ from ..data.unlabelled_pairs import unlabelled_pairs as _pairs
 from ..loss_hooks.teaching import domain_adversarial as _domain_adversarial
 from ..loss_hooks.teaching import selective_retraining as _selective_retraining
 from ..loss_hooks.teaching import teacher as _teacher
-from ..models.discriminators import discriminators as _discriminators
 from ..schedule import constant_schedule as lr_multiplier
 from .cross_domain import dataloader, loss_hooks, model, optimizer, train
-
-model.training_modules.discriminators = _discriminators
 
 loss_hooks.masked_autoencoder.duration = 0.25
 loss_hooks.teacher = _teacher

@@ -4,20 +4,10 @@ They are made by tools/extract_expert_embeddings.py --dataset phantom_film_train
 output/experts, of the expert that tools/train_phantom_expert.py trains.
 """
 
-from detectron2.config import LazyCall as L
-
-from medmask.stages.distillation import ExpertDistillationHook
-
-from ...common.models.expert_distillation import expert_distillation as _expert_distillation
+from ...common.loss_hooks.expert_distillation import expert_distillation as _hook
 from .control_strong import dataloader, lr_multiplier, model, optimizer, train
 
-model.training_modules = L("builtins.dict")(expert_distillation=_expert_distillation)
-model.training_modules.expert_distillation.expert_dim = 64  # of the phantoms' expert
-loss_hooks = dict(
-    expert_distillation=L(ExpertDistillationHook)(
-        stores=["output/experts/phantom_film_train"],
-        missing="error",
-    ),
-)
+loss_hooks = dict(expert_distillation=_hook)
+loss_hooks["expert_distillation"].stores = ["output/experts/phantom_film_train"]
 
 train.output_dir = "output/phantom2ffdm/expert"

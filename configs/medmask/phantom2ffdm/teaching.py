@@ -7,10 +7,7 @@ from ...common.data.unlabelled_pairs_phantom import unlabelled_pairs as _pairs
 from ...common.loss_hooks.teaching import domain_adversarial as _domain_adversarial
 from ...common.loss_hooks.teaching import selective_retraining as _selective_retraining
 from ...common.loss_hooks.teaching import teacher as _teacher
-from ...common.models.discriminators import discriminators as _discriminators
 from .cross_domain import dataloader, loss_hooks, lr_multiplier, model, optimizer, train
-
-model.training_modules.discriminators = _discriminators
 
 loss_hooks.masked_autoencoder.duration = 0.33
 loss_hooks.teacher = _teacher

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medmask.errors import InputError
 from medmask.layers import MLP
 from medmask.modeling.matcher import Matches
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
@@ -71,10 +70,10 @@ class ExpertDistillation(nn.Module):
         query_dim: int,
         expert_dim: int,
         loss: ContrastiveLoss,
-        queue_size: int = 1024,
-        image_weight: float = 1.0,
-        lesion_weight: float = 1.0,
-        zero_shot_weight: float = 1.0,
+        queue_size: int,
+        image_weight: float,
+        lesion_weight: float,
+        zero_shot_weight: float,
     ) -> None:
         """Create what the losses of a weight above 0 need, and nothing else.
 
@@ -85,27 +84,9 @@ class ExpertDistillation(nn.Module):
             queue_size: past expert embeddings of either level that serve as negatives.
             image_weight: of the image level.
             lesion_weight: of the lesion level.
-            zero_shot_weight: of the zero-shot assignment, whose gradient grows with the expert's
-                factor s (about 14 for the phantoms' expert, up to 100 for CLIP).
-
-        Raises:
-            InputError: a weight is negative, or all are 0.
+            zero_shot_weight: of the zero-shot assignment, whose gradient grows with s.
         """
         super().__init__()
-        weights = {
-            "image_weight": image_weight,
-            "lesion_weight": lesion_weight,
-            "zero_shot_weight": zero_shot_weight,
-        }
-        for name, weight in weights.items():
-            if weight < 0:
-                raise InputError(f"expert_distillation.{name} is {weight}, but must be at least 0")
-        if not any(weights.values()):
-            raise InputError(
-                f"all of expert_distillation's {', '.join(weights)} are 0: set one above 0, or "
-                "remove the hook"
-            )
-        self.expert_dim = expert_dim
         self.image_weight = image_weight
         self.lesion_weight = lesion_weight
         self.zero_shot_weight = zero_shot_weight

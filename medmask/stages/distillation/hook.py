@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,15 +10,20 @@ from torch import Tensor
 from medmask.errors import InputError
 from medmask.experts import ExpertStore
 from medmask.modeling import DetectionPass, Domain, MedMask
+from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.heads import ExpertDistillation, WordClasses
 from medmask.stages.distillation.store_lookup import ExpertLookup
 from medmask.stages.loss_hook import LossHook
 
-MODULE = "expert_distillation"
-"""The hook's part of the model: ``model.training_modules["expert_distillation"]``."""
-
 _MISSING = ("error", "skip")
-_SAME_IN_ALL_STORES = ("model", "weights_sha256", "preprocessing", "prompts", "logit_scale")
+_SAME_IN_ALL_STORES = (
+    "model",
+    "weights_sha256",
+    "embedding_dim",
+    "preprocessing",
+    "prompts",
+    "logit_scale",
+)
 
 
 class ExpertDistillationHook(LossHook):
@@ -30,20 +35,40 @@ class ExpertDistillationHook(LossHook):
     the student sees is for the student to see through.
 
     Target images, whose boxes are guesses, teach nothing. The past embeddings that serve as
-    negatives are buffers of the model; a new run starts without any.
+    negatives are buffers of the hook's module; a new run starts without any.
     """
 
-    def __init__(self, stores: Sequence[str], missing: str = "error") -> None:
+    module_name = "expert_distillation"
+    module: ExpertDistillation
+
+    def __init__(
+        self,
+        stores: Sequence[str],
+        *,
+        loss: ContrastiveLoss,
+        queue_size: int = 1024,
+        image_weight: float = 1.0,
+        lesion_weight: float = 1.0,
+        zero_shot_weight: float = 1.0,
+        missing: str = "error",
+    ) -> None:
         """Create the hook; no file is read.
 
         Args:
             stores: the folder of the expert store of each labelled data set, in any order.
+            loss: of the image level and the lesion level.
+            queue_size: past expert embeddings of either level that serve as negatives.
+            image_weight: of the image level.
+            lesion_weight: of the lesion level.
+            zero_shot_weight: of the zero-shot assignment, whose gradient grows with the expert's
+                factor from similarity to logit (about 14 for the phantoms' expert, up to 100 for
+                CLIP).
             missing: what to do about training images that no store holds: ``"error"`` names them
                 and stops; ``"skip"`` counts them in the log and trains on them without expert. An
                 image that changed since the store was made is an error in any case.
 
         Raises:
-            InputError: no store is given, or ``missing`` is something else.
+            InputError: no store is given, ``missing`` is something else, or no loss is on.
         """
         super().__init__()
         self.folders = [stores] if isinstance(stores, str) else list(stores)
@@ -58,26 +83,33 @@ class ExpertDistillationHook(LossHook):
                 f"{' or '.join(_MISSING)}"
             )
         self.missing = missing
+        self.loss = loss
+        self.queue_size = queue_size
+        self.weights = {
+            "image_weight": image_weight,
+            "lesion_weight": lesion_weight,
+            "zero_shot_weight": zero_shot_weight,
+        }
+        _check_weights(self.weights)
 
     def build(self, detector: MedMask) -> None:
-        """Open the stores.
+        """Open the stores, and make projections into the space of their embeddings.
 
         Raises:
-            InputError: the detector lacks the part that is trained, a folder holds no store, a
-                store has embeddings of another dimension than the detector's projections, or
-                stores were not made by one expert.
+            InputError: a folder holds no store, or stores were not made by one expert.
         """
-        if MODULE not in detector.training_modules:
-            raise InputError(
-                f"loss_hooks.expert_distillation trains model.training_modules.{MODULE}, which the "
-                "config lacks: take it from configs/common/models/expert_distillation.py"
-            )
-        distillation: ExpertDistillation = detector.training_modules[MODULE]
         self.stores = [ExpertStore(folder) for folder in self.folders]
         first = self.stores[0]
         for store in self.stores:
-            _check_dimension(store, distillation.expert_dim)
             _check_same_expert(store, first)
+        distillation = ExpertDistillation(
+            query_dim=detector.transformer.embed_dim,
+            expert_dim=first.settings.embedding_dim,
+            loss=self.loss,
+            queue_size=self.queue_size,
+            **self.weights,
+        )
+        self.register_module(detector, distillation)
         self._classes = WordClasses(
             torch.from_numpy(first.prompts.class_embeddings).to(detector.device),
             first.prompts.logit_scale,
@@ -94,7 +126,7 @@ class ExpertDistillationHook(LossHook):
         self._lookup = ExpertLookup(self.stores, records, skip_missing=self.missing == "skip")
         if self.trainer.start_iter == 0:
             # with the weights that a run starts from may come embeddings of another expert
-            self.trainer.detector.training_modules[MODULE].clear_queues()
+            self.module.clear_queues()
 
     def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
         """``loss_expert_image``, ``loss_expert_lesion``, ``loss_expert_zero_shot``, if they are on.
@@ -104,7 +136,7 @@ class ExpertDistillationHook(LossHook):
         if detection.domain is not Domain.SOURCE:
             return {}
         samples, matches = detection.batched_inputs, detection.matches
-        return model.training_modules[MODULE](
+        return self.module(
             detection.transformer.decoder.queries,
             matches,
             self._lookup.image_embeddings(samples).to(model.device),
@@ -113,12 +145,16 @@ class ExpertDistillationHook(LossHook):
         )
 
 
-def _check_dimension(store: ExpertStore, expert_dim: int) -> None:
-    dim = store.settings.embedding_dim
-    if dim != expert_dim:
+def _check_weights(weights: Mapping[str, float]) -> None:
+    for name, weight in weights.items():
+        if weight < 0:
+            raise InputError(
+                f"loss_hooks.expert_distillation.{name} is {weight}, but must be at least 0"
+            )
+    if not any(weights.values()):
         raise InputError(
-            f"expert store {store.folder} has embeddings of dimension {dim}, but "
-            f"model.training_modules.{MODULE}.expert_dim is {expert_dim}: set it to {dim}"
+            f"all of loss_hooks.expert_distillation's {', '.join(weights)} are 0: set one above 0, "
+            "or remove the hook"
         )
 
 

@@ -4,21 +4,21 @@ from torch import Tensor
 
 from medmask.errors import InputError
 from medmask.modeling import DetectionPass, Domain, MedMask
-from medmask.stages.domain_adversarial.discriminators import domain_loss
+from medmask.stages.domain_adversarial.discriminators import DomainDiscriminators, domain_loss
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.mean_teacher.hook import TeacherHook
 
-DISCRIMINATORS = "discriminators"
-"""Where the discriminators are in ``model.training_modules``"""
-
 
 class DomainAdversarialHook(LossHook):
-    """Adds the losses of the model's domain discriminators to every supervised pass.
+    """Adds the losses of domain discriminators to every supervised pass.
 
     ``loss_domain_backbone``, ``loss_domain_encoder`` and ``loss_domain_decoder``: cross-entropy
     between the discriminators' answers and the pass's domain, over all positions that are not
     padding.
     """
+
+    module_name = "discriminators"
+    module: DomainDiscriminators
 
     def __init__(
         self,
@@ -34,12 +34,13 @@ class DomainAdversarialHook(LossHook):
         self.decoder_weight = decoder_weight
 
     def build(self, detector: MedMask) -> None:
-        if DISCRIMINATORS not in detector.training_modules:
-            raise InputError(
-                "DomainAdversarialHook needs model.training_modules.discriminators; add "
-                "medmask.stages.domain_adversarial.DomainDiscriminators, as in "
-                "configs/common/models/discriminators.py"
-            )
+        coarsest = detector.backbone.output_shape()[detector.neck.in_features[-1]]
+        discriminators = DomainDiscriminators(
+            backbone_channels=coarsest.channels,
+            embed_dim=detector.transformer.embed_dim,
+            num_levels=detector.transformer.num_levels,
+        )
+        self.register_module(detector, discriminators)
 
     def before_train(self) -> None:
         if not any(isinstance(hook, TeacherHook) for hook in self.trainer.loss_hooks):
@@ -52,7 +53,7 @@ class DomainAdversarialHook(LossHook):
         transformer = detection.transformer
         tokens = transformer.features
         name = model.neck.in_features[-1]  # the coarsest map
-        logits = model.training_modules[DISCRIMINATORS](
+        logits = self.module(
             detection.features[name],
             tokens.split_levels(transformer.memory),
             transformer.decoder.queries,

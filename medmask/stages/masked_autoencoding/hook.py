@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detectron2.utils import comm
 from torch import Tensor
 
+from medmask.errors import InputError
 from medmask.modeling import DetectionPass, Domain, MedMask
 from medmask.stages.loss_hook import LossHook
+from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, ReconstructionTarget
 from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
-from medmask.stages.masked_autoencoding.objective import (
-    MODULE_NAME,
-    MaskedAutoencodingObjective,
-    find_masked_autoencoder,
-)
+from medmask.stages.masked_autoencoding.objective import MaskedAutoencodingObjective
 from medmask.stages.masked_autoencoding.visualization import draw_reconstructions
 from medmask.utils.periods import Period, to_iterations_or_end, to_iterations_within
 from medmask.utils.png_files import write_png
@@ -27,15 +26,20 @@ if TYPE_CHECKING:
 class MaskedAutoencoderHook(LossHook):
     """Adds ``loss_mae``: a batch of unlabelled images is partly hidden and rebuilt in each step.
 
-    What is rebuilt, and by what, is the detector's ``training_modules["masked_autoencoder"]``.
-    The mask ratio is logged as ``mask_ratio``.
+    The decoder that rebuilds backbone maps is made for the detector: its layers are like those of
+    the detector's decoder. The mask ratio is logged as ``mask_ratio``.
     """
+
+    module_name = "masked_autoencoder"
+    module: MaskedAutoencoder
 
     def __init__(
         self,
         loader: TrainLoader,
         *,
         mask_ratio: MaskRatioSchedule,
+        targets: Mapping[str, Sequence[int]],
+        num_layers: int = 2,
         masking: str = "independent",
         scope: str = "hidden",
         weight: float = 1.0,
@@ -49,6 +53,9 @@ class MaskedAutoencoderHook(LossHook):
         Args:
             loader: unlabelled images.
             mask_ratio: the share of tokens to hide, over the run.
+            targets: name of a backbone map to rebuild -> (h, w) for which queries are learned; for
+                maps of other sizes they are interpolated.
+            num_layers: depth of the decoder that rebuilds them.
             masking: ``"independent"`` on each level or ``"aligned"``; see
                 :mod:`medmask.stages.masked_autoencoding.masking`.
             scope: positions that count: ``"hidden"`` ones or ``"all"``.
@@ -60,12 +67,21 @@ class MaskedAutoencoderHook(LossHook):
                 alone, None none.
             num_pictured: images in a picture; always the same, the first of the loader.
             output_dir: pictures are written to ``<output_dir>/pictures``.
+
+        Raises:
+            InputError: there is no target.
         """
         super().__init__(loader)
+        if not targets:
+            raise InputError(
+                "loss_hooks.masked_autoencoder.targets is empty: name a map of the backbone"
+            )
         self.mask_ratio = mask_ratio
-        self.objective = MaskedAutoencodingObjective(
-            masking=masking, mask_ratio=mask_ratio.ratio(0.0), scope=scope, weight=weight
-        )
+        self.targets = targets
+        self.num_layers = num_layers
+        self.masking = masking
+        self.scope = scope
+        self.weight = weight
         self.duration = duration
         self.picture_period = picture_period
         self.num_pictured = num_pictured
@@ -73,7 +89,21 @@ class MaskedAutoencoderHook(LossHook):
         self._step_losses: list[Tensor] = []
 
     def build(self, detector: MedMask) -> None:
-        find_masked_autoencoder(detector)
+        autoencoder = MaskedAutoencoder(
+            targets={
+                name: _make_target(detector, name, size) for name, size in self.targets.items()
+            },
+            num_layers=self.num_layers,
+            **detector.transformer.layer_options,
+        )
+        self.register_module(detector, autoencoder)
+        self.objective = MaskedAutoencodingObjective(
+            self.module,
+            masking=self.masking,
+            mask_ratio=self.mask_ratio.ratio(0.0),
+            scope=self.scope,
+            weight=self.weight,
+        )
 
     def set_run_length(self, max_iter: int) -> None:
         key = "loss_hooks.masked_autoencoder"
@@ -115,8 +145,7 @@ class MaskedAutoencoderHook(LossHook):
         if self.is_active or detection.domain is not Domain.SOURCE:
             return {}
         # Distributed training waits for a gradient of every parameter.
-        parameters = model.training_modules[MODULE_NAME].parameters()
-        return {"loss_mae": sum(0 * parameter.sum() for parameter in parameters)}
+        return {"loss_mae": sum(0 * parameter.sum() for parameter in self.module.parameters())}
 
     def after_step(self) -> None:
         if not self.is_active:
@@ -150,3 +179,19 @@ class MaskedAutoencoderHook(LossHook):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.mask_ratio.load_state_dict(state_dict["mask_ratio"])
+
+
+def _make_target(detector: MedMask, name: str, base_size: Sequence[int]) -> ReconstructionTarget:
+    """The target that one of the backbone's maps is for a detector.
+
+    Raises:
+        InputError: the detector does not read a map of that name.
+    """
+    names = detector.neck.in_features
+    if name not in names:
+        raise InputError(
+            f"loss_hooks.masked_autoencoder.targets names the map {name}, but the detector reads "
+            f"{', '.join(names)}"
+        )
+    channels = detector.backbone.output_shape()[name].channels
+    return ReconstructionTarget(names.index(name), channels, tuple(base_size))

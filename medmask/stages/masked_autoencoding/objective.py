@@ -17,8 +17,6 @@ from medmask.stages.masked_autoencoding.masking import MASKING_STRATEGIES, draw_
 if TYPE_CHECKING:
     from medmask.modeling.meta_arch import MedMask
 
-MODULE_NAME = "masked_autoencoder"
-"""The masked autoencoder's name among the detector's ``training_modules``."""
 SCOPES = ("hidden", "all")
 
 
@@ -49,11 +47,18 @@ class MaskedAutoencodingObjective:
     """
 
     def __init__(
-        self, *, masking: str, mask_ratio: float, scope: str = "hidden", weight: float = 1.0
+        self,
+        autoencoder: MaskedAutoencoder,
+        *,
+        masking: str,
+        mask_ratio: float,
+        scope: str = "hidden",
+        weight: float = 1.0,
     ) -> None:
         """Create the objective.
 
         Args:
+            autoencoder: rebuilds the maps; made for the detector.
             masking: how tokens are chosen: ``"independent"`` on each level, or ``"aligned"``.
             mask_ratio: share of the unpadded tokens to hide, in [0, 1].
             scope: positions that count: ``"hidden"`` ones or ``"all"``; padding never does.
@@ -66,6 +71,7 @@ class MaskedAutoencodingObjective:
             raise InputError(f"masking is {masking!r}; choose one of {sorted(MASKING_STRATEGIES)}")
         if scope not in SCOPES:
             raise InputError(f"scope is {scope!r}; choose one of {sorted(SCOPES)}")
+        self.autoencoder = autoencoder
         self.mask = MASKING_STRATEGIES[masking]
         self.mask_ratio = mask_ratio
         self.scope = scope
@@ -88,10 +94,9 @@ class MaskedAutoencodingObjective:
         """Hide tokens of a batch and rebuild the targets.
 
         Args:
-            model: with a masked autoencoder among its training modules.
+            model: the detector.
             batched_inputs: samples with ``image``; ``random_seed``, if there, decides the mask.
         """
-        autoencoder = find_masked_autoencoder(model)
         images = model.preprocess_image(batched_inputs)
         features, tokens = model.extract_features(images)
         padding = tokens.split_levels(tokens.padding_mask)
@@ -103,12 +108,12 @@ class MaskedAutoencodingObjective:
         value_mask = hidden_tokens | tokens.padding_mask
         visible_indices = find_visible_tokens(value_mask)
         memory = model.transformer.encode(tokens, value_mask, visible_indices)
-        levels = {name: target.level for name, target in autoencoder.targets.items()}
+        levels = {name: target.level for name, target in self.autoencoder.targets.items()}
         return MaskedAutoencodingPass(
             image_sizes=images.image_sizes,
             padded_size=tuple(images.tensor.shape[-2:]),
             targets={name: features[name].detach() for name in levels},
-            reconstructions=autoencoder(memory, tokens, hidden_tokens, visible_indices),
+            reconstructions=self.autoencoder(memory, tokens, hidden_tokens, visible_indices),
             hidden={name: hidden[level] for name, level in levels.items()},
             padding={name: padding[level] for name, level in levels.items()},
         )
@@ -137,44 +142,3 @@ def reconstruction_loss(reconstruction: Tensor, target: Tensor, counted: Tensor)
 def squared_error(reconstruction: Tensor, target: Tensor) -> Tensor:
     """Mean over channels of the squared error, in float32: (N, C, h, w) -> (N, h, w)."""
     return (reconstruction.float() - target.float()).square().mean(1)
-
-
-def find_masked_autoencoder(model: MedMask) -> MaskedAutoencoder:
-    """The detector's masked autoencoder, which must fit it.
-
-    Raises:
-        InputError: there is none, or it was made for other levels, channels or embeddings.
-    """
-    if MODULE_NAME not in model.training_modules:
-        raise InputError(
-            "the detector has no masked autoencoder: set model.training_modules."
-            f"{MODULE_NAME} (see configs/common/models/masked_autoencoder.py)"
-        )
-    autoencoder = model.training_modules[MODULE_NAME]
-    key = f"model.training_modules.{MODULE_NAME}"
-    if not isinstance(autoencoder, MaskedAutoencoder):
-        raise InputError(f"{key} is a {type(autoencoder).__name__}, not a MaskedAutoencoder")
-    num_levels, embed_dim = model.transformer.level_embedding.shape
-    for option, ours, theirs in (
-        ("num_levels", autoencoder.num_levels, num_levels),
-        ("embed_dim", autoencoder.embed_dim, embed_dim),
-    ):
-        if ours != theirs:
-            raise InputError(f"{key}.{option} is {ours}, but the transformer's is {theirs}")
-    channels = {name: shape.channels for name, shape in model.backbone.output_shape().items()}
-    levels = {name: level for level, name in enumerate(model.neck.in_features)}
-    for name, target in autoencoder.targets.items():
-        if name not in levels:
-            raise InputError(
-                f"{key}.targets names the map {name}, which is not one of {sorted(levels)}, the "
-                "maps that the neck reads"
-            )
-        for option, ours, theirs in (
-            ("level", target.level, levels[name]),
-            ("channels", target.channels, channels[name]),
-        ):
-            if ours != theirs:
-                raise InputError(
-                    f"{key}.targets.{name}.{option} is {ours}, but that of the map is {theirs}"
-                )
-    return autoencoder

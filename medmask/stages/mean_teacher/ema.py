@@ -1,6 +1,7 @@
 """A model whose weights are the exponential moving average of another's."""
 
 import copy
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -19,16 +20,20 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     buffers, such as counters, are copied.
 
     Args:
-        average: what :func:`make_average` gave for a model of this architecture.
+        average: what :func:`make_average` gave for a model of this architecture; it may lack parts
+            of the model.
         model: m.
         decay: in [0, 1).
     """
-    for mean, value in zip(_tensors(average), _tensors(model), strict=True):
+    values = dict(_named_tensors(model))
+    for name, mean in _named_tensors(average):
+        value = values[name]
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
 
 
-def _tensors(model: nn.Module) -> list[torch.Tensor]:
-    return [*model.parameters(), *model.buffers()]
+def _named_tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()

@@ -17,6 +17,7 @@ from torchvision.ops import box_convert
 from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
 from medmask.modeling import DetectionPass, Domain, MedMask
+from medmask.modeling.weights import without_training_modules
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.mean_teacher.ema import make_average, update_average
 from medmask.stages.mean_teacher.pseudo_label_metrics import (
@@ -34,10 +35,10 @@ class TeacherHook(LossHook):
     """Adds, in every step, a supervised pass on unlabelled images with the teacher's labels.
 
     The labels teach classes; where the boxes are is less certain, and teaches by option only.
-    The teacher starts as a copy of the student, whole, so that its weights load wherever the
-    student's do; what only training uses is averaged with the rest and idle. BatchNorm statistics
-    are averaged like weights: the student's, which follow its source batches and its strong target
-    batches in turn, so the teacher normalises weak target images by statistics of the mixture.
+    The teacher starts as a copy of the student without what only training uses, so its weights load
+    wherever a detector's do. BatchNorm statistics are averaged like weights: the student's, which
+    follow its source batches and its strong target batches in turn, so the teacher normalises weak
+    target images by statistics of the mixture.
 
     Logged, besides the losses ``..._target``: thresholds and pseudo boxes per image and, where the
     loader gives ``instances`` (true labels, used for nothing else), precision and recall.
@@ -77,13 +78,9 @@ class TeacherHook(LossHook):
         self.quality = PseudoLabelQuality()
 
     def build(self, detector: MedMask) -> None:
-        num_classes = detector.transformer.num_classes
-        if self.threshold.num_classes != num_classes:
-            raise InputError(
-                f"TeacherHook: threshold.num_classes is {self.threshold.num_classes}, but the "
-                f"model has {num_classes} classes (model.transformer.num_classes)"
-            )
+        self.threshold.build(detector.transformer.num_classes)
         self.teacher = make_average(detector)
+        self.teacher.training_modules.clear()
 
     def set_run_length(self, max_iter: int) -> None:
         self.threshold.set_run_length(max_iter)
@@ -92,7 +89,8 @@ class TeacherHook(LossHook):
         super().before_train()
         if self.trainer.start_iter == 0:
             # The student got its weights after build().
-            self.teacher.load_state_dict(self.trainer.detector.state_dict())
+            weights = self.trainer.detector.state_dict()
+            self.teacher.load_state_dict(without_training_modules(weights))
 
     def before_step(self) -> None:
         self._thresholds = self.threshold.at(self.trainer.iter / self.trainer.max_iter)

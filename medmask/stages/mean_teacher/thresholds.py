@@ -13,10 +13,13 @@ from medmask.utils.periods import Period, check_period, to_iterations_within
 
 
 class ConfidenceThreshold:
-    """A schedule of one threshold per class."""
+    """A schedule of one threshold for each of K classes."""
 
-    def __init__(self, num_classes: int) -> None:
-        """Create the schedule for K = ``num_classes`` classes."""
+    num_classes: int
+    """K"""
+
+    def build(self, num_classes: int) -> None:
+        """Prepare for the detector's K classes; called once, before anything else."""
         self.num_classes = num_classes
 
     def at(self, progress: float) -> Tensor:
@@ -71,17 +74,15 @@ def sum_positive_scores(logits: Tensor, matches: Matches) -> Tensor:
 class FixedThreshold(ConfidenceThreshold):
     """One value for all classes, all the time."""
 
-    def __init__(self, *, num_classes: int, value: float) -> None:
+    def __init__(self, *, value: float) -> None:
         """Create the schedule.
 
         Args:
-            num_classes: K.
             value: in [0, 1].
 
         Raises:
             InputError: ``value`` is no probability.
         """
-        super().__init__(num_classes)
         _check_probabilities("FixedThreshold", value=value)
         self.value = value
 
@@ -104,7 +105,6 @@ class DynamicThreshold(ConfidenceThreshold):
     def __init__(
         self,
         *,
-        num_classes: int,
         initial: float = 0.3,
         momentum: float = 0.9,
         scale: float = 0.5,
@@ -115,7 +115,6 @@ class DynamicThreshold(ConfidenceThreshold):
         """Create the schedule.
 
         Args:
-            num_classes: K.
             initial: threshold of every class until the first update.
             momentum: gamma of the paper, in [0, 1].
             scale: alpha of the paper, in [0, 1].
@@ -126,7 +125,6 @@ class DynamicThreshold(ConfidenceThreshold):
         Raises:
             InputError: a value makes no sense.
         """
-        super().__init__(num_classes)
         _check_probabilities("DynamicThreshold", momentum=momentum, scale=scale, highest=highest)
         if not 0 <= lowest <= initial <= highest:
             raise InputError(
@@ -134,12 +132,16 @@ class DynamicThreshold(ConfidenceThreshold):
                 "ascend from 0 or more"
             )
         check_period(update_period, "DynamicThreshold: update_period")
+        self.initial = initial
         self.momentum = momentum
         self.scale = scale
         self.range = (lowest, highest)
         self.update_period = update_period
         self._iterations = update_period if isinstance(update_period, int) else None
-        self.values = torch.full((num_classes,), initial, dtype=torch.float64)
+
+    def build(self, num_classes: int) -> None:
+        super().build(num_classes)
+        self.values = torch.full((num_classes,), self.initial, dtype=torch.float64)
         self._forget()
 
     def at(self, progress: float) -> Tensor:
@@ -190,13 +192,10 @@ class ConfidenceRefinement(ConfidenceThreshold):
     the steepness is D-MASTER's, Ashraf et al., 2024).
     """
 
-    def __init__(
-        self, *, num_classes: int, soft: float = 0.1, hard: float = 0.8, steepness: float = 1.0
-    ) -> None:
+    def __init__(self, *, soft: float = 0.1, hard: float = 0.8, steepness: float = 1.0) -> None:
         """Create the schedule.
 
         Args:
-            num_classes: K.
             soft: threshold at the start, in [0, 1].
             hard: threshold that it tends to, in [0, 1].
             steepness: alpha of D-MASTER, > 0; 1 gives d = 0.24 at half of the run and 0.46 at its
@@ -205,7 +204,6 @@ class ConfidenceRefinement(ConfidenceThreshold):
         Raises:
             InputError: a value makes no sense.
         """
-        super().__init__(num_classes)
         _check_probabilities("ConfidenceRefinement", soft=soft, hard=hard)
         if steepness <= 0:
             raise InputError(

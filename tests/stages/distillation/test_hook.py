@@ -28,7 +28,7 @@ from medmask.experts import (
 )
 from medmask.modeling import Domain
 from medmask.modeling.matcher import Matches
-from medmask.stages.distillation import ExpertDistillation, ExpertDistillationHook, InfoNCE
+from medmask.stages.distillation import ExpertDistillationHook, InfoNCE
 from medmask.stages.distillation.store_lookup import ExpertLookup
 
 NAME = "expert_hook_test_set"
@@ -237,41 +237,51 @@ def test_mapper_must_tell_which_annotations_instances_are(records, store):
         make_lookup([store], records).lesion_embeddings([sample], matches)
 
 
-def make_detector(make_model, **options):
-    torch.manual_seed(0)
+def make_hook(*stores, **options):
+    return ExpertDistillationHook(stores, **({"loss": InfoNCE(), "queue_size": 6} | options))
+
+
+@pytest.mark.parametrize("dim", [5, DIM])
+def test_projections_fit_the_detector_and_the_store(make_model, tmp_path, records, dim):
+    hook, detector = make_hook(write_store(tmp_path / "store", records, dim=dim)), make_model()
+    hook.build(detector)
+    assert detector.training_modules["expert_distillation"] is hook.module
+    for head in (hook.module.image_head, hook.module.lesion_head):
+        assert head(torch.randn(3, detector.transformer.embed_dim)).shape == (3, dim)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"model": "another expert"}, "with another model"), ({"dim": 5}, "another embedding_dim")],
+)
+def test_stores_of_two_experts_are_refused(make_model, tmp_path, records, store, options, words):
+    other = write_store(tmp_path / "other", records, **options)
+    with pytest.raises(InputError, match=words):
+        make_hook(store, other).build(make_model())
+
+
+def test_second_hook_of_a_kind_is_refused(make_model, store):
     detector = make_model()
-    defaults = {"query_dim": 64, "expert_dim": DIM, "loss": InfoNCE(), "queue_size": 6}
-    detector.training_modules["expert_distillation"] = ExpertDistillation(**(defaults | options))
-    return detector
-
-
-def test_detector_without_distillation_is_refused(make_model, store):
-    with pytest.raises(InputError, match=r"model\.training_modules\.expert_distillation, which"):
-        ExpertDistillationHook([store]).build(make_model())
-
-
-def test_dimension_of_the_store_must_fit(make_model, tmp_path, records):
-    store = write_store(tmp_path / "small", records, dim=5)
-    with pytest.raises(InputError, match=r"small has .* dimension 5, but .*expert_dim is 8"):
-        ExpertDistillationHook([store]).build(make_detector(make_model))
-
-
-def test_stores_of_two_experts_are_refused(make_model, tmp_path, records, store):
-    other = write_store(tmp_path / "other", records, model="another expert")
-    with pytest.raises(InputError, match="with another model"):
-        ExpertDistillationHook([store, other]).build(make_detector(make_model))
+    make_hook(store).build(detector)
+    with pytest.raises(InputError, match="two that train a module expert_distillation"):
+        make_hook(store).build(detector)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"stores": []}, "stores is empty"),
-        ({"stores": ["x"], "missing": "ignore"}, "missing is 'ignore': choose error or skip"),
+        ({"missing": "ignore"}, "missing is 'ignore': choose error or skip"),
+        ({"lesion_weight": -1}, r"expert_distillation\.lesion_weight is -1"),
+        (
+            dict.fromkeys(("image_weight", "lesion_weight", "zero_shot_weight"), 0),
+            "image_weight, lesion_weight, zero_shot_weight are 0",
+        ),
     ],
 )
 def test_settings_out_of_range(options, message):
     with pytest.raises(InputError, match=message):
-        ExpertDistillationHook(**options)
+        ExpertDistillationHook(**({"stores": ["x"], "loss": InfoNCE()} | options))
 
 
 def make_trainer(detector, store):
@@ -284,12 +294,14 @@ def make_trainer(detector, store):
         num_workers=0,
         seed=0,
     )
+    hook = make_hook(store)
+    hook.build(detector)
     return MedMaskTrainer(
         detector,
         loader,
         torch.optim.SGD(detector.parameters(), lr=1e-3),
         clip_gradient_norm=1.0,
-        loss_hooks=[ExpertDistillationHook([store])],
+        loss_hooks=[hook],
     )
 
 
@@ -301,16 +313,19 @@ def no_open_clip(monkeypatch):
 
 @pytest.mark.usefixtures("no_open_clip")
 def test_resumed_run_is_the_uninterrupted_one(make_model, store):
-    whole = make_detector(make_model)
+    torch.manual_seed(0)
+    whole = make_model()
     trainer = make_trainer(whole, store)
     trainer.train(0, 5)
     names = {"loss_expert_image", "loss_expert_lesion", "loss_expert_zero_shot"}
     assert names <= trainer.storage.latest().keys()
-    first, resumed = make_detector(make_model), make_detector(make_model)
+    torch.manual_seed(0)
+    first = make_model()
     first_trainer = make_trainer(first, store)
     first_trainer.train(0, 3)
-    resumed.load_state_dict(first.state_dict())
+    resumed = make_model()
     second_trainer = make_trainer(resumed, store)
+    resumed.load_state_dict(first.state_dict())
     second_trainer.load_state_dict(first_trainer.state_dict())
     second_trainer.train(3, 5)
     for name in names:
@@ -323,15 +338,15 @@ def test_resumed_run_is_the_uninterrupted_one(make_model, store):
 
 
 def test_new_run_forgets_the_queue_that_came_with_its_weights(make_model, store):
-    detector = make_detector(make_model)
-    queue = detector.training_modules["expert_distillation"].image_contrast.queue
+    trainer = make_trainer(make_model(), store)
+    queue = trainer.loss_hooks[0].module.image_contrast.queue
     queue.enqueue(torch.randn(5, DIM), torch.arange(5))
-    make_trainer(detector, store).train(0, 1)
+    trainer.train(0, 1)
     assert queue.count == 2
 
 
 def test_losses_are_added_to_source_passes_only(make_model, store):
-    detector = make_detector(make_model)
+    detector = make_model()
     trainer = make_trainer(detector, store)
     trainer.train(0, 0)
     batch = next(iter(trainer.loader))
@@ -345,8 +360,8 @@ def test_losses_are_added_to_source_passes_only(make_model, store):
 
 
 def test_zero_shot_target_is_the_experts_own_assignment(make_model, store):
-    hook = ExpertDistillationHook([store])
-    hook.build(make_detector(make_model))
+    hook = make_hook(store)
+    hook.build(make_model())
     embeddings = unit(np.random.default_rng(2), 4, DIM).astype(np.float32)
     actual = hook._classes.log_assignment(torch.from_numpy(embeddings)).exp()
     expected = ExpertStore(store).prompts.assign(embeddings)

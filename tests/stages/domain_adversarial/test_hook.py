@@ -13,7 +13,19 @@ NAMES = ("loss_domain_backbone", "loss_domain_encoder", "loss_domain_decoder")
 
 @pytest.fixture
 def teacher(pairs):
-    return TeacherHook(loader=pairs, threshold=FixedThreshold(num_classes=1, value=0.3))
+    return TeacherHook(loader=pairs, threshold=FixedThreshold(value=0.3))
+
+
+@pytest.fixture
+def make_judged(make_detector):
+    """Builds a detector and a hook whose discriminators judge it."""
+
+    def make(**weights):
+        detector, hook = make_detector(), DomainAdversarialHook(**weights)
+        hook.build(detector)
+        return detector, hook
+
+    return make
 
 
 def losses_of(detector, batch, domain, hook):
@@ -29,27 +41,27 @@ def test_every_pass_is_judged(make_detector, make_trainer, teacher):
 
 @pytest.mark.parametrize(("domain", "suffix"), [(Domain.SOURCE, ""), (Domain.TARGET, "_target")])
 def test_losses_are_weighted_cross_entropies_with_the_pass_s_label(
-    make_detector, pairs, domain, suffix
+    make_judged, pairs, domain, suffix
 ):
     """Discriminators that say the same everywhere make the losses known: log(1 + e^d)."""
-    detector = make_detector()
+    weights = {"backbone_weight": 0.3, "encoder_weight": 2.0, "decoder_weight": 3.0}
+    detector, hook = make_judged(**weights)
     margin = 1.5  # of the logit of the target over that of the source
     with torch.no_grad():
-        for name, parameter in detector.training_modules["discriminators"].named_parameters():
+        for name, parameter in hook.module.named_parameters():
             parameter.zero_()
             if name.endswith("layers.2.bias"):
                 parameter[1] = margin
-    hook = DomainAdversarialHook(backbone_weight=0.3, encoder_weight=2.0, decoder_weight=3.0)
     batch = next(pairs.iterate_from(0))
     losses = losses_of(detector, batch, domain, hook)
     expected = math.log(1 + math.exp(margin if domain is Domain.SOURCE else -margin))
-    for name, weight in zip(NAMES, (0.3, 2.0, 3.0), strict=True):
+    for name, weight in zip(NAMES, weights.values(), strict=True):
         assert losses[name + suffix].item() == pytest.approx(weight * expected, rel=1e-5)
 
 
-def test_positions_of_padding_are_not_judged(make_detector, pairs, monkeypatch):
+def test_positions_of_padding_are_not_judged(make_judged, pairs, monkeypatch):
     """Half of the second image's columns are padding."""
-    detector = make_detector()
+    detector, hook = make_judged()
     judged = {}
 
     def spy(logits, domain, padding_mask=None):
@@ -57,7 +69,7 @@ def test_positions_of_padding_are_not_judged(make_detector, pairs, monkeypatch):
         return logits.sum()
 
     monkeypatch.setattr("medmask.stages.domain_adversarial.hook.domain_loss", spy)
-    losses_of(detector, next(pairs.iterate_from(0)), Domain.TARGET, DomainAdversarialHook())
+    losses_of(detector, next(pairs.iterate_from(0)), Domain.TARGET, hook)
     (map_shape, map_padding), (token_shape, token_padding), (query_shape, none) = judged.values()
     # 64 x 96 pixels: 2 x 3 cells of 32; the narrow image's 48 pixels reach into its second column
     assert map_shape == map_padding.shape == (2, 2, 3)
@@ -69,10 +81,9 @@ def test_positions_of_padding_are_not_judged(make_detector, pairs, monkeypatch):
     assert none is None
 
 
-def test_detector_learns_what_the_discriminators_do_not_want(make_detector, pairs):
+def test_detector_learns_what_the_discriminators_do_not_want(make_judged, pairs):
     """The gradient of the domain losses on the detector is that of raising them."""
-    detector = make_detector()
-    hook = DomainAdversarialHook()
+    detector, hook = make_judged()
     batch = next(pairs.iterate_from(0))
 
     def domain_losses():
@@ -97,6 +108,9 @@ def test_run_without_target_passes_is_refused(make_detector, make_trainer):
         trainer.train(0, 1)
 
 
-def test_detector_without_discriminators_is_refused(make_model, make_trainer, teacher):
-    with pytest.raises(InputError, match=r"model\.training_modules\.discriminators"):
-        make_trainer(make_model(), teacher, DomainAdversarialHook())
+def test_discriminators_fit_the_detector(make_judged):
+    detector, hook = make_judged()
+    assert detector.training_modules["discriminators"] is hook.module
+    coarsest = detector.backbone.output_shape()["res5"].channels
+    assert hook.module.backbone.layers[0].in_channels == coarsest
+    assert len(hook.module.encoder) == detector.transformer.num_levels

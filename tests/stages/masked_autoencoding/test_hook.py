@@ -10,17 +10,15 @@ from detectron2.config import LazyConfig, instantiate
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
 
 from medmask.engine import MedMaskTrainer, launch
+from medmask.engine.run import distribute
 from medmask.errors import InputError
 from medmask.stages.masked_autoencoding import (
     ConstantMaskRatio,
     CosineMaskRatio,
     LossDrivenMaskRatio,
-    MaskedAutoencoder,
     MaskedAutoencoderHook,
-    ReconstructionTarget,
 )
 from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
 
@@ -75,18 +73,9 @@ class Recorder(MaskRatioSchedule):
 
 def make_model():
     torch.manual_seed(1)
-    model = instantiate(LazyConfig.load(str(ROOT / "configs/common/models/medmask_small.py")).model)
-    model.training_modules["masked_autoencoder"] = MaskedAutoencoder(
-        targets={"res5": ReconstructionTarget(2, 96, (2, 3))},
-        embed_dim=64,
-        num_heads=4,
-        num_levels=3,
-        num_points=4,
-        feed_forward_dim=64,
-        dropout=0.1,
-    )
-    torch.manual_seed(2)
-    return model
+    config = LazyConfig.load(str(ROOT / "configs/common/models/medmask_small.py")).model
+    config.transformer.dropout = 0.1
+    return instantiate(config)
 
 
 def make_trainer(model, **options):
@@ -96,9 +85,13 @@ def make_trainer(model, **options):
         for name in ("amp_dtype", "gradient_accumulation")
         if name in options
     }
-    hook = MaskedAutoencoderHook(Loader(is_labelled=False), mask_ratio=schedule, **options)
+    options = {"mask_ratio": schedule, "targets": {"res5": (2, 3)}} | options
+    hook = MaskedAutoencoderHook(Loader(is_labelled=False), **options)
+    generator = torch.get_rng_state()
+    hook.build(model)
+    torch.set_rng_state(generator)
     trainer = MedMaskTrainer(
-        model,
+        distribute(model),
         Loader(is_labelled=True),
         torch.optim.SGD(model.parameters(), lr=0.01),
         clip_gradient_norm=1.0,
@@ -172,8 +165,7 @@ def test_after_its_end_parameters_take_part_and_no_image_is_loaded(duration):
     assert losses[2:] == [0, 0]
     assert hook.loader.given == 2
     assert drawn == [0, 1]
-    autoencoder = model.training_modules["masked_autoencoder"]
-    assert all(p.grad is not None and not p.grad.any() for p in autoencoder.parameters())
+    assert all(p.grad is not None and not p.grad.any() for p in hook.module.parameters())
     assert len(history(trainer, "mask_ratio")) == 2
 
 
@@ -189,17 +181,18 @@ def test_resumed_run_repeats_the_whole_run(stop):
     def make(model):
         return make_trainer(model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2))
 
-    whole, resumed = make_model(), make_model()
+    whole, stopped, resumed = make_model(), make_model(), make_model()
     torch.manual_seed(7)
     expected, _ = make(whole)
     expected.train(0, 6)
 
     torch.manual_seed(7)
-    first, _ = make(resumed)
+    first, _ = make(stopped)
     die_at(first, stop)
     state, generator = first.state_dict(), torch.get_rng_state()
     torch.manual_seed(99)
     second, hook = make(resumed)
+    resumed.load_state_dict(stopped.state_dict())
     second.load_state_dict(state)
     torch.set_rng_state(generator)
     second.train(stop, 6)
@@ -237,11 +230,11 @@ def test_state_is_plain_data(tmp_path):
 
 def test_mixed_precision():
     model = make_model()
-    trainer, _ = make_trainer(model, amp_dtype=torch.bfloat16)
-    before = model.training_modules["masked_autoencoder"].mask_query.clone()
+    trainer, hook = make_trainer(model, amp_dtype=torch.bfloat16)
+    before = hook.module.mask_query.clone()
     trainer.train(0, 2)
     assert torch.tensor(history(trainer, "total_loss")).isfinite().all()
-    assert not torch.equal(model.training_modules["masked_autoencoder"].mask_query, before)
+    assert not torch.equal(hook.module.mask_query, before)
 
 
 def test_pictures_are_written_and_disturb_nothing(tmp_path):
@@ -274,11 +267,26 @@ def test_period_zero_draws_at_the_end_only(tmp_path):
     assert path.name == "reconstruction_0000003.png"
 
 
-def test_model_without_the_module_is_refused():
+def test_decoder_is_made_for_the_detector():
     model = make_model()
-    del model.training_modules["masked_autoencoder"]
-    with pytest.raises(InputError, match=r"training_modules\.masked_autoencoder"):
-        make_trainer(model)
+    _, hook = make_trainer(model, targets={"res3": (8, 12), "res5": (2, 3)}, num_layers=1)
+    assert model.training_modules["masked_autoencoder"] is hook.module
+    assert {name: (t.level, t.channels) for name, t in hook.module.targets.items()} == {
+        "res3": (0, 48),
+        "res5": (2, 96),
+    }
+    (layer,) = hook.module.layers
+    theirs = {n: p.shape for n, p in model.transformer.decoder.layers[0].named_parameters()}
+    assert {n: p.shape for n, p in layer.named_parameters()} == theirs
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [({"res2": (4, 4)}, r"names the map res2, but .* res3, res4, res5"), ({}, "is empty")],
+)
+def test_map_that_the_detector_does_not_read_is_refused(targets, words):
+    with pytest.raises(InputError, match=rf"loss_hooks\.masked_autoencoder\.targets {words}"):
+        make_trainer(make_model(), targets=targets)
 
 
 def test_last_picture_is_that_of_the_last_iteration_with_masked_autoencoding(tmp_path):
@@ -315,9 +323,8 @@ def test_processes_stay_together(run_in_two_processes):
 def train_in_two_processes(args):
     """Different masks, one set of weights and one ratio; with and after masked autoencoding."""
     model = make_model()
-    ddp_model = DistributedDataParallel(model, broadcast_buffers=False)
     trainer, hook = make_trainer(
-        ddp_model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=1), duration=4
+        model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=1), duration=4
     )
     torch.manual_seed(distributed.get_rank())
     trainer.train(0, 6)

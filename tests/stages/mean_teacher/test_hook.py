@@ -22,7 +22,7 @@ def make_hook(pairs):
     """Builds a teacher that an untrained detector's scores, near 0.01, can reach."""
 
     def make(value=0.0, **options):
-        threshold = FixedThreshold(num_classes=1, value=value)
+        threshold = FixedThreshold(value=value)
         return TeacherHook(**{"loader": pairs, "threshold": threshold, **options})
 
     return make
@@ -167,7 +167,7 @@ def test_threshold_follows_the_student_on_labelled_images(
 ):
     """Nobody's labels reach it, and no teacher: their scores passed a threshold before."""
     threshold = DynamicThreshold(
-        num_classes=1, initial=0.9, lowest=0.0, highest=1.0, momentum=0.5, update_period=1
+        initial=0.9, lowest=0.0, highest=1.0, momentum=0.5, update_period=1
     )
     hook = make_hook(threshold=threshold)
     trainer = make_trainer(
@@ -208,9 +208,7 @@ def test_batch_without_pseudo_boxes_is_legal(make_detector, make_trainer, make_h
 
 def test_resumed_teaching_repeats_the_whole_run(check_resume, pairs):
     def make_hooks():
-        threshold = DynamicThreshold(
-            num_classes=1, initial=0.01, lowest=0.001, scale=0.1, update_period=2
-        )
+        threshold = DynamicThreshold(initial=0.01, lowest=0.001, scale=0.1, update_period=2)
         hook = TeacherHook(loader=pairs, threshold=threshold, ema_decay=0.9)
         return hook, DomainAdversarialHook()
 
@@ -225,10 +223,16 @@ def test_teacher_is_evaluated_and_saved(make_detector, make_trainer, make_hook):
     assert optimized.isdisjoint(hook.teacher.parameters())
 
 
-def test_threshold_of_another_number_of_classes_is_refused(make_detector, make_trainer, pairs):
-    hook = TeacherHook(loader=pairs, threshold=FixedThreshold(num_classes=2, value=0.3))
-    with pytest.raises(InputError, match=r"num_classes is 2.*model\.transformer\.num_classes"):
-        make_trainer(make_detector(), hook)
+def test_teacher_is_the_bare_detector_whatever_hooks_train(make_detector, make_trainer, make_hook):
+    """It is evaluated and saved alone, and predicts: nothing that only training uses is in it."""
+    hook = make_hook()
+    detector = make_detector()
+    trainer = make_trainer(detector, DomainAdversarialHook(), hook)
+    trainer.train(0, 1)
+    weights = hook.teacher.state_dict()
+    assert weights.keys() == make_detector().state_dict().keys()
+    assert hook.state_dict()["teacher"].keys() == weights.keys()
+    assert set(detector.training_modules) == {"discriminators"}
 
 
 def test_samples_without_a_strong_view_are_refused(make_detector, make_trainer, make_hook, pairs):

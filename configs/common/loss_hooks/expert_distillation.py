@@ -1,0 +1,15 @@
+"""Distillation of an expert's embeddings; a benchmark names their stores."""
+
+from detectron2.config import LazyCall as L
+
+from medmask.stages.distillation import ExpertDistillationHook, InfoNCE
+
+expert_distillation = L(ExpertDistillationHook)(
+    stores="???",
+    loss=L(InfoNCE)(temperature=0.1),  # or MarginLoss, TripletLoss, CosineLoss
+    queue_size=1024,
+    image_weight=1.0,
+    lesion_weight=1.0,
+    zero_shot_weight=1.0,
+    missing="error",
+)
