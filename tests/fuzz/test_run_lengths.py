@@ -39,14 +39,20 @@ class Simulation:
 
     def __init__(self, max_iter, retraining, duration, pictures, threshold, mask_ratio):
         self.resets, self.drawn, self.masked, self.ratios, self.values = [], [], [], [], []
-        self.threshold = DynamicThreshold(num_classes=1, initial=0.4, update_period=threshold)
+        self.threshold = DynamicThreshold(initial=0.4, update_period=threshold)
+        self.threshold.build(1)
         self.schedule = LossDrivenMaskRatio(0.5, 0.1, mask_ratio)
         self.retraining = SelectiveRetrainingHook(period=retraining)
         self.retraining._set_back = lambda detector: self.resets.append(self.trainer.iter)
         loader = SimpleNamespace(iterate_from=lambda iteration: iter([[]] * max_iter))
         self.masking = MaskedAutoencoderHook(
-            loader, mask_ratio=self.schedule, duration=duration, picture_period=pictures
+            loader,
+            mask_ratio=self.schedule,
+            targets={"res5": (8, 6)},
+            duration=duration,
+            picture_period=pictures,
         )
+        self.masking.objective = SimpleNamespace(mask_ratio=None)
         self.masking._draw = lambda: self.drawn.append(self.trainer.iter + 1)
         self.trainer = SimpleNamespace(
             iter=0,
