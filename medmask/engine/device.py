@@ -9,7 +9,7 @@ from medmask.errors import InputError
 
 
 def select_device(name: str) -> str:
-    """The device that ``train.device`` means: ``"auto"`` is a GPU if there is one.
+    """Choose the device that ``train.device`` means: ``"auto"`` is a GPU if there is one.
 
     Raises:
         InputError: there is no such device here.

@@ -50,7 +50,7 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
 def _join_and_run(
     local_rank: int, main: Callable[[Namespace], None], args: Namespace, address: str
 ) -> None:
-    """The work of one of several processes on this machine."""
+    """Do the work of one of several processes on this machine."""
     count = max(args.num_gpus, 1)
     _join_group(
         local_rank,
@@ -71,7 +71,7 @@ def _join_group(local_rank: int, local_size: int, **options: Any) -> None:
 
 
 def _run_and_leave_group(main: Callable[[Namespace], None], args: Namespace) -> None:
-    """The work of one process, which leaves no thread behind.
+    """Do the work of one process, and leave no thread behind.
 
     A process that ends while gloo's threads still hold the tensors of its last collective may
     abort: they want the interpreter to free them. The threads end with the last reference to their
@@ -88,7 +88,7 @@ def _run_and_leave_group(main: Callable[[Namespace], None], args: Namespace) -> 
 
 
 def _run_under_torchrun(main: Callable[[Namespace], None], args: Namespace) -> None:
-    """The work of one process; torchrun ends the others when it fails.
+    """Do the work of one process; torchrun ends the others when it fails.
 
     Raises:
         SystemExit: with the status of a failure that another process tells the user about.
@@ -106,7 +106,7 @@ def _run_under_torchrun(main: Callable[[Namespace], None], args: Namespace) -> N
 
 
 def _is_first_to_fail() -> bool:
-    """Whether no other process of this run has said so; they meet in torchrun's own store."""
+    """Return True if no other process has failed before; they meet in torchrun's own store."""
     try:
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         store = distributed.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=5))

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -29,7 +29,7 @@ from medmask.utils.signals import (
 )
 
 _GRACE_SECONDS = 5.0
-"""How long the others have, once one has failed."""
+"""Time for the others to end by themselves, once one has failed."""
 
 
 class ProcessFailed(RuntimeError):
@@ -82,7 +82,7 @@ def run_processes(work: Callable[..., None], count: int, *args: Any) -> None:
 def _serve(
     reports: Connection, parent: int, work: Callable[..., None], rank: int, args: Sequence[Any]
 ) -> None:
-    """What a new process does."""
+    """Do the work in a new process, and report how it failed."""
     end_with_parent(parent)
     os.setpgid(0, 0)  # Ctrl-C is for the parent, which passes it on
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -133,7 +133,7 @@ def _read_report(member: _Member) -> BaseException | None:
 
 
 def _describe_death(member: _Member) -> BaseException | None:
-    """What to tell of a process that ended without a report; None if it ended well."""
+    """Find the reason for which a process ended without a report; None if it ended well."""
     status = member.process.exitcode
     if not status:
         return None
@@ -147,18 +147,18 @@ def _describe_death(member: _Member) -> BaseException | None:
 
 
 def _is_consequence(failure: BaseException) -> int:
-    """0 for what tells the cause; more for what may come of another process's failure."""
+    """Rank failures: 0 tells a cause, more may be the consequence of another process's failure."""
     return 2 if isinstance(failure, FailedElsewhere) else int(isinstance(failure, ProcessFailed))
 
 
 def _pass_on(members: Sequence[_Member], number: int) -> None:
     for member in members:
-        if member.process.is_alive():
+        if member.process.is_alive() and member.process.pid is not None:
             os.kill(member.process.pid, number)
 
 
 @contextmanager
-def _not_interrupted():
+def _not_interrupted() -> Iterator[None]:
     """Start processes that ignore Ctrl-C until they are ready for it."""
     before = signal.getsignal(signal.SIGINT)
     try:

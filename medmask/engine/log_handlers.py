@@ -1,33 +1,36 @@
-"""Logs that cannot be written any more end quietly; the work goes on."""
+"""Log handlers that give up quietly once they cannot write any more, while the work goes on."""
 
 import contextlib
 import logging
 import sys
 
 
-def let_logs_fail(logger: logging.Logger) -> None:
-    """Have a logger's handlers give up, with one warning, on a full disk or a reader that left.
+def tolerate_write_errors(logger: logging.Logger) -> None:
+    """Replace a logger's stream handlers by ones that give up on a full disk or a closed pipe."""
+    for handler in list(logger.handlers):
+        if type(handler) is logging.StreamHandler:
+            logger.removeHandler(handler)
+            logger.addHandler(TolerantHandler(handler))
 
-    By default Python prints a traceback to stderr for each line that cannot be written.
+
+class TolerantHandler(logging.StreamHandler):
+    """Ends with one warning when its stream cannot be written.
+
+    A :class:`logging.StreamHandler` prints a traceback to stderr for each line that is lost.
     """
-    for handler in logger.handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.handleError = _GiveUp(handler)
 
+    def __init__(self, like: logging.StreamHandler) -> None:
+        """Create a handler with the stream, the level and the format of another one."""
+        super().__init__(like.stream)
+        self.setLevel(like.level)
+        self.setFormatter(like.formatter)
 
-class _GiveUp:
-    """What takes the place of ``Handler.handleError``."""
-
-    def __init__(self, handler: logging.StreamHandler) -> None:
-        self._handler = handler
-        self._by_default = handler.handleError
-
-    def __call__(self, record: logging.LogRecord) -> None:
-        error, stream = sys.exc_info()[1], self._handler.stream
+    def handleError(self, record: logging.LogRecord) -> None:
+        error, stream = sys.exc_info()[1], self.stream
         if not isinstance(error, OSError) and not getattr(stream, "closed", False):
-            self._by_default(record)
+            super().handleError(record)
             return
-        self._handler.setLevel(logging.CRITICAL + 1)
+        self.setLevel(logging.CRITICAL + 1)
         if stream in (sys.stdout, sys.stderr) or stream.closed:
             return
         with contextlib.suppress(OSError):  # Python would try again, and complain, at exit

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: the progress line, metrics.json and TensorBoard."""
+"""Progress of a run that trains: the line in the log, metrics.json and TensorBoard."""
 
 import contextlib
 import datetime
@@ -88,7 +88,7 @@ class MetricsFile(EventWriter):
             self._file = path.open("a")
 
     def write(self) -> None:
-        lines = defaultdict(dict)
+        lines: defaultdict[int, dict[str, float | None]] = defaultdict(dict)
         for name, (value, iteration) in (self._past | get_event_storage().latest()).items():
             if iteration > self._last_iter:
                 is_finite = value is not None and math.isfinite(value)
@@ -138,7 +138,7 @@ class MetricWriters(hooks.PeriodicWriter):
 def build_writers(
     output_dir: str, start_iter: int, max_iter: int, past: Metrics | None = None
 ) -> list[EventWriter]:
-    """The writers of a run that starts, or goes on, at ``start_iter``.
+    """Build the writers of a run that starts, or goes on, at ``start_iter``.
 
     Files hold the values of single iterations, not smoothed ones. What a run wrote after its last
     checkpoint before it died is dropped, because the resumed run writes it again.

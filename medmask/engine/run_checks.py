@@ -124,7 +124,7 @@ def check_writable(folder: str | os.PathLike) -> None:
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with tempfile.TemporaryFile(dir=os.fspath(folder)) as file:
             file.write(b"x" * 4096)
             file.flush()
     except (OSError, ValueError) as error:
@@ -162,7 +162,7 @@ def _check_data_sets(config: DictConfig, is_training: bool) -> None:
 
 
 def data_sets(config: DictConfig, is_training: bool) -> Iterator[tuple[str, str]]:
-    """Config keys and names of all data sets."""
+    """List the config keys and the names of all data sets."""
     keys = ["dataloader.test"]
     if is_training:
         hooks = config.get("loss_hooks") or {}

@@ -1,4 +1,4 @@
-"""The folder of a run: what a new, a resumed and an overwriting run do with what is there."""
+"""The folder of a run; one that it holds already is continued, replaced, or a reason to refuse."""
 
 import contextlib
 import enum
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 CONFIG = "config.yaml"
 EVALUATION_PREFIX = "evaluation_"
 TRAINING_FILES = (LAST, "metrics.json", "evaluations.json", "model_[0-9]*.pth", "model_final.pth")
-"""What only training leaves."""
+"""Files that only training leaves."""
 RUN_FILES = (
     *TRAINING_FILES,
     CONFIG,
@@ -53,13 +53,13 @@ RUN_FILES = (
         )
     ),
 )
-"""What a run leaves, and all that ``--overwrite`` removes."""
+"""Files that a run leaves; ``--overwrite`` removes these and no others."""
 SIGNS_OF_A_RUN = (*TRAINING_FILES, "evaluation.json", "model_adabn.pth", "model_best.pth")
 """Results, which could be lost; what failed before it had any left a config and a log at most."""
 
 
 class RunMode(enum.Enum):
-    """What a run wants with its folder."""
+    """Use that a run makes of its folder."""
 
     NEW = "new"
     """train; the folder may not hold a run"""
@@ -79,7 +79,7 @@ class RunFolder:
     record_prefix: str = ""
     """of the record's files, so that an evaluation does not replace the record of a training"""
     keeps_record: bool = False
-    """whether the record that is there stays, as nothing will be done that it does not tell"""
+    """True if the record that is there stays, as nothing will be done that it does not tell"""
 
     def record_path(self, name: str) -> Path:
         """Path of a file of the record."""
@@ -115,7 +115,7 @@ def open_run_folder(config: DictConfig, mode: RunMode) -> Iterator[RunFolder]:
 
 
 def has_checkpoint(folder: str | os.PathLike) -> bool:
-    """Whether a folder holds a checkpoint that ``--resume`` continues from."""
+    """Return True if a folder holds a checkpoint that ``--resume`` continues from."""
     return os.path.isfile(os.path.join(folder, LAST))
 
 
@@ -159,7 +159,7 @@ def _check_unused(path: Path) -> None:
 
 
 def _check_same_run(path: Path, config: DictConfig) -> bool:
-    """Check that a config goes on with a run; returns whether there is nothing left to do."""
+    """Check that a config goes on with a run; True if there is nothing left to do."""
     if not (path / CONFIG).exists():
         logger.warning(f"{path / CONFIG} is gone: nothing tells whether the run had this config")
         return False
@@ -174,7 +174,7 @@ def _check_same_run(path: Path, config: DictConfig) -> bool:
 
 
 def _evaluated_iterations(path: Path) -> int:
-    """After how many iterations the last evaluation was, which is what a run ends with."""
+    """Return the iterations done at the last evaluation, which is the end of a finished run."""
     try:
         return int(json.loads((path / "evaluations.json").read_text())[-1]["iteration"])
     except (OSError, ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""What happens before a run starts: memory, logs, seeds, a record of config and versions."""
+"""Setup of a run: memory, logs, seeds, a record of config and versions."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
-from medmask.engine.log_handlers import let_logs_fail
+from medmask.engine.log_handlers import tolerate_write_errors
 from medmask.engine.run_folder import CONFIG, RunFolder, write_config
 from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
@@ -40,13 +40,13 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
 
     Args:
         config: of the run.
-        folder: what :func:`open_run_folder` gave.
+        folder: of the run, from :func:`open_run_folder`.
     """
     keep_freed_memory()
     torch.set_num_threads(choose_num_threads(torch.get_num_threads(), comm.get_local_size()))
     rank = comm.get_rank()
     for name in ("detectron2", "fvcore", "medmask"):
-        let_logs_fail(setup_logger(str(folder.path), distributed_rank=rank, name=name))
+        tolerate_write_errors(setup_logger(str(folder.path), distributed_rank=rank, name=name))
     if comm.is_main_process() and not folder.keeps_record:
         write_config(config, folder)
         with atomic_write(folder.record_path("versions.json"), "w") as file:

@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from medmask.config.loading import load_any_config
 from medmask.errors import InputError
 
 MODEL = "model"
-_KINDS = {str: "text", list: "list of texts", dict: "dict that is not empty"}
+_KINDS: dict[type, str] = {str: "text", list: "list of texts", dict: "dict that is not empty"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Run:
     controls: tuple[str, ...] = ()
     """the runs that it is compared with: as many steps, without (part of) what the run adds"""
     model: str = MODEL
-    """whose results count: the trained model's, or those of another that the stage gives"""
+    """the model whose results count: the trained one, or another that the stage gives"""
     adapt_batchnorm: str | None = None
     """no training: BatchNorm statistics are estimated anew on the images of this data set"""
     options: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Comparison:
     """each after the runs that it names"""
 
     def restricted_to(self, names: Sequence[str]) -> "Comparison":
-        """The runs of these names, and those that they start from or are compared with.
+        """Reduce to the runs of these names, those that they start from and their controls.
 
         Raises:
             InputError: there is no such run.
@@ -84,7 +84,9 @@ def load_comparison(path: str | os.PathLike) -> Comparison:
         InputError: the file is missing, or a run names a file or a run that does not exist.
     """
     path = Path(path)
-    plan = OmegaConf.to_container(load_any_config(path)).get("benchmark")
+    plan = OmegaConf.select(load_any_config(path), "benchmark")
+    if isinstance(plan, DictConfig):
+        plan = OmegaConf.to_container(plan)
     if not isinstance(plan, dict):
         raise InputError(f"{path} defines no dict `benchmark`")
     _check_fields(path, plan)
@@ -111,15 +113,15 @@ def _check_fields(path: Path, plan: dict) -> None:
 
 
 def _read_run(path: Path, name: str, fields: Any) -> Run:
-    """A run of a plan from its fields."""
+    """Build a run of a plan from its fields."""
     where = f"{path}: run '{name}'"
     # The name is that of a folder.
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise InputError(f"{where} must be named by letters, digits, '_', '-' and '.'")
     if not isinstance(fields, dict):
         raise InputError(f"{where} must be a dict")
-    kinds = {"config": str, "start": str, "controls": list, "model": str, "adapt_batchnorm": str}
-    kinds["options"] = list
+    kinds: dict[str, type] = {"config": str, "start": str, "controls": list, "model": str}
+    kinds |= {"adapt_batchnorm": str, "options": list}
     for field, value in fields.items():
         if field not in kinds:
             raise InputError(

@@ -24,7 +24,7 @@ LOG = "benchmark_log.txt"
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run at one seed gave."""
+    """Results of one run at one seed."""
 
     metrics: dict[str, float | None]
     minutes: float
@@ -142,7 +142,7 @@ def _complete(
 
 
 def _metrics(folder: Path, run: Run) -> dict[str, Any]:
-    """The numbers of the last evaluation."""
+    """Read the numbers of the last evaluation."""
     if run.adapt_batchnorm:
         return json.loads((folder / "evaluation.json").read_text())
     last = json.loads((folder / "evaluations.json").read_text())[-1]

@@ -35,7 +35,7 @@ def write_tables(
 
 
 def summarize(comparison: Comparison, results: Results) -> list[dict[str, Any]]:
-    """One dict per run that has results.
+    """Summarize each run that has results in a dict.
 
     Returns:
         ``run``, ``values`` by seed, ``mean``, ``deviation`` (of the sample; None for one seed),
@@ -43,37 +43,36 @@ def summarize(comparison: Comparison, results: Results) -> list[dict[str, Any]]:
         the means and the ``pooled_deviation`` of both (the root of the mean of their variances).
         Seeds without the metric (NaN: a test set without lesions) are left out.
     """
-    rows = []
-    summaries: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for run in comparison.runs:
-        by_seed = results[run.name]
-        values = {s: r.metrics.get(comparison.metric) for s, r in sorted(by_seed.items())}
-        values = {seed: value for seed, value in values.items() if value is not None}
+        by_seed = sorted(results[run.name].items())
+        metrics = {seed: result.metrics.get(comparison.metric) for seed, result in by_seed}
+        values = {seed: value for seed, value in metrics.items() if value is not None}
         if not values:
             continue
-        row = {
+        mean = statistics.mean(values.values())
+        deviation = statistics.stdev(values.values()) if len(values) > 1 else None
+        rows[run.name] = {
             "run": run.name,
             "values": values,
-            "mean": statistics.mean(values.values()),
-            "deviation": statistics.stdev(values.values()) if len(values) > 1 else None,
-            "minutes": statistics.mean(r.minutes for r in by_seed.values()),
+            "mean": mean,
+            "deviation": deviation,
+            "minutes": statistics.mean(result.minutes for _, result in by_seed),
+            "comparisons": [
+                {
+                    "control": name,
+                    "difference": mean - rows[name]["mean"],
+                    "pooled_deviation": _pool(deviation, rows[name]["deviation"]),
+                }
+                for name in run.controls
+                if name in rows
+            ],
         }
-        row["comparisons"] = [
-            {
-                "control": name,
-                "difference": row["mean"] - summaries[name]["mean"],
-                "pooled_deviation": _pool(row["deviation"], summaries[name]["deviation"]),
-            }
-            for name in run.controls
-            if name in summaries
-        ]
-        summaries[run.name] = row
-        rows.append(row)
-    return rows
+    return list(rows.values())
 
 
 def to_markdown(comparison: Comparison, rows: Sequence[dict[str, Any]]) -> str:
-    """A table with a row for each run."""
+    """Write a table with a row for each run."""
     metric = comparison.metric.rsplit("/", 1)[-1]
     lines = [
         f"{metric} on {comparison.test_dataset}, in percent: mean over seeds, standard deviation, "
