@@ -1,8 +1,6 @@
 """Showing a result: as strict JSON and as a table for the terminal."""
 
-import json
 import math
-import os
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +10,6 @@ from tabulate import tabulate
 from medmask.evaluation.classification import ThresholdMetrics
 from medmask.evaluation.coco_average_precision import AveragePrecision
 from medmask.evaluation.results import ClassificationResult, FrocResult
-from medmask.utils.files import atomic_write
 
 
 def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> dict[str, Any]:
@@ -42,13 +39,6 @@ def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> di
         "warnings": result.warnings,
     }
     return _strict(content)
-
-
-def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write strict JSON, whole or not at all."""
-    text = json.dumps(content, indent=1, allow_nan=False)
-    with atomic_write(path, "w") as file:
-        file.write(text + "\n")
 
 
 def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:

@@ -47,7 +47,7 @@ class OpenClipExpert:
 
         Args:
             name: a model that open_clip has built in ("ViT-B-32"), one of the hub
-                ("hf-hub:organisation/model"), or a folder that holds ``open_clip_config.json``, the
+                ("hf-hub:organization/model"), or a folder that holds ``open_clip_config.json``, the
                 weights and, where the text tower needs one, the tokenizer ("local-dir:folder").
             checkpoint: a file of weights, or the name of weights that open_clip offers for a
                 built-in model ("laion2b_s34b_b79k"). None takes those of the hub or the folder.
@@ -90,7 +90,7 @@ class OpenClipExpert:
 
         Returns:
             (B, D) float32 embeddings of length 1, and (B, h, w, C) float32 patch tokens, which are
-            the vision tower's own: after its last normalisation, before its projection.
+            the vision tower's own: after its last normalization, before its projection.
         """
         with self._inference():
             embeddings, tokens = self._run_vision_tower(images.to(self._device))
@@ -110,7 +110,7 @@ class OpenClipExpert:
         return output["image_features"], output["image_intermediates"][-1].permute(0, 2, 3, 1)
 
     def _find_patch_grid(self) -> tuple[int, int, int] | None:
-        """Try the vision tower on a grey image.
+        """Try the vision tower on a gray image.
 
         Towers differ in what they offer and in how they say that they offer nothing, and what one
         computes on the way to its patch tokens need not be what it computes without.

@@ -67,10 +67,10 @@ class ExpertPreprocessing:
 
         Args:
             image: (H, W, 3) RGB in [0, 255], uint8 or float32, as
-                :func:`medmask.data.images.read_image` gives it; float32 keeps its grey levels.
+                :func:`medmask.data.images.read_image` gives it; float32 keeps its gray levels.
 
         Returns:
-            (3, height, width) float32, normalised.
+            (3, height, width) float32, normalized.
         """
         pixels = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32))
         height, width = self.fitted_size(*image.shape[:2])
@@ -111,8 +111,8 @@ def lesion_crop(image: np.ndarray, box: Sequence[float], context: float) -> np.n
     return image[rows, columns]
 
 
-def _window(centre: float, side: int, length: int) -> slice:
-    start = min(max(round(centre - side / 2), 0), max(length - side, 0))
+def _window(center: float, side: int, length: int) -> slice:
+    start = min(max(round(center - side / 2), 0), max(length - side, 0))
     return slice(start, min(start + side, length))
 
 

@@ -1,4 +1,4 @@
-"""The breasts of a patient and how they lie on the detector in each view, in millimetres.
+"""The breasts of a patient and how they lie on the detector in each view, in millimeters.
 
 Everything is laid out as for a left breast: chest wall at the left image edge, nipple to the right,
 axilla at the top. The generator mirrors right breasts.
@@ -14,16 +14,17 @@ from medmask.phantom.grid import FIELD_HEIGHT_MM
 VIEWS = ("CC", "MLO")
 
 BEYOND_MM = 60.0
-"""How far the layout goes on beyond the field: the breast's cut edges are not skin."""
+"""Reach of the layout beyond the field: the breast's cut edges are not skin."""
 
-# BI-RADS a to d: the fraction of the breast that is fibroglandular, and how common the grade is.
+# Density grades a to d of BI-RADS (American College of Radiology, 5th edition, 2013): the fraction
+# of the breast that is fibroglandular, and the frequency of the grade.
 _DENSITY_GRADES = ((0.06, 0.16), (0.16, 0.32), (0.32, 0.52), (0.52, 0.72))
 _GRADE_FREQUENCY = (0.2, 0.4, 0.3, 0.1)
 
 
 @dataclass(frozen=True)
 class Breast:
-    """What both views of one breast share; lengths in millimetres.
+    """Measures of one breast, which its views share; lengths in millimeters.
 
     Attributes:
         depth: chest wall to nipple.
@@ -32,7 +33,7 @@ class Breast:
         density: fraction of the breast that is fibroglandular tissue.
         gland_reach: how far from the nipple that tissue goes, relative to the depth.
         subcutaneous_fat: depth of the fat under the skin.
-        fibrousness: how strongly fibres show in the glandular tissue, about 1.
+        fibrousness: how strongly fibers show in the glandular tissue, about 1.
         nipple_height: by how much the nipple stands out of the outline.
         muscle_width: width of the pectoral muscle at the top of the MLO view.
         muscle_height: how far down the chest wall the muscle reaches in the MLO view.
@@ -52,17 +53,17 @@ class Breast:
 
 @dataclass(frozen=True)
 class Muscle:
-    """The visible pectoral muscle; lengths in millimetres.
+    """The visible pectoral muscle; lengths in millimeters.
 
     Attributes:
-        centre: y of the middle of a crescent in the CC view; None for the wedge of the MLO view.
+        center: y of the middle of a crescent in the CC view; None for the wedge of the MLO view.
         width: at its widest.
         height: top of the field to its lower end (wedge) or half of its extent (crescent).
         belly: bulge of the wedge's edge, relative to its width; negative for a hollow edge.
         softness: width over which its edge fades.
     """
 
-    centre: float | None
+    center: float | None
     width: float
     height: float
     belly: float
@@ -76,9 +77,9 @@ class Layout:
     Attributes:
         breast: the breast that is seen.
         view: "CC" or "MLO".
-        top: y in millimetres where the field of 240 mm begins.
-        outline: (N, 2) points of the skin line from top to bottom, in millimetres.
-        nipple: (x, y) of the nipple in millimetres.
+        top: y in millimeters where the field of 240 mm begins.
+        outline: (N, 2) points of the skin line from top to bottom, in millimeters.
+        nipple: (x, y) of the nipple in millimeters.
         muscle: the pectoral muscle, if it is in the view.
     """
 
@@ -119,7 +120,7 @@ def draw_layout(breast: Breast, view: str, height: float, random: np.random.Gene
     Args:
         breast: its measures.
         view: "CC" or "MLO".
-        height: of the image in millimetres; the field of 240 mm is in its middle.
+        height: of the image in millimeters; the field of 240 mm is in its middle.
         random: draws what positioning varies.
     """
     top = 0.5 * (height - FIELD_HEIGHT_MM)
@@ -135,7 +136,7 @@ def draw_layout(breast: Breast, view: str, height: float, random: np.random.Gene
 
 def _cc_outline(breast: Breast, top: float, random: np.random.Generator) -> tuple[np.ndarray, int]:
     """Half a superellipse, fuller on one side; returns its points and the nipple's index."""
-    centre = top + 0.5 * FIELD_HEIGHT_MM + random.normal(0, 6)
+    center = top + 0.5 * FIELD_HEIGHT_MM + random.normal(0, 6)
     power = 2 / random.uniform(1.9, 2.4)
     angle = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 241)
     fullness = np.where(angle < 0, random.uniform(0.93, 1.07), random.uniform(0.93, 1.07))
@@ -144,7 +145,7 @@ def _cc_outline(breast: Breast, top: float, random: np.random.Generator) -> tupl
     # The skin flares where it meets the chest wall.
     flare = np.sign(angle) * random.uniform(4, 12) * np.exp(-x / 9.0)
     nipple = 120 + int(np.clip(random.normal(0, 9), -25, 25))
-    return np.stack([x, centre + away + flare], axis=1), nipple
+    return np.stack([x, center + away + flare], axis=1), nipple
 
 
 def _mlo_outline(breast: Breast, top: float, random: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -178,7 +179,7 @@ def _mlo_outline(breast: Breast, top: float, random: np.random.Generator) -> tup
 
 
 def _undulating(points: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Let the outline waver by a millimetre or two, as soft tissue does."""
+    """Let the outline waver by a millimeter or two, as soft tissue does."""
     at = np.linspace(0, 1, len(points))
     wave = sum(
         random.normal(0, 1.2 / order) * np.sin(2 * np.pi * (order * at + random.uniform()))
@@ -207,7 +208,7 @@ def _cc_muscle(top: float, random: np.random.Generator) -> Muscle | None:
     if random.uniform() > 0.2:
         return None
     return Muscle(
-        centre=top + 0.5 * FIELD_HEIGHT_MM + random.normal(0, 12),
+        center=top + 0.5 * FIELD_HEIGHT_MM + random.normal(0, 12),
         width=random.uniform(4, 9),
         height=random.uniform(30, 55),
         belly=0.0,
@@ -218,7 +219,7 @@ def _cc_muscle(top: float, random: np.random.Generator) -> Muscle | None:
 def _mlo_muscle(breast: Breast, random: np.random.Generator) -> Muscle:
     """A wedge from the axilla down the chest wall."""
     return Muscle(
-        centre=None,
+        center=None,
         width=breast.muscle_width,
         height=breast.muscle_height,
         belly=random.uniform(-0.08, 0.2),

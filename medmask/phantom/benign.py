@@ -1,11 +1,11 @@
-"""Benign look-alikes, which are not annotated: what a detector must learn to pass over."""
+"""Benign look-alikes, which are not annotated: a detector must learn to pass over them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from medmask.phantom.grid import Grid
-from medmask.phantom.lesions import ellipse_distance, irregular_radius
+from medmask.phantom.shapes import ellipse_distance, irregular_radius
 from medmask.phantom.strokes import draw_strokes, wandering_path
 
 SMOOTH_MASS = "smooth_mass"
@@ -16,12 +16,12 @@ LYMPH_NODE = "lymph_node"
 
 @dataclass(frozen=True)
 class BenignPlan:
-    """What the two views of a benign finding share; lengths in millimetres.
+    """Measures of a benign finding, which its views share; lengths in millimeters.
 
     Attributes:
         kind: one of the names above.
         radius: half of its extent.
-        thickness: millimetres of glandular tissue that attenuate as much as the finding's peak.
+        thickness: millimeters of glandular tissue that attenuate as much as the finding's peak.
     """
 
     kind: str
@@ -30,12 +30,12 @@ class BenignPlan:
 
     @property
     def reach(self) -> float:
-        """Nothing is drawn farther from the centre."""
+        """Nothing is drawn farther from the center."""
         return 1.3 * self.radius + 1.0
 
     @property
     def in_axilla(self) -> bool:
-        """Whether only the MLO view shows it, high beside the pectoral muscle."""
+        """True if only the MLO view shows it, high beside the pectoral muscle."""
         return self.kind == LYMPH_NODE
 
 
@@ -55,43 +55,43 @@ def draw_benign_plans(random: np.random.Generator) -> list[BenignPlan]:
 
 
 def benign_density(
-    plan: BenignPlan, centre: tuple[float, float], window: Grid, random: np.random.Generator
+    plan: BenignPlan, center: tuple[float, float], window: Grid, random: np.random.Generator
 ) -> np.ndarray:
     """Draw one view of a benign finding.
 
     Args:
         plan: the finding.
-        centre: (x, y) in millimetres.
-        window: pixels within the plan's reach of the centre.
+        center: (x, y) in millimeters.
+        window: pixels within the plan's reach of the center.
         random: draws what differs between views.
 
     Returns:
         (H, W) float32 over the window, added density, peak about 1.
     """
-    return _DRAW[plan.kind](plan, centre, window, random)
+    return _DRAW[plan.kind](plan, center, window, random)
 
 
-def _smooth_mass(plan, centre, window, random) -> np.ndarray:
+def _smooth_mass(plan, center, window, random) -> np.ndarray:
     """A cyst or fibroadenoma: oval, now and then lobulated, with a sharp margin."""
     squeeze = random.uniform(0.7, 1.0)
-    rho = ellipse_distance(centre, window, 1.0, squeeze, random)
-    rho = rho / irregular_radius(centre, window, plan.radius, 0.08, random)
+    rho = ellipse_distance(center, window, 1.0, squeeze, random)
+    rho = rho / irregular_radius(center, window, plan.radius, 0.08, random)
     ball = np.sqrt(np.clip(1 - rho * rho, 0, 1))
     edge = 1 / (1 + np.exp(np.clip((rho - 1) * plan.radius / 0.35, -30, 30)))
     return 0.5 * edge + 0.5 * ball
 
 
-def _single_calcification(plan, centre, window, random) -> np.ndarray:
+def _single_calcification(plan, center, window, random) -> np.ndarray:
     """A round, dense calcification with a smooth margin."""
-    rho = ellipse_distance(centre, window, plan.radius, random.uniform(0.75, 1.0), random)
+    rho = ellipse_distance(center, window, plan.radius, random.uniform(0.75, 1.0), random)
     return np.exp(-(rho**4))
 
 
-def _vascular_calcification(plan, centre, window, random) -> np.ndarray:
+def _vascular_calcification(plan, center, window, random) -> np.ndarray:
     """Two parallel, broken lines along the walls of an artery."""
     angle = random.uniform(0, 2 * np.pi)
     direction = np.array([np.cos(angle), np.sin(angle)])
-    middle = np.asarray(centre)
+    middle = np.asarray(center)
     start, end = middle - plan.radius * direction, middle + plan.radius * direction
     path = wandering_path(start, end, 0.05, random)
     across = 1.1 * direction[::-1] * (-1, 1)
@@ -104,15 +104,15 @@ def _vascular_calcification(plan, centre, window, random) -> np.ndarray:
     return draw_strokes(dashes, window)
 
 
-def _lymph_node(plan, centre, window, random) -> np.ndarray:
+def _lymph_node(plan, center, window, random) -> np.ndarray:
     """A bean with a lucent, fatty hilum at one side."""
-    body = ellipse_distance(centre, window, plan.radius, random.uniform(0.55, 0.75), random)
+    body = ellipse_distance(center, window, plan.radius, random.uniform(0.55, 0.75), random)
     angle = random.uniform(0, 2 * np.pi)
-    hilum_centre = (
-        centre[0] + 0.4 * plan.radius * np.cos(angle),
-        centre[1] + 0.4 * plan.radius * np.sin(angle),
+    hilum_center = (
+        center[0] + 0.4 * plan.radius * np.cos(angle),
+        center[1] + 0.4 * plan.radius * np.sin(angle),
     )
-    hilum = ellipse_distance(hilum_centre, window, 0.45 * plan.radius, 0.8, random)
+    hilum = ellipse_distance(hilum_center, window, 0.45 * plan.radius, 0.8, random)
     margin = np.clip((body - 1) * plan.radius / 0.4, -30, 30)
     return (1 - 0.75 * np.exp(-(hilum**3))) / (1 + np.exp(margin))
 

@@ -16,9 +16,9 @@ _GAP = 6
 _CAPTION_HEIGHT = 30
 _JPEG_QUALITY = 88
 _BACKGROUND, _INK = 32, (225, 225, 225)
-_COLOURS = {MASS: (60, 190, 255), CALCIFICATION_CLUSTER: (120, 230, 120)}  # blue, green, red
+_COLORS = {MASS: (60, 190, 255), CALCIFICATION_CLUSTER: (120, 230, 120)}  # blue, green, red
 
-_CAPTIONS = {"film": "film: digitised screen-film", "ffdm": "ffdm: full-field digital"}
+_CAPTIONS = {"film": "film: digitized screen-film", "ffdm": "ffdm: full-field digital"}
 
 
 def draw_contact_sheet(parameters: PhantomParameters, rows: int = 4) -> np.ndarray:
@@ -38,8 +38,8 @@ def draw_contact_sheet(parameters: PhantomParameters, rows: int = 4) -> np.ndarr
     sheet = np.concatenate([blocks[0], gap, *blocks[1:]], axis=1)
     legend = _caption("malignant, annotated:", sheet.shape[1])
     x = 220
-    for lesion_type, colour in _COLOURS.items():
-        cv2.rectangle(legend, (x, 9), (x + 14, 22), colour, 1)
+    for lesion_type, color in _COLORS.items():
+        cv2.rectangle(legend, (x, 9), (x + 14, 22), color, 1)
         name = lesion_type.replace("_", " ")
         _write(legend, name, (x + 22, 21))
         x += 40 + 10 * len(name)
@@ -83,17 +83,17 @@ def _choose_breasts(
 
 
 def _tile(image: PhantomImage, outlined: bool) -> np.ndarray:
-    grey = image.quantised(8)
-    scale = _TILE_HEIGHT / grey.shape[0]
+    gray = image.quantized(8)
+    scale = _TILE_HEIGHT / gray.shape[0]
     shrinks = scale < 1
-    size = (max(round(grey.shape[1] * scale), 1), _TILE_HEIGHT)
-    grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    tile = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    size = (max(round(gray.shape[1] * scale), 1), _TILE_HEIGHT)
+    gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    tile = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
     for lesion in image.lesions if outlined else ():
         x, y, width, height = (value * scale for value in lesion.box)
         first = round(x) - 2, round(y) - 2
         last = round(x + width) + 1, round(y + height) + 1
-        cv2.rectangle(tile, first, last, _COLOURS[lesion.lesion_type], 1)
+        cv2.rectangle(tile, first, last, _COLORS[lesion.lesion_type], 1)
     return cv2.copyMakeBorder(tile, 0, _GAP, 0, _GAP, cv2.BORDER_CONSTANT, value=[_BACKGROUND] * 3)
 
 

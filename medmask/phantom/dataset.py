@@ -1,55 +1,27 @@
 """Writing phantom mammograms to disk, in the same COCO tree as a real data set.
 
-<output>/phantom.json                               what was asked for; written last
+<output>/phantom.json                               the request; written last
 <output>/<domain>/images/<split>/<file>             PNG or DICOM
 <output>/<domain>/annotations/instances_<split>.json
 """
 
 import contextlib
 import json
-import multiprocessing
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
 from tqdm import tqdm
 
 from medmask.errors import InputError
-from medmask.phantom.dicom import write_dicom
-from medmask.phantom.generator import (
-    IMAGES_PER_PATIENT,
-    SPLITS,
-    PhantomImage,
-    PhantomParameters,
-    generate_patient,
-)
+from medmask.phantom.generator import IMAGES_PER_PATIENT, SPLITS, PhantomParameters
+from medmask.phantom.patient_files import PatientTask, write_patients
 from medmask.phantom.scanner import DOMAINS
-from medmask.utils.files import atomic_write
-from medmask.utils.parent import become_worker
+from medmask.utils.json_files import write_json
 
 MANIFEST = "phantom.json"
 FORMATS = ("png8", "png16", "dicom")
 DEFAULT_SPLIT_SIZES = {"train": 1000, "val": 400, "test": 400}
-
-_PNG_COMPRESSION = [cv2.IMWRITE_PNG_COMPRESSION, 6]
-
-
-@dataclass(frozen=True)
-class _PatientTask:
-    """One patient to write; travels to a worker process."""
-
-    parameters: PhantomParameters
-    domain: str
-    split: str
-    index: int
-    images: int
-    folder: Path
-    file_format: str
 
 
 def make_phantom_dataset(
@@ -74,7 +46,7 @@ def make_phantom_dataset(
         split_sizes: images per split and domain, ``DEFAULT_SPLIT_SIZES`` if None. A split that is
             left out or 0 is not written.
         domains: which scanners, of "film" and "ffdm".
-        file_format: "png8" (8-bit grey), "png16" (12-bit values in 16 bits) or "dicom".
+        file_format: "png8" (8-bit gray), "png16" (12-bit values in 16 bits) or "dicom".
         workers: processes. More than one asks that the calling script is importable
             (``if __name__ == "__main__":``).
         overwrite: replace phantoms of other parameters in ``output``.
@@ -153,7 +125,7 @@ def _prepare_output(output: Path, request: dict, overwrite: bool) -> bool:
     elif output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(f"{output} exists and holds no phantoms: choose another output")
     # An interrupted run leaves this behind: the folder is ours, and not complete.
-    _write_json(manifest, {"complete": False, **request})
+    write_json(manifest, {"complete": False, **request})
     return False
 
 
@@ -165,7 +137,7 @@ def _write_tree(
     records: dict[tuple[str, str], list[dict]] = {}
     total = sum(task.images for task in tasks)
     with (
-        contextlib.closing(_write_patients(tasks, workers)) as patients,
+        contextlib.closing(write_patients(tasks, workers)) as patients,
         tqdm(total=total, unit="image", desc="phantoms", disable=not progress) as bar,
     ):
         for task, written in zip(tasks, patients, strict=True):
@@ -173,94 +145,22 @@ def _write_tree(
             bar.update(len(written))
     for (domain, split), images in records.items():
         path = output / domain / "annotations" / f"instances_{split}.json"
-        _write_json(path, _coco_document(images, parameters, domain, split))
-    _write_json(output / MANIFEST, {"complete": True, **request})
+        write_json(path, _coco_document(images, parameters, domain, split))
+    write_json(output / MANIFEST, {"complete": True, **request})
 
 
 def _patient_tasks(
     output: Path, parameters: PhantomParameters, request: dict
-) -> Iterator[_PatientTask]:
+) -> Iterator[PatientTask]:
     for domain in request["domains"]:
         for split, size in request["images"].items():
             folder = output / domain / "images" / split
             folder.mkdir(parents=True, exist_ok=True)
             for index in range(-(-size // IMAGES_PER_PATIENT)):
                 images = min(IMAGES_PER_PATIENT, size - index * IMAGES_PER_PATIENT)
-                yield _PatientTask(
+                yield PatientTask(
                     parameters, domain, split, index, images, folder, request["format"]
                 )
-
-
-def _write_patients(
-    tasks: Sequence[_PatientTask], workers: int
-) -> Generator[list[dict], None, None]:
-    """Write patients, by worker processes if there is more than one; yields in order.
-
-    Raises:
-        InputError: a worker process died.
-    """
-    if workers == 1:
-        yield from map(_write_patient, tasks)
-        return
-    # Forking a process that runs the threads of PyTorch or OpenCV can hang the child.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_init_worker)
-    try:
-        yield from pool.map(_write_patient, tasks, chunksize=4)
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process died, perhaps for lack of memory: run the same again, with fewer "
-            f"workers than {workers}"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _init_worker() -> None:
-    become_worker()
-    cv2.setNumThreads(1)  # the processes share the cores already
-
-
-def _write_patient(task: _PatientTask) -> list[dict]:
-    """Generate and write one patient; returns one record per image."""
-    patient = generate_patient(task.parameters, task.domain, task.split, task.index)
-    records = []
-    for image in patient.images[: task.images]:
-        suffix = "dcm" if task.file_format == "dicom" else "png"
-        name = f"{patient.patient_id}_{image.laterality}_{image.view}.{suffix}"
-        if task.file_format == "dicom":
-            # Every second film patient comes inverted, as from some digitisers.
-            monochrome1 = task.domain == "film" and task.index % 2 == 1
-            write_dicom(
-                task.folder / name,
-                image,
-                patient.patient_id,
-                task.parameters,
-                monochrome1=monochrome1,
-            )
-        else:
-            _write_png(task.folder / name, image, bits=16 if task.file_format == "png16" else 8)
-        records.append(
-            {
-                "file_name": name,
-                "height": task.parameters.height,
-                "width": task.parameters.width,
-                "patient_id": patient.patient_id,
-                "view": image.view,
-                "laterality": image.laterality,
-                "lesions": [asdict(lesion) for lesion in image.lesions],
-            }
-        )
-    return records
-
-
-def _write_png(path: Path, image: PhantomImage, bits: int) -> None:
-    pixels = image.quantised(8) if bits == 8 else image.quantised(12)
-    encoded, data = cv2.imencode(".png", pixels, _PNG_COMPRESSION)
-    if not encoded:
-        raise RuntimeError(f"OpenCV could not encode {path}")
-    path.write_bytes(np.asarray(data).tobytes())
 
 
 def _coco_document(
@@ -292,9 +192,3 @@ def _coco_document(
                 }
             )
     return document
-
-
-def _write_json(path: Path, document: dict) -> None:
-    with atomic_write(path, "w") as file:
-        json.dump(document, file, indent=1)
-        file.write("\n")

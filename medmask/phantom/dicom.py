@@ -46,7 +46,7 @@ def write_dicom(
         return generate_uid(entropy_srcs=[origin, patient_id, *what])
 
     view = (image.laterality, image.view)
-    pixels = image.quantised(_BITS)
+    pixels = image.quantized(_BITS)
     if monochrome1:
         pixels = (2**_BITS - 1) - pixels
 
@@ -74,7 +74,7 @@ def write_dicom(
     dataset.ViewPosition = image.view
     dataset.BurnedInAnnotation = "NO"
     spacing = f"{Grid.of_image(parameters.height, parameters.width).spacing:.6g}"
-    dataset.PixelSpacing = dataset.ImagerPixelSpacing = [spacing, spacing]  # millimetres
+    dataset.PixelSpacing = dataset.ImagerPixelSpacing = [spacing, spacing]  # millimeters
     dataset.InstanceNumber = 1
     dataset.Rows, dataset.Columns = pixels.shape
     dataset.SamplesPerPixel = 1

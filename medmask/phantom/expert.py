@@ -6,7 +6,6 @@ benchmark (the phantoms that it learns from have another seed). It is written in
 form, and loads as real weights do.
 """
 
-import json
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -23,9 +22,10 @@ from medmask.errors import InputError
 from medmask.experts import DEFAULT_PROMPTS, PromptEmbeddings
 from medmask.experts.open_clip_expert import OpenClipExpert, import_open_clip
 from medmask.experts.preprocessing import ExpertPreprocessing
-from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomView, PhantomViews
+from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomCrop, PhantomCrops
 from medmask.phantom.generator import PhantomParameters
 from medmask.utils.files import atomic_write
+from medmask.utils.json_files import write_json
 
 MODEL_CONFIG = {
     "embed_dim": 64,
@@ -46,14 +46,14 @@ REPORT_FILE = "zero_shot.json"
 
 @dataclass(frozen=True)
 class PhantomExpertSettings:
-    """How to train.
+    """Options of the training.
 
     Attributes:
         seed: of the phantoms and of the training; other than the benchmark's phantoms have.
         patients: per scanner domain; each has four images.
         test_patients: further ones, of which the report is made.
-        steps: of the optimiser.
-        batch_size: views a step.
+        steps: of the optimizer.
+        batch_size: crops a step.
         learning_rate: at its highest.
         crop_context: side of a crop relative to the longer side of the lesion's box.
 
@@ -80,7 +80,7 @@ def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[
 
     Args:
         output: the folder; files of an earlier run in it are replaced.
-        settings: how.
+        settings: options.
 
     Returns:
         The report, see :func:`measure_zero_shot`, which is also written to ``zero_shot.json``.
@@ -91,12 +91,12 @@ def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[
     open_clip = import_open_clip()
     start = time.perf_counter()
     parameters = PhantomParameters(seed=settings.seed)
-    views = PhantomViews(parameters, "train", settings.patients, progress=True)
+    crops = PhantomCrops(parameters, "train", settings.patients, progress=True)
     torch.manual_seed(settings.seed)
     model = open_clip.CLIP(**MODEL_CONFIG)
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
     captions = [caption for texts in CAPTIONS.values() for caption in texts]
-    _train(model, tokenizer(captions), views, settings)
+    _train(model, tokenizer(captions), crops, settings)
     _write(output, model)
     seconds = time.perf_counter() - start
     report = {
@@ -105,28 +105,26 @@ def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[
         "parameters": _count_parameters(model),
         **measure_zero_shot(OpenClipExpert(f"local-dir:{output}"), settings),
     }
-    with atomic_write(output / REPORT_FILE, "w") as file:
-        json.dump(report, file, indent=1)
-        file.write("\n")
+    write_json(output / REPORT_FILE, report)
     return report
 
 
 def preprocessing() -> ExpertPreprocessing:
-    """What the model sees of an image."""
+    """Build the preprocessing that the model is trained with."""
     size = MODEL_CONFIG["vision_cfg"]["image_size"]
     return ExpertPreprocessing.from_open_clip({"size": size, **PREPROCESS_CONFIG})
 
 
 def _train(
-    model: nn.Module, captions: torch.Tensor, views: PhantomViews, settings: PhantomExpertSettings
+    model: nn.Module, captions: torch.Tensor, crops: PhantomCrops, settings: PhantomExpertSettings
 ) -> None:
     """Train in place.
 
     Args:
         model: an open_clip CLIP.
         captions: (K, L) tokens of all captions.
-        views: what to draw images from.
-        settings: how.
+        crops: the images to draw from.
+        settings: options.
     """
     random = np.random.default_rng(settings.seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.05)
@@ -137,9 +135,9 @@ def _train(
     model.train()
     with tqdm(range(settings.steps), desc="training", unit="step") as bar:
         for step in bar:
-            batch = [views.draw(settings.crop_context, random) for _ in range(settings.batch_size)]
-            images = torch.stack([prepare(view.pixels) for view in batch])
-            findings = torch.tensor([view.finding for view in batch])
+            batch = [crops.draw(settings.crop_context, random) for _ in range(settings.batch_size)]
+            images = torch.stack([prepare(crop.pixels) for crop in batch])
+            findings = torch.tensor([crop.finding for crop in batch])
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(step / settings.steps)
             loss = contrastive_loss(
@@ -197,9 +195,8 @@ def _divergence(logits: torch.Tensor, matches: torch.Tensor) -> torch.Tensor:
 def _write(output: Path, model: nn.Module) -> None:
     with atomic_write(output / _WEIGHTS_FILE) as file:
         torch.save(model.state_dict(), file)
-    with atomic_write(output / _CONFIG_FILE, "w") as file:
-        json.dump({"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}, file, indent=1)
-        file.write("\n")
+    config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
+    write_json(output / _CONFIG_FILE, config)
 
 
 def _count_parameters(model: nn.Module) -> dict[str, int]:
@@ -221,24 +218,24 @@ def measure_zero_shot(expert: OpenClipExpert, settings: PhantomExpertSettings) -
         crops of other tissue, and their mean, the balanced accuracy. ``whole_images``: the same for
         images with and without a lesion.
     """
-    views = PhantomViews(PhantomParameters(seed=settings.seed), "val", settings.test_patients)
-    lesions = views.lesions(settings.crop_context)
+    crops = PhantomCrops(PhantomParameters(seed=settings.seed), "val", settings.test_patients)
+    lesions = crops.lesions(settings.crop_context)
     random = np.random.default_rng(settings.seed)
-    tissue = views.tissue(len(lesions), settings.crop_context, random)
+    tissue = crops.tissue(len(lesions), settings.crop_context, random)
     return {
         "lesion_crops": _classify(expert, lesions + tissue),
-        "whole_images": _classify(expert, views.whole_images()),
+        "whole_images": _classify(expert, crops.whole_images()),
     }
 
 
-def _classify(expert: OpenClipExpert, views: list[PhantomView]) -> dict[str, Any]:
+def _classify(expert: OpenClipExpert, crops: list[PhantomCrop]) -> dict[str, Any]:
     embeddings = expert.encode_texts(DEFAULT_PROMPTS.texts)
     prompts = PromptEmbeddings.of(DEFAULT_PROMPTS, embeddings, expert.logit_scale)
-    images = torch.stack([expert.preprocessing(view.pixels) for view in views])
+    images = torch.stack([expert.preprocessing(crop.pixels) for crop in crops])
     embeddings = np.concatenate([expert.encode_images(part) for part in images.split(64)])
     malignant = prompts.class_names.index("malignant")
     called = prompts.assign(embeddings).argmax(axis=1) == malignant
-    is_malignant = np.array([view.finding != NORMAL for view in views])
+    is_malignant = np.array([crop.finding != NORMAL for crop in crops])
     recalls = float(called[is_malignant].mean()), float(1 - called[~is_malignant].mean())
     return {
         "balanced_accuracy": round(sum(recalls) / 2, 4),

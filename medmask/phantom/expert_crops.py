@@ -1,4 +1,4 @@
-"""Views of generated phantoms, with captions, for training and testing an expert in miniature."""
+"""Crops of generated phantoms, with captions, for training and testing an expert in miniature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from medmask.data.images.intensity import to_rgb
 from medmask.errors import InputError
 from medmask.experts.preprocessing import lesion_crop
 from medmask.phantom.generator import PhantomImage, PhantomParameters, generate_patient
@@ -38,12 +39,12 @@ _ATTEMPTS = 50
 
 
 @dataclass(frozen=True)
-class PhantomView:
+class PhantomCrop:
     """A part of a phantom, or all of it.
 
     Attributes:
         pixels: (h, w, 3) float32 in [0, 255].
-        finding: what it shows, an index of ``FINDINGS``.
+        finding: an index of ``FINDINGS``.
     """
 
     pixels: np.ndarray
@@ -58,8 +59,8 @@ class _Scene:
     breast: np.ndarray  # (P, 2) int32, (row, column) of the pixels of the breast
 
 
-class PhantomViews:
-    """Phantoms of both scanner domains, from which views are drawn.
+class PhantomCrops:
+    """Phantoms of both scanner domains, from which crops are drawn.
 
     Args:
         parameters: of the phantoms.
@@ -90,8 +91,8 @@ class PhantomViews:
                 f"none of {patients} {split} patients has a lesion: give more patients"
             )
 
-    def draw(self, context: float, random: np.random.Generator) -> PhantomView:
-        """Draw a view for training, turned or mirrored at random.
+    def draw(self, context: float, random: np.random.Generator) -> PhantomCrop:
+        """Draw a crop for training, turned or mirrored at random.
 
         Four in ten are whole images, three are lesions, three are normal tissue.
 
@@ -102,55 +103,55 @@ class PhantomViews:
         kind = random.uniform()
         is_whole = kind < 0.4
         if is_whole:
-            view = self._whole_image(self._scenes[random.integers(len(self._scenes))])
+            crop = self._whole_image(self._scenes[random.integers(len(self._scenes))])
         elif kind < 0.7:
             scene, number = self._lesions[random.integers(len(self._lesions))]
             side = np.ptp(scene.boxes[number].reshape(2, 2), axis=0).max()
             shift = random.uniform(-0.25, 0.25, 2) * side
             box = scene.boxes[number] + np.tile(shift, 2)
-            crop = _crop(scene, box, context * random.uniform(0.8, 1.4))
-            view = PhantomView(crop, scene.findings[number])
+            pixels = _crop(scene, box, context * random.uniform(0.8, 1.4))
+            crop = PhantomCrop(pixels, scene.findings[number])
         else:
-            view = self._tissue(context * random.uniform(0.8, 1.4), random)
-        pixels = view.pixels if is_whole else np.rot90(view.pixels, random.integers(4))
+            crop = self._tissue(context * random.uniform(0.8, 1.4), random)
+        pixels = crop.pixels if is_whole else np.rot90(crop.pixels, random.integers(4))
         pixels = pixels[:, ::-1] if random.integers(2) else pixels
-        return PhantomView(pixels * random.uniform(0.85, 1.0), view.finding)
+        return PhantomCrop(pixels * random.uniform(0.85, 1.0), crop.finding)
 
-    def lesions(self, context: float) -> list[PhantomView]:
+    def lesions(self, context: float) -> list[PhantomCrop]:
         """Every lesion, cut out as an expert store does."""
         return [
-            PhantomView(_crop(scene, scene.boxes[number], context), scene.findings[number])
+            PhantomCrop(_crop(scene, scene.boxes[number], context), scene.findings[number])
             for scene, number in self._lesions
         ]
 
-    def tissue(self, count: int, context: float, random: np.random.Generator) -> list[PhantomView]:
+    def tissue(self, count: int, context: float, random: np.random.Generator) -> list[PhantomCrop]:
         """Places in the breasts without a malignant lesion, in windows as large as lesions'."""
         return [self._tissue(context, random) for _ in range(count)]
 
-    def whole_images(self) -> list[PhantomView]:
+    def whole_images(self) -> list[PhantomCrop]:
         """Every image; its finding is that of its first lesion."""
         return [self._whole_image(scene) for scene in self._scenes]
 
-    def _whole_image(self, scene: _Scene) -> PhantomView:
+    def _whole_image(self, scene: _Scene) -> PhantomCrop:
         finding = scene.findings[0] if scene.findings else NORMAL
-        return PhantomView(_to_rgb(scene.pixels), finding)
+        return PhantomCrop(to_rgb(scene.pixels).astype(np.float32), finding)
 
-    def _tissue(self, context: float, random: np.random.Generator) -> PhantomView:
+    def _tissue(self, context: float, random: np.random.Generator) -> PhantomCrop:
         for _ in range(_ATTEMPTS):
             scene = self._scenes[random.integers(len(self._scenes))]
             like, number = self._lesions[random.integers(len(self._lesions))]
             half = np.ptp(like.boxes[number].reshape(2, 2), axis=0) / 2
             row, column = scene.breast[random.integers(len(scene.breast))]
-            centre = np.array([column, row])
+            center = np.array([column, row])
             reach = context * half.max()
-            box = np.concatenate([centre - half, centre + half])
-            if not _overlaps(np.concatenate([centre - reach, centre + reach]), scene.boxes):
-                return PhantomView(_crop(scene, box, context), NORMAL)
+            box = np.concatenate([center - half, center + half])
+            if not _overlaps(np.concatenate([center - reach, center + reach]), scene.boxes):
+                return PhantomCrop(_crop(scene, box, context), NORMAL)
         raise RuntimeError(f"no tissue without a lesion was found in {_ATTEMPTS} attempts")
 
 
 def _to_scene(image: PhantomImage) -> _Scene:
-    pixels = image.quantised(8)
+    pixels = image.quantized(8)
     corners = np.array([lesion.box for lesion in image.lesions]).reshape(-1, 4)
     corners[:, 2:] += corners[:, :2]
     # Otsu's threshold parts the breast from the black around it
@@ -160,13 +161,9 @@ def _to_scene(image: PhantomImage) -> _Scene:
 
 
 def _crop(scene: _Scene, box: Sequence[float], context: float) -> np.ndarray:
-    return _to_rgb(lesion_crop(scene.pixels, box, context))
-
-
-def _to_rgb(pixels: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(pixels[:, :, None], (*pixels.shape, 3)).astype(np.float32)
+    return to_rgb(lesion_crop(scene.pixels, box, context)).astype(np.float32)
 
 
 def _overlaps(box: np.ndarray, boxes: np.ndarray) -> bool:
-    """Whether a box touches any of (T, 4) boxes, all XYXY."""
+    """Tell whether a box touches any of (T, 4) boxes, all XYXY."""
     return bool(np.any((box[:2] < boxes[:, 2:]).all(axis=1) & (boxes[:, :2] < box[2:]).all(axis=1)))

@@ -1,4 +1,4 @@
-"""From a patient's number to images and boxes.
+"""The generator of a patient's images and boxes.
 
 Every patient has a random stream of its own, derived from (seed, domain, split, patient number), so
 that no image depends on which others are generated. A patient has four views, as in screening; a
@@ -33,7 +33,7 @@ _ATTEMPTS = 100  # a large lesion may find no room in a small breast: then anoth
 
 @dataclass(frozen=True)
 class PhantomParameters:
-    """What decides every pixel and every box.
+    """Parameters that decide every pixel and every box.
 
     Attributes:
         width: columns of the images.
@@ -41,7 +41,7 @@ class PhantomParameters:
         seed: 0 or more.
         positive_fraction: fraction of the breasts, and so of the images, with a malignant lesion.
         lesion_contrast: density of malignant lesions and benign look-alikes; lower is harder.
-        ffdm_curve_strength: steepness of the ffdm grey curve; 0 is a straight line.
+        ffdm_curve_strength: steepness of the ffdm gray curve; 0 is a straight line.
 
     Raises:
         InputError: a value is out of range.
@@ -69,7 +69,7 @@ class PhantomParameters:
                 raise InputError(f"{name} is {value}: give a number of 0 or more")
 
     def as_dict(self) -> dict:
-        """All that the images depend on, the generator's version included."""
+        """List everything that the images depend on, the generator's version included."""
         return {"generator_version": GENERATOR_VERSION, **asdict(self)}
 
 
@@ -91,7 +91,7 @@ class PhantomImage:
     """One mammogram.
 
     Attributes:
-        pixels: (H, W) float32 grey values in [0, 1], dense tissue bright.
+        pixels: (H, W) float32 gray values in [0, 1], dense tissue bright.
         view: "CC" or "MLO".
         laterality: "L" (chest wall at the left image edge) or "R" (at the right one).
         lesions: the malignant lesions.
@@ -102,8 +102,8 @@ class PhantomImage:
     laterality: str
     lesions: tuple[Lesion, ...]
 
-    def quantised(self, bits: int) -> np.ndarray:
-        """Grey values as integers: (H, W), uint8 up to 8 bits and uint16 above."""
+    def quantized(self, bits: int) -> np.ndarray:
+        """Gray values as integers: (H, W), uint8 up to 8 bits and uint16 above."""
         dtype = np.uint8 if bits <= 8 else np.uint16
         return np.rint(self.pixels * (2**bits - 1)).astype(dtype)
 
@@ -118,7 +118,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class _Findings:
-    """The findings of one breast, each with its centres in the CC and the MLO view."""
+    """The findings of one breast, each with its centers in the CC and the MLO view."""
 
     malignant: list[tuple[LesionPlan, tuple[Point, Point]]]
     benign: list[tuple[BenignPlan, tuple[Point | None, Point]]]
@@ -170,7 +170,7 @@ def generate_patient(parameters: PhantomParameters, domain: str, split: str, ind
 
 
 def _is_positive(parameters: PhantomParameters, key: tuple[int, int, int], side: int) -> bool:
-    """Whether a breast has a malignant lesion.
+    """Decide whether a breast has a malignant lesion.
 
     A golden-ratio sequence from a random start: its fraction of positives is exact to a breast or
     two in any run of patients, and both breasts of a patient are seldom positive.
@@ -183,7 +183,7 @@ def _is_positive(parameters: PhantomParameters, key: tuple[int, int, int], side:
 
 
 def _draw_findings(positive: bool, placement: Placement, random: np.random.Generator) -> _Findings:
-    """Draw what is in a breast and where; malignant lesions get their places first."""
+    """Draw the findings of a breast and their places, malignant lesions first."""
     findings = _Findings([], [])
     wanted = 0
     if positive:
@@ -192,19 +192,19 @@ def _draw_findings(positive: bool, placement: Placement, random: np.random.Gener
         if len(findings.malignant) == wanted:
             break
         plan = draw_lesion_plan(random)
-        centres = placement.place(plan.reach, random)
-        if centres is not None:
-            findings.malignant.append((plan, centres))
+        centers = placement.place(plan.reach, random)
+        if centers is not None:
+            findings.malignant.append((plan, centers))
     if positive and not findings.malignant:
         raise RuntimeError(f"no lesion found room in a breast in {_ATTEMPTS} attempts")
     for plan in draw_benign_plans(random):
         if plan.in_axilla:
             node = placement.place_in_axilla(plan.reach, random)
-            centres = None if node is None else (None, node)
+            centers = None if node is None else (None, node)
         else:
-            centres = placement.place(plan.reach, random)
-        if centres is not None:
-            findings.benign.append((plan, centres))
+            centers = placement.place(plan.reach, random)
+        if centers is not None:
+            findings.benign.append((plan, centers))
     return findings
 
 
@@ -227,18 +227,18 @@ def _add_findings(
         random: draws what differs between views.
     """
 
-    def add(plan, centre, draw):
-        window = grid.window(centre, plan.reach)
-        density = draw(plan, centre, window, random)
+    def add(plan, center, draw):
+        window = grid.window(center, plan.reach)
+        density = draw(plan, center, window, random)
         attenuation[window.slices] += contrast * GLAND_CONTRAST * plan.thickness * density
         return density, window
 
-    for plan, centres in findings.benign:
-        if centres[number] is not None:
-            add(plan, centres[number], benign_density)
+    for plan, centers in findings.benign:
+        if centers[number] is not None:
+            add(plan, centers[number], benign_density)
     lesions = []
-    for plan, centres in findings.malignant:
-        drawn = add(plan, centres[number], lesion_density)
+    for plan, centers in findings.malignant:
+        drawn = add(plan, centers[number], lesion_density)
         lesions.append(Lesion(plan.lesion_type, visible_box(*drawn)))
     return lesions
 

@@ -26,10 +26,10 @@ class Geometry:
         grid: the pixel grid.
         layout: what is drawn.
         coverage: fraction of the pixel that the breast covers, 0 to 1.
-        skin_distance: millimetres to the skin line; 0 outside of the breast.
-        thickness: millimetres of compressed breast under the pixel.
+        skin_distance: millimeters to the skin line; 0 outside of the breast.
+        thickness: millimeters of compressed breast under the pixel.
         muscle: pectoral muscle, 0 to 1.
-        muscle_distance: millimetres to the muscle; 0 in it, infinite without one.
+        muscle_distance: millimeters to the muscle; 0 in it, infinite without one.
     """
 
     grid: Grid
@@ -46,14 +46,14 @@ class Geometry:
 
     @property
     def nipple(self) -> tuple[float, float]:
-        """(x, y) in millimetres."""
+        """(x, y) in millimeters."""
         return self.layout.nipple
 
     @cached_property
     def duct_coordinates(self) -> tuple[np.ndarray, np.ndarray]:
         """Distance (mm) to the point where the ducts meet, and angle (radians) about it."""
         x, y = self.grid.coordinates
-        # Ten millimetres outside of the nipple, so that ducts keep some width at the skin.
+        # Ten millimeters outside of the nipple, so that ducts keep some width at the skin.
         dx, dy = self.nipple[0] + 10 - x, y - self.nipple[1]
         return np.hypot(dx, dy), np.arctan2(dy, dx)
 
@@ -76,7 +76,7 @@ def draw_geometry(layout: Layout, grid: Grid) -> Geometry:
 
 
 def _fill_outline(points: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage and the distance to the skin in millimetres, both (H, W)."""
+    """Coverage and the distance to the skin in millimeters, both (H, W)."""
     # Closed far beyond the detector, whose edges are not skin: no distance counts from them.
     closed = np.concatenate([[(-BEYOND_MM, points[0, 1])], points, [(-BEYOND_MM, points[-1, 1])]])
     canvas = new_canvas(grid)
@@ -98,13 +98,13 @@ def distance_to_background(mask: np.ndarray) -> np.ndarray:
 
 
 def _pectoral_muscle(layout: Layout, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Density of the muscle, 0 to 1, and the distance to it in millimetres."""
+    """Density of the muscle, 0 to 1, and the distance to it in millimeters."""
     muscle = layout.muscle
     if muscle is None:
         return np.zeros(grid.shape, np.float32), np.full(grid.shape, np.inf, np.float32)
     x, y = grid.coordinates
-    if muscle.centre is not None:
-        depth = muscle.width * (1 - ((y - muscle.centre) / muscle.height) ** 2) - x
+    if muscle.center is not None:
+        depth = muscle.width * (1 - ((y - muscle.center) / muscle.height) ** 2) - x
     else:
         down = (y - layout.top) / muscle.height
         bulge = 1 + muscle.belly * np.sin(np.pi * np.clip(down, 0, 1))

@@ -1,4 +1,4 @@
-"""The image plane in millimetres, so that anatomy is written once for every image size."""
+"""The image plane in millimeters, so that anatomy is written once for every image size."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Grid:
     Attributes:
         height: rows.
         width: columns.
-        spacing: millimetres per pixel, in both directions.
+        spacing: millimeters per pixel, in both directions.
         row: of its first pixel in the whole image.
         column: of its first pixel in the whole image.
     """
@@ -39,9 +39,9 @@ class Grid:
         """
         return cls(height, width, max(FIELD_WIDTH_MM / width, FIELD_HEIGHT_MM / height))
 
-    def window(self, centre: tuple[float, float], reach: float) -> "Grid":
-        """The part of this grid within ``reach`` millimetres of a point, clipped to this grid."""
-        column, row = (position / self.spacing for position in centre)
+    def window(self, center: tuple[float, float], reach: float) -> "Grid":
+        """The part of this grid within ``reach`` millimeters of a point, clipped to this grid."""
+        column, row = (position / self.spacing for position in center)
         extent = reach / self.spacing
         top, left = (max(math.floor(at - extent), 0) for at in (row, column))
         bottom = min(math.ceil(row + extent) + 1, self.height)
@@ -55,7 +55,7 @@ class Grid:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Where this grid lies in an array of the whole image."""
+        """Rows and columns of this grid in an array of the whole image."""
         return (
             slice(self.row, self.row + self.height),
             slice(self.column, self.column + self.width),
@@ -67,12 +67,12 @@ class Grid:
 
     @cached_property
     def coordinates(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pixel centres in millimetres: x and y, each (H, W) float32."""
+        """Pixel centers in millimeters: x and y, each (H, W) float32."""
         x = (np.arange(self.column, self.column + self.width) + 0.5) * self.spacing
         y = (np.arange(self.row, self.row + self.height) + 0.5) * self.spacing
         x, y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
         return x, y
 
-    def pixels(self, millimetres: float) -> float:
+    def pixels(self, millimeters: float) -> float:
         """A length in pixels."""
-        return millimetres / self.spacing
+        return millimeters / self.spacing

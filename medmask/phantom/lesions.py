@@ -1,7 +1,7 @@
 """Malignant lesions: spiculated masses and clusters of microcalcifications.
 
-A lesion is drawn as added density about a centre, in a window of the image. What is visible of it
-bounds its box. Specks are some three times as large as real microcalcifications, so that they
+A lesion is drawn as added density about a center, in a window of the image; its box bounds the
+visible part. Specks are some three times as large as real microcalcifications, so that they
 survive at small image sizes.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medmask.phantom.grid import Grid
+from medmask.phantom.shapes import ellipse_distance, irregular_radius
 from medmask.phantom.strokes import draw_strokes
 from medmask.phantom.texture import smooth_field
 
@@ -22,14 +23,14 @@ _VISIBLE = 0.22  # a pixel belongs to a lesion from this fraction of its peak on
 
 @dataclass(frozen=True)
 class LesionPlan:
-    """What the two views of a lesion share; lengths in millimetres.
+    """Measures of a lesion, which its views share; lengths in millimeters.
 
     Attributes:
         lesion_type: "mass" or "calcification_cluster".
         radius: of the mass's core or of the cluster.
-        reach: nothing is drawn farther from the centre.
+        reach: nothing is drawn farther from the center.
         count: spicules or specks.
-        thickness: millimetres of glandular tissue that attenuate as much as the lesion's peak.
+        thickness: millimeters of glandular tissue that attenuate as much as the lesion's peak.
     """
 
     lesion_type: str
@@ -52,25 +53,25 @@ def draw_lesion_plan(random: np.random.Generator) -> LesionPlan:
 
 
 def lesion_density(
-    plan: LesionPlan, centre: tuple[float, float], window: Grid, random: np.random.Generator
+    plan: LesionPlan, center: tuple[float, float], window: Grid, random: np.random.Generator
 ) -> np.ndarray:
     """Draw one view of a lesion.
 
     Args:
         plan: the lesion.
-        centre: (x, y) in millimetres.
-        window: pixels within the plan's reach of the centre.
+        center: (x, y) in millimeters.
+        window: pixels within the plan's reach of the center.
         random: draws what differs between views.
 
     Returns:
         (H, W) float32 over the window, added density, peak about 1.
     """
     draw = _spiculated_mass if plan.lesion_type == MASS else _calcification_cluster
-    return draw(plan, centre, window, random)
+    return draw(plan, center, window, random)
 
 
 def visible_box(density: np.ndarray, window: Grid) -> tuple[float, float, float, float]:
-    """The box (x, y, width, height), in pixels of the image, round what is visible of a lesion."""
+    """The box (x, y, width, height), in pixels of the image, around the visible part."""
     visible = density > _VISIBLE * density.max()
     columns = np.flatnonzero(visible.any(axis=0))
     rows = np.flatnonzero(visible.any(axis=1))
@@ -83,12 +84,12 @@ def visible_box(density: np.ndarray, window: Grid) -> tuple[float, float, float,
 
 
 def _spiculated_mass(
-    plan: LesionPlan, centre: tuple[float, float], window: Grid, random: np.random.Generator
+    plan: LesionPlan, center: tuple[float, float], window: Grid, random: np.random.Generator
 ) -> np.ndarray:
     """An irregular core with indistinct margins, and spicules that radiate from it."""
-    radius = irregular_radius(centre, window, plan.radius, 0.22, random)
+    radius = irregular_radius(center, window, plan.radius, 0.22, random)
     x, y = window.coordinates
-    rho = np.hypot(x - centre[0], y - centre[1]) / radius
+    rho = np.hypot(x - center[0], y - center[1]) / radius
     core = np.exp(-(rho**2.5))
 
     spicules = []
@@ -98,7 +99,7 @@ def _spiculated_mass(
         angle = first + 2 * np.pi * (k + random.uniform(-0.4, 0.4)) / plan.count
         angle = angle + random.normal(0, 0.3) * at
         distance = plan.radius * (0.5 + at * random.uniform(0.7, 1.45))
-        points = np.stack([np.cos(angle), np.sin(angle)], axis=1) * distance[:, None] + centre
+        points = np.stack([np.cos(angle), np.sin(angle)], axis=1) * distance[:, None] + center
         shade, width = random.uniform(0.4, 0.8), random.uniform(1.2, 2.0)
         for i in range(len(at) - 1):
             taper = 1 - 0.8 * at[i]
@@ -108,7 +109,7 @@ def _spiculated_mass(
 
 
 def _calcification_cluster(
-    plan: LesionPlan, centre: tuple[float, float], window: Grid, random: np.random.Generator
+    plan: LesionPlan, center: tuple[float, float], window: Grid, random: np.random.Generator
 ) -> np.ndarray:
     """Pleomorphic specks, scattered over an ellipse and denser in its middle."""
     squeeze, tilt = random.uniform(0.5, 1.0), random.uniform(0, np.pi)
@@ -117,52 +118,11 @@ def _calcification_cluster(
         distance, angle = plan.radius * random.uniform() ** 0.6, random.uniform(0, 2 * np.pi)
         u, v = distance * np.cos(angle), squeeze * distance * np.sin(angle)
         position = (
-            centre[0] + u * np.cos(tilt) - v * np.sin(tilt),
-            centre[1] + u * np.sin(tilt) + v * np.cos(tilt),
+            center[0] + u * np.cos(tilt) - v * np.sin(tilt),
+            center[1] + u * np.sin(tilt) + v * np.cos(tilt),
         )
         speck = ellipse_distance(
             position, window, random.uniform(0.6, 1.0), random.uniform(0.5, 1.0), random
         )
         density = np.maximum(density, random.uniform(0.45, 1.0) * np.exp(-(speck**3)))
     return density
-
-
-def irregular_radius(
-    centre: tuple[float, float],
-    window: Grid,
-    radius: float,
-    irregularity: float,
-    random: np.random.Generator,
-) -> np.ndarray:
-    """Radius of a blob in the direction of each pixel; its outline is a random Fourier series."""
-    x, y = window.coordinates
-    angle = np.arctan2(y - centre[1], x - centre[0])
-    series = np.ones(window.shape, np.float32)
-    for order in range(2, 8):
-        amplitude, phase = random.normal(0, irregularity / order), random.uniform(0, 2 * np.pi)
-        series += amplitude * np.cos(order * angle + phase)
-    return radius * np.maximum(series, 0.4)
-
-
-def ellipse_distance(
-    centre: tuple[float, float],
-    window: Grid,
-    radius: float,
-    squeeze: float,
-    random: np.random.Generator,
-) -> np.ndarray:
-    """Distance of each pixel to a centre, 1 on a randomly turned ellipse.
-
-    Args:
-        centre: (x, y) in millimetres.
-        window: the pixels.
-        radius: the long half axis in millimetres.
-        squeeze: the short half axis relative to the long one.
-        random: draws the tilt.
-    """
-    x, y = window.coordinates
-    dx, dy = x - centre[0], y - centre[1]
-    tilt = random.uniform(0, np.pi)
-    along = dx * np.cos(tilt) + dy * np.sin(tilt)
-    across = dy * np.cos(tilt) - dx * np.sin(tilt)
-    return np.hypot(along, across / squeeze) / radius

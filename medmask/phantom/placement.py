@@ -1,7 +1,7 @@
-"""Where findings lie in the two views of a breast.
+"""The places of findings in the two views of a breast.
 
-A point keeps about the same distance from the nipple in the CC and in the MLO view; radiologists
-use that to match findings between views. Its position across that arc is free.
+A point keeps about the same distance from the nipple in the CC and in the MLO view, by which
+radiologists match findings between views (the arc method). Its position on that arc is free.
 """
 
 import math
@@ -23,7 +23,7 @@ Point = tuple[float, float]
 
 
 class _View:
-    """One view on a coarse grid: distances to the nipple and to what findings must not touch."""
+    """One view on a coarse grid: distances to the nipple and to the obstacles of findings."""
 
     def __init__(self, layout: Layout, image: Grid):
         height, width = (math.floor(side * image.spacing / _SPACING_MM) for side in image.shape)
@@ -37,10 +37,10 @@ class _View:
         self.clearance = np.minimum.reduce(obstacles)
 
     def occupy(self, pixel: int, reach: float) -> Point:
-        """Take a place; returns its centre in millimetres."""
-        centre = float(self.x.flat[pixel]), float(self.y.flat[pixel])
-        self.clearance = np.minimum(self.clearance, self._distance_to(centre) - reach)
-        return centre
+        """Take a place; returns its center in millimeters."""
+        center = float(self.x.flat[pixel]), float(self.y.flat[pixel])
+        self.clearance = np.minimum(self.clearance, self._distance_to(center) - reach)
+        return center
 
     def _distance_to(self, point: Point) -> np.ndarray:
         return np.hypot(self.x - point[0], self.y - point[1])
@@ -59,10 +59,10 @@ class Placement:
         self._mlo = _View(mlo, image)
 
     def place(self, reach: float, random: np.random.Generator) -> tuple[Point, Point] | None:
-        """Find a place for something that extends ``reach`` millimetres about its centre.
+        """Find a place for something that extends ``reach`` millimeters about its center.
 
         Returns:
-            The centres (x, y) in millimetres in the CC and in the MLO view, or None if no place was
+            The centers (x, y) in millimeters in the CC and in the MLO view, or None if no place was
             found.
         """
         cc, mlo = self._cc, self._mlo

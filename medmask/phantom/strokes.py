@@ -12,7 +12,7 @@ FRACTION_BITS = 4  # of the fixed-point coordinates that OpenCV draws with
 
 
 def canvas_points(points: np.ndarray, grid: Grid) -> np.ndarray:
-    """Points (N, 2) in millimetres as fixed-point pixels of the grid's supersampled canvas."""
+    """Points (N, 2) in millimeters as fixed-point pixels of the grid's supersampled canvas."""
     pixels = np.asarray(points) / grid.spacing - (grid.column, grid.row)
     return np.round((pixels * SUPERSAMPLING - 0.5) * 2**FRACTION_BITS).astype(np.int32)
 
@@ -32,7 +32,7 @@ def draw_strokes(strokes: Iterable[tuple[np.ndarray, float, float]], grid: Grid)
     """Draw curves; where they cross, the brighter wins.
 
     Args:
-        strokes: points (N, 2) in millimetres, width in millimetres and brightness in [0, 1].
+        strokes: points (N, 2) in millimeters, width in millimeters and brightness in [0, 1].
             A stroke thinner than a pixel of the canvas is drawn one pixel wide and dimmer.
         grid: the pixels to draw on.
 

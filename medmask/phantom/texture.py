@@ -55,13 +55,13 @@ def _torus(shape: tuple[int, int]) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=16)
 def _power_law_response(torus: tuple[int, int], beta: float) -> np.ndarray:
-    return _normalised(_squared_frequency(torus) ** np.float32(-beta / 4))
+    return _normalized(_squared_frequency(torus) ** np.float32(-beta / 4))
 
 
 @functools.lru_cache(maxsize=16)
 def _band_pass_response(torus: tuple[int, int], wavelength: float) -> np.ndarray:
     octaves = 0.5 * np.log2(_squared_frequency(torus) * np.float32(wavelength**2))
-    return _normalised(np.exp(-np.square(octaves / 0.5)))
+    return _normalized(np.exp(-np.square(octaves / 0.5)))
 
 
 def _squared_frequency(torus: tuple[int, int]) -> np.ndarray:
@@ -72,7 +72,7 @@ def _squared_frequency(torus: tuple[int, int]) -> np.ndarray:
     return squared
 
 
-def _normalised(response: np.ndarray) -> np.ndarray:
+def _normalized(response: np.ndarray) -> np.ndarray:
     """Take out the mean and scale to unit variance of the filtered noise."""
     response[0, 0] = 0.0
     return response / np.float32(np.sqrt(np.sum(np.square(response, dtype=np.float64))))

@@ -1,4 +1,4 @@
-"""What the breast is made of: fat, fibroglandular tissue, ligaments, vessels, skin and muscle.
+"""The tissue of the breast: fat, fibroglandular tissue, ligaments, vessels, skin and muscle.
 
 The result is the attenuation along each ray, in natural-log units: 0 where nothing is in the way.
 """
@@ -12,7 +12,7 @@ from medmask.phantom.geometry import Geometry
 from medmask.phantom.strokes import draw_strokes, wandering_path
 from medmask.phantom.texture import band_pass_fields, contour_lines, power_law_fields, smooth_field
 
-# Linear attenuation at about 20 keV, per millimetre (Johns and Yaffe, Phys. Med. Biol. 32, 1987).
+# Linear attenuation at about 20 keV, per millimeter (Johns and Yaffe, Phys. Med. Biol. 32, 1987).
 FAT_ATTENUATION = 0.045
 GLAND_ATTENUATION = 0.080
 GLAND_CONTRAST = GLAND_ATTENUATION - FAT_ATTENUATION
@@ -34,10 +34,10 @@ def tissue_attenuation(geometry: Geometry, random: np.random.Generator) -> np.nd
     ducts = _along_ducts(second_texture, geometry, 1.8, random)
     gland = _fibroglandular_tissue(geometry, texture, ducts, random)
     septa = _septa(geometry, random)
-    fibres = geometry.breast.fibrousness * _fibres(geometry, random)
+    fibers = geometry.breast.fibrousness * _fibers(geometry, random)
 
     fat = 0.09 + 0.05 * texture
-    fraction = gland * (1 + 0.09 * fibres) + 0.085 * septa + 0.015 * fibres + fat
+    fraction = gland * (1 + 0.09 * fibers) + 0.085 * septa + 0.015 * fibers + fat
     fraction = np.maximum(fraction, 0) * (1 - 0.8 * geometry.muscle)
     if geometry.layout.muscle is not None:
         fraction += geometry.muscle * _muscle_density(geometry, random)
@@ -111,8 +111,8 @@ def _septa(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
     return septa
 
 
-def _fibres(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
-    """Fine fibres along the ducts, mean about 0 and standard deviation about 1.4."""
+def _fibers(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
+    """Fine fibers along the ducts, mean about 0 and standard deviation about 1.4."""
     straight, wavy = power_law_fields(geometry.grid.shape, 2.0, random)
     return _along_ducts(straight, geometry, 3.0, random) + _along_ducts(wavy, geometry, 2.0, random)
 
@@ -130,15 +130,15 @@ def _vessels(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
 
 
 def _muscle_density(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
-    """Density of the pectoral muscle relative to gland: smooth, with faint parallel fibres."""
+    """Density of the pectoral muscle relative to gland: smooth, with faint parallel fibers."""
     grid, breast = geometry.grid, geometry.breast
     x, y = grid.coordinates
     slope = math.atan2(breast.muscle_height, breast.muscle_width)
     across = x * math.sin(slope) + (y - geometry.layout.top) * math.cos(slope)
     along = y * math.sin(slope) - x * math.cos(slope)
-    fibres, cloud = power_law_fields(grid.shape, 2.4, random)
-    fibres = cv2.remap(
-        fibres,
+    fibers, cloud = power_law_fields(grid.shape, 2.4, random)
+    fibers = cv2.remap(
+        fibers,
         across / grid.spacing,
         along / (5 * grid.spacing),
         cv2.INTER_LINEAR,
@@ -147,4 +147,4 @@ def _muscle_density(geometry: Geometry, random: np.random.Generator) -> np.ndarr
     # Thicker away from its free edge.
     depth = np.maximum(breast.muscle_height * math.cos(slope) - across, 0)
     body = 1 - np.exp(-depth / 18)
-    return random.uniform(0.22, 0.3) + 0.24 * body + 0.04 * fibres + 0.05 * cloud
+    return random.uniform(0.22, 0.3) + 0.24 * body + 0.04 * fibers + 0.05 * cloud

@@ -1,4 +1,4 @@
-"""Reading JSON files that may be anything."""
+"""Reading JSON files that may be anything, and writing them."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medmask.errors import InputError
+from medmask.utils.files import atomic_write
 
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -56,6 +57,13 @@ def read_json(path: str | os.PathLike, kind: str) -> Any:
             f"{file} has text with half a character (a lone surrogate such as \\ud800); correct it"
         )
     return content
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write strict JSON (no NaN), whole or not at all."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    with atomic_write(path, "w") as file:
+        file.write(text + "\n")
 
 
 def show(value: Any) -> str:

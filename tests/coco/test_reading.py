@@ -240,7 +240,7 @@ def _random_boxes(content, number=40):
     return content["annotations"]
 
 
-def test_lower_left_corners_are_recognised(coco_content):
+def test_lower_left_corners_are_recognized(coco_content):
     annotations = _random_boxes(coco_content)
     assert find_problems(coco_content) == []
     upright = copy.deepcopy(annotations)

@@ -10,12 +10,12 @@ from medmask.experts.preprocessing import ExpertPreprocessing, check_crop_contex
 PLAIN = ExpertPreprocessing((32, 32), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bicubic")
 
 
-def grey(pixels):
+def gray(pixels):
     return np.repeat(np.asarray(pixels)[:, :, None], 3, axis=2)
 
 
 def test_tall_image_is_kept_whole_and_padded_with_black():
-    image = grey(np.full((64, 30), 255, np.uint8))
+    image = gray(np.full((64, 30), 255, np.uint8))
     values = PLAIN(image)
     assert values.shape == (3, 32, 32)
     assert PLAIN.fitted_size(64, 30) == (32, 15)
@@ -26,14 +26,14 @@ def test_tall_image_is_kept_whole_and_padded_with_black():
 
 def test_an_input_that_is_not_square():
     prepare = ExpertPreprocessing((16, 32), (0.0,) * 3, (1.0,) * 3, "bilinear")
-    values = prepare(grey(np.full((40, 40), 51, np.uint8)))
+    values = prepare(gray(np.full((40, 40), 51, np.uint8)))
     assert values.shape == (3, 16, 32)
     torch.testing.assert_close(values[:, :, 8:24], torch.full((3, 16, 16), 0.2))
 
 
 def test_mean_and_std_are_applied_to_the_padding_too():
     prepare = ExpertPreprocessing((8, 8), (0.5, 0.25, 0.0), (0.5, 0.25, 2.0), "bicubic")
-    values = prepare(grey(np.full((8, 4), 255, np.uint8)))
+    values = prepare(gray(np.full((8, 4), 255, np.uint8)))
     expected = torch.tensor([1.0, 3.0, 0.5])
     torch.testing.assert_close(values[:, 4, 4], expected)
     torch.testing.assert_close(values[:, 4, 0], torch.tensor([-1.0, -1.0, 0.0]))
@@ -43,19 +43,19 @@ def test_shrinking_is_antialiased():
     stripes = np.zeros((320, 320), np.uint8)
     stripes[:, ::2] = 255
     torch.testing.assert_close(
-        PLAIN(grey(stripes)), torch.full((3, 32, 32), 0.5), atol=0.02, rtol=0
+        PLAIN(gray(stripes)), torch.full((3, 32, 32), 0.5), atol=0.02, rtol=0
     )
 
 
 def test_overshoot_of_bicubic_interpolation_is_cut_off():
     edge = np.zeros((16, 16), np.uint8)
     edge[:, 8:] = 255
-    values = PLAIN(grey(edge))
+    values = PLAIN(gray(edge))
     assert values.min() == 0
     assert values.max() == 1
 
 
-def test_grey_levels_of_deep_images_survive(tmp_path):
+def test_gray_levels_of_deep_images_survive(tmp_path):
     """A ramp of 1024 levels over 32 columns' worth of input: 8 bits would leave 256."""
     ramp = np.linspace(0, 4095, 1024).astype(np.uint16).reshape(32, 32)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
@@ -66,7 +66,7 @@ def test_grey_levels_of_deep_images_survive(tmp_path):
 
 
 def test_read_only_images_are_taken():
-    image = grey(np.zeros((8, 8), np.uint8))
+    image = gray(np.zeros((8, 8), np.uint8))
     image.setflags(write=False)
     PLAIN(image)
 

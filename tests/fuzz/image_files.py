@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-GREY = np.random.default_rng(0).integers(0, 256, (40, 28), dtype=np.uint8)
+GRAY = np.random.default_rng(0).integers(0, 256, (40, 28), dtype=np.uint8)
 DEEP = np.random.default_rng(1).integers(0, 4096, (40, 28), dtype=np.uint16)
-COLOUR = np.random.default_rng(2).integers(0, 256, (40, 28, 3), dtype=np.uint8)
+COLOR = np.random.default_rng(2).integers(0, 256, (40, 28, 3), dtype=np.uint8)
 
 PIXELS = 0x7FE00010
 _OFFSET_TABLE = struct.pack("<HHL", 0xFFFE, 0xE000, 0)  # an empty one
@@ -32,16 +32,16 @@ def _saved(pixels: np.ndarray, kind: str, **options) -> bytes:
 def raster_files() -> dict[str, tuple[bytes, np.ndarray]]:
     """PNG, JPEG and TIFF files of 8 and 16 bits by name, with the pixels that went into them."""
     return {
-        "grey.png": (_saved(GREY, "PNG"), GREY),
+        "gray.png": (_saved(GRAY, "PNG"), GRAY),
         "deep.png": (_saved(DEEP, "PNG"), DEEP),
-        "colour.png": (_saved(COLOUR, "PNG"), COLOUR),
-        "grey.jpg": (_saved(GREY, "JPEG"), GREY),
-        "colour.jpg": (_saved(COLOUR, "JPEG", progressive=True), COLOUR),
-        "grey.tif": (_saved(GREY, "TIFF"), GREY),
-        "strips.tif": (_saved(GREY, "TIFF", strip_size=28 * 7), GREY),
+        "color.png": (_saved(COLOR, "PNG"), COLOR),
+        "gray.jpg": (_saved(GRAY, "JPEG"), GRAY),
+        "color.jpg": (_saved(COLOR, "JPEG", progressive=True), COLOR),
+        "gray.tif": (_saved(GRAY, "TIFF"), GRAY),
+        "strips.tif": (_saved(GRAY, "TIFF", strip_size=28 * 7), GRAY),
         "deep.tif": (_saved(DEEP, "TIFF"), DEEP),
         "lzw.tif": (_saved(DEEP, "TIFF", compression="tiff_lzw"), DEEP),
-        "colour.tif": (_saved(COLOUR, "TIFF", compression="tiff_adobe_deflate"), COLOUR),
+        "color.tif": (_saved(COLOR, "TIFF", compression="tiff_adobe_deflate"), COLOR),
     }
 
 
@@ -118,7 +118,7 @@ def radiograph() -> Elements:
 
 
 def compressed_frame(pixels: np.ndarray, syntax: str, bits: int) -> bytes:
-    """Compress a grey image with GDCM.
+    """Compress a gray image with GDCM.
 
     Args:
         pixels: (H, W) integers of 8 or 16 bits.
@@ -132,8 +132,8 @@ def compressed_frame(pixels: np.ndarray, syntax: str, bits: int) -> bytes:
     image.SetDimensions((pixels.shape[1], pixels.shape[0], 1))
     signed = int(pixels.dtype.kind == "i")
     image.SetPixelFormat(gdcm.PixelFormat(1, 8 * pixels.itemsize, bits, bits - 1, signed))
-    grey = gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2)
-    image.SetPhotometricInterpretation(grey)
+    gray = gdcm.PhotometricInterpretation(gdcm.PhotometricInterpretation.MONOCHROME2)
+    image.SetPhotometricInterpretation(gray)
     plain = gdcm.TransferSyntax(gdcm.TransferSyntax.ExplicitVRLittleEndian)
     image.SetTransferSyntax(plain)
     element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))

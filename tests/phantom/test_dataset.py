@@ -89,7 +89,7 @@ def test_the_boxes_on_disk_are_those_of_the_patients(tree):
         boxes = [a["bbox"] for a in document["annotations"] if a["image_id"] == record["id"]]
         assert boxes == [list(lesion.box) for lesion in image.lesions]
         path = tree / "film" / "images" / "train" / record["file_name"]
-        assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), image.quantised(8))
+        assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), image.quantized(8))
 
 
 def test_no_patient_is_in_two_splits_or_domains(tree):
@@ -209,7 +209,7 @@ def test_dicom_files_say_what_they_are(tmp_path):
         number = int(record["patient_id"][-5:])
         images = generate_patient(TINY, "film", "train", number).images
         expected = next(
-            image.quantised(12)
+            image.quantized(12)
             for image in images
             if (image.laterality, image.view) == (record["laterality"], record["view"])
         )
@@ -225,9 +225,9 @@ def test_the_contact_sheet_shows_both_domains_with_outlines(tmp_path):
     sheet = draw_contact_sheet(TINY, rows=2)
     assert sheet.dtype == np.uint8
     assert sheet.ndim == 3
-    coloured = np.ptp(sheet.astype(int), axis=2) > 40
-    assert coloured[:, : sheet.shape[1] // 2].any()
-    assert coloured[:, sheet.shape[1] // 2 :].any()
+    colored = np.ptp(sheet.astype(int), axis=2) > 40
+    assert colored[:, : sheet.shape[1] // 2].any()
+    assert colored[:, sheet.shape[1] // 2 :].any()
     write_contact_sheet(tmp_path / "sheet.jpg", TINY, rows=1)
     assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None
     with pytest.raises(InputError, match=r"let the name end in \.png or \.jpg"):

@@ -12,14 +12,14 @@ from medmask.experts.preprocessing import lesion_crop
 from medmask.phantom import PhantomParameters, generate_patient
 from medmask.phantom import expert as phantom_expert
 from medmask.phantom.expert import PhantomExpertSettings, contrastive_loss, train_phantom_expert
-from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomViews
+from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomCrops
 
 SMALL = PhantomExpertSettings(patients=2, test_patients=2, steps=3, batch_size=8)
 
 
 @pytest.fixture(scope="module")
-def views():
-    return PhantomViews(PhantomParameters(seed=1000), "val", 2)
+def crops():
+    return PhantomCrops(PhantomParameters(seed=1000), "val", 2)
 
 
 def test_a_set_of_its_own():
@@ -34,47 +34,47 @@ def test_prompts_are_among_the_captions():
     assert malignant.issuperset(groups["malignant"])
 
 
-def test_lesions_are_cut_out_as_a_store_does(views):
+def test_lesions_are_cut_out_as_a_store_does(crops):
     parameters = PhantomParameters(seed=1000)
-    found = iter(views.lesions(2.0))
+    found = iter(crops.lesions(2.0))
     for domain in ("film", "ffdm"):
         for index in range(2):
             for image in generate_patient(parameters, domain, "val", index).images:
                 for lesion in image.lesions:
                     x, y, width, height = lesion.box
-                    pixels = image.quantised(8)
+                    pixels = image.quantized(8)
                     expected = lesion_crop(pixels, (x, y, x + width, y + height), 2.0)
-                    view = next(found)
-                    assert FINDINGS[view.finding] == lesion.lesion_type
-                    assert view.pixels.shape == (*expected.shape, 3)
-                    assert np.array_equal(view.pixels[:, :, 1], expected)
+                    crop = next(found)
+                    assert FINDINGS[crop.finding] == lesion.lesion_type
+                    assert crop.pixels.shape == (*expected.shape, 3)
+                    assert np.array_equal(crop.pixels[:, :, 1], expected)
     assert next(found, None) is None
 
 
-def test_normal_tissue_holds_no_lesion(views):
+def test_normal_tissue_holds_no_lesion(crops):
     """Lesions are painted with a value that no image has; no tissue may show it."""
-    for scene in views._scenes:
+    for scene in crops._scenes:
         scene.pixels[scene.pixels == 255] = 254
-    original = [scene.pixels.copy() for scene in views._scenes]
-    for scene in views._scenes:
+    original = [scene.pixels.copy() for scene in crops._scenes]
+    for scene in crops._scenes:
         for x0, y0, x1, y1 in scene.boxes.astype(int):
             scene.pixels[y0:y1, x0:x1] = 255
-    tissue = views.tissue(200, 2.0, np.random.default_rng(0))
-    for scene, pixels in zip(views._scenes, original, strict=True):
+    tissue = crops.tissue(200, 2.0, np.random.default_rng(0))
+    for scene, pixels in zip(crops._scenes, original, strict=True):
         scene.pixels[:] = pixels
-    assert {view.finding for view in tissue} == {NORMAL}
-    assert max(view.pixels.max() for view in tissue) < 255
-    assert np.mean([view.pixels.mean() for view in tissue]) > 60  # in the breast, not beside it
+    assert {crop.finding for crop in tissue} == {NORMAL}
+    assert max(crop.pixels.max() for crop in tissue) < 255
+    assert np.mean([crop.pixels.mean() for crop in tissue]) > 60  # in the breast, not beside it
 
 
-def test_views_for_training_are_a_mixture_and_depend_on_the_seed_alone(views):
-    draws = [[views.draw(2.0, random) for _ in range(60)] for random in map(_random, (0, 0, 1))]
-    first, again, other = ([view.pixels for view in drawn] for drawn in draws)
+def test_crops_for_training_are_a_mixture_and_depend_on_the_seed_alone(crops):
+    draws = [[crops.draw(2.0, random) for _ in range(60)] for random in map(_random, (0, 0, 1))]
+    first, again, other = ([crop.pixels for crop in drawn] for drawn in draws)
     assert all(map(np.array_equal, first, again))
     assert not all(map(np.array_equal, first, other))
     sizes = [max(pixels.shape) for pixels in first]
     assert 0.2 < np.mean(np.array(sizes) == 256) < 0.6
-    normal = np.mean([view.finding == NORMAL for view in draws[0]])
+    normal = np.mean([crop.finding == NORMAL for crop in draws[0]])
     assert 0.3 < normal < 0.8
 
 
@@ -84,7 +84,7 @@ def _random(seed):
 
 def test_too_few_patients():
     with pytest.raises(InputError, match="none of 0 val patients has a lesion"):
-        PhantomViews(PhantomParameters(seed=1000), "val", 0)
+        PhantomCrops(PhantomParameters(seed=1000), "val", 0)
 
 
 def test_loss_is_clips_where_each_image_has_one_text():
@@ -123,7 +123,7 @@ def test_training_writes_what_real_weights_consist_of(tmp_path):
     assert again.weights_sha256 == expert.weights_sha256
 
 
-def test_training_brings_lesions_and_their_texts_together(views):
+def test_training_brings_lesions_and_their_texts_together(crops):
     """A few dozen steps on crops alone; the tool's own report is about a whole training."""
     open_clip = pytest.importorskip("open_clip", reason="open_clip_torch is not installed")
     torch.manual_seed(0)
@@ -132,22 +132,22 @@ def test_training_brings_lesions_and_their_texts_together(views):
         [text for texts in CAPTIONS.values() for text in texts]
     )
     settings = PhantomExpertSettings(steps=12, batch_size=16)
-    before = _loss(model, tokens, views)
-    phantom_expert._train(model, tokens, views, settings)
-    assert _loss(model, tokens, views) < 0.8 * before
+    before = _loss(model, tokens, crops)
+    phantom_expert._train(model, tokens, crops, settings)
+    assert _loss(model, tokens, crops) < 0.8 * before
 
 
-def _loss(model, tokens, views):
+def _loss(model, tokens, crops):
     prepare = phantom_expert.preprocessing()
     random = _random(5)
-    lesions = views.lesions(2.0)
-    batch = lesions + views.tissue(len(lesions), 2.0, random)
+    lesions = crops.lesions(2.0)
+    batch = lesions + crops.tissue(len(lesions), 2.0, random)
     findings = torch.tensor([FINDINGS.index(f) for f, texts in CAPTIONS.items() for _ in texts])
     with torch.no_grad():
         return contrastive_loss(
-            model.encode_image(torch.stack([prepare(view.pixels) for view in batch]), True),
+            model.encode_image(torch.stack([prepare(crop.pixels) for crop in batch]), True),
             model.encode_text(tokens, True),
-            torch.tensor([view.finding for view in batch])[:, None] == findings,
+            torch.tensor([crop.finding for crop in batch])[:, None] == findings,
             model.logit_scale.exp(),
         )
 

@@ -5,6 +5,7 @@ from scipy import ndimage
 from medmask.errors import InputError
 from medmask.phantom import PhantomParameters, generate_patient
 from medmask.phantom.anatomy import draw_breast_pair, draw_layout
+from medmask.phantom.generator import GENERATOR_VERSION
 from medmask.phantom.geometry import distance_to_background, draw_geometry
 from medmask.phantom.grid import Grid
 from medmask.phantom.lesions import draw_lesion_plan, lesion_density, visible_box
@@ -52,6 +53,41 @@ def test_a_patient_depends_on_seed_domain_split_and_number_only():
         other = generate_patient(PhantomParameters(**SMALL, seed=seed), domain, split, index)
         for first, second in zip(reference.images, other.images, strict=True):
             assert np.corrcoef(first.pixels.ravel(), second.pixels.ravel())[0, 1] < 0.99
+
+
+@pytest.mark.parametrize(
+    ("domain", "blocks", "box"),
+    [
+        (
+            "film",
+            [
+                [118.5, 37.5, 11.2, 11.0],
+                [86.8, 85.5, 13.9, 8.7],
+                [139.9, 140.6, 35.1, 8.7],
+                [37.5, 17.9, 8.5, 8.4],
+            ],
+            (22, 97, 6, 6),
+        ),
+        (
+            "ffdm",
+            [
+                [108.9, 21.7, 0.0, 0.0],
+                [78.2, 69.5, 1.2, 0.0],
+                [89.5, 65.5, 6.2, 0.0],
+                [14.2, 1.3, 0.0, 0.0],
+            ],
+            (14, 81, 9, 9),
+        ),
+    ],
+)
+def test_the_version_stands_for_these_pixels(domain, blocks, box):
+    """Published results are of these phantoms: raise GENERATOR_VERSION with what changes them."""
+    assert GENERATOR_VERSION == 9
+    parameters = PhantomParameters(**SMALL, positive_fraction=1.0)
+    left_mlo = generate_patient(parameters, domain, "train", 0).images[1]
+    means = 255 * left_mlo.pixels.reshape(4, 32, 4, 24).mean(axis=(1, 3))
+    np.testing.assert_allclose(means, blocks, atol=0.1)
+    assert left_mlo.lesions[0].box == box
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -123,9 +159,9 @@ def test_the_box_is_tight_round_what_is_visible(seed):
     random = np.random.default_rng(seed)
     plan = draw_lesion_plan(random)
     grid = Grid.of_image(256, 192)
-    centre = (70.3, 120.8)
-    window = grid.window(centre, plan.reach)
-    density = lesion_density(plan, centre, window, random)
+    center = (70.3, 120.8)
+    window = grid.window(center, plan.reach)
+    density = lesion_density(plan, center, window, random)
     whole = np.zeros(grid.shape)
     whole[window.slices] = density
     x, y, width, height = (int(value) for value in visible_box(density, window))
@@ -150,23 +186,23 @@ def test_places_keep_their_distance_from_the_nipple_and_do_not_overlap():
         geometries = [draw_geometry(layout, grid) for layout in layouts]
         placement, reach, taken = Placement(*layouts, grid), 8.0, []
         for _ in range(4):
-            centres = placement.place(reach, random)
-            if centres is None:
+            centers = placement.place(reach, random)
+            if centers is None:
                 continue
             placed += 1
             distances = [
                 np.hypot(c[0] - layout.nipple[0], c[1] - layout.nipple[1])
-                for c, layout in zip(centres, layouts, strict=True)
+                for c, layout in zip(centers, layouts, strict=True)
             ]
             assert abs(distances[0] - distances[1]) < 8.5
-            for (x, y), geometry in zip(centres, geometries, strict=True):
+            for (x, y), geometry in zip(centers, geometries, strict=True):
                 pixel = int(grid.pixels(y)), int(grid.pixels(x))
                 assert geometry.skin_distance[pixel] > reach
                 assert geometry.muscle_distance[pixel] > reach
             for others in taken:
-                for centre, other in zip(centres, others, strict=True):
-                    assert np.hypot(centre[0] - other[0], centre[1] - other[1]) > 2 * reach
-            taken.append(centres)
+                for center, other in zip(centers, others, strict=True):
+                    assert np.hypot(center[0] - other[0], center[1] - other[1]) > 2 * reach
+            taken.append(centers)
     assert placed > 16
 
 
@@ -187,10 +223,10 @@ def test_the_anatomy_does_not_depend_on_the_image_size():
         assert first.lesions
         for lesion, same in zip(first.lesions, second.lesions, strict=True):
             assert lesion.lesion_type == same.lesion_type
-            centre, larger = (
+            center, larger = (
                 np.array(b[:2]) + 0.5 * np.array(b[2:]) for b in (lesion.box, same.box)
             )
-            assert np.abs(3 * centre - larger).max() < 12  # 4 mm
+            assert np.abs(3 * center - larger).max() < 12  # 4 mm
 
 
 @pytest.mark.parametrize("view", ["CC", "MLO"])
@@ -224,7 +260,7 @@ def test_the_pixels_do_not_depend_on_where_arrays_lie_in_memory(domain):
             assert np.array_equal(image.pixels, first.pixels)
 
 
-def test_film_has_a_grey_background_and_ffdm_a_black_one():
+def test_film_has_a_gray_background_and_ffdm_a_black_one():
     for domain, low, high in (("film", 0.001, 0.2), ("ffdm", 0.0, 0.0)):
         for image in images_of(PhantomParameters(**SMALL), domain, 3):
             corner = image.pixels[-6:, :12] if image.laterality == "R" else image.pixels[-6:, -12:]
@@ -241,9 +277,9 @@ def test_the_curve_strength_moves_ffdm_and_leaves_film_alone():
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0, 3.0])
-def test_the_ffdm_grey_curve_keeps_its_ends_and_rises(strength):
+def test_the_ffdm_gray_curve_keeps_its_ends_and_rises(strength):
     value = np.linspace(0, 1, 101)
-    curve = FfdmScanner(curve_strength=strength).grey_curve(value, middle=0.5)
+    curve = FfdmScanner(curve_strength=strength).gray_curve(value, middle=0.5)
     assert curve[[0, -1]] == pytest.approx([0, 1])
     assert np.all(np.diff(curve) > 0)
     if strength == 0:
@@ -260,7 +296,7 @@ def test_ffdm_shades_fade_below_fat_without_a_kink_and_never_get_black():
     assert 0 < shades[0] < 0.001
 
 
-def test_ffdm_fat_is_grey_and_fades_to_a_skin_line_that_still_shows():
+def test_ffdm_fat_is_gray_and_fades_to_a_skin_line_that_still_shows():
     random = np.random.default_rng(0)
     grid = Grid.of_image(256, 192)
     for _ in range(8):

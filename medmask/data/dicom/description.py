@@ -7,7 +7,7 @@ from medmask.data.images.limits import check_image_size
 from medmask.errors import InputError
 
 COLOR = ("RGB", "YBR_")
-GREY = ("MONOCHROME1", "MONOCHROME2")
+GRAY = ("MONOCHROME1", "MONOCHROME2")
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class PixelLayout:
     """The layout of one pixel.
 
     Attributes:
-        samples: 1 for grey, 3 for colour.
+        samples: 1 for gray, 3 for color.
         photometric: the photometric interpretation, such as MONOCHROME2.
         bits_allocated: bits that a sample takes.
         bits_stored: of those, the lowest that hold its value.
         signed: whether the value is a two's complement.
-        planar: whether colours are stored plane by plane.
+        planar: whether colors are stored plane by plane.
     """
 
     samples: int
@@ -40,9 +40,9 @@ class PixelLayout:
     planar: bool
 
     @property
-    def is_grey(self) -> bool:
+    def is_gray(self) -> bool:
         """Whether larger numbers mean brighter, or darker, pixels."""
-        return self.photometric in GREY
+        return self.photometric in GRAY
 
 
 def read_frame_size(elements: Elements) -> FrameSize:
@@ -76,10 +76,10 @@ def read_pixel_layout(elements: Elements, *, is_float: bool) -> PixelLayout:
     photometric = elements.text("PhotometricInterpretation")
     if not photometric:
         raise elements.fault("PhotometricInterpretation", "is missing or empty")
-    if photometric not in GREY and not photometric.startswith(COLOR):
-        raise elements.fault("PhotometricInterpretation", "is not that of a grey or RGB image")
+    if photometric not in GRAY and not photometric.startswith(COLOR):
+        raise elements.fault("PhotometricInterpretation", "is not that of a gray or RGB image")
     samples = elements.integer("SamplesPerPixel", default=1)
-    if samples != (1 if photometric in GREY else 3):
+    if samples != (1 if photometric in GRAY else 3):
         raise elements.fault("SamplesPerPixel", f"does not go with {photometric}")
     allocated = elements.integer("BitsAllocated", at_least=1)
     if allocated not in (1, 8, 16, 32, 64):

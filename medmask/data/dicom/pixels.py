@@ -17,7 +17,7 @@ def read_stored_values(
 ) -> np.ndarray:
     """Read one frame, and no other.
 
-    Bits above Bits Stored are ignored; colours are converted to RGB.
+    Bits above Bits Stored are ignored; colors are converted to RGB.
 
     Args:
         file: the file, of which :func:`check_pixel_data` approves.

@@ -63,7 +63,7 @@ def read_dicom(path: Path, frame: int | None = None) -> np.ndarray:
     before those of the file.
 
     An image that is not processed for presentation is read all the same, by the same rules, and
-    one warning is logged: nothing undoes the detector's response, so its grey levels are not those
+    one warning is logged: nothing undoes the detector's response, so its gray levels are not those
     that detectors are trained on.
 
     Args:
@@ -71,7 +71,7 @@ def read_dicom(path: Path, frame: int | None = None) -> np.ndarray:
         frame: the number of the frame, from 0; needed where there are several.
 
     Returns:
-        (H, W) float64, larger is brighter; (H, W, 3) for a colour image. Pixels that carry the
+        (H, W) float64, larger is brighter; (H, W, 3) for a color image. Pixels that carry the
         padding value are NaN.
 
     Raises:
@@ -82,7 +82,7 @@ def read_dicom(path: Path, frame: int | None = None) -> np.ndarray:
         size, layout = _describe(file)
         frame = choose_frame(path, frame, size.frames)
         stored = read_stored_values(file, size, layout, frame)
-        if not layout.is_grey:
+        if not layout.is_gray:
             return stored.astype(np.float64)
         sources = frame_sources(file.elements, frame)
         if _is_for_processing(file.elements):

@@ -1,4 +1,4 @@
-"""Grey levels of images: the form that all images are brought into."""
+"""Gray levels of images: the form that all images are brought into."""
 
 import cv2
 import numpy as np
@@ -16,14 +16,14 @@ def to_rgb(pixels: np.ndarray) -> np.ndarray:
 
     - uint8 is left as it is;
     - floating-point numbers from 0 to 255, of which at least one is larger than 1, are taken as
-      such grey levels and left as they are;
+      such gray levels and left as they are;
     - everything else, such as 16-bit integers or floating-point numbers in [0, 1], is stretched
       from its own range, see :func:`stretch_to_255`.
 
     NaN and infinite numbers do not count in that and become 0.
 
     Args:
-        pixels: (H, W) grey or (H, W, 3) RGB, of real numbers.
+        pixels: (H, W) gray or (H, W, 3) RGB, of real numbers.
 
     Returns:
         (H, W, 3), uint8 or float32 in [0, 255].
@@ -38,7 +38,7 @@ def to_rgb(pixels: np.ndarray) -> np.ndarray:
         )
     if pixels.dtype.kind not in "buif":
         raise InputError(f"an image of type {pixels.dtype} was given; it must hold real numbers")
-    if pixels.dtype.kind == "f" and _holds_grey_levels(pixels):
+    if pixels.dtype.kind == "f" and _holds_gray_levels(pixels):
         pixels = _finite(pixels.astype(np.float32, copy=False))
     elif pixels.dtype != np.uint8:
         pixels = stretch_to_255(pixels)
@@ -73,7 +73,7 @@ def stretch_to_255(values: np.ndarray) -> np.ndarray:
     return stretched.reshape(values.shape)
 
 
-def _holds_grey_levels(pixels: np.ndarray) -> bool:
+def _holds_gray_levels(pixels: np.ndarray) -> bool:
     low, high = _finite_range(pixels)
     return low >= 0 and 1 < high <= 255
 

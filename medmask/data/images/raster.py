@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF files of 8 or more bits, with Pillow, and OpenCV for deep colour.
+"""PNG, JPEG and TIFF files of 8 or more bits, with Pillow, and OpenCV for deep color.
 
 Pillow is asked for these formats by name, so that no other of its readers runs on a file that
 somebody named .png.
@@ -181,7 +181,7 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _has_more_than_8_bits(image: Decoder) -> bool:
-    # Pillow has no mode for deep colour: it opens it as 8-bit RGB, and only the decoder's raw mode
+    # Pillow has no mode for deep color: it opens it as 8-bit RGB, and only the decoder's raw mode
     # (such as "RGB;16B") tells what the file holds.
     deep_color = not isinstance(image, JpegDecoder) and ";16" in str(image.tile)
     return image.mode[0] in "IF" or deep_color

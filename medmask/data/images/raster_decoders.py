@@ -230,7 +230,7 @@ def _insert(data: bytes, positions: list[int], part: bytes) -> bytes:
 def hold_back_end(data: bytes) -> tuple[bytes, bytes]:
     """Cut a JPEG file of one scan before its end-of-image marker.
 
-    Where data end early at that marker, libjpeg goes on with grey and only warns; without it, it
+    Where data end early at that marker, libjpeg goes on with gray and only warns; without it, it
     asks for more.
 
     Returns:

@@ -29,7 +29,7 @@ def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:
     Returns:
         (H, W, 3) array in [0, 255]. Files of 8 bits come as uint8, with the values of the file.
         Files of more than 8 bits and DICOM come as float32: the image's own smallest and largest
-        values become 0 and 255, with no loss of grey levels; a constant image becomes zeros.
+        values become 0 and 255, with no loss of gray levels; a constant image becomes zeros.
 
     Raises:
         InputError: the file is absent, damaged or incomplete, is not an image of these formats, is

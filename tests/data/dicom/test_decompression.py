@@ -79,7 +79,7 @@ def test_data_of_another_size_are_refused(write, syntax):
 
 @pytest.mark.parametrize("syntax", JPEG)
 def test_missing_rows_are_refused(write, syntax):
-    """The decoder would go on with grey where the data end before the last row."""
+    """The decoder would go on with gray where the data end before the last row."""
     bits = 8 if syntax == "JPEGBaselineProcess1" else 12
     frame = bytearray(compressed_frame(pixels_of(bits), syntax, bits))
     start = next(

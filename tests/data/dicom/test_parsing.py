@@ -93,10 +93,10 @@ def test_unknown_syntax_is_named(tmp_path, read, syntax):
 def test_contents_go_before_the_suffix(tmp_path):
     from PIL import Image
 
-    grey = (DEEP >> 4).astype(np.uint8)
-    Image.fromarray(grey).save(tmp_path / "scan.png")
+    gray = (DEEP >> 4).astype(np.uint8)
+    Image.fromarray(gray).save(tmp_path / "scan.png")
     picture = (tmp_path / "scan.png").rename(tmp_path / "scan.dcm")
-    np.testing.assert_array_equal(read_image(picture)[:, :, 0], grey)
+    np.testing.assert_array_equal(read_image(picture)[:, :, 0], gray)
 
 
 @pytest.mark.parametrize(

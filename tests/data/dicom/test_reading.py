@@ -174,7 +174,7 @@ def test_cut_off_file_is_named(write_dicom):
     assert str(path) in str(error.value)
 
 
-def test_mark_is_recognised_without_the_suffix(write_dicom):
+def test_mark_is_recognized_without_the_suffix(write_dicom):
     path = write_dicom(PIXELS, name="image")
     assert read_image(path).shape == (40, 50, 3)
     assert read_image_size(path) == (40, 50)

@@ -9,7 +9,7 @@ from medmask.data.images.reading import count_frames, read_image, read_image_siz
 from medmask.errors import InputError
 
 CASES = Path(__file__).parents[4] / "shared" / "cases"
-READABLE = {"grey8_orient6.tif", "dcm_synempty.dcm"}  # without a file of right values
+READABLE = {"gray8_orient6.tif", "dcm_synempty.dcm"}  # without a file of right values
 FILES = sorted((CASES / "dicom").glob("*.dcm")) + sorted((CASES / "images").glob("*"))
 
 pytestmark = pytest.mark.skipif(not FILES, reason="the collected images are not here")

@@ -22,7 +22,7 @@ def test_floating_point_types_are_treated_alike(pixels):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_only_numbers_from_0_to_255_are_grey_levels_already(dtype):
+def test_only_numbers_from_0_to_255_are_gray_levels_already(dtype):
     levels = (RANDOM * 200 + 20).astype(dtype)
     np.testing.assert_array_equal(to_rgb(levels)[:, :, 0], levels.astype(np.float32))
     for other in (RANDOM, RANDOM * 300, RANDOM * 200 - 20):

@@ -12,10 +12,10 @@ from medmask.data.images import limits as image_limits
 from medmask.data.images.reading import count_frames, read_image, read_image_size, stretch_to_255
 from medmask.errors import InputError
 
-GREY = np.random.default_rng(0).integers(0, 256, (40, 28), dtype=np.uint8)
+GRAY = np.random.default_rng(0).integers(0, 256, (40, 28), dtype=np.uint8)
 DEEP = np.random.default_rng(1).integers(0, 65536, (40, 28), dtype=np.uint16)
-COLOUR = np.random.default_rng(2).integers(0, 256, (40, 28, 3), dtype=np.uint8)
-DEEP_COLOUR = np.random.default_rng(3).integers(0, 65536, (40, 28, 3), dtype=np.uint16)
+COLOR = np.random.default_rng(2).integers(0, 256, (40, 28, 3), dtype=np.uint8)
+DEEP_COLOR = np.random.default_rng(3).integers(0, 65536, (40, 28, 3), dtype=np.uint16)
 LZW_STRIPS = {"compression": "tiff_lzw", "strip_size": 28 * 8}
 TURNS = {
     1: lambda pixels: pixels,
@@ -42,7 +42,7 @@ def save(path, pixels: np.ndarray, **options):
 
 @pytest.mark.parametrize("orientation", TURNS)
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
-@pytest.mark.parametrize("pixels", [GREY, DEEP, COLOUR], ids=["grey", "deep", "colour"])
+@pytest.mark.parametrize("pixels", [GRAY, DEEP, COLOR], ids=["gray", "deep", "color"])
 def test_tiff_is_turned(tmp_path, pixels, compression, orientation):
     options = {"compression": compression, "tiffinfo": {274: orientation}}
     path = save(tmp_path / "scan.tif", pixels, **options)
@@ -52,7 +52,7 @@ def test_tiff_is_turned(tmp_path, pixels, compression, orientation):
 
 
 @pytest.mark.parametrize("orientation", TURNS)
-@pytest.mark.parametrize("pixels", [GREY, DEEP], ids=["grey", "deep"])
+@pytest.mark.parametrize("pixels", [GRAY, DEEP], ids=["gray", "deep"])
 def test_png_is_turned_by_exif_before_or_behind_the_pixels(tmp_path, pixels, orientation):
     exif = Image.Exif()
     exif[274] = orientation
@@ -69,13 +69,13 @@ def test_png_is_turned_by_exif_before_or_behind_the_pixels(tmp_path, pixels, ori
 
 
 @pytest.mark.parametrize("orientation", TURNS)
-def test_deep_colour_is_turned(tmp_path, orientation):
+def test_deep_color_is_turned(tmp_path, orientation):
     path = tmp_path / "scan.tif"
-    cv2.imwrite(str(path), DEEP_COLOUR[:, :, ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 1])
+    cv2.imwrite(str(path), DEEP_COLOR[:, :, ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 1])
     if orientation != 1:
         add_orientation(path, orientation)
     image = read_image(path)
-    np.testing.assert_allclose(image, form(TURNS[orientation](DEEP_COLOUR)), atol=1e-3)
+    np.testing.assert_allclose(image, form(TURNS[orientation](DEEP_COLOR)), atol=1e-3)
     assert read_image_size(path) == image.shape[:2]
 
 
@@ -115,7 +115,7 @@ def with_size(png: bytes, height: int, width: int) -> bytes:
 
 @pytest.mark.parametrize("rows", [41, 44, 80, 400])
 @pytest.mark.parametrize(
-    "pixels", [GREY, DEEP, COLOUR, DEEP_COLOUR], ids=["grey", "deep", "colour", "deep_colour"]
+    "pixels", [GRAY, DEEP, COLOR, DEEP_COLOR], ids=["gray", "deep", "color", "deep_color"]
 )
 def test_png_with_fewer_rows_than_promised(tmp_path, pixels, rows):
     path = tmp_path / "scan.png"
@@ -138,7 +138,7 @@ def test_png_may_be_cut_into_chunks_anywhere(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 28), (39, 28), (40, 27), (80, 14)])
-@pytest.mark.parametrize("pixels", [GREY, DEEP, COLOUR], ids=["grey", "deep", "colour"])
+@pytest.mark.parametrize("pixels", [GRAY, DEEP, COLOR], ids=["gray", "deep", "color"])
 def test_png_with_more_rows_than_stated(tmp_path, pixels, size):
     path = save(tmp_path / "scan.png", pixels)
     path.write_bytes(with_size(path.read_bytes(), *size))
@@ -150,7 +150,7 @@ def test_png_with_more_rows_than_stated(tmp_path, pixels, size):
 @pytest.mark.parametrize("promised", [0, 3])
 def test_interlaced_png(tmp_path, rows, promised):
     """Written pass by pass, as nothing here writes it otherwise (ISO/IEC 15948, 8.2)."""
-    pixels = GREY[:rows, :20]
+    pixels = GRAY[:rows, :20]
     passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2)]
     passes.append((1, 0, 2, 1))
     lines = [line for y, x, dy, dx in passes for line in pixels[y::dy, x::dx] if line.size]
@@ -175,7 +175,7 @@ def test_pixels_that_equal_a_mark_are_no_missing_pixels(tmp_path, value):
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "I;16"])
 def test_png_of_other_modes(tmp_path, mode):
-    image = Image.fromarray(DEEP) if mode == "I;16" else Image.fromarray(COLOUR).convert(mode)
+    image = Image.fromarray(DEEP) if mode == "I;16" else Image.fromarray(COLOR).convert(mode)
     image.save(tmp_path / "scan.png")
     expected = form(DEEP) if mode == "I;16" else np.asarray(image.convert("RGB"))
     np.testing.assert_allclose(read_image(tmp_path / "scan.png"), expected, atol=1e-3)
@@ -183,7 +183,7 @@ def test_png_of_other_modes(tmp_path, mode):
 
 @pytest.mark.parametrize("promised", [48, 57, 80])
 @pytest.mark.parametrize("progressive", [False, True])
-@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("pixels", [GRAY, COLOR], ids=["gray", "color"])
 def test_jpeg_with_fewer_rows_than_promised(tmp_path, pixels, progressive, promised):
     path = tmp_path / "scan.jpg"
     black_below = pixels * (np.arange(40) < 20).reshape(-1, *[1] * (pixels.ndim - 1))
@@ -205,7 +205,7 @@ def test_jpeg_with_fewer_rows_than_promised(tmp_path, pixels, progressive, promi
 def test_tiff_of_other_rows_than_promised(tmp_path, options, rows):
     if rows == 20 and "strip_size" not in options and "compression" in options:
         pytest.skip("what a compressed strip holds is not known before it is decoded")
-    path = save(tmp_path / "scan.tif", GREY, **options)
+    path = save(tmp_path / "scan.tif", GRAY, **options)
     content = bytearray(path.read_bytes())
     entry = content.index(struct.pack("<H", 257), struct.unpack_from("<L", content, 4)[0])
     content[entry : entry + 12] = struct.pack("<HHLL", 257, 4, 1, rows)
@@ -215,7 +215,7 @@ def test_tiff_of_other_rows_than_promised(tmp_path, options, rows):
 
 
 def test_flipped_bits_in_the_pixels_of_a_png_are_noticed(tmp_path):
-    path = save(tmp_path / "scan.png", GREY)
+    path = save(tmp_path / "scan.png", GRAY)
     content = bytearray(path.read_bytes())
     content[content.index(b"IDAT") + 600] ^= 4
     path.write_bytes(content)
@@ -224,11 +224,11 @@ def test_flipped_bits_in_the_pixels_of_a_png_are_noticed(tmp_path):
 
 
 def test_pages_of_a_tiff_are_frames(tmp_path):
-    pages = [Image.fromarray(GREY), Image.fromarray(DEEP), Image.fromarray(COLOUR[:20])]
+    pages = [Image.fromarray(GRAY), Image.fromarray(DEEP), Image.fromarray(COLOR[:20])]
     path = tmp_path / "scan.tif"
     pages[0].save(path, save_all=True, append_images=pages[1:])
     assert count_frames(path) == 3
-    for frame, page in enumerate([GREY, DEEP, COLOUR[:20]]):
+    for frame, page in enumerate([GRAY, DEEP, COLOR[:20]]):
         np.testing.assert_allclose(read_image(f"{path}#{frame}"), form(page), atol=1e-3)
         assert read_image_size(path, frame) == page.shape[:2]
     for read in (read_image, read_image_size):
@@ -240,7 +240,7 @@ def test_pages_of_a_tiff_are_frames(tmp_path):
 
 def test_animation_is_refused(tmp_path):
     path = tmp_path / "scan.png"
-    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames = [Image.fromarray(GRAY), Image.fromarray(255 - GRAY)]
     frames[0].save(path, save_all=True, append_images=frames[1:])
     with pytest.raises(InputError, match="animation"):
         read_image(path)
@@ -251,7 +251,7 @@ def test_animation_is_refused(tmp_path):
 def test_other_formats_are_refused_whatever_their_name(tmp_path, monkeypatch, read, kind):
     monkeypatch.setattr(Image, "open", None)  # asks whoever feels responsible
     buffer = io.BytesIO()
-    Image.fromarray(GREY).save(buffer, kind)
+    Image.fromarray(GRAY).save(buffer, kind)
     path = tmp_path / "scan.png"
     path.write_bytes(buffer.getvalue())
     with pytest.raises(InputError, match=r"scan\.png cannot be read \(it is not a PNG, JPEG"):
@@ -259,12 +259,12 @@ def test_other_formats_are_refused_whatever_their_name(tmp_path, monkeypatch, re
 
 
 def test_contents_go_before_the_name(tmp_path):
-    path = save(tmp_path / "scan.png", GREY).rename(tmp_path / "scan.jpg")
-    np.testing.assert_array_equal(read_image(path), form(GREY))
+    path = save(tmp_path / "scan.png", GRAY).rename(tmp_path / "scan.jpg")
+    np.testing.assert_array_equal(read_image(path), form(GRAY))
 
 
 def test_size_of_a_png_is_read_without_its_pixels(tmp_path, monkeypatch):
-    path = save(tmp_path / "scan.png", GREY)
+    path = save(tmp_path / "scan.png", GRAY)
     monkeypatch.setattr("medmask.data.images.raster_decoders.PngDecoder.load", None)
     assert read_image_size(path) == (40, 28)
 
@@ -272,7 +272,7 @@ def test_size_of_a_png_is_read_without_its_pixels(tmp_path, monkeypatch):
 @pytest.mark.parametrize("read", [read_image, read_image_size])
 def test_limit_is_checked_before_decoding(tmp_path, monkeypatch, read, write_dicom):
     monkeypatch.setattr("medmask.data.images.raster_decoders.PngDecoder.load", None)
-    png = save(tmp_path / "scan.png", GREY)
+    png = save(tmp_path / "scan.png", GRAY)
     png.write_bytes(with_size(png.read_bytes(), 13000, 13000))
     dicom = write_dicom(np.zeros((1, 1), np.uint8), Rows=13000, Columns=13000)
     for path in (png, dicom):
@@ -281,7 +281,7 @@ def test_limit_is_checked_before_decoding(tmp_path, monkeypatch, read, write_dic
 
 
 def test_limit_is_set_by_the_environment(tmp_path, monkeypatch):
-    paths = [save(tmp_path / f"scan.{suffix}", GREY) for suffix in ("png", "jpg", "tif")]
+    paths = [save(tmp_path / f"scan.{suffix}", GRAY) for suffix in ("png", "jpg", "tif")]
     assert image_limits.MAX_IMAGE_PIXELS >= 6000 * 8000
     monkeypatch.setenv("MEDMASK_MAX_IMAGE_PIXELS", str(40 * 28))
     for path in paths:
@@ -312,6 +312,6 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, read):
 
 @pytest.mark.parametrize("name", ["Röntgen 左.png", "a#1.png", "x" * 250 + ".png", "new\nline.png"])
 def test_names_of_all_kinds(tmp_path, name):
-    path = save(tmp_path / name, GREY)
-    np.testing.assert_array_equal(read_image(path), form(GREY))
-    np.testing.assert_array_equal(read_image(f"{path}#0"), form(GREY))
+    path = save(tmp_path / name, GRAY)
+    np.testing.assert_array_equal(read_image(path), form(GRAY))
+    np.testing.assert_array_equal(read_image(f"{path}#0"), form(GRAY))

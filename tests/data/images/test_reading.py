@@ -7,8 +7,8 @@ from PIL import Image, TiffImagePlugin
 from medmask.data.images.reading import read_image, read_image_size, stretch_to_255, to_rgb
 from medmask.errors import InputError
 
-GREY = np.random.default_rng(0).integers(0, 256, (13, 10), dtype=np.uint8)
-COLOUR = np.random.default_rng(1).integers(0, 256, (13, 10, 3), dtype=np.uint8)
+GRAY = np.random.default_rng(0).integers(0, 256, (13, 10), dtype=np.uint8)
+COLOR = np.random.default_rng(1).integers(0, 256, (13, 10, 3), dtype=np.uint8)
 DEEP = np.random.default_rng(2).permutation(65536)[:5000].astype(np.uint16).reshape(100, 50)
 
 
@@ -18,7 +18,7 @@ def _stretched(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("pixels", [GRAY, COLOR], ids=["gray", "color"])
 def test_8_bits_are_kept_exactly(tmp_path, pixels, suffix):
     path = tmp_path / f"image.{suffix}"
     Image.fromarray(pixels).save(path)
@@ -29,8 +29,8 @@ def test_8_bits_are_kept_exactly(tmp_path, pixels, suffix):
 
 
 def test_alpha_is_dropped(tmp_path):
-    Image.fromarray(np.dstack([COLOUR, GREY])).save(tmp_path / "image.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), COLOUR)
+    Image.fromarray(np.dstack([COLOR, GRAY])).save(tmp_path / "image.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), COLOR)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -39,7 +39,7 @@ def test_exif_orientation_is_that_of_detectron2(tmp_path, orientation, suffix):
     path = tmp_path / f"image.{suffix}"
     exif = Image.Exif()
     exif[274] = orientation
-    Image.fromarray(COLOUR).save(path, exif=exif)
+    Image.fromarray(COLOR).save(path, exif=exif)
     image = read_image(path)
     np.testing.assert_array_equal(image, detectron2_read_image(path, "RGB"))
     assert image.shape[:2] == ((13, 10) if orientation < 5 else (10, 13))
@@ -55,12 +55,12 @@ def test_16_bits_are_stretched_without_loss(tmp_path, suffix):
     assert image.shape == (100, 50, 3)
     assert (image.min(), image.max()) == (0, 255)
     np.testing.assert_allclose(image[:, :, 1], _stretched(DEEP), atol=2e-5)
-    assert len(np.unique(image)) == DEEP.size  # every grey level is still one of its own
+    assert len(np.unique(image)) == DEEP.size  # every gray level is still one of its own
     assert read_image_size(path) == (100, 50)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_16_bit_colour(tmp_path, suffix):
+def test_16_bit_color(tmp_path, suffix):
     path = tmp_path / f"image.{suffix}"
     pixels = np.random.default_rng(3).integers(0, 65536, (13, 10, 3), dtype=np.uint16)
     cv2.imwrite(str(path), pixels[:, :, ::-1])
@@ -126,8 +126,8 @@ def test_folder_is_no_image(tmp_path):
 
 
 def test_arrays_take_the_form_of_files():
-    np.testing.assert_array_equal(to_rgb(GREY), np.stack([GREY] * 3, axis=-1))
-    assert to_rgb(COLOUR) is COLOUR
+    np.testing.assert_array_equal(to_rgb(GRAY), np.stack([GRAY] * 3, axis=-1))
+    assert to_rgb(COLOR) is COLOR
     np.testing.assert_allclose(to_rgb(DEEP)[:, :, 2], _stretched(DEEP), atol=2e-5)
     for shape in [(5,), (5, 4, 1), (0, 4)]:
         with pytest.raises(InputError, match="shape"):

@@ -1,4 +1,4 @@
-"""What lies on a film beside the breast: lead markers, the film's clear border, dust, scratches."""
+"""Artifacts on a film beside the breast: lead markers, the film's clear border, dust, scratches."""
 
 import cv2
 import numpy as np
@@ -66,8 +66,8 @@ def _stamp(
     Args:
         lead: (H, W), written to.
         text: the letters.
-        position: (x, y) of the text's centre in millimetres, for a left breast.
-        letter_height: in millimetres.
+        position: (x, y) of the text's center in millimeters, for a left breast.
+        letter_height: in millimeters.
         plate: letters cut out of a plate.
         laterality: "L" or "R"; a right breast's marker is on the other side.
         grid: the pixel grid.
