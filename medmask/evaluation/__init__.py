@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from medmask.evaluation.froc_evaluator import FROCEvaluator
     from medmask.evaluation.ground_truth import read_ground_truth
     from medmask.evaluation.plot import plot_froc
-    from medmask.evaluation.report import format_table, result_to_json, write_json
+    from medmask.evaluation.report import format_table, result_to_json
     from medmask.evaluation.results import FrocResult
     from medmask.evaluation.settings import OPERATING_POINTS, EvaluationSettings
     from medmask.evaluation.structures import Detections, GroundTruth
+    from medmask.utils.json_files import write_json
 
 __all__ = [
     "OPERATING_POINTS",
@@ -69,6 +70,6 @@ __getattr__, __dir__ = lazy_exports(
         "read_detections": "medmask.evaluation.detection_files",
         "read_ground_truth": "medmask.evaluation.ground_truth",
         "result_to_json": "medmask.evaluation.report",
-        "write_json": "medmask.evaluation.report",
+        "write_json": "medmask.utils.json_files",
     },
 )

@@ -9,8 +9,8 @@ from detectron2.utils.logger import create_small_table
 from medmask.evaluation.coco_average_precision import average_precision
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
 from medmask.evaluation.detection_files import detections_to_coco
-from medmask.evaluation.report import write_json
 from medmask.evaluation.structures import Detections
+from medmask.utils.json_files import write_json
 
 logger = logging.getLogger(__name__)
 

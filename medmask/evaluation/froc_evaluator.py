@@ -9,10 +9,11 @@ from medmask.evaluation.detection_evaluator import DetectionEvaluator
 from medmask.evaluation.detection_files import detections_to_coco
 from medmask.evaluation.evaluate import evaluate_detections
 from medmask.evaluation.plot import plot_froc
-from medmask.evaluation.report import format_table, result_to_json, write_json
+from medmask.evaluation.report import format_table, result_to_json
 from medmask.evaluation.results import ClassificationResult, FrocResult
 from medmask.evaluation.settings import OPERATING_POINTS, EvaluationSettings
 from medmask.evaluation.structures import Detections
+from medmask.utils.json_files import write_json
 
 logger = logging.getLogger(__name__)
 

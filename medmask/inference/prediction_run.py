@@ -8,7 +8,6 @@ from typing import Any
 from tqdm import tqdm
 
 from medmask.errors import InputError
-from medmask.evaluation import write_json
 from medmask.evaluation.detection_files import detection_records
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.drawing import draw_overlay
@@ -21,6 +20,7 @@ from medmask.inference.prediction_journal import (
 )
 from medmask.inference.predictor import MedMaskPredictor
 from medmask.utils.files import atomic_write, remove_abandoned_files
+from medmask.utils.json_files import write_json
 from medmask.utils.picture_names import picture_names
 from medmask.utils.png_files import encode_png
 
