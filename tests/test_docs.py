@@ -1,0 +1,114 @@
+"""What the pages name exists: links, files, commands and their options, modules, config keys."""
+
+import functools
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    page
+    for page in (
+        ROOT / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "configs" / "README.md",
+        ROOT / "datasets" / "README.md",
+    )
+    if page.exists()
+)
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+PATH = re.compile(r"\b(?:configs|tools|medmask|benchmarks|tests)/[\w./-]*\w")
+DOTTED = re.compile(r"\bmedmask(?:\.\w+)+")
+MADE_BY_THE_READER = ("configs/medmask/mine",)
+"""Paths that a page tells the reader to make."""
+
+
+def without_code(text):
+    """A page without code and equations, in which brackets are no links."""
+    return re.sub(r"^```.*?^```|\$.*?\$", "", text, flags=re.M | re.S)
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", without_code(page.read_text()), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture(params=PAGES, ids=NAMES)
+def page(request):
+    return request.param
+
+
+def test_links_lead_somewhere(page):
+    for link in LINK.findall(without_code(page.read_text())):
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_paths_exist(page):
+    for path in PATH.findall(page.read_text()):
+        if not path.startswith(MADE_BY_THE_READER):
+            assert (ROOT / path).exists(), path
+
+
+def test_dotted_names_import(page):
+    for name in DOTTED.findall(page.read_text()):
+        parts = name.split(".")
+        for split in range(len(parts), 0, -1):
+            try:
+                found = importlib.import_module(".".join(parts[:split]))
+            except ModuleNotFoundError:
+                continue
+            functools.reduce(getattr, parts[split:], found)  # AttributeError: there is none
+            break
+
+
+@functools.cache
+def help_of(command):
+    """What a command prints when it is asked for help."""
+    return subprocess.run(
+        [sys.executable, *command, "--help"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def commands(page):
+    """The command lines of a page: lines of blocks without a language, continued ones joined."""
+    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(), re.M | re.S)
+    for line in "".join(blocks).replace("\\\n", " ").splitlines():
+        words = line.split("#")[0].split()
+        while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):  # the environment
+            words.pop(0)
+        yield words
+
+
+def options(words):
+    return [word.split("=")[0] for word in words if re.match(r"--[a-z]", word)]
+
+
+def test_options_exist(page):
+    """Of ``medmask SUBCOMMAND`` and of scripts of the project."""
+    for words in commands(page):
+        if words[:1] == ["medmask"]:
+            command, rest = ("-m", "medmask", words[1]), words[2:]
+        elif words[:1] == ["python"] and words[1].endswith(".py") and words[1] != "setup.py":
+            command, rest = (str(ROOT / words[1]),), words[2:]
+        else:
+            continue
+        text = help_of(command)
+        for option in options(rest):
+            assert re.search(rf"{option}\b", text), f"{' '.join(words)}: no {option}"
+
+
+def test_commands_are_found():
+    """The test before this one does look at commands."""
+    assert sum(len(list(filter(options, commands(page)))) for page in PAGES) >= 10
