@@ -22,7 +22,7 @@ PAGES = sorted(
 )
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-PATH = re.compile(r"\b(?:configs|tools|medmask|benchmarks|tests)/[\w./-]*\w")
+PATH = re.compile(r"(?<![\w./])(?:configs|tools|medmask|benchmarks|tests)/[\w./-]*\w")
 DOTTED = re.compile(r"\bmedmask(?:\.\w+)+")
 MADE_BY_THE_READER = ("configs/medmask/mine",)
 """Paths that a page tells the reader to make."""
@@ -30,7 +30,7 @@ MADE_BY_THE_READER = ("configs/medmask/mine",)
 
 def without_code(text):
     """A page without code and equations, in which brackets are no links."""
-    return re.sub(r"^```.*?^```|\$.*?\$", "", text, flags=re.M | re.S)
+    return re.sub(r"^```.*?^```|\$\$.*?\$\$|\$[^$]*\$", "", text, flags=re.M | re.S)
 
 
 def anchors(page):
