@@ -5,7 +5,7 @@ Importing this package registers the data sets with Detectron2 by name and touch
 
 from medmask.data.augmentation import build_test_augmentation, build_train_augmentation
 from medmask.data.catalog import register_coco_dataset, register_datasets
-from medmask.data.images.reading import count_frames, read_image
+from medmask.data.images import count_frames, read_image
 from medmask.data.loaders import build_test_loader, build_train_loader
 from medmask.data.mapper import DetectionMapper
 from medmask.data.paired_view_mapper import PairedViewMapper

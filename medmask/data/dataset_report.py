@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from medmask.coco import check_content, image_label, is_length, name_problems
 from medmask.data.catalog import CocoMetadata, check_registered
-from medmask.data.images.reading import read_image_size
+from medmask.data.images import read_image_size
 from medmask.errors import InputError
 from medmask.utils.json_files import read_json
 

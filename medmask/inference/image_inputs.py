@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medmask.data.dicom import DICOM_SUFFIXES, is_dicom
-from medmask.data.images.frames import split_frame_path
+from medmask.data.images import DICOM_SUFFIXES, is_dicom, split_frame_path
 from medmask.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *DICOM_SUFFIXES)

@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 from detectron2.data import MetadataCatalog
 
-from medmask.data.images.frames import frame_path, split_frame_path
-from medmask.data.images.reading import count_frames, read_image
+from medmask.data.images import count_frames, frame_path, read_image, split_frame_path
 from medmask.data.loaders import load_dataset_dicts
 from medmask.errors import InputError
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from medmask.data.images.intensity import to_rgb
+from medmask.data.images import to_rgb
 from medmask.errors import InputError
 from medmask.experts.preprocessing import lesion_crop
 from medmask.phantom.generator import PhantomImage, PhantomParameters, generate_patient

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
 
-from medmask.data.images.reading import read_image
+from medmask.data.images import read_image
 from medmask.errors import InputError
 from medmask.experts import ExpertStore, Prompts
 from medmask.experts.extraction import ExtractionSettings, extract_embeddings

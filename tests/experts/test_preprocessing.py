@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medmask.data.images.reading import read_image
+from medmask.data.images import read_image
 from medmask.errors import InputError
 from medmask.experts.preprocessing import ExpertPreprocessing, check_crop_context, lesion_crop
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from medmask import inference
 from medmask.config import load_config
-from medmask.data.images.reading import read_image
+from medmask.data.images import read_image
 from medmask.errors import InputError
 from medmask.phantom import PhantomParameters, make_phantom_dataset
 

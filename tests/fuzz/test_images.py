@@ -16,7 +16,7 @@ from image_files import (
 from isolation import call
 from mutations import damage_bytes
 
-from medmask.data.images.reading import count_frames, read_image, read_image_size, stretch_to_255
+from medmask.data.images import count_frames, read_image, read_image_size, stretch_to_255
 from medmask.errors import InputError
 
 READABLE = "readable"

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from medmask.data.dicom import count_dicom_frames, is_dicom, read_dicom, read_dicom_size
+from medmask.data.images.dicom import count_dicom_frames, is_dicom, read_dicom, read_dicom_size
 from medmask.data.images.frames import choose_frame, split_frame_path
 from medmask.data.images.intensity import stretch_to_255, to_rgb
 from medmask.data.images.raster import count_raster_frames, read_raster, read_raster_size
 from medmask.errors import InputError
-
-__all__ = ["count_frames", "read_image", "read_image_size", "stretch_to_255", "to_rgb"]
 
 
 def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:

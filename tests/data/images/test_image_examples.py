@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medmask.data.images.reading import count_frames, read_image, read_image_size
+from medmask.data.images import count_frames, read_image, read_image_size
 from medmask.errors import InputError
 
 CASES = Path(__file__).parents[4] / "shared" / "cases"
-READABLE = {"gray8_orient6.tif", "dcm_synempty.dcm"}  # without a file of right values
+READABLE = {"grey8_orient6.tif", "dcm_synempty.dcm"}  # without a file of right values
 FILES = sorted((CASES / "dicom").glob("*.dcm")) + sorted((CASES / "images").glob("*"))
 
 pytestmark = pytest.mark.skipif(not FILES, reason="the collected images are not here")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medmask.data.images.intensity import stretch_to_255, to_rgb
+from medmask.data.images import stretch_to_255, to_rgb
 from medmask.errors import InputError
 
 RANDOM = np.random.default_rng(0).random((20, 30))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medmask.data.images import count_frames, read_image, read_image_size, stretch_to_255
 from medmask.data.images import limits as image_limits
-from medmask.data.images.reading import count_frames, read_image, read_image_size, stretch_to_255
 from medmask.errors import InputError
 
 GRAY = np.random.default_rng(0).integers(0, 256, (40, 28), dtype=np.uint8)
@@ -265,13 +265,13 @@ def test_contents_go_before_the_name(tmp_path):
 
 def test_size_of_a_png_is_read_without_its_pixels(tmp_path, monkeypatch):
     path = save(tmp_path / "scan.png", GRAY)
-    monkeypatch.setattr("medmask.data.images.raster_decoders.PngDecoder.load", None)
+    monkeypatch.setattr("medmask.data.images.raster.png.PngDecoder.load", None)
     assert read_image_size(path) == (40, 28)
 
 
 @pytest.mark.parametrize("read", [read_image, read_image_size])
 def test_limit_is_checked_before_decoding(tmp_path, monkeypatch, read, write_dicom):
-    monkeypatch.setattr("medmask.data.images.raster_decoders.PngDecoder.load", None)
+    monkeypatch.setattr("medmask.data.images.raster.png.PngDecoder.load", None)
     png = save(tmp_path / "scan.png", GRAY)
     png.write_bytes(with_size(png.read_bytes(), 13000, 13000))
     dicom = write_dicom(np.zeros((1, 1), np.uint8), Rows=13000, Columns=13000)

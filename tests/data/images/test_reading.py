@@ -4,7 +4,7 @@ import pytest
 from detectron2.data.detection_utils import read_image as detectron2_read_image
 from PIL import Image, TiffImagePlugin
 
-from medmask.data.images.reading import read_image, read_image_size, stretch_to_255, to_rgb
+from medmask.data.images import read_image, read_image_size, stretch_to_255, to_rgb
 from medmask.errors import InputError
 
 GRAY = np.random.default_rng(0).integers(0, 256, (13, 10), dtype=np.uint8)

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from image_files import dicom_file, item, radiograph, word
 
-from medmask.data.dicom.elements import Elements
-from medmask.data.images.reading import read_image, read_image_size
+from medmask.data.images import read_image, read_image_size
+from medmask.data.images.dicom.elements import Elements
 from medmask.errors import InputError
 
 ROWS, PADDING, TABLE = 0x00280010, 0x00280120, 0x00283010

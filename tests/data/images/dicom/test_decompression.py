@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from image_files import DEEP, PIXELS, SYNTAXES, compressed_frame, dicom_file, radiograph, word
 
-from medmask.data.dicom import read_dicom
-from medmask.data.dicom.decompression import codestream_size
-from medmask.data.images.reading import count_frames, read_image
+from medmask.data.images import count_frames, read_image
+from medmask.data.images.dicom import read_dicom
+from medmask.data.images.dicom.decompression import codestream_size
 from medmask.errors import InputError
 
 EXACT = [name for name in SYNTAXES if not name.startswith(("JPEGBaseline", "JPEGExtended"))]

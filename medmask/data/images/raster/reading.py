@@ -1,8 +1,4 @@
-"""PNG, JPEG and TIFF files of 8 or more bits, with Pillow, and OpenCV for deep color.
-
-Pillow is asked for these formats by name, so that no other of its readers runs on a file that
-somebody named .png.
-"""
+"""Pixels of PNG, JPEG and TIFF files of 8 or more bits, by Pillow, and OpenCV for deep color."""
 
 import struct
 import warnings
@@ -19,31 +15,13 @@ from medmask.data.images.error_text import describe_error
 from medmask.data.images.frames import choose_frame
 from medmask.data.images.intensity import stretch_to_255
 from medmask.data.images.limits import check_image_size
-from medmask.data.images.raster_decoders import (
-    Decoder,
-    JpegDecoder,
-    PngDecoder,
-    TiffDecoder,
-    load_complete,
-)
+from medmask.data.images.raster.decoding import Decoder, find_decoder, load_complete
+from medmask.data.images.raster.jpeg import JpegDecoder
+from medmask.data.images.raster.png import PngDecoder
+from medmask.data.images.raster.tiff import TiffDecoder
 from medmask.errors import InputError
 
-_DECODERS = {
-    b"\x89PNG\r\n\x1a\n": PngDecoder,
-    b"\xff\xd8\xff": JpegDecoder,
-    b"II*\0": TiffDecoder,
-    b"MM\0*": TiffDecoder,
-    b"II+\0": TiffDecoder,  # BigTIFF
-    b"MM\0+": TiffDecoder,
-}
 _EXIF_ORIENTATION = 274
-_TIFF_PHOTOMETRIC = 262
-_TIFF_MIN_IS_WHITE = 0
-
-
-def find_decoder(head: bytes) -> type[Decoder] | None:
-    """Find the decoder of a file by its first 8 bytes; None if it is not PNG, JPEG or TIFF."""
-    return next((d for mark, d in _DECODERS.items() if head.startswith(mark)), None)
 
 
 def read_raster_size(path: Path, frame: int | None) -> tuple[int, int]:
@@ -86,7 +64,7 @@ def read_raster(path: Path, frame: int | None) -> np.ndarray:
             image.check_chunks()
         file = image.fp
         deep = _has_more_than_8_bits(image)
-        inverted = deep and _is_min_white(image)
+        inverted = deep and isinstance(image, TiffDecoder) and image.is_min_white()
         # Pillow and OpenCV turn TIFF images themselves
         orientation = _orientation(image)
         is_turned = isinstance(image, TiffDecoder)
@@ -185,11 +163,6 @@ def _has_more_than_8_bits(image: Decoder) -> bool:
     # (such as "RGB;16B") tells what the file holds.
     deep_color = not isinstance(image, JpegDecoder) and ";16" in str(image.tile)
     return image.mode[0] in "IF" or deep_color
-
-
-def _is_min_white(image: Decoder) -> bool:
-    """Whether the file is a TIFF that stores white as 0; Pillow inverts those of 8 bits only."""
-    return getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == _TIFF_MIN_IS_WHITE
 
 
 def _read_deep_color(path: Path, frame: int | None) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from medmask.data.dicom.elements import Elements
+from medmask.data.images.dicom.elements import Elements
 from medmask.data.images.limits import check_image_size
 from medmask.errors import InputError
 

@@ -6,17 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from medmask.data.dicom.description import (
+from medmask.data.images.dicom.description import (
     FrameSize,
     PixelLayout,
     read_frame_size,
     read_pixel_layout,
 )
-from medmask.data.dicom.elements import Elements
-from medmask.data.dicom.frame_elements import find_source, frame_sources
-from medmask.data.dicom.lookup import Transform, Window, read_modality_transform, read_voi_transform
-from medmask.data.dicom.parsing import DicomFile, open_dicom
-from medmask.data.dicom.pixels import check_pixel_data, read_stored_values
+from medmask.data.images.dicom.elements import Elements
+from medmask.data.images.dicom.frame_elements import find_source, frame_sources
+from medmask.data.images.dicom.lookup import (
+    Transform,
+    Window,
+    read_modality_transform,
+    read_voi_transform,
+)
+from medmask.data.images.dicom.parsing import DicomFile, open_dicom
+from medmask.data.images.dicom.pixels import check_pixel_data, read_stored_values
 from medmask.data.images.frames import choose_frame
 from medmask.errors import InputError
 

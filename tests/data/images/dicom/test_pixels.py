@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from image_files import DEEP, PIXELS, dicom_file, radiograph, word
 
-from medmask.data.images.reading import count_frames, read_image, read_image_size
+from medmask.data.images import count_frames, read_image, read_image_size
 from medmask.errors import InputError
 
 STORED = DEEP.tobytes()

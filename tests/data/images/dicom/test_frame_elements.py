@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from medmask.data.images.reading import read_image
+from medmask.data.images import read_image
 from medmask.errors import InputError
 
 FRAMES = np.random.default_rng(0).integers(0, 4096, (3, 20, 30), dtype=np.uint16)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from medmask.data.dicom.elements import Elements, to_word
-from medmask.data.dicom.frame_elements import find_source
+from medmask.data.images.dicom.elements import Elements, to_word
+from medmask.data.images.dicom.frame_elements import find_source
 
 Transform = Callable[[np.ndarray], np.ndarray]
 """Maps single values, float64 to float64, whatever the shape of the array."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from medmask.data.dicom.elements import Elements
-from medmask.data.dicom.inflation import InflatedStream
+from medmask.data.images.dicom.elements import Elements
+from medmask.data.images.dicom.inflation import InflatedStream
 from medmask.data.images.error_text import describe_error
-from medmask.data.images.raster import find_decoder
+from medmask.data.images.raster.decoding import find_decoder
 from medmask.errors import InputError
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from medmask.data.dicom.decompression import check_number_of_frames, decompress_frame
-from medmask.data.dicom.description import FrameSize, PixelLayout
-from medmask.data.dicom.inflation import InflatedStream
-from medmask.data.dicom.parsing import UNDEFINED_LENGTH, DicomFile
+from medmask.data.images.dicom.decompression import check_number_of_frames, decompress_frame
+from medmask.data.images.dicom.description import FrameSize, PixelLayout
+from medmask.data.images.dicom.inflation import InflatedStream
+from medmask.data.images.dicom.parsing import UNDEFINED_LENGTH, DicomFile
 from medmask.data.images.error_text import describe_error
 from medmask.errors import InputError
 

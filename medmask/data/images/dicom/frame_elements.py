@@ -1,6 +1,6 @@
 """Which elements count for a frame (PS3.3 C.7.6.16, multi-frame functional groups)."""
 
-from medmask.data.dicom.elements import Elements
+from medmask.data.images.dicom.elements import Elements
 
 _PER_FRAME = "PerFrameFunctionalGroupsSequence"
 _SHARED = "SharedFunctionalGroupsSequence"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from image_files import DEEP, PIXELS, dicom_file, item, radiograph, word
 
-from medmask.data.images.reading import read_image
+from medmask.data.images import read_image
 from medmask.errors import InputError
 
 LEVELS = np.random.default_rng(3).permutation(4096)

@@ -4,8 +4,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from medmask.data.dicom import read_dicom
-from medmask.data.images.reading import count_frames, read_image, read_image_size
+from medmask.data.images import count_frames, read_image, read_image_size
+from medmask.data.images.dicom import read_dicom
 from medmask.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 4096, (40, 50), dtype=np.uint16)

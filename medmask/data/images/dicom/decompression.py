@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from medmask.data.dicom.description import FrameSize, PixelLayout
-from medmask.data.dicom.parsing import DicomFile
+from medmask.data.images.dicom.description import FrameSize, PixelLayout
+from medmask.data.images.dicom.parsing import DicomFile
 from medmask.data.images.error_text import describe_error
-from medmask.data.images.raster_decoders import hold_back_end
+from medmask.data.images.raster.jpeg import hold_back_end
 from medmask.errors import InputError
 
 PACKAGES = "pylibjpeg pylibjpeg-openjpeg python-gdcm"

@@ -13,7 +13,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from medmask.data.images.reading import read_image, read_image_size
+from medmask.data.images import read_image, read_image_size
 from medmask.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 65536, (20, 30), dtype=np.uint16)
