@@ -11,7 +11,7 @@ data sets and the meta-architecture are registered with Detectron2 by
 """
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # first, because it sets what is read when PyTorch is loaded
 import medmask.utils.openmp  # noqa: F401
@@ -41,7 +41,7 @@ _get, __dir__ = lazy_exports(
 )
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     value = _get(name)
     _register()
     return value

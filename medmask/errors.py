@@ -9,7 +9,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from medmask.utils.parent import end_with_calling_tool
 from medmask.utils.signals import StoppedBySignal, raise_on_stop_signal
@@ -80,7 +80,7 @@ def command_line_tool(main: Callable[..., int | None]) -> Callable[..., None]:
     """
 
     @functools.wraps(main)
-    def run(*args, **kwargs) -> None:
+    def run(*args: Any, **kwargs: Any) -> None:
         _print_any_name()
         try:
             with raise_on_stop_signal():

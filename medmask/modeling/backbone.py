@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch.nn.functional as F
+from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
@@ -49,6 +50,6 @@ def build_small_resnet(
 
 
 @BACKBONE_REGISTRY.register()
-def build_small_resnet_backbone(cfg, input_shape: ShapeSpec) -> ResNet:
+def build_small_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """The small ResNet from a yacs config: widths ``MODEL.MEDMASK.SMALL_RESNET_WIDTHS``."""
     return build_small_resnet(cfg.MODEL.MEDMASK.SMALL_RESNET_WIDTHS, input_shape.channels)

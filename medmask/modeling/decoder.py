@@ -1,6 +1,7 @@
 """The deformable decoder: queries attend to each other, then to points of the memory."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +91,7 @@ class DeformableDecoder(nn.Module):
         num_classes: int,
         box_refinement: bool,
         reference_is_box: bool,
-        **layer,
+        **layer: Any,
     ):
         """Create the stack.
 

@@ -1,5 +1,7 @@
 """The deformable encoder: every token attends to a few points on every level."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from medmask.layers import Dropout, FeedForward, MultiScaleDeformableAttention
@@ -55,7 +57,7 @@ class DeformableEncoderLayer(nn.Module):
 class DeformableEncoder(nn.Module):
     """A stack of :class:`DeformableEncoderLayer`."""
 
-    def __init__(self, num_layers: int, gradient_checkpointing: bool, **layer):
+    def __init__(self, num_layers: int, gradient_checkpointing: bool, **layer: Any):
         """Create the stack.
 
         Args:

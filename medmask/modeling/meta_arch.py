@@ -1,10 +1,10 @@
 """The MedMask detector as a Detectron2 meta-architecture."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import ImageList, Instances
@@ -83,7 +83,7 @@ class MedMask(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
 
     @classmethod
-    def from_config(cls, cfg) -> dict:
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Constructor arguments from a yacs config with :func:`medmask.add_medmask_config`."""
         options = cfg.MODEL.MEDMASK
         cost = MatchingCost(options.CLASS_WEIGHT, options.BOX_WEIGHT, options.GIOU_WEIGHT)

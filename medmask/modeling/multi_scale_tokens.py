@@ -86,11 +86,11 @@ def _valid_ratio(padding_mask: Tensor) -> Tensor:
 
 def _token_centres(sizes: Sequence[tuple[int, int]], valid_ratios: Tensor) -> Tensor:
     """Sizes (h, w) of the levels and their (N, L, 2) valid ratios -> (N, S, 2)."""
-    options = {"dtype": torch.float32, "device": valid_ratios.device}
+    device = valid_ratios.device
     centres = []
     for level, (h, w) in enumerate(sizes):
-        y = (torch.arange(h, **options) + 0.5) / h
-        x = (torch.arange(w, **options) + 0.5) / w
+        y = (torch.arange(h, dtype=torch.float32, device=device) + 0.5) / h
+        x = (torch.arange(w, dtype=torch.float32, device=device) + 0.5) / w
         grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)  # (h*w, 2)
         centres.append(grid / valid_ratios[:, None, level])
     return torch.cat(centres, dim=1)

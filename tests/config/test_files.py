@@ -113,7 +113,7 @@ TARGETS = [
     "medmask.config.load_config",
     "medmask.engine.comparison.runner.subprocess.Popen",
     "medmask.engine.launch",
-    "medmask.engine.launch.os.system",
+    "medmask.engine.launcher.os.system",
     "medmask.engine.set_up_run",
     "medmask.data.catalog.functools.partial",
     "medmask.data.catalog.Path",

@@ -12,6 +12,11 @@ class EmbeddingQueue(nn.Module):
     uninterrupted one. All processes must enqueue the same rows.
     """
 
+    embeddings: Tensor
+    keys: Tensor
+    next_slot: Tensor
+    count: Tensor
+
     def __init__(self, size: int, embedding_dim: int) -> None:
         """Create an empty queue.
 

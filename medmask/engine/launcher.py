@@ -1,4 +1,4 @@
-"""Starting the processes of a run."""
+"""Launching the processes of a run."""
 
 import gc
 import os
