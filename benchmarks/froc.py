@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from options import make_parser, positive, write_figures
 from tabulate import tabulate
 
 from medmask.errors import command_line_tool
@@ -21,21 +22,19 @@ from medmask.evaluation import (
     read_ground_truth,
 )
 
-_EXAMPLE = """
-example:
+_EXAMPLES = """\
   python benchmarks/froc.py --images 200 --detections 300
 """
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", type=int, default=200, help="images (default 200)")
+    parser = make_parser(__doc__, _EXAMPLES)
     parser.add_argument(
-        "--detections", type=int, default=300, help="detections on each image (default 300)"
+        "--images", type=positive, default=200, metavar="N", help="with ground truth (default 200)"
     )
-    parser.add_argument("--repeats", type=int, default=7, help="runs of each step (default 7)")
+    parser.add_argument(
+        "--detections", type=positive, default=300, metavar="N", help="of each image (default 300)"
+    )
     return parser
 
 
@@ -63,12 +62,12 @@ def _write_random_files(folder: Path, num_images: int, per_image: int) -> tuple[
         {"image_id": i // per_image, "category_id": 1, "bbox": boxes[i], "score": scores[i]}
         for i in range(total)
     ]
-    truth_file, detection_file = folder / "truth.json", folder / "detections.json"
+    ground_truth_file, detection_file = folder / "ground_truth.json", folder / "detections.json"
     categories = [{"id": 1, "name": "malignant"}]
     content = {"images": images, "annotations": lesions, "categories": categories}
-    truth_file.write_text(json.dumps(content))
+    ground_truth_file.write_text(json.dumps(content))
     detection_file.write_text(json.dumps(detections))
-    return truth_file, detection_file
+    return ground_truth_file, detection_file
 
 
 def _random_boxes(random: np.random.Generator, count: int) -> list[list[float]]:
@@ -88,32 +87,36 @@ def _milliseconds(step: Callable[[], object], repeats: int) -> list[float]:
     return times
 
 
+def _steps(ground_truth_file: Path, detection_file: Path) -> dict[str, Callable[[], object]]:
+    """What is timed, by name."""
+    ground_truth = read_ground_truth(ground_truth_file)
+    detections = read_detections(detection_file, ground_truth)
+    plain, resampled = EvaluationSettings(bootstrap=0), EvaluationSettings(bootstrap=1000)
+    return {
+        "read both files": lambda: read_detections(
+            detection_file, read_ground_truth(ground_truth_file)
+        ),
+        "suppression, FROC, AUC, F1": lambda: evaluate_detections(ground_truth, detections, plain),
+        "the same with 1000 resamples": lambda: evaluate_detections(
+            ground_truth, detections, resampled
+        ),
+        "COCO AP (pycocotools)": lambda: average_precision(ground_truth, detections),
+    }
+
+
 @command_line_tool
 def main() -> None:
-    arguments = _parser().parse_args()
+    options = _parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        truth_file, detection_file = _write_random_files(
-            Path(folder), arguments.images, arguments.detections
-        )
-        truth = read_ground_truth(truth_file)
-        detections = read_detections(detection_file, truth)
-        plain, resampled = EvaluationSettings(bootstrap=0), EvaluationSettings(bootstrap=1000)
-        steps: dict[str, Callable[[], object]] = {
-            "read both files": lambda: read_detections(
-                detection_file, read_ground_truth(truth_file)
-            ),
-            "suppression, FROC, AUC, F1": lambda: evaluate_detections(truth, detections, plain),
-            "the same with 1000 resamples": lambda: evaluate_detections(
-                truth, detections, resampled
-            ),
-            "COCO AP (pycocotools)": lambda: average_precision(truth, detections),
+        files = _write_random_files(Path(folder), options.images, options.detections)
+        times = {
+            name: _milliseconds(step, options.repeats) for name, step in _steps(*files).items()
         }
-        rows = []
-        for name, step in steps.items():
-            times = _milliseconds(step, arguments.repeats)
-            rows.append([name, statistics.median(times), min(times), max(times)])
-    print(f"{arguments.images} images x {arguments.detections} detections")
-    print(tabulate(rows, headers=["step", "median ms", "min", "max"], floatfmt=".1f"))
+    print(f"{options.images} images x {options.detections} detections")
+    rows = [(name, statistics.median(x), min(x), max(x)) for name, x in times.items()]
+    headers = ["step", "median ms", "fastest ms", "slowest ms"]
+    print(tabulate(rows, headers, "github", floatfmt=".1f"))
+    write_figures(options.json, {"milliseconds": times})
 
 
 if __name__ == "__main__":

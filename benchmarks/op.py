@@ -20,21 +20,19 @@ Time is the median of the turns. Memory is the most that a run had allocated at 
 included, as PyTorch's allocator counts it (on the CPU by PyTorch's profiler): what an extension
 allocates by other means is not seen.
 
-The floor under every implementation, from what this machine is measured to do: the bytes that move
-to and from memory when each input is read and each result is written exactly once (a decoder's few
-queries may leave some of value unread); the bytes that the samples' rows take from the second-level
-cache, if the first holds none of them (forward: four rows a sample are read; backward: four rows
-are read, and four of gradients read and written, in float32); and the multiplications and additions
-for each channel of a sample: 8 forward (four corners, scaled and added), 16 more backward (each
-corner scaled and added to the gradient of value, and multiplied with the gradient of the output and
+The roofline bounds every implementation, by the speeds that this machine is measured to have. To
+and from memory move the bytes of each input, read once, and of each result, written once (a
+decoder's few queries may leave some of value unread). From the second-level cache come the rows of
+the samples, if the first holds none of them: forward, four rows a sample are read; backward, four
+are read, and four of gradients read and written, in float32. Multiplications and additions for each
+channel of a sample are 8 forward (four corners, scaled and added) and 16 more backward (each corner
+scaled and added to the gradient of value, and multiplied with the gradient of the output and
 summed).
 """
 
 import argparse
 import itertools
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from operator_timing import (
@@ -43,20 +41,19 @@ from operator_timing import (
     TOLERANCES,
     Candidate,
     Problem,
-    floor_of,
     implementations,
     measure,
     measure_machine,
     random_problem,
+    roofline,
 )
+from options import make_parser, positive, write_figures
 from tabulate import tabulate
 
 from medmask.errors import InputError, command_line_tool
-from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
 
-_EXAMPLE = """
-example:
+_EXAMPLES = """\
   python benchmarks/op.py --shape encoder decoder --entry given --backward --json op.json
 """
 
@@ -65,9 +62,7 @@ _ROTATED_BYTES = 256 << 20  # of inputs, more than any GPU's cache holds
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=_EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, _EXAMPLES)
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=SHAPES, help="default: all")
     parser.add_argument(
         "--entry", nargs="+", choices=ENTRIES, default=ENTRIES, help="default: both"
@@ -81,10 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         default=["float32"],
         help="of value; several take turns",
     )
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images (default 1)")
+    parser.add_argument("--batch", type=positive, default=1, metavar="N", help="images (default 1)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--repeats", type=int, default=9, help="turns of each (default 9)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to OUT too")
     return parser
 
 
@@ -122,9 +115,6 @@ def _candidates(shape: str, entry: str, options: argparse.Namespace) -> Iterator
 @command_line_tool
 def main() -> None:
     options = _parser().parse_args()
-    for name in ("repeats", "batch"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name} must be at least 1, but is {getattr(options, name)}")
     if options.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
     keep_freed_memory()
@@ -141,21 +131,20 @@ def main() -> None:
         figures = measure(candidates, backward, options.repeats)
         direction = "forward + backward" if backward else "forward"
         print(f"\n### {shape}, {entry}, {direction}\n\n{_table(figures)}\n")
-        floors = {}
+        rooflines = {}
         for dtype in options.dtype:
             (problem, *_) = next(c.problems for c in candidates if c.name.endswith(dtype))
-            floor = floors[dtype] = floor_of(problem, backward, machine)
+            bounds = rooflines[dtype] = roofline(problem, backward, machine)
             print(
-                f"Floor, {dtype}: {floor['memory_ms']:.1f} ms for {floor['megabytes']:.0f} MB of "
-                f"memory, {floor['cache_ms']:.1f} ms for {floor['cache_megabytes']:.0f} MB of "
-                f"cache, {floor['arithmetic_ms']:.1f} ms for {floor['gigaflop']:.2f} GFLOP."
+                f"Roofline, {dtype}: {bounds['memory_ms']:.1f} ms for "
+                f"{bounds['megabytes']:.0f} MB of memory, {bounds['cache_ms']:.1f} ms for "
+                f"{bounds['cache_megabytes']:.0f} MB of cache, {bounds['arithmetic_ms']:.1f} ms "
+                f"for {bounds['gigaflop']:.2f} GFLOP."
             )
         run = {"shape": shape, "entry": entry, "passes": direction}
-        results.append({**run, "floors": floors, "figures": figures})
-    if options.json:
-        content = {"device": str(device), "machine": machine._asdict(), "results": results}
-        with atomic_write(options.json, "w") as file:
-            json.dump(content, file, indent=1)
+        results.append({**run, "rooflines": rooflines, "figures": figures})
+    content = {"device": str(device), "machine": machine._asdict(), "results": results}
+    write_figures(options.json, content)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from operator_timing.implementations import implementations
 from operator_timing.measure import TOLERANCES, Candidate, measure
 from operator_timing.problems import ENTRIES, SHAPES, Problem, random_problem
-from operator_timing.roofline import Machine, floor_of, measure_machine
+from operator_timing.roofline import Machine, measure_machine, roofline
 
 __all__ = [
     "ENTRIES",
@@ -12,9 +12,9 @@ __all__ = [
     "Candidate",
     "Machine",
     "Problem",
-    "floor_of",
     "implementations",
     "measure",
     "measure_machine",
     "random_problem",
+    "roofline",
 ]

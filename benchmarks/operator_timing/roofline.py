@@ -1,4 +1,8 @@
-"""What no implementation can be faster than, on a machine whose best speeds are measured."""
+"""The roofline: bounds on the time of any implementation, from the machine's measured best speeds.
+
+Williams et al., "Roofline: an insightful visual performance model for multicore architectures",
+2009; with a second roof for the second-level cache.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,11 +14,14 @@ from operator_timing.problems import Problem
 
 
 class Machine(NamedTuple):
-    """What the machine does at its best, as measured with PyTorch's own operators."""
+    """The best speeds of a machine, measured with PyTorch's own operators."""
 
-    memory: float  # bytes a second, copying
-    cache: float  # bytes a second, adding arrays that fit the second-level caches
-    arithmetic: float  # floating-point operations a second, multiplying matrices
+    memory: float
+    """bytes a second, copying"""
+    cache: float
+    """bytes a second, adding arrays that fit the second-level caches"""
+    arithmetic: float
+    """floating-point operations a second, multiplying matrices"""
 
     def describe(self) -> str:
         return (
@@ -55,8 +62,8 @@ def _best_seconds(work: Callable[[], object], device: torch.device) -> float:
     return min(milliseconds(work, device) for _ in range(9)) / 1000
 
 
-def floor_of(problem: Problem, backward: bool, machine: Machine) -> dict[str, float]:
-    """What must move and be computed, and how long each takes alone, in milliseconds.
+def roofline(problem: Problem, backward: bool, machine: Machine) -> dict[str, float]:
+    """Bytes that must move, operations that must be done, and the milliseconds each takes alone.
 
     ``megabytes`` go to and from memory if each input is read and each result written exactly once;
     ``cache_megabytes`` are the rows of the samples, if each comes from the second-level cache;

@@ -1,1 +1,1 @@
-"""Timing training steps; see ../training_step.py."""
+"""Timing training steps; see benchmarks/training_step.py."""

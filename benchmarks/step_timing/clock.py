@@ -1,32 +1,22 @@
 """Where the time of a training step goes."""
 
 import contextlib
-import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
-from unittest import mock
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from medmask.data.loaders import ResumableLoader
 from medmask.engine.trainer import MedMaskTrainer
 
-REST = "rest"
-SECTIONS = (
-    "data",
-    "backbone",
-    "encoder",
-    "decoder",
-    "matching",
-    "losses",
-    "backward",
-    "optimizer",
-    REST,
-)
-"""The parts of a step. Backbone includes the neck, decoder that of a masked autoencoder, optimizer
-the clipping; what a gradient checkpoint computes again is part of backward."""
+REST = "backward and rest"
+SECTIONS = ("data", "backbone", "encoder", "decoder", "losses", "optimizer", REST)
+"""The sections of a step: data, waiting for the loaders; backbone, with the neck; encoder and
+decoder; losses, all else in the model's forward passes; optimizer, the update of the weights; and
+what is left, most of it the backward pass."""
 
 
 class StepClock:
@@ -50,16 +40,24 @@ class StepClock:
         self._marks.clear()
         self._mark()
 
-    @contextlib.contextmanager
-    def section(self, name: str) -> Iterator[None]:
-        """What runs within belongs to ``name``."""
+    def enter(self, name: str) -> None:
+        """Begin a section."""
         self._open.append(name)
         self._mark()
+
+    def leave(self) -> None:
+        """End the innermost section."""
+        self._open.pop()
+        self._mark()
+
+    @contextlib.contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """Time the body of a ``with`` statement as the section ``name``."""
+        self.enter(name)
         try:
             yield
         finally:
-            self._open.pop()
-            self._mark()
+            self.leave()
 
     def stop(self) -> dict[str, float]:
         """End the measurement: section -> seconds since :meth:`start`."""
@@ -86,53 +84,55 @@ class StepClock:
         return end - begin if isinstance(begin, float) else begin.elapsed_time(end) / 1e3
 
 
-@contextlib.contextmanager
-def watch(trainer: MedMaskTrainer, clock: StepClock) -> Iterator[None]:
-    """Have ``clock`` time :data:`SECTIONS` of the trainer's steps while in this context.
+class TimedLoader:
+    """A loader whose batches are timed as the section ``data``."""
+
+    def __init__(self, loader: ResumableLoader, clock: StepClock) -> None:
+        self.loader = loader
+        self.clock = clock
+
+    def iterate_from(self, iteration: int) -> Iterator[list[dict]]:
+        """The batches of the loader."""
+        batches = iter(self.loader.iterate_from(iteration))
+        while True:
+            with self.clock.section("data"):
+                batch = next(batches)
+            yield batch
+
+
+def time_sections(trainer: MedMaskTrainer, clock: StepClock) -> None:
+    """Have ``clock`` time :data:`SECTIONS` of the trainer's steps from now on.
 
     The trainer must not have started to train, or its batches are not seen.
     """
-    detector, criterion = trainer.detector, trainer.detector.criterion
-    calls = [
-        (detector.backbone, "forward", "backbone"),
-        (detector.neck, "forward", "backbone"),
-        (detector.transformer, "encode", "encoder"),
-        (detector.transformer, "decode", "decoder"),
-        (criterion, "match_and_penalise", "losses"),
-        (Tensor, "backward", "backward"),
-        (trainer.optimizer, "zero_grad", "optimizer"),
-        (trainer.optimizer, "step", "optimizer"),
-        (nn.utils, "clip_grad_norm_", "optimizer"),
-    ]
+    detector = trainer.detector
+    sections = {
+        "losses": [trainer.model],
+        "backbone": [detector.backbone, detector.neck],
+        "encoder": [detector.transformer.encoder],
+        "decoder": [detector.transformer.decoder],
+    }
     if "masked_autoencoder" in detector.training_modules:
-        calls.append((detector.training_modules["masked_autoencoder"], "forward", "decoder"))
-    for matcher in {type(criterion.matcher), type(criterion.proposal_matcher)}:
-        calls.append((matcher, "__call__", "matching"))
-    loaders = [trainer.loader, *(hook.loader for hook in trainer.loss_hooks if hook.loader)]
-    with contextlib.ExitStack() as patches:
-        for owner, name, section in calls:
-            timed = _timed(getattr(owner, name), clock, section)
-            patches.enter_context(mock.patch.object(owner, name, timed))
-        for loader in loaders:
-            timed_loading = functools.partial(_timed_batches, loader.iterate_from, clock)
-            patches.enter_context(mock.patch.object(loader, "iterate_from", timed_loading))
-        yield
+        sections["decoder"].append(detector.training_modules["masked_autoencoder"])
+    for section, modules in sections.items():
+        for module in modules:
+            _time_module(module, clock, section)
+    trainer.optimizer.register_step_pre_hook(_calling(lambda: clock.enter("optimizer")))
+    trainer.optimizer.register_step_post_hook(_calling(clock.leave))
+    for owner in (trainer, *trainer.loss_hooks):
+        if getattr(owner, "loader", None) is not None:
+            owner.loader = TimedLoader(owner.loader, clock)
 
 
-def _timed(function: Callable[..., Any], clock: StepClock, section: str) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        with clock.section(section):
-            return function(*args, **kwargs)
-
-    return timed
+def _time_module(module: nn.Module, clock: StepClock, section: str) -> None:
+    module.register_forward_pre_hook(_calling(lambda: clock.enter(section)))
+    module.register_forward_hook(_calling(clock.leave), always_call=True)
 
 
-def _timed_batches(
-    iterate_from: Callable[[int], Iterable[list[dict]]], clock: StepClock, iteration: int
-) -> Iterator[list[dict]]:
-    batches = iter(iterate_from(iteration))
-    while True:
-        with clock.section("data"):
-            batch = next(batches)
-        yield batch
+def _calling(action: Callable[[], None]) -> Callable[..., None]:
+    """A hook that ignores what it is given."""
+
+    def hook(*_: object) -> None:
+        action()
+
+    return hook

@@ -7,49 +7,51 @@ counts another's memory.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
 from medmask.config.loading import load_config
 from medmask.engine.run import build_model, build_trainer
 from medmask.errors import InputError
 from medmask.layers import ms_deform_attn_fused_pytorch
-from medmask.layers.deformable_attention import attention as deformable_attention
 from medmask.utils.memory import keep_freed_memory
 from medmask.utils.parent import become_worker
-from step_timing.benchmark import ready_to_step, use_random_images
-from step_timing.clock import StepClock, watch
-
-OPERATORS = ("medmask", "grid_sample")
-"""Implementations of deformable attention: the fastest there is here, and plain PyTorch."""
+from step_timing.clock import StepClock, time_sections
+from step_timing.stepping import ready_to_step, use_random_images
 
 Seconds = dict[str, float]
-"""How long each section of a step took."""
+"""Section of a step -> how long it took."""
 
 
 @dataclass(frozen=True)
-class StepProcessOptions:
-    """What a process trains."""
+class Run:
+    """What a process trains, and how."""
 
     config_file: str
     overrides: Sequence[str]
-    operator: str
-    """one of :data:`OPERATORS`"""
-    random_image_size: tuple[int, int] | None
+    random_image_size: tuple[int, int] | None = None
     """(height, width) in pixels of noise; None trains with the config's data"""
+    has_loss_hooks: bool = True
+    """whether the config's loss hooks act; without them it is stage 1"""
+    uses_grid_sample: bool = False
+    """whether deformable attention is the plain PyTorch one"""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """variables of the process"""
 
 
 class StepProcess:
     """Talks to the process; a context manager, on leaving which it ends."""
 
-    def __init__(self, options: StepProcessOptions) -> None:
+    def __init__(self, run: Run) -> None:
         """Start the process and wait until it is ready.
 
         Raises:
@@ -58,10 +60,12 @@ class StepProcess:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         # Not a daemon: the loader has worker processes of its own.
-        self._process = context.Process(target=_serve, args=(theirs, options))
-        self._process.start()
+        self._process = context.Process(target=_serve, args=(theirs, run))
+        with _environment(run.environment):
+            self._process.start()
         theirs.close()
-        self.device: str = self._receive()
+        self.facts: dict[str, Any] = self._receive()
+        """``device`` (its type), ``threads`` of the process, ``images`` of a step"""
 
     def take_steps(self, count: int) -> list[Seconds]:
         """Take some steps, the others waiting."""
@@ -73,7 +77,7 @@ class StepProcess:
         self._connection.send("peak memory")
         return self._receive()
 
-    def _receive(self):
+    def _receive(self) -> Any:
         try:
             answer = self._connection.recv()
         except EOFError:
@@ -107,26 +111,60 @@ def peak_memory(device: torch.device) -> int:
     return 1024 * int(kilobytes[1])
 
 
-def _serve(connection: Connection, options: StepProcessOptions) -> None:
+def use_grid_sample() -> torch.library.Library:
+    """Have the fused operator be plain PyTorch, with PyTorch's own gradients.
+
+    Returns:
+        What must be kept for as long as this is to hold.
+    """
+    library = torch.library.Library("medmask", "IMPL")
+    for key in ("AutogradCPU", "AutogradCUDA"):
+        library.impl("ms_deform_attn_fused", ms_deform_attn_fused_pytorch, key)
+    return library
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Processes that start in this context get the variables."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _serve(connection: Connection, run: Run) -> None:
     """Answer until the other side goes away."""
     become_worker()
     try:
-        _answer(connection, options)
+        _answer(connection, run)
     except InputError as error:
         connection.send(error)
     except EOFError:
         pass
 
 
-def _answer(connection: Connection, options: StepProcessOptions) -> None:
-    if options.operator == "grid_sample":
-        deformable_attention.ms_deform_attn_fused = ms_deform_attn_fused_pytorch
+def _answer(connection: Connection, run: Run) -> None:
+    _library = use_grid_sample() if run.uses_grid_sample else None
     keep_freed_memory()
-    config = _load(options)
+    config = load_config(run.config_file, run.overrides)
+    config.train.eval_period = 0  # no pictures of reconstructions on the way
+    if not run.has_loss_hooks:
+        config.loss_hooks = {}
+    if run.random_image_size:
+        use_random_images(config, *run.random_image_size)
     trainer = build_trainer(config, build_model(config))
     clock = StepClock(trainer.device)
-    with watch(trainer, clock), ready_to_step([trainer], config.train.max_iter) as take_step:
-        connection.send(trainer.device.type)
+    time_sections(trainer, clock)
+    facts = {
+        "device": trainer.device.type,
+        "threads": torch.get_num_threads(),
+        "images": config.dataloader.train.total_batch_size * config.train.gradient_accumulation,
+    }
+    with ready_to_step(trainer, config.train.max_iter) as take_step:
+        connection.send(facts)
         while True:
             order = connection.recv()
             if order == "peak memory":
@@ -135,14 +173,6 @@ def _answer(connection: Connection, options: StepProcessOptions) -> None:
             steps = []
             for _ in range(order):
                 clock.start()
-                take_step(trainer)
+                take_step()
                 steps.append(clock.stop())
             connection.send(steps)
-
-
-def _load(options: StepProcessOptions) -> DictConfig:
-    config = load_config(options.config_file, options.overrides)
-    config.train.eval_period = 0  # no pictures of reconstructions on the way
-    if options.random_image_size:
-        use_random_images(config, *options.random_image_size)
-    return config

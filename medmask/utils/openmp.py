@@ -5,7 +5,7 @@ other. That is fastest where nothing else runs. Beside another busy process a sp
 the core from the very thread that it waits for, and a training step takes several times as long;
 there the threads had better sleep. Importing this module, before PyTorch loads the runtime (which
 decides once), looks which of the two is the case. Results do not depend on it, and what the user
-set stays. benchmarks/shared_machine.py measures both.
+set stays. `benchmarks/training_step.py --compare waiting` measures both.
 """
 
 import math

@@ -1,6 +1,7 @@
 """What the tests of the deformable-attention operator share: problems and implementations."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -81,35 +82,23 @@ def make_fused_problem(make_problem) -> Callable[..., FusedInputs]:
     return make
 
 
-class PlainWithItsBackward(torch.autograd.Function):
-    """What the dispatcher runs where nothing is compiled."""
+def with_backward(
+    forward: Callable[..., Tensor], backward: Callable[..., tuple[Tensor, ...]]
+) -> Callable[..., Tensor]:
+    """The operator as the dispatcher runs it where nothing is compiled."""
 
-    @staticmethod
-    def forward(ctx, *inputs: Tensor) -> Tensor:
-        ctx.save_for_backward(*inputs)
-        return ms_deform_attn_pytorch(*inputs)
+    class WithBackward(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *inputs: Tensor) -> Tensor:
+            ctx.save_for_backward(*inputs)
+            return forward(*inputs)
 
-    @staticmethod
-    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        value, locations, weights = ms_deform_attn_pytorch_backward(grad_output, *ctx.saved_tensors)
-        return value, None, None, locations, weights
+        @staticmethod
+        def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+            value, *samples = backward(grad_output, *ctx.saved_tensors)
+            return value, None, None, *samples
 
-
-class FusedPlainWithItsBackward(torch.autograd.Function):
-    """The same for the fused operator."""
-
-    @staticmethod
-    def forward(ctx, *inputs: Tensor) -> Tensor:
-        ctx.save_for_backward(*inputs)
-        return ms_deform_attn_fused_pytorch(*inputs)
-
-    @staticmethod
-    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        need_grad = ctx.needs_input_grad[3]
-        value, references, *others = ms_deform_attn_fused_pytorch_backward(
-            grad_output, *ctx.saved_tensors, need_grad
-        )
-        return value, None, None, references if need_grad else None, *others
+    return WithBackward.apply
 
 
 class Implementation:
@@ -147,7 +136,7 @@ def implementation(request) -> Implementation:
     """Each implementation; "dispatcher" is the compiled one, where it was built."""
     functions = {
         "plain autograd": ms_deform_attn_pytorch,
-        "plain backward": PlainWithItsBackward.apply,
+        "plain backward": with_backward(ms_deform_attn_pytorch, ms_deform_attn_pytorch_backward),
     }
     device = "cuda" if request.param.endswith("cuda") else "cpu"
     return Implementation(functions.get(request.param, ms_deform_attn), device)
@@ -158,7 +147,10 @@ def fused_implementation(request) -> Implementation:
     """Each implementation of the fused operator."""
     functions = {
         "plain autograd": ms_deform_attn_fused_pytorch,
-        "plain backward": FusedPlainWithItsBackward.apply,
+        "plain backward": with_backward(
+            ms_deform_attn_fused_pytorch,
+            partial(ms_deform_attn_fused_pytorch_backward, reference_points_need_grad=True),
+        ),
     }
     device = "cuda" if request.param.endswith("cuda") else "cpu"
     return Implementation(functions.get(request.param, ms_deform_attn_fused), device)

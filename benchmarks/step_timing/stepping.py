@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ class RandomBatches:
             self.batch.append({"image": pixels, "strong_image": pixels, "instances": instances})
 
     def iterate_from(self, iteration: int) -> Iterator[Batch]:
-        """The batch, without end."""
+        """Yield the batch without end."""
         return itertools.repeat(self.batch)
 
 
@@ -52,32 +52,28 @@ def use_random_images(config: DictConfig, height: int, width: int) -> None:
 
 
 @contextlib.contextmanager
-def ready_to_step(
-    trainers: Sequence[MedMaskTrainer], max_iter: int
-) -> Iterator[Callable[[MedMaskTrainer], None]]:
+def ready_to_step(trainer: MedMaskTrainer, max_iter: int) -> Iterator[Callable[[], None]]:
     """Begin to train, as :meth:`MedMaskTrainer.train` does, but leave the steps to the caller.
 
     Args:
-        trainers: that begin.
-        max_iter: what they take for the length of the run.
+        trainer: what begins.
+        max_iter: what it takes for the length of the run.
 
     Returns:
-        A context; in it, a function that takes one step of a trainer.
+        A context; in it, a function that takes one step.
     """
-    with EventStorage() as storage:
-        for trainer in trainers:
-            trainer.set_run_length(max_iter)
-            trainer.iter = trainer.start_iter = 0
-            trainer.storage = storage
-            trainer.before_train()
-        yield _take_step
 
+    def take_step() -> None:
+        """One iteration with all hooks, to the end of the device's work."""
+        trainer.before_step()
+        trainer.run_step()
+        trainer.after_step()
+        trainer.iter += 1
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize(trainer.device)
 
-def _take_step(trainer: MedMaskTrainer) -> None:
-    """One iteration with all hooks, to the end of the device's work."""
-    trainer.before_step()
-    trainer.run_step()
-    trainer.after_step()
-    trainer.iter += 1
-    if trainer.device.type == "cuda":
-        torch.cuda.synchronize(trainer.device)
+    with EventStorage() as trainer.storage:
+        trainer.set_run_length(max_iter)
+        trainer.iter = trainer.start_iter = 0
+        trainer.before_train()
+        yield take_step
