@@ -19,7 +19,6 @@ from detectron2.structures import BoxMode
 from options import make_parser, positive, write_figures
 from tabulate import tabulate
 
-from medmask.errors import command_line_tool
 from medmask.experts import (
     DEFAULT_PROMPTS,
     ExpertStore,
@@ -28,6 +27,7 @@ from medmask.experts import (
     StoreWriter,
     sign_file,
 )
+from medmask.utils.command_line import command_line_tool
 
 SHARD_SIZE = 256
 

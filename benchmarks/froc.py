@@ -13,7 +13,6 @@ import numpy as np
 from options import make_parser, positive, write_figures
 from tabulate import tabulate
 
-from medmask.errors import command_line_tool
 from medmask.evaluation import (
     EvaluationSettings,
     average_precision,
@@ -21,6 +20,7 @@ from medmask.evaluation import (
     read_detections,
     read_ground_truth,
 )
+from medmask.utils.command_line import command_line_tool
 
 _EXAMPLES = """\
   python benchmarks/froc.py --images 200 --detections 300

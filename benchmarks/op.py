@@ -50,7 +50,8 @@ from operator_timing import (
 from options import make_parser, positive, write_figures
 from tabulate import tabulate
 
-from medmask.errors import InputError, command_line_tool
+from medmask.errors import InputError
+from medmask.utils.command_line import command_line_tool
 from medmask.utils.memory import keep_freed_memory
 
 _EXAMPLES = """\

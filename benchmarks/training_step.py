@@ -28,7 +28,7 @@ from typing import Any
 
 from options import make_parser, positive, write_figures
 
-from medmask.errors import command_line_tool
+from medmask.utils.command_line import command_line_tool
 
 _CONFIG = "configs/medmask/phantom/source_only.py"
 _COMPARISONS: dict[str, dict[str, dict[str, Any]]] = {

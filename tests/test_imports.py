@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LAZY_PACKAGES = ("medmask", "medmask.engine", "medmask.evaluation")
+LAZY_PACKAGES = ("medmask", "medmask.engine", "medmask.evaluation", "medmask.inference")
 
 
 def run_python(program: str) -> str:

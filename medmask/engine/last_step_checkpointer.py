@@ -6,7 +6,7 @@ import sys
 from detectron2.engine import HookBase
 
 from medmask.checkpoint import MedMaskCheckpointer
-from medmask.errors import describe_failure
+from medmask.utils.failures import describe_failure
 from medmask.utils.shared_failure import is_shared
 from medmask.utils.signals import StoppedBySignal
 

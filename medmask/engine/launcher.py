@@ -13,7 +13,8 @@ from detectron2.utils import comm
 from torch import distributed
 
 from medmask.engine.local_processes import run_processes
-from medmask.errors import InputError, describe_failure
+from medmask.errors import InputError
+from medmask.utils.failures import describe_failure
 from medmask.utils.shared_failure import FailedElsewhere
 
 

@@ -18,7 +18,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from medmask.errors import InputError, describe_failure
+from medmask.errors import InputError
+from medmask.utils.failures import describe_failure
 from medmask.utils.parent import end_with_parent
 from medmask.utils.shared_failure import FailedElsewhere, to_message
 from medmask.utils.signals import (

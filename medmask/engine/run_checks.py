@@ -17,7 +17,8 @@ from medmask.data.loaders import load_dataset_dicts
 from medmask.engine.device import select_device
 from medmask.engine.evaluators import build_evaluators, check_annotations, check_best_metric
 from medmask.engine.run_folder import RunMode, has_checkpoint
-from medmask.errors import InputError, describe_failure
+from medmask.errors import InputError
+from medmask.utils.failures import describe_failure
 from medmask.utils.shared_failure import raise_together, tell_everybody
 
 logger = logging.getLogger(__name__)

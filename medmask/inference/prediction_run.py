@@ -11,6 +11,7 @@ from medmask.errors import InputError
 from medmask.evaluation.detection_files import detection_records
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.drawing import draw_overlay
+from medmask.inference.options import DETECTIONS, JOURNAL, OVERLAYS, PredictionOptions
 from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.prediction_journal import (
     JournalEntry,
@@ -23,31 +24,6 @@ from medmask.utils.files import atomic_write, remove_abandoned_files
 from medmask.utils.json_files import write_json
 from medmask.utils.picture_names import picture_names
 from medmask.utils.png_files import encode_png
-
-JOURNAL = "predictions.jsonl"
-DETECTIONS = "detections.json"
-OVERLAYS = "overlays"
-
-
-@dataclass(frozen=True)
-class PredictionOptions:
-    """Products of each image.
-
-    Attributes:
-        score_threshold: overlays show detections with at least this score, in [0, 1]; the files
-            hold all.
-        overlays: whether to draw pictures.
-
-    Raises:
-        InputError: the threshold is out of its range.
-    """
-
-    score_threshold: float = 0.3
-    overlays: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.score_threshold <= 1:
-            raise InputError(f"the score threshold must be in [0, 1], got {self.score_threshold}")
 
 
 @dataclass(frozen=True)

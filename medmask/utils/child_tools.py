@@ -42,10 +42,10 @@ class ChildTools:
         output: IO | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> int:
-        """Run a Python file with arguments; returns its exit status.
+        """Run Python with arguments; returns its exit status.
 
         Args:
-            arguments: the file and its arguments.
+            arguments: a file, or ``-m`` and a module, and what follows it.
             output: takes what the tool prints, errors included; None leaves that to the terminal.
             environment: variables that it gets besides this process's.
 

@@ -1,13 +1,11 @@
 """Processes that end with the one that started them, however that one ended."""
 
 import ctypes
-import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from multiprocessing.connection import wait
 
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 _POLL_SECONDS = 1.0
@@ -45,6 +43,8 @@ def become_worker() -> None:
 
     Ctrl-C, and a terminal that is closed, it leaves for that one to act on.
     """
+    import multiprocessing  # here, because every tool imports this module
+
     parent = multiprocessing.parent_process()
     threading.Thread(target=_wait_for_end, args=(parent.sentinel,), daemon=True).start()
     for name in ("SIGINT", "SIGHUP"):
@@ -53,6 +53,8 @@ def become_worker() -> None:
 
 
 def _wait_for_end(sentinel: int) -> None:
+    from multiprocessing.connection import wait
+
     wait([sentinel])  # not the process id: that of a pool's worker is the fork server's
     os.kill(os.getpid(), signal.SIGKILL)
 

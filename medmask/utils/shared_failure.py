@@ -9,7 +9,8 @@ from typing import Any
 
 from detectron2.utils import comm
 
-from medmask.errors import InputError, describe_failure
+from medmask.errors import InputError
+from medmask.utils.failures import describe_failure
 from medmask.utils.signals import StoppedBySignal
 
 _SHARED = "is_shared_by_all_processes"

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import os, pathlib, signal, sys, time
 from medmask.engine.local_processes import run_processes
-from medmask.errors import InputError, command_line_tool
+from medmask.errors import InputError
+from medmask.utils.command_line import command_line_tool
 
 def work(rank, how, folder):
     (folder / f"{rank}.pid").write_text(str(os.getpid()))

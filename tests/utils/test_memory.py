@@ -38,5 +38,5 @@ def test_freed_memory_stays_with_the_process_and_is_used_again():
 
     assert megabytes_more() < 50
     # Of 2000 in all. Where other memory lies between, an aligned block does not fit into the place
-    # of one of its size, and malloc keeps two or three of them.
-    assert 200 <= megabytes_more("keep") < 1000
+    # of one of its size, and malloc keeps two to five of them.
+    assert 200 <= megabytes_more("keep") < 1500

@@ -40,7 +40,7 @@ def run_comparison(
     seeds: Sequence[int],
     output_dir: Path,
     *,
-    tool: Path,
+    tool: Sequence[str],
     jobs: int = 1,
     options: Sequence[str] = (),
     report: Callable[[Results, str], None] = lambda results, message: None,
@@ -51,7 +51,7 @@ def run_comparison(
         comparison: what to do.
         seeds: each run is done once per seed.
         output_dir: run r at seed s works in ``<output_dir>/<r>/seed<s>``.
-        tool: the training tool.
+        tool: arguments with which Python starts the training tool, such as its file.
         jobs: runs at the same time; they share the machine's cores.
         options: ``key=value`` settings for every run.
         report: called after each run with the results so far and a line on what was done.
@@ -69,7 +69,7 @@ def run_comparison(
     failures: list[InputError] = []
 
     def work(run: Run, seed: int) -> RunResult:
-        command = [str(tool), *_arguments(run, comparison, seed, output_dir), *options]
+        command = [*tool, *_arguments(run, comparison, seed, output_dir), *options]
 
         def call(log: IO) -> int:
             return children.run(command, log, environment)

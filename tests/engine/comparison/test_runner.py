@@ -63,7 +63,7 @@ def folder(tmp_path):
 def run(folder, seeds=(0, 1, 2), **options):
     comparison = load_comparison(folder / "benchmark.py")
     output = folder / "output"
-    results = run_comparison(comparison, seeds, output, tool=folder / "tool.py", **options)
+    results = run_comparison(comparison, seeds, output, tool=[str(folder / "tool.py")], **options)
     return write_tables(comparison, results, seeds, output)
 
 

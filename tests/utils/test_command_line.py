@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from medmask.errors import InputError, command_line_tool
+from medmask.errors import InputError
+from medmask.utils.command_line import command_line_tool
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run(capsys, main):
@@ -94,7 +95,7 @@ def test_handlers_are_put_back(capsys):
 
 PROGRAM = """
 import signal, sys, time
-from medmask.errors import command_line_tool
+from medmask.utils.command_line import command_line_tool
 
 @command_line_tool
 def main():
@@ -154,7 +155,7 @@ def test_ignored_signal_stays_ignored():
 
 
 PRINTING = """
-from medmask.errors import command_line_tool
+from medmask.utils.command_line import command_line_tool
 
 @command_line_tool
 def main():

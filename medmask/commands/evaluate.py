@@ -1,0 +1,114 @@
+"""FROC analysis of detections: lesion sensitivity per false positive, AUC, F1 and COCO AP."""
+
+import argparse
+import os
+from pathlib import Path
+
+from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import number_or_none
+from medmask.errors import InputError
+from medmask.evaluation.settings import EvaluationSettings
+
+_EXAMPLES = """
+example:
+  medmask evaluate --annotations datasets/inbreast/annotations/instances_val.json \\
+      --detections output/inference/froc_detections.json --json froc.json --plot froc.png
+
+Image records may carry patient_id (intervals resample patients) and laterality (breast-level
+metrics). COCO AP is computed before the suppression, all else after it.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    defaults = EvaluationSettings()
+    parser = examples_parser(__doc__, _EXAMPLES)
+    parser.add_argument(
+        "--annotations", required=True, metavar="GT.json", help="ground truth, a COCO file"
+    )
+    parser.add_argument(
+        "--detections",
+        required=True,
+        metavar="DETS.json",
+        help="list of {image_id, file_name, category_id, category_name, bbox: [x, y, width, "
+        "height], score}; images and categories are known by their ids, or else by their names",
+    )
+    parser.add_argument("--json", metavar="OUT.json", help="write everything that was computed")
+    parser.add_argument("--plot", metavar="OUT.png", help="draw the curve with its 95%% band")
+    parser.add_argument(
+        "--nms-iou",
+        type=number_or_none,
+        default=defaults.nms_iou,
+        metavar="IOU",
+        help=f"non-maximum suppression, or 'none' (default {defaults.nms_iou})",
+    )
+    parser.add_argument(
+        "--iou",
+        type=float,
+        metavar="IOU",
+        help="a hit needs this IoU (default: the detection's centre lies in the lesion's box)",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=defaults.bootstrap,
+        metavar="N",
+        help=f"resamples for the 95%% intervals, 0 for none (default {defaults.bootstrap})",
+    )
+    parser.add_argument(
+        "--score",
+        type=float,
+        default=defaults.score,
+        help=f"threshold for F1, sensitivity and specificity (default {defaults.score})",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=defaults.seed,
+        help=f"of the resampling (default {defaults.seed})",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate, print the report, and write what is asked for."""
+    from medmask import evaluation
+
+    settings = EvaluationSettings(
+        iou_threshold=args.iou,
+        nms_iou=args.nms_iou,
+        bootstrap=args.bootstrap,
+        seed=args.seed,
+        score=args.score,
+    )
+    _check_outputs(args)
+    ground_truth = evaluation.read_ground_truth(args.annotations)
+    detections = evaluation.read_detections(args.detections, ground_truth)
+    result = evaluation.evaluate_detections(ground_truth, detections, settings)
+    ap = evaluation.average_precision(ground_truth, detections)
+    print(evaluation.format_table(result, ap))
+    for sentence in result.warnings:
+        print(f"\nnote: {sentence}")
+    if args.json:
+        evaluation.write_json(args.json, evaluation.result_to_json(result, ap))
+    if args.plot:
+        evaluation.plot_froc([(Path(args.detections).stem, result)], args.plot)
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Find before the work what could not be written after it, or would overwrite a file in use."""
+    from medmask.utils.files import check_output_file
+
+    in_use = {
+        os.path.realpath(args.annotations): "--annotations",
+        os.path.realpath(args.detections): "--detections",
+    }
+    for option, path in (("--json", args.json), ("--plot", args.plot)):
+        if not path:
+            continue
+        other = in_use.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise InputError(f"{option} and {other} are both {path}: choose another file")
+        check_output_file(path)
+
+
+main = entry_point(make_parser, run)

@@ -1,0 +1,198 @@
+"""Run a foundation model once over data sets and store what it makes of them, for training.
+
+Writes OUTPUT/<data set>/, one store for each data set: per image the global embedding, the patch
+tokens and an embedding of every annotated lesion, and the embeddings of the text prompts. Started
+again after a crash, it goes on where it stopped; a store of which some images or boxes changed is
+brought up to date. Exit status: 0 if all stores are complete, 2 otherwise.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.errors import InputError
+
+if TYPE_CHECKING:
+    from medmask.experts.extraction import ExtractionSummary
+    from medmask.experts.open_clip_expert import OpenClipExpert
+
+# As in medmask.experts, which imports PyTorch; a test compares them.
+BIOMED_CLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
+DTYPES = ("float16", "float32")
+PROMPTS = {
+    "malignant": (
+        "malignant mass in the breast",
+        "spiculated mass, suspicious for breast cancer",
+        "cluster of suspicious microcalcifications in the breast",
+    ),
+    "normal": (
+        "normal breast tissue",
+        "fatty breast tissue without a lesion",
+        "dense fibroglandular breast tissue without a lesion",
+    ),
+}
+
+_EXAMPLES = """
+examples:
+  BiomedCLIP, fetched from the hub:
+    medmask extract-embeddings --dataset inbreast_train inbreast_val \\
+        --output output/experts/biomedclip
+
+  The same from a folder that was copied here (open_clip_config.json, weights, tokenizer files):
+    medmask extract-embeddings --dataset inbreast_train \\
+        --model local-dir:weights/biomedclip --output output/experts/biomedclip
+
+  A model that open_clip has built in, with weights of your own, in eight processes:
+    medmask extract-embeddings --dataset ddsm_train --num-gpus 8 \\
+        --model ViT-B-16 --checkpoint weights/vit_b_16.pt --output output/experts/vit
+  (or torchrun --nproc-per-node 8 -m medmask extract-embeddings ...)
+
+  The expert in miniature, trained on phantoms:
+    medmask extract-embeddings --dataset phantom_film_train phantom_ffdm_train \\
+        --model local-dir:output/phantom_expert --output output/experts
+
+PROMPTS is a JSON file {"class name": ["text", ...], ...}. By default:
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    texts = "".join(
+        f"  {name}: {', '.join(repr(text) for text in group)}\n" for name, group in PROMPTS.items()
+    )
+    parser = examples_parser(__doc__, _EXAMPLES + texts)
+    parser.add_argument(
+        "--dataset", required=True, nargs="+", metavar="NAME", help="registered data sets"
+    )
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--model",
+        default=BIOMED_CLIP,
+        metavar="NAME",
+        help="an open_clip model: a name, hf-hub:ORGANISATION/MODEL or local-dir:FOLDER "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="the weights: a file, or the name of weights that open_clip offers for the model "
+        "(default: those of the hub or the folder)",
+    )
+    parser.add_argument("--prompts", metavar="PROMPTS", help="the texts to embed")
+    parser.add_argument(
+        "--crop-context",
+        type=float,
+        default=2.0,
+        metavar="F",
+        help="side of a lesion's square crop, relative to the longer side of its box "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--no-patch-grid",
+        action="store_true",
+        help="leave the patch tokens out, which take most of the space",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="float16",
+        help="of the stored numbers (default %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=32,
+        metavar="N",
+        help="default %(default)s",
+    )
+    parser.add_argument(
+        "--shard-size",
+        type=int,
+        default=256,
+        metavar="N",
+        help="images a shard; a killed process loses one shard at most (default %(default)s)",
+    )
+    parser.add_argument(
+        "--num-workers",
+        type=int,
+        default=4,
+        metavar="N",
+        help="processes that read images, for each process (default %(default)s)",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace stores that were made with other options (to go on after a crash, leave "
+        "this out)",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto (a GPU if there is one), cpu or cuda"
+    )
+    parser.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one per GPU (on the CPU if it has none)",
+    )
+    parser.set_defaults(num_machines=1, machine_rank=0, dist_url="auto")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Extract, in as many processes as the arguments say."""
+    from medmask.engine import launch
+
+    launch(run_in_process, args)
+
+
+def run_in_process(args: argparse.Namespace) -> None:
+    """Do the work of one process."""
+    from detectron2.utils import comm
+
+    from medmask.data.loaders import load_dataset_dicts
+    from medmask.experts.extraction import ExtractionSettings, extract_embeddings
+    from medmask.experts.open_clip_expert import OpenClipExpert
+    from medmask.experts.prompts import DEFAULT_PROMPTS, read_prompts
+
+    settings = ExtractionSettings(
+        prompts=read_prompts(args.prompts) if args.prompts else DEFAULT_PROMPTS,
+        crop_context=args.crop_context,
+        with_patch_grid=not args.no_patch_grid,
+        dtype=args.dtype,
+        batch_size=args.batch_size,
+        shard_size=args.shard_size,
+        num_workers=args.num_workers,
+    )
+    datasets = [(name, load_dataset_dicts(name)) for name in args.dataset]
+    expert = OpenClipExpert(args.model, args.checkpoint, _device(args.device))
+    for name, records in datasets:
+        folder = args.output / name
+        done = extract_embeddings(expert, records, folder, settings, overwrite=args.overwrite)
+        if comm.is_main_process():
+            print(_describe(folder, len(records), done, expert))
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device is '{name}': choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device is cuda, but PyTorch finds no GPU: choose cpu")
+    return "cuda" if torch.cuda.is_available() and name != "cpu" else "cpu"
+
+
+def _describe(
+    folder: Path, images: int, done: "ExtractionSummary", expert: "OpenClipExpert"
+) -> str:
+    parts = [f"{folder}: complete, {images} images"]
+    if done.images:
+        speed = done.images / done.seconds
+        parts.append(f"{done.images} embedded now, {speed:.1f} images/s")
+    if expert.patch_grid is None:
+        parts.append("no patch tokens (the model offers none)")
+    return "; ".join(parts)
+
+
+main = entry_point(make_parser, run)

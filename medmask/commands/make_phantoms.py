@@ -1,0 +1,129 @@
+"""Generate phantom mammograms: COCO data sets of two scanner domains, film and ffdm."""
+
+import argparse
+import os
+
+from medmask.commands.entry_point import entry_point, examples_parser
+
+_EXAMPLES = """
+example:
+  medmask make-phantoms --output datasets/phantom
+  medmask make-phantoms --output /tmp/small --size 96x128 --train 40 --val 20 --test 0
+"""
+
+
+# As in medmask.phantom, which imports OpenCV; a test compares them.
+SPLIT_SIZES = {"train": 1000, "val": 400, "test": 400}
+DOMAINS = ("film", "ffdm")
+FORMATS = ("png8", "png16", "dicom")
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no size: give WIDTHxHEIGHT, as 192x256"
+        ) from None
+    return width, height
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = examples_parser(__doc__, _EXAMPLES)
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--size",
+        type=_size,
+        default=(192, 256),
+        metavar="WxH",
+        help="image size in pixels (default 192x256)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    for split, size in SPLIT_SIZES.items():
+        parser.add_argument(
+            f"--{split}",
+            type=int,
+            default=size,
+            metavar="N",
+            help=f"{split} images per domain (default %(default)s)",
+        )
+    parser.add_argument(
+        "--domains", nargs="+", choices=DOMAINS, default=list(DOMAINS), help="default both"
+    )
+    parser.add_argument(
+        "--positive-fraction",
+        type=float,
+        default=0.45,
+        metavar="F",
+        help="fraction of the breasts with a malignant lesion (default %(default)s)",
+    )
+    parser.add_argument(
+        "--lesion-contrast",
+        type=float,
+        default=2.0,
+        metavar="C",
+        help="density of the lesions; lower is harder (default %(default)s)",
+    )
+    parser.add_argument(
+        "--ffdm-curve-strength",
+        type=float,
+        default=0.4,
+        metavar="C",
+        help="steepness of the ffdm grey curve; 0 is a straight line (default %(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="png8",
+        help="png8: 8-bit grey; png16: 12-bit values in 16 bits; dicom: modality MG, 12-bit "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="W",
+        help="processes (default: one per core); does not change the images",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace phantoms of other parameters in DIR"
+    )
+    parser.add_argument(
+        "--contact-sheet",
+        metavar="PATH",
+        help="also draw a page of both domains with the lesions outlined (.png or .jpg)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the contact sheet, if one is asked for, and the data sets."""
+    from medmask.phantom import PhantomParameters, make_phantom_dataset
+    from medmask.phantom.contact_sheet import write_contact_sheet
+
+    width, height = args.size
+    parameters = PhantomParameters(
+        width=width,
+        height=height,
+        seed=args.seed,
+        positive_fraction=args.positive_fraction,
+        lesion_contrast=args.lesion_contrast,
+        ffdm_curve_strength=args.ffdm_curve_strength,
+    )
+    if args.contact_sheet:
+        write_contact_sheet(args.contact_sheet, parameters)
+        print(f"wrote {args.contact_sheet}")
+    written = make_phantom_dataset(
+        args.output,
+        parameters,
+        split_sizes={split: getattr(args, split) for split in SPLIT_SIZES},
+        domains=args.domains,
+        file_format=args.format,
+        workers=args.workers,
+        overwrite=args.overwrite,
+        progress=True,
+    )
+    print(f"wrote {args.output}" if written else f"{args.output} already holds these phantoms")
+
+
+main = entry_point(make_parser, run)

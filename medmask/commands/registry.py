@@ -1,0 +1,95 @@
+"""The table of all commands; it imports none of them."""
+
+import re
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One command of ``medmask``."""
+
+    module: str
+    """in which it is"""
+    tool: str
+    """file in ``tools/`` that runs it"""
+    help: str
+    """one line"""
+    function: str = "main"
+    """entry point in the module, made by :func:`medmask.commands.entry_point.entry_point`"""
+
+
+COMMANDS = {
+    "train": Command(
+        "medmask.commands.train",
+        "lazyconfig_train_net.py",
+        "train or evaluate a detector that a LazyConfig file describes",
+    ),
+    "predict": Command(
+        "medmask.commands.predict",
+        "predict.py",
+        "detect lesions in images: pictures and a COCO-format file",
+    ),
+    "evaluate": Command(
+        "medmask.commands.evaluate",
+        "evaluate_froc.py",
+        "FROC analysis of a file of detections",
+    ),
+    "check-data": Command(
+        "medmask.commands.check_data",
+        "check_dataset.py",
+        "find what is wrong with annotations, images and splits",
+    ),
+    "convert-checkpoint": Command(
+        "medmask.commands.convert_checkpoint",
+        "convert_checkpoint.py",
+        "convert a published checkpoint",
+    ),
+    "extract-embeddings": Command(
+        "medmask.commands.extract_embeddings",
+        "extract_expert_embeddings.py",
+        "store the embeddings of a foundation model for training",
+    ),
+    "make-phantoms": Command(
+        "medmask.commands.make_phantoms",
+        "make_phantoms.py",
+        "generate phantom mammograms with annotations",
+    ),
+    "train-phantom-expert": Command(
+        "medmask.commands.train_phantom_expert",
+        "train_phantom_expert.py",
+        "train an expert in miniature on phantoms",
+    ),
+    "run-benchmark": Command(
+        "medmask.commands.run_benchmark",
+        "run_benchmark.py",
+        "run stages and their controls over several seeds",
+    ),
+    "visualize-results": Command(
+        "medmask.commands.visualize_results",
+        "visualize_results.py",
+        "draw detections of an evaluation over the lesions",
+    ),
+    "demo": Command(
+        "medmask.commands.demo",
+        "demo.py",
+        "the method in small on phantoms, from data to FROC curves",
+    ),
+}
+
+
+def as_tool(command: str) -> str:
+    """The command line by which the tool of a command is called from a clone."""
+    return f"python tools/{COMMANDS[command].tool}"
+
+
+def as_tools(text: str) -> str:
+    """Examples in which each ``medmask COMMAND`` is replaced by its tool.
+
+    ``-m medmask COMMAND``, by which torchrun starts it, becomes the tool's file.
+    """
+    names = "|".join(sorted(COMMANDS, key=len, reverse=True))
+
+    def replace(match: re.Match[str]) -> str:
+        call = as_tool(match["name"])
+        return call.removeprefix("python ") if match["by_module"] else call
+
+    return re.sub(rf"(?P<by_module>-m )?\bmedmask (?P<name>{names})\b", replace, text)

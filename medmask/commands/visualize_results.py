@@ -1,0 +1,44 @@
+"""Draw the detections of an evaluation (boxes with scores) over the lesions (dashed green)."""
+
+import argparse
+from pathlib import Path
+
+from medmask.commands.entry_point import entry_point, examples_parser
+
+_EXAMPLES = """
+example:
+  medmask visualize-results --dataset phantom_ffdm_val \\
+      --detections output/demo/expert/inference/froc_detections.json --output output/pictures
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = examples_parser(__doc__, _EXAMPLES)
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="a registered data set")
+    parser.add_argument(
+        "--detections", required=True, metavar="FILE", help="froc_detections.json of an evaluation"
+    )
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
+    parser.add_argument(
+        "--num-images", type=int, default=20, metavar="N", help="default %(default)s"
+    )
+    parser.add_argument(
+        "--score-threshold", type=float, default=0.3, metavar="S", help="default %(default)s"
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw the pictures."""
+    from medmask.inference import draw_results
+
+    draw_results(
+        args.dataset,
+        args.detections,
+        args.output,
+        num_images=args.num_images,
+        score_threshold=args.score_threshold,
+    )
+
+
+main = entry_point(make_parser, run)

@@ -1,0 +1,61 @@
+"""The defaults and choices of parsers, which import nothing heavy, are those of the package."""
+
+from medmask.commands import extract_embeddings, make_phantoms, train, train_phantom_expert
+from medmask.commands.registry import COMMANDS
+from medmask.engine import RunMode
+from medmask.experts import DEFAULT_PROMPTS
+from medmask.experts.extraction import ExtractionSettings
+from medmask.experts.manifest import DTYPES
+from medmask.experts.open_clip_expert import BIOMED_CLIP
+from medmask.phantom import PhantomParameters
+from medmask.phantom.dataset import DEFAULT_SPLIT_SIZES, FORMATS
+from medmask.phantom.expert import PhantomExpertSettings
+from medmask.phantom.scanner import DOMAINS
+
+
+def test_phantoms():
+    args = make_phantoms.make_parser().parse_args(["--output", "x"])
+    defaults = PhantomParameters()
+    assert args.size == (defaults.width, defaults.height)
+    for name in ("seed", "positive_fraction", "lesion_contrast", "ffdm_curve_strength"):
+        assert getattr(args, name) == getattr(defaults, name), name
+    assert {split: getattr(args, split) for split in DEFAULT_SPLIT_SIZES} == DEFAULT_SPLIT_SIZES
+    assert make_phantoms.SPLIT_SIZES == DEFAULT_SPLIT_SIZES
+    assert tuple(args.domains) == make_phantoms.DOMAINS == tuple(DOMAINS)
+    assert make_phantoms.FORMATS == FORMATS
+
+
+def test_phantom_expert():
+    args = train_phantom_expert.make_parser().parse_args(["--output", "x"])
+    defaults = PhantomExpertSettings()
+    for name in ("seed", "patients", "test_patients", "steps"):
+        assert getattr(args, name) == getattr(defaults, name), name
+
+
+def test_embeddings():
+    args = extract_embeddings.make_parser().parse_args(["--dataset", "a", "--output", "x"])
+    defaults = ExtractionSettings()
+    for name in ("crop_context", "dtype", "batch_size", "shard_size", "num_workers"):
+        assert getattr(args, name) == getattr(defaults, name), name
+    assert args.no_patch_grid is not defaults.with_patch_grid
+    assert args.model == BIOMED_CLIP
+    assert extract_embeddings.DTYPES == DTYPES
+    texts = {name: tuple(group) for name, group in DEFAULT_PROMPTS.to_groups().items()}
+    assert texts == extract_embeddings.PROMPTS
+
+
+def test_modes_of_a_run():
+    parser = train.make_parser()
+    for options, mode in (
+        ([], RunMode.NEW),
+        (["--resume"], RunMode.RESUME),
+        (["--overwrite"], RunMode.OVERWRITE),
+        (["--eval-only"], RunMode.EVALUATE),
+    ):
+        assert RunMode(parser.parse_args(options).mode) is mode
+
+
+def test_every_command_has_examples():
+    for name, command in COMMANDS.items():
+        module = __import__(command.module, fromlist=["make_parser"])
+        assert f"medmask {name} " in module.make_parser().epilog
