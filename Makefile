@@ -2,6 +2,9 @@
 
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
+# One thread each: small models gain nothing from a second one.
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 SOURCES := medmask benchmarks tools tests configs setup.py
 KERNELS := $(shell find medmask/layers/csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
@@ -16,15 +19,16 @@ env:  ## create the environment in .venv; seconds when it already stands
 demo: env  ## phantoms, three stages of training, evaluation, pictures: output/demo
 	@$(PYTHON) tools/demo.py --output output/demo
 
-test: env  ## the tests that need no more than a few minutes
-	@$(PYTHON) -m pytest -m "not slow"
+test: env  ## the tests that need no more than minutes
+	@$(PYTEST) -m "not slow"
 
 test-all: env  ## every test
-	@$(PYTHON) -m pytest
+	@$(PYTEST)
 
-lint: env  ## check format and style of Python, C++ and CUDA
+lint: env  ## check format, style and types of Python, format of C++ and CUDA
 	@$(PYTHON) -m ruff format --check $(SOURCES)
 	@$(PYTHON) -m ruff check $(SOURCES)
+	@$(PYTHON) -m mypy
 	@$(VENV)/bin/clang-format --dry-run --Werror $(KERNELS)
 
 format: env  ## format all code

@@ -1,6 +1,7 @@
 """Categories of a COCO file, and their mapping to Detectron2's contiguous class ids."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from medmask.errors import InputError
 
@@ -56,7 +57,7 @@ def map_categories(categories: list[dict], thing_classes: Sequence[str] | None) 
     if thing_classes is None:
         return {category["id"]: index for index, category in enumerate(by_id)}
     check_class_names(thing_classes)
-    ids = {name: [] for name in map(class_of_name, thing_classes)}
+    ids: dict[str, list[Any]] = {name: [] for name in map(class_of_name, thing_classes)}
     for category in by_id:
         ids.get(class_of_name(category["name"]), []).append(category["id"])
     if all(len(of_class) == 1 for of_class in ids.values()):

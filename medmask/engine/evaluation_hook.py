@@ -55,7 +55,7 @@ class EvaluationHook(HookBase):
         self.path = Path(output_dir) / "evaluations.json"
         self.best_metric = best_metric
         self.extra_models = extra_models or {}
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, float | None]] = []
 
     def before_train(self) -> None:
         start = self.trainer.start_iter

@@ -22,9 +22,9 @@ def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
     if comm.get_world_size() == 1:
         return tensors
     rows = torch.tensor([len(tensors[0])], device=tensors[0].device)
-    counts = [torch.zeros_like(rows) for _ in range(comm.get_world_size())]
-    distributed.all_gather(counts, rows)
-    counts = [int(count) for count in counts]
+    gathered = [torch.zeros_like(rows) for _ in range(comm.get_world_size())]
+    distributed.all_gather(gathered, rows)
+    counts = [int(count) for count in gathered]
     if not any(counts):
         return tensors
     return tuple(_gather_padded(tensor, counts) for tensor in tensors)

@@ -14,7 +14,7 @@ def get_random_state() -> dict[str, Any]:
         A dict that ``torch.load(weights_only=True)`` reads back.
     """
     version, internal, gauss_next = random.getstate()
-    name, keys, *position = np.random.get_state()
+    name, keys, *position = np.random.get_state(legacy=True)
     state = {
         "python": [version, list(internal), gauss_next],
         "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *position],
