@@ -71,7 +71,9 @@ def benign_density(
     return _DRAW[plan.kind](plan, center, window, random)
 
 
-def _smooth_mass(plan, center, window, random) -> np.ndarray:
+def _smooth_mass(
+    plan: BenignPlan, center: tuple[float, float], window: Grid, random: np.random.Generator
+) -> np.ndarray:
     """A cyst or fibroadenoma: oval, now and then lobulated, with a sharp margin."""
     squeeze = random.uniform(0.7, 1.0)
     rho = ellipse_distance(center, window, 1.0, squeeze, random)
@@ -81,13 +83,17 @@ def _smooth_mass(plan, center, window, random) -> np.ndarray:
     return 0.5 * edge + 0.5 * ball
 
 
-def _single_calcification(plan, center, window, random) -> np.ndarray:
+def _single_calcification(
+    plan: BenignPlan, center: tuple[float, float], window: Grid, random: np.random.Generator
+) -> np.ndarray:
     """A round, dense calcification with a smooth margin."""
     rho = ellipse_distance(center, window, plan.radius, random.uniform(0.75, 1.0), random)
     return np.exp(-(rho**4))
 
 
-def _vascular_calcification(plan, center, window, random) -> np.ndarray:
+def _vascular_calcification(
+    plan: BenignPlan, center: tuple[float, float], window: Grid, random: np.random.Generator
+) -> np.ndarray:
     """Two parallel, broken lines along the walls of an artery."""
     angle = random.uniform(0, 2 * np.pi)
     direction = np.array([np.cos(angle), np.sin(angle)])
@@ -104,7 +110,9 @@ def _vascular_calcification(plan, center, window, random) -> np.ndarray:
     return draw_strokes(dashes, window)
 
 
-def _lymph_node(plan, center, window, random) -> np.ndarray:
+def _lymph_node(
+    plan: BenignPlan, center: tuple[float, float], window: Grid, random: np.random.Generator
+) -> np.ndarray:
     """A bean with a lucent, fatty hilum at one side."""
     body = ellipse_distance(center, window, plan.radius, random.uniform(0.55, 0.75), random)
     angle = random.uniform(0, 2 * np.pi)

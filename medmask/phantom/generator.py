@@ -6,6 +6,7 @@ finding of a breast shows in both of its views.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ class PhantomParameters:
     lesion_contrast: float = 2.0
     ffdm_curve_strength: float = 0.4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.width, self.height) < 48:
             raise InputError(
                 f"size is {self.width}x{self.height}: phantoms need at least 48 pixels a side"
@@ -150,8 +151,8 @@ def generate_patient(parameters: PhantomParameters, domain: str, split: str, ind
     images = []
     breasts = draw_breast_pair(random)
     for side, (laterality, breast) in enumerate(zip(LATERALITIES, breasts, strict=True)):
-        layouts = [draw_layout(breast, view, grid.height_mm, random) for view in VIEWS]
-        placement = Placement(*layouts, grid)
+        cc, mlo = layouts = [draw_layout(breast, view, grid.height_mm, random) for view in VIEWS]
+        placement = Placement(cc, mlo, grid)
         findings = _draw_findings(_is_positive(parameters, key, side), placement, random)
         # Drawing pixels takes as many numbers as there are pixels: give each view its own stream.
         for number, (layout, stream) in enumerate(zip(layouts, random.spawn(2), strict=True)):
@@ -227,7 +228,9 @@ def _add_findings(
         random: draws what differs between views.
     """
 
-    def add(plan, center, draw):
+    def add(
+        plan: LesionPlan | BenignPlan, center: tuple[float, float], draw: Callable[..., np.ndarray]
+    ) -> tuple[np.ndarray, Grid]:
         window = grid.window(center, plan.reach)
         density = draw(plan, center, window, random)
         attenuation[window.slices] += contrast * GLAND_CONTRAST * plan.thickness * density

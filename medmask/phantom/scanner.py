@@ -160,7 +160,7 @@ class FfdmScanner:
             return value
         steepness = 4 * self.curve_strength
 
-        def sigmoid(v):
+        def sigmoid(v: np.ndarray | float) -> np.ndarray:
             return 1 / (1 + np.exp(-steepness * (v - middle)))
 
         black, white = float(sigmoid(0.0)), float(sigmoid(1.0))

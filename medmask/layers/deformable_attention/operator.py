@@ -15,6 +15,7 @@ import functools
 import importlib
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,7 +80,7 @@ def _with_notice(implementation: Callable) -> Callable:
     """The plain PyTorch implementation, which tells once that it stands in for a compiled one."""
 
     @functools.wraps(implementation)
-    def run(tensor: Tensor, *others):
+    def run(tensor: Tensor, *others: Any) -> Any:
         _tell_that_fallback_is_used(tensor.device.type)
         return implementation(tensor, *others)
 
@@ -108,11 +109,11 @@ def _backward_fake(
     return tuple(x.new_empty(x.shape) for x in (value, sampling_locations, attention_weights))
 
 
-def _save_inputs(ctx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+def _save_inputs(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     grads = torch.ops.medmask.ms_deform_attn_backward(grad_output, *ctx.saved_tensors)
     grad_value, grad_locations, grad_weights = grads
     return grad_value, None, None, grad_locations, grad_weights
@@ -149,7 +150,7 @@ def _fused_backward_fake(
     )
 
 
-def _fused_backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+def _fused_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     references_need_grad = ctx.needs_input_grad[3]
     grads = torch.ops.medmask.ms_deform_attn_fused_backward(
         grad_output, *ctx.saved_tensors, references_need_grad
@@ -160,7 +161,7 @@ def _fused_backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     return grad_value, None, None, grad_references, grad_offsets, grad_logits
 
 
-def _double_backward(ctx, *grad_grads: Tensor) -> None:
+def _double_backward(ctx: Any, *grad_grads: Tensor) -> None:
     raise NotImplementedError("ms_deform_attn can be differentiated once, not twice")
 
 

@@ -3,7 +3,7 @@
 import re
 import struct
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from medmask.data.images.dicom.parsing import DicomFile
 from medmask.data.images.error_text import describe_error
 from medmask.data.images.raster.jpeg import hold_back_end
 from medmask.errors import InputError
+
+if TYPE_CHECKING:
+    from pydicom.pixels.decoders.base import Decoder
 
 PACKAGES = "pylibjpeg pylibjpeg-openjpeg python-gdcm"
 """What decodes all compressed transfer syntaxes of radiographs (``pip install``)."""
@@ -62,7 +65,7 @@ def decompress_frame(
     return pixels
 
 
-def _find_decoder(file: DicomFile):
+def _find_decoder(file: DicomFile) -> "Decoder":
     from pydicom.pixels import get_decoder
 
     try:
