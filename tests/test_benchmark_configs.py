@@ -13,7 +13,7 @@ from detectron2.config import instantiate
 from detectron2.data import DatasetCatalog
 from omegaconf import OmegaConf
 
-from medmask.config.loading import load_config
+from medmask.config import load_config
 from medmask.engine import load_comparison
 from medmask.engine.run import build_model, build_trainer
 from medmask.engine.run_checks import check_classes, check_run

@@ -13,8 +13,8 @@ from detectron2.modeling import build_model
 from PIL import Image
 
 from medmask import add_medmask_config
-from medmask.config.files import write_config_yaml
-from medmask.config.loading import load_config
+from medmask.config import load_config
+from medmask.config.yaml_files import write_config_yaml
 
 ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "configs" / "medmask" / "phantom" / "source_only.py"

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from medmask.config.loading import load_config
+from medmask.config import load_config
 from medmask.engine.run import build_model, build_trainer
 from medmask.errors import InputError
 from medmask.layers import ms_deform_attn_fused_pytorch

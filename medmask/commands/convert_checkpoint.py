@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
     from medmask import checkpoint
     from medmask.config import load_config
-    from medmask.config.objects import build
+    from medmask.config.building import build
     from medmask.utils.files import atomic_write
 
     rows = None if args.class_rows is None else checkpoint.parse_class_rows(args.class_rows)

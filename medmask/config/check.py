@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from omegaconf.errors import (
 
 from medmask.config.keys import ARGUMENTS, TRAIN
 from medmask.config.targets import find_allowed_target, name_of_target
+from medmask.config.tree import is_reference, iterate_keys, shorten
 from medmask.config.values import Value
 from medmask.errors import InputError
 from medmask.solver.optimizer import build_parameter_groups
@@ -23,10 +23,6 @@ PARTS = ("model", "optimizer", "lr_multiplier", "dataloader.train", "dataloader.
 GIVEN_BY_RUN = {build_parameter_groups: {"model"}}
 """Arguments that no config holds."""
 MAX_SHOWN = 10
-
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 80
-_repr.maxlevel = 3
 
 
 def check_config(config: DictConfig) -> None:
@@ -43,18 +39,12 @@ def check_part(node: Any, key: str) -> None:
 
     Args:
         node: the part.
-        key: where it is in the config.
+        key: of the part, for errors.
 
     Raises:
         InputError: names the keys at fault and what they may hold.
     """
     _raise(list(_faults(node, key)))
-
-
-def shorten(value: Any) -> str:
-    """A value as it is shown in an error."""
-    plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    return _repr.repr(plain)
 
 
 def _raise(faults: Sequence[str]) -> None:
@@ -84,17 +74,9 @@ def _train_faults(config: DictConfig) -> Iterator[str]:
     known = {*TRAIN, *(key.rpartition(".")[0] for key in TRAIN)}
     yield from (
         f"the config has no use for {key}{_hint(key, [f'train.{k}' for k in TRAIN])}"
-        for key in _keys(train, "train.")
+        for key in iterate_keys(train, "train.")
         if key.removeprefix("train.") not in known
     )
-
-
-def _keys(node: DictConfig, prefix: str) -> Iterator[str]:
-    for name in node:
-        yield f"{prefix}{name}"
-        child = node._get_node(name)
-        if isinstance(child, DictConfig) and isinstance(child._value(), dict):
-            yield from _keys(child, f"{prefix}{name}.")
 
 
 def _part_faults(config: DictConfig) -> Iterator[str]:
@@ -177,7 +159,7 @@ def _value_faults(parent: Mapping, name: str, key: str, value: Value) -> Iterato
     given = parent[name]
     if not value.accepts(given):
         sentence = f"{key} is {shorten(given)}, but must be {value.description}"
-        yield _OfReference(sentence) if _is_reference(parent, name) else sentence
+        yield _OfReference(sentence) if is_reference(parent, name) else sentence
 
 
 def _resolution_faults(parent: Mapping, name: str, key: str) -> Iterator[str]:
@@ -185,24 +167,17 @@ def _resolution_faults(parent: Mapping, name: str, key: str) -> Iterator[str]:
         parent[name]
     except (MissingMandatoryValue, InterpolationToMissingValueError):
         sentence = f"{key} is missing (???): set it"
-        yield _OfReference(sentence) if _is_reference(parent, name) else sentence
+        yield _OfReference(sentence) if is_reference(parent, name) else sentence
     except (OmegaConfBaseException, RecursionError, ValueError, TypeError) as error:
         reason = "" if isinstance(error, RecursionError) else f" ({str(error).splitlines()[0]})"
         yield f"{key} refers to what the config does not have{reason}"
-
-
-def _is_reference(parent: Any, name: str | int) -> bool:
-    if not OmegaConf.is_config(parent):
-        return False
-    raw = parent._get_node(name)._value()
-    return isinstance(raw, str) and "${" in raw
 
 
 def _raw_child(parent: Any, name: str | int) -> Any:
     """A child, where it is no reference: what that leads to is checked at its own place."""
     if not OmegaConf.is_config(parent):
         return parent[name]
-    return None if _is_reference(parent, name) else parent._get_node(name)
+    return None if is_reference(parent, name) else parent._get_node(name)
 
 
 def _target_of(node: Mapping) -> Callable[..., Any] | None:

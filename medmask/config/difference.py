@@ -1,4 +1,4 @@
-"""What differs between the config of a run and the one that it is to be resumed with."""
+"""Differences between the config of a run and the one that it is to be resumed with."""
 
 import fnmatch
 import os
@@ -7,9 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from medmask.config.check import shorten
-from medmask.config.files import MISSING, to_plain
 from medmask.config.targets import find_allowed_target
+from medmask.config.tree import shorten
+from medmask.config.yaml_files import MISSING, to_plain
 from medmask.errors import InputError
 
 MAY_CHANGE = (
@@ -38,7 +38,7 @@ def config_differences(stored: DictConfig, given: DictConfig) -> list[str]:
 
     Args:
         stored: ``config.yaml`` of the run.
-        given: what it is to be resumed with.
+        given: the one that it is to be resumed with.
 
     Returns:
         A phrase for each key with both values, the first :data:`MAX_SHOWN` and how many more.

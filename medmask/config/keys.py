@@ -1,4 +1,4 @@
-"""What the keys of a config may hold: options of a run, data, optimizer, schedule, evaluators.
+"""The keys of a config and the values they may hold: run, data, optimizer, schedule, evaluators.
 
 The parts of the model and the loss hooks are in :mod:`medmask.config.model_keys`.
 """

@@ -10,7 +10,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from medmask.config.files import check_targets, read_config_yaml, targets
+from medmask.config.targets import check_targets, iterate_targets
+from medmask.config.tree import iterate_keys
+from medmask.config.yaml_files import read_config_yaml
 from medmask.errors import InputError
 
 REQUIRED = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
@@ -65,13 +67,13 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """Change a config in place.
 
     Args:
-        config: what to change.
+        config: is changed.
         overrides: see :func:`load_config`.
 
     Raises:
         InputError: an override would do nothing, names no key, or names code as ``_target_``.
     """
-    named = frozenset(target for _, target in targets(config) if isinstance(target, str))
+    named = frozenset(target for _, target in iterate_targets(config) if isinstance(target, str))
     check_overrides(config, overrides)
     try:
         LazyConfig.apply_overrides(config, list(overrides))
@@ -97,8 +99,7 @@ def check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
             raise InputError(f"cannot read the override {override.input_line}: give one value")
         if override.is_add() or _has_key(config, key):
             continue
-        known = _all_keys(config)
-        close = difflib.get_close_matches(key, known, n=1)
+        close = difflib.get_close_matches(key, list(iterate_keys(config)), n=1)
         hint = f"did you mean {close[0]}?" if close else "see --help for how to list them"
         raise InputError(f"the config has no key {key}; {hint} (+{key}=... adds a new key)")
 
@@ -110,12 +111,3 @@ def _has_key(config: DictConfig, key: str) -> bool:
         return leaf in node
     # an element of a list, such as test.0
     return OmegaConf.select(config, key) is not None
-
-
-def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
-    keys = []
-    for key in node:
-        keys.append(f"{prefix}{key}")
-        if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
-            keys += _all_keys(node._get_node(key), f"{prefix}{key}.")
-    return keys

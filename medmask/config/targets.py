@@ -1,4 +1,4 @@
-"""The callables that a ``config.yaml`` or an override may name as ``_target_``.
+"""The callables that ``_target_`` names: finding them, and which a ``config.yaml`` may name.
 
 A ``config.yaml`` comes with weights, perhaps from somebody else, and must not run code. So a name
 is looked up in a few packages only, and what it leads to must be defined there and be a part of a
@@ -8,15 +8,18 @@ model, an optimizer, a schedule, an augmentation, an evaluator or a loss hook, o
 
 import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from detectron2.data.transforms import Augmentation, Transform
 from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils.registry import locate
 from fvcore.common.param_scheduler import ParamScheduler
+from omegaconf import DictConfig
 from torch import nn
 from torch.optim import Optimizer
 
+from medmask.config.tree import iterate_values, raw_value, shorten
 from medmask.errors import InputError
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
@@ -40,7 +43,7 @@ PACKAGES = (
     "torchvision.models",
     "torchvision.ops",
 )
-"""Where names are looked up, and where what they lead to must be defined."""
+"""Packages in which names are looked up, and in which the callables must be defined."""
 
 BASE_CLASSES = (
     Augmentation,
@@ -79,7 +82,7 @@ OTHERS = (
 
 
 def find_allowed_target(name: Any) -> Callable[..., Any]:
-    """The callable that a ``_target_`` names.
+    """The callable that a ``_target_`` of a ``config.yaml`` names.
 
     Args:
         name: a dotted path such as ``torch.optim.AdamW``; anything else is refused.
@@ -99,6 +102,63 @@ def find_allowed_target(name: Any) -> Callable[..., Any]:
             "a .py config that --config-file names"
         )
     return target
+
+
+def find_target(target: Any, key: str) -> Callable[..., Any]:
+    """The callable that a ``_target_`` of any config is, or names.
+
+    Args:
+        target: a callable or its name. Names that a ``config.yaml`` may not use come from a ``.py``
+            config, see :func:`medmask.config.load_config`.
+        key: of the group that it is in, for errors.
+
+    Raises:
+        InputError: there is no such callable.
+    """
+    if callable(target):
+        return target
+    try:
+        return find_allowed_target(target)
+    except InputError:
+        pass
+    try:
+        found = locate(target)
+    except Exception:  # of the user's module that is imported
+        found = None
+    if not callable(found):
+        raise InputError(f"{key}._target_ is {shorten(target)}, which is no function or class")
+    return found
+
+
+def check_targets(config: DictConfig, known: frozenset[str] = frozenset()) -> None:
+    """Check that every ``_target_`` that is a text may be named.
+
+    Args:
+        config: callables in it come from a ``.py`` file and are left alone.
+        known: names that are allowed besides.
+
+    Raises:
+        InputError: one may not; names its key.
+    """
+    for key, target in iterate_targets(config):
+        if callable(target) or (isinstance(target, str) and target in known):
+            continue
+        try:
+            find_allowed_target(target)
+        except InputError as error:
+            raise InputError(f"{key.removesuffix('_target_')}{error}") from None
+
+
+def iterate_targets(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Every ``_target_`` of a config with its key."""
+    for key, group, name in iterate_values(config):
+        if name == "_target_":
+            yield key, raw_value(group, name)
+
+
+def name_of_target(target: Callable[..., Any]) -> str:
+    """The name of a callable for errors."""
+    return getattr(target, "__qualname__", None) or repr(target)
 
 
 def _look_up(name: str) -> Any:
@@ -131,8 +191,3 @@ def _others() -> tuple[Any, ...]:
 
 def _is_in_packages(module_name: str) -> bool:
     return any(module_name == p or module_name.startswith(f"{p}.") for p in PACKAGES)
-
-
-def name_of_target(target: Callable[..., Any]) -> str:
-    """The name of a callable for errors."""
-    return getattr(target, "__qualname__", None) or repr(target)

@@ -9,20 +9,20 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """What a config key may hold."""
+    """Description of the values that a config key may hold."""
 
     meaning: str = ""
-    """for the list of keys; with the unit, if it has one"""
+    """in a few words, with the unit, if there is one"""
     optional: bool = False
-    """whether null is accepted, which switches off what the key is about"""
+    """null is accepted, too, and switches the key's subject off"""
 
     def accepts(self, value: Any) -> bool:
-        """Whether the key may hold ``value``."""
+        """Test whether the key may hold ``value``."""
         return (value is None and self.optional) or self._accepts(value)
 
     @property
     def description(self) -> str:
-        """What is accepted, to follow "must be"."""
+        """The accepted values in words, to follow "must be"."""
         return self._description() + (" or null" if self.optional else "")
 
     def _accepts(self, value: Any) -> bool:
@@ -68,11 +68,11 @@ class Number(Value):
     lowest: float = 0.0
     highest: float = math.inf
     above: bool = False
-    """whether ``lowest`` itself is too low"""
+    """``lowest`` itself is too low"""
     below: bool = False
-    """whether ``highest`` itself is too high"""
+    """``highest`` itself is too high"""
     infinite: bool = False
-    """whether infinity is accepted, for no limit"""
+    """infinity is accepted, too, for no limit"""
 
     def _accepts(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Real):
@@ -103,7 +103,7 @@ class Period(Value):
     """Iterations, or a share of the run; see :mod:`medmask.utils.periods`."""
 
     or_end: bool = False
-    """whether 0 is accepted, for the end of the run alone"""
+    """0 is accepted, too, for the end of the run alone"""
 
     def _accepts(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Real):
@@ -125,7 +125,7 @@ class Text(Value):
     choices: tuple[str, ...] = ()
     """all that are accepted; () for any"""
     empty: bool = False
-    """whether an empty text is accepted"""
+    """an empty text is accepted, too"""
 
     def _accepts(self, value: Any) -> bool:
         if not isinstance(value, str) or not value.isprintable():
@@ -146,7 +146,7 @@ class ListOf(Value):
     shortest: int = 1
     longest: int | None = None
     ascending: bool = False
-    """whether no item may be smaller than the one before"""
+    """no item may be smaller than the one before"""
 
     def _accepts(self, value: Any) -> bool:
         if not isinstance(value, Sequence) or isinstance(value, str | bytes):

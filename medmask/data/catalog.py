@@ -22,10 +22,10 @@ _CITYSCAPES_CLASSES = ("person", "car", "train", "rider", "truck", "motorcycle",
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the files of a data set may lie. The first candidate that exists is taken.
+    """Paths of the files of a data set. The first candidate that exists is taken.
 
     Args:
-        section: the section of ``datasets/README.md``; None for a set that the user registered.
+        section: its section of ``datasets/README.md``; None for a set that the user registered.
         json_files: candidates for the annotation file, relative to the root or absolute.
         image_roots: candidates for the folder of the images, likewise.
         thing_classes: the class names; None takes those of the annotation file.
@@ -82,7 +82,7 @@ class CocoMetadata(Metadata):
         return _read_categories(path, os.stat(path).st_mtime_ns, self.layout.thing_classes)
 
     def _first_existing(
-        self, what: str, candidates: Sequence[str], exists: Callable[[Path], bool]
+        self, kind: str, candidates: Sequence[str], exists: Callable[[Path], bool]
     ) -> str:
         root = dataset_root()
         paths = [root / candidate for candidate in candidates]
@@ -97,11 +97,15 @@ class CocoMetadata(Metadata):
                 f"DETECTRON2_DATASETS to its root (now {root})"
             )
         looked_for = " or ".join(map(str, paths))
-        raise InputError(f"data set '{self.name}' has no {what} {looked_for}: {advice}")
+        raise InputError(f"data set '{self.name}' has no {kind} {looked_for}: {advice}")
 
 
 def check_registered(name: str) -> None:
-    """Raise an InputError, which lists the known names, unless a data set has this name."""
+    """Check that a data set has this name.
+
+    Raises:
+        InputError: none has; lists the known names.
+    """
     if name not in DatasetCatalog:
         raise InputError(
             f"data set '{name}' is not registered; known are "
@@ -124,7 +128,7 @@ def register_coco_dataset(
     """Register your own COCO-style data set; the files are read when the set is used.
 
     Args:
-        name: the name by which configs call the set.
+        name: of the data set in configs.
         json_file: the annotation file.
         image_root: the folder that its file names are relative to.
         thing_classes: the class names, such as ``["malignant"]``; None takes the categories of the

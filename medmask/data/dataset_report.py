@@ -22,13 +22,13 @@ _MOST_SHARED_SHOWN = 5
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What a data set holds and what is wrong with it.
+    """Counts of a data set, and the problems that were found in it.
 
     Args:
         name: of the data set.
         problems: one sentence each; empty if the set is sound.
         file_names: of all images, relative to the image folder.
-        patients: the patient ids that the image records carry.
+        patients: the patient ids of the images.
         num_lesions: annotations that are not crowds.
         num_images_with_lesions: images that have such an annotation.
         box_sides: (N,) square root of the area of each sound box, in pixels.
@@ -45,7 +45,7 @@ class DatasetReport:
     def summary(self) -> str:
         """Counts and the quantiles of the box sizes, in one line."""
         if not self.file_names:
-            return "no image records could be read"
+            return "no images could be read"
         patients = f"{len(self.patients)} patients" if self.patients else "no patient ids"
         counts = (
             f"{len(self.file_names)} images ({self.num_images_with_lesions} with lesions), "
@@ -89,7 +89,7 @@ def inspect_dataset(
     """Check a data set, and the header of every image; shows a progress bar.
 
     Args:
-        name: what to call the set in the report.
+        name: of the data set in the report.
         json_file: its annotation file.
         image_root: the folder that the file names are relative to.
         thing_classes: its classes, see :func:`medmask.coco.map_categories`.
@@ -127,11 +127,11 @@ def find_overlaps(reports: Sequence[DatasetReport]) -> list[str]:
         reports: of the splits of one data set.
 
     Returns:
-        One sentence a pair of splits and kind of overlap.
+        One sentence for each pair of splits and kind of overlap.
     """
     problems = []
     for first, second in itertools.combinations(reports, 2):
-        for what, shared in (
+        for kind, shared in (
             ("images", first.file_names & second.file_names),
             ("patients", first.patients & second.patients),
         ):
@@ -139,7 +139,7 @@ def find_overlaps(reports: Sequence[DatasetReport]) -> list[str]:
                 shown = ", ".join(sorted(shared)[:_MOST_SHARED_SHOWN])
                 rest = " ..." if len(shared) > _MOST_SHARED_SHOWN else ""
                 problems.append(
-                    f"{first.name} and {second.name} share {len(shared)} {what} ({shown}{rest}); "
+                    f"{first.name} and {second.name} share {len(shared)} {kind} ({shown}{rest}); "
                     "each must be in one split only"
                 )
     return problems

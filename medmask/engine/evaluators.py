@@ -6,7 +6,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 from omegaconf import DictConfig, ListConfig
 
-from medmask.config.objects import build
+from medmask.config.building import build
 from medmask.errors import InputError
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
 from medmask.utils.json_files import show

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
-from medmask.config.objects import build, build_part
+from medmask.config.building import build, build_part
 from medmask.data.loaders import ResumableLoader, TrainLoader
 from medmask.engine.buffers import BufferBroadcast
 from medmask.engine.device import select_device

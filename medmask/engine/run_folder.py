@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from medmask.checkpoint.checkpointer import LAST
 from medmask.config.difference import config_differences
-from medmask.config.files import read_config_yaml, write_config_yaml
+from medmask.config.yaml_files import read_config_yaml, write_config_yaml
 from medmask.engine.run_lock import lock_folder
 from medmask.errors import InputError
 from medmask.utils.shared_failure import raise_together

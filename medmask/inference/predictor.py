@@ -15,8 +15,8 @@ from detectron2.structures import Instances
 from omegaconf import OmegaConf
 
 from medmask.checkpoint import MedMaskCheckpointer
-from medmask.config.loading import load_config
-from medmask.config.objects import build
+from medmask.config import load_config
+from medmask.config.building import build
 from medmask.data.images import read_image, to_rgb
 from medmask.data.mapper import image_to_tensor
 from medmask.engine.run import autocast, build_model

@@ -27,8 +27,8 @@ def build_parameter_groups(
     ``reference`` is not ``reference_points``.
 
     Args:
-        model: whose parameters are grouped.
-        lr: the learning rate of what no factor applies to.
+        model: its parameters are grouped.
+        lr: the learning rate of parameters to which no factor applies.
         weight_decay: of all groups.
         lr_factors: part of the model -> factor on ``lr``; the first that fits counts. A factor of
             None is as if it were not there.

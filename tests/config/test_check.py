@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from medmask.config.building import build
 from medmask.config.check import _parameters, check_config
-from medmask.config.files import targets
 from medmask.config.keys import ARGUMENTS
 from medmask.config.loading import apply_overrides, load_config
-from medmask.config.objects import build, find_target
+from medmask.config.targets import find_target, iterate_targets
 from medmask.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
@@ -175,7 +175,7 @@ def test_legal_values_are_accepted(teaching, key):
 def test_configs_have_legal_values_and_every_setting_is_described(path):
     config = load_config(str(path))
     check_config(config)
-    for key, target in targets(config):
+    for key, target in iterate_targets(config):
         group = OmegaConf.select(config, key.removesuffix("._target_"))
         function = find_target(target, key)
         if function is dict:

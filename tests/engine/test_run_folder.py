@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from medmask.config.files import read_config_yaml
-from medmask.config.loading import load_config
+from medmask.config import load_config
+from medmask.config.yaml_files import read_config_yaml
 from medmask.engine import RunMode, open_run_folder
 from medmask.engine.run_folder import RUN_FILES, write_config
 from medmask.errors import InputError

@@ -9,10 +9,8 @@ from isolation import assert_accepted, call
 from mutations import damage_bytes, damage_json
 from torch import nn
 
-from medmask.config.check import check_config
-from medmask.config.files import write_config_yaml
-from medmask.config.loading import load_config
-from medmask.config.objects import build
+from medmask.config import build, check_config, load_config
+from medmask.config.yaml_files import write_config_yaml
 from medmask.errors import InputError
 
 CONFIG = Path(__file__).parents[2] / "configs" / "medmask" / "phantom2ffdm" / "teaching.py"

@@ -8,8 +8,8 @@ import torch
 from detectron2.config import instantiate
 from PIL import Image
 
-from medmask.config.files import write_config_yaml
-from medmask.config.loading import load_config
+from medmask.config import load_config
+from medmask.config.yaml_files import write_config_yaml
 from medmask.data import register_coco_dataset
 from medmask.errors import InputError
 from medmask.evaluation.structures import Detections

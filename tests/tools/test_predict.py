@@ -12,7 +12,7 @@ import torch
 from detectron2.config import LazyConfig, instantiate
 from isolation import assert_refused, run_tool
 
-from medmask.config.loading import load_config
+from medmask.config import load_config
 from medmask.data.images import read_image
 from medmask.errors import InputError
 from medmask.inference import MedMaskPredictor

@@ -9,7 +9,7 @@ import torch
 from detectron2.config import instantiate
 from isolation import ROOT, assert_accepted, run_tool
 
-from medmask.config.loading import load_config
+from medmask.config import load_config
 from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 CONFIG = str(ROOT / "configs" / "medmask" / "phantom" / "source_only.py")

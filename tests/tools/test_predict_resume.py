@@ -17,8 +17,8 @@ import torch
 from detectron2.config import instantiate
 from isolation import ROOT, assert_accepted, assert_refused, call, run_tool
 
-from medmask.config.files import write_config_yaml
-from medmask.config.loading import load_config
+from medmask.config import load_config
+from medmask.config.yaml_files import write_config_yaml
 from medmask.inference import MedMaskPredictor, find_images, images_of_files, predict_images
 from medmask.phantom import PhantomParameters, make_phantom_dataset
 

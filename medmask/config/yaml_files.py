@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from detectron2.utils.registry import _convert_target_to_string
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from medmask.config.targets import find_allowed_target
+from medmask.config.targets import check_targets
+from medmask.config.tree import is_group, iterate_values, names_in, raw_value
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
 
@@ -31,7 +32,7 @@ def read_config_yaml(path: str | os.PathLike) -> DictConfig:
     """Read a config without running anything that it says.
 
     Values are plain YAML, or one reference to another key (``${train.seed}``). ``_target_`` may
-    name what :func:`find_allowed_target` allows.
+    name what :func:`medmask.config.targets.find_allowed_target` allows.
 
     Raises:
         InputError: the file is no such config; names the line or the key.
@@ -72,32 +73,6 @@ def to_plain(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
     """A config in plain values, as it is written, and the keys of what is left out."""
     lost: list[str] = []
     return _to_plain(config, "", lost), lost
-
-
-def check_targets(config: DictConfig, known: frozenset[str] = frozenset()) -> None:
-    """Check that every ``_target_`` that is a text may be named.
-
-    Args:
-        config: callables in it come from a ``.py`` file and are left alone.
-        known: names that are allowed besides.
-
-    Raises:
-        InputError: one may not; names its key.
-    """
-    for key, target in targets(config):
-        if callable(target) or (isinstance(target, str) and target in known):
-            continue
-        try:
-            find_allowed_target(target)
-        except InputError as error:
-            raise InputError(f"{key.removesuffix('_target_')}{error}") from None
-
-
-def targets(config: DictConfig) -> Iterator[tuple[str, Any]]:
-    """Every ``_target_`` with its key; references are not followed."""
-    for key, parent, name in _values(config):
-        if name == "_target_":
-            yield key, _raw(parent, name)
 
 
 def _read_text(path: Path) -> str:
@@ -145,8 +120,8 @@ def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
 
 def _check_references(config: DictConfig) -> None:
     """Check that references lead to values, one each: chains of more grow without bound."""
-    for key, parent, name in _values(config):
-        raw = _raw(parent, name)
+    for key, parent, name in iterate_values(config):
+        raw = raw_value(parent, name)
         if not isinstance(raw, str) or "${" not in raw:
             continue
         if _RESOLVER.search(raw):
@@ -160,37 +135,12 @@ def _check_references(config: DictConfig) -> None:
             pass  # the user has to give it
 
 
-def _values(
-    node: DictConfig | ListConfig, prefix: str = ""
-) -> Iterator[tuple[str, DictConfig | ListConfig, str | int]]:
-    """All values that are no groups: the key, and where it is, the group and the name there."""
-    for name in _names(node):
-        child = node._get_node(name)
-        if _is_group(child) and name != "_target_":
-            yield from _values(child, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", node, name
-
-
-def _names(node: DictConfig | ListConfig) -> list[str | int]:
-    return list(range(len(node))) if isinstance(node, ListConfig) else list(node.keys())
-
-
-def _raw(parent: DictConfig | ListConfig, name: str | int) -> Any:
-    """A value as it was given, references not followed."""
-    return parent._get_node(name)._value()
-
-
-def _is_group(node: Any) -> bool:
-    return OmegaConf.is_config(node) and isinstance(node._value(), (dict, list))
-
-
 def _to_plain(node: Any, key: str, lost: list[str]) -> Any:
-    """What YAML can hold of a node; ``lost`` gets the keys of the rest."""
-    if _is_group(node):
+    """A node in the plain values of YAML; ``lost`` gets the keys of what it cannot hold."""
+    if is_group(node):
         parts = {
             name: _to_plain(_kept(node, name), f"{key}.{name}" if key else str(name), lost)
-            for name in _names(node)
+            for name in names_in(node)
         }
         return list(parts.values()) if isinstance(node, ListConfig) else parts
     if node is None or type(node) in (bool, int, float, str):
@@ -213,9 +163,9 @@ def _name_of(target: Callable[..., Any]) -> str:
 
 
 def _kept(parent: DictConfig | ListConfig, name: str | int) -> Any:
-    """A child as it is to be written: a reference, or what it stands for."""
+    """A child as it is to be written: a reference, or the value that it leads to."""
     child = parent._get_node(name)
-    if _is_group(child):
+    if is_group(child):
         return child
     raw = child._value()
     if not isinstance(raw, str) or "${" not in raw:

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from detectron2.utils.registry import locate
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from medmask.config.check import check_part, shorten
+from medmask.config.check import check_part
 from medmask.config.keys import ARGUMENTS
-from medmask.config.targets import find_allowed_target, name_of_target
+from medmask.config.targets import find_target, name_of_target
 from medmask.config.values import Part
 from medmask.errors import InputError
 
@@ -37,39 +36,13 @@ def build_part(node: Any, key: str, of: type = object) -> Any:
 
     Args:
         node: the part.
-        key: where it is in the config, for errors.
+        key: of the part, for errors.
         of: class that the object must have.
     """
     check_part(node, key)
     built = _build(node, key)
     _check_class(built, key, of)
     return built
-
-
-def find_target(target: Any, key: str) -> Callable[..., Any]:
-    """The callable of a ``_target_``.
-
-    Args:
-        target: a callable or its name. Names that a ``config.yaml`` may not use come from a ``.py``
-            config, see :func:`medmask.config.loading.load_config`.
-        key: where it is in the config, for errors.
-
-    Raises:
-        InputError: there is no such callable.
-    """
-    if callable(target):
-        return target
-    try:
-        return find_allowed_target(target)
-    except InputError:
-        pass
-    try:
-        found = locate(target)
-    except Exception:  # what importing a module of the user's raises
-        found = None
-    if not callable(found):
-        raise InputError(f"{key}._target_ is {shorten(target)}, which is no function or class")
-    return found
 
 
 def _build(node: Any, key: str) -> Any:

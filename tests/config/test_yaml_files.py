@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from medmask.config.files import read_config_yaml, write_config_yaml
 from medmask.config.loading import load_config
+from medmask.config.yaml_files import read_config_yaml, write_config_yaml
 from medmask.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
