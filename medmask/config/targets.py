@@ -2,13 +2,13 @@
 
 A ``config.yaml`` comes with weights, perhaps from somebody else, and must not run code. So a name
 is looked up in a few packages only, and what it leads to must be defined there and be a part of a
-model, an optimizer, a schedule, an augmentation, an evaluator or a loss hook, or be listed here. A
-``.py`` config is code and names what it likes.
+model, an optimizer, a schedule, an augmentation, an evaluator or a loss hook, or be described in
+:data:`medmask.config.keys.ARGUMENTS`. A ``.py`` config is code and names what it likes.
 """
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from detectron2.data.transforms import Augmentation, Transform
@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from torch import nn
 from torch.optim import Optimizer
 
+from medmask.config.keys import ARGUMENTS
 from medmask.config.tree import iterate_values, raw_value, shorten
 from medmask.errors import InputError
 from medmask.stages.loss_hook import LossHook
@@ -56,29 +57,7 @@ BASE_CLASSES = (
     Transform,
     nn.Module,
 )
-"""Classes that derive from one of these may be named."""
-
-OTHERS = (
-    "detectron2.modeling.ResNet.make_default_stages",
-    "detectron2.modeling.ResNet.make_stage",
-    "medmask.data.DetectionMapper",
-    "medmask.data.PairedViewMapper",
-    "medmask.data.build_photometric_augmentation",
-    "medmask.data.build_test_augmentation",
-    "medmask.data.build_test_loader",
-    "medmask.data.build_train_augmentation",
-    "medmask.data.build_train_loader",
-    "medmask.modeling.HungarianMatcher",
-    "medmask.modeling.MatchingCost",
-    "medmask.modeling.OneToManyMatcher",
-    "medmask.modeling.build_small_resnet",
-    "medmask.solver.build_parameter_groups",
-    "medmask.stages.distillation.CosineLoss",
-    "medmask.stages.distillation.InfoNCE",
-    "medmask.stages.distillation.MarginLoss",
-    "medmask.stages.distillation.TripletLoss",
-)
-"""Functions and classes of other kinds that may be named."""
+"""Classes that derive from one of these may be named, as all that ``ARGUMENTS`` describes."""
 
 
 def find_allowed_target(name: Any) -> Callable[..., Any]:
@@ -181,13 +160,12 @@ def _look_up(name: str) -> Any:
 def _is_allowed(target: Any) -> bool:
     # An imported name, such as medmask.data.catalog.Path, leads out of the packages.
     is_here = isinstance(target, type) and _is_in_packages(target.__module__)
-    return (is_here and issubclass(target, BASE_CLASSES)) or target in _others()
-
-
-@functools.cache
-def _others() -> tuple[Any, ...]:
-    return tuple(_look_up(name) for name in OTHERS)
+    return (is_here and issubclass(target, BASE_CLASSES)) or _is_described(target)
 
 
 def _is_in_packages(module_name: str) -> bool:
     return any(module_name == p or module_name.startswith(f"{p}.") for p in PACKAGES)
+
+
+def _is_described(target: Any) -> bool:
+    return callable(target) and isinstance(target, Hashable) and target in ARGUMENTS
