@@ -1,9 +1,9 @@
 """A ``DataLoader`` whose workers hand over whole batches, and whose errors are one sentence.
 
-PyTorch sends each tensor from a worker as a shared file of its own, each with a connection. Here
-the whole batch becomes one tensor of bytes: eight images of 192 x 256 pixels with their boxes are
-handed over in 10 ms instead of 35 ms (a tenth of a training step on phantoms), of full size
-(800 x 1333) in the same time either way.
+PyTorch sends each tensor from a worker as a shared file of its own, with a connection for each.
+Here the whole batch becomes one tensor of bytes. For eight phantoms (192 x 256 pixels) with their
+boxes that saves 19 ms of CPU time a batch, 6% of a training step; for full-size images it makes no
+difference.
 """
 
 import io
