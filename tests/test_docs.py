@@ -15,6 +15,7 @@ PAGES = sorted(
     for page in (
         ROOT / "README.md",
         *(ROOT / "docs").glob("*.md"),
+        ROOT / "benchmarks" / "README.md",
         ROOT / "configs" / "README.md",
         ROOT / "datasets" / "README.md",
     )
