@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from medmask.commands.registry import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     page
@@ -108,6 +110,11 @@ def test_options_exist(page):
         text = help_of(command)
         for option in options(rest):
             assert re.search(rf"{option}\b", text), f"{' '.join(words)}: no {option}"
+
+
+def test_subcommands_exist(page):
+    for span in re.findall(r"`medmask ([a-z][a-z-]*)[^`]*`", page.read_text()):
+        assert span in COMMANDS
 
 
 def test_commands_are_found():
