@@ -1,4 +1,4 @@
-"""From a mammogram, or a lesion in it, to the input of a foundation model.
+"""Preprocessing of a mammogram, or a lesion in it, for a foundation model.
 
 Such models see squares of 224 pixels or so. A mammogram is tall, and a lesion may lie anywhere in
 it, so the whole image is scaled to fit and padded with black, which is what surrounds the breast;
@@ -20,7 +20,7 @@ _INTERPOLATIONS = ("bicubic", "bilinear")
 
 @dataclass(frozen=True)
 class ExpertPreprocessing:
-    """What an expert expects of its input.
+    """The form of input that an expert expects.
 
     Attributes:
         size: (height, width) of the input in pixels.
@@ -55,7 +55,7 @@ class ExpertPreprocessing:
         )
 
     def describe(self, crop_context: float) -> dict[str, Any]:
-        """All of the above for a store's manifest, and what is done with lesions."""
+        """Describe the preprocessing, of lesions as well, for a store's manifest."""
         return {
             **asdict(self),
             "aspect": "scaled to fit, padded with black on both sides",

@@ -84,7 +84,7 @@ def dicom_file(
 
 
 def radiograph() -> Elements:
-    """All that has a say in the pixels of a mammogram of 12 bits."""
+    """List the elements that have a say in the pixels of a mammogram of 12 bits."""
     descriptor = {
         0x00283002: ("US", word(4096, 0, 16)),
         0x00283006: ("OW", word(*range(0, 8192, 2))),

@@ -31,7 +31,7 @@ _POLL_SECONDS = 0.002
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a case ended.
+    """The end of a case.
 
     Attributes:
         status: exit status; of a function 0, or 2 where it raised an InputError and 1 where it
@@ -55,13 +55,13 @@ class Outcome:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the case ended as bad input has to: status 2, a sentence, no traceback."""
+        """True if the case ended as bad input has to: status 2, a sentence, no traceback."""
         text = self.error or self.errors
         return self.status == 2 and bool(text.strip()) and "Traceback" not in self.errors
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the case ended well."""
+        """True if the case ended well."""
         return self.status == 0 and "Traceback" not in self.errors
 
     def describe(self) -> str:

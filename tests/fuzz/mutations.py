@@ -27,7 +27,7 @@ ODD_VALUES: tuple[Any, ...] = (
     {},
     {"a": 1},
 )
-"""What fields of files are found to hold, and nobody meant."""
+"""Values that fields of files are found to hold, and nobody meant."""
 
 
 def damage_bytes(content: bytes, random_state: random.Random) -> bytes:
@@ -132,7 +132,7 @@ def _part(content: bytearray, random_state: random.Random) -> tuple[int, int]:
 
 
 def _containers(content: Any) -> list[dict | list]:
-    """All dicts and lists of a document that are not empty."""
+    """Collect the dicts and lists of a document that are not empty."""
     found, queue = [], [content]
     while queue:
         node = queue.pop()

@@ -37,7 +37,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def checkpoint(model, tmp_path_factory):
-    """What a run of some steps leaves."""
+    """The files that a run of some steps leaves."""
     folder = tmp_path_factory.mktemp("run")
     optimizer = torch.optim.AdamW(model.parameters())
     for _ in range(2):

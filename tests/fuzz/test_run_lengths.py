@@ -26,7 +26,7 @@ def choose_period(random_state, max_iter):
 
 
 def iterations_of(period, max_iter):
-    """What a period means; None if it means nothing."""
+    """Interpret a period; None if it means nothing."""
     if type(period) is int and period > 0:
         return period
     if type(period) is float and 0 < period < 1:

@@ -1,8 +1,8 @@
-"""What other packages' exceptions say, as part of one sentence."""
+"""Exceptions of other packages as part of one sentence."""
 
 
 def describe_error(error: Exception) -> str:
-    """The reason that an exception gives, on one line; its name where it gives none.
+    """Return the reason that an exception gives, on one line; its name where it gives none.
 
     Where a first line announces others, as pydicom's does, the last one is the reason.
     """

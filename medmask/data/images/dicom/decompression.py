@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import Decoder
 
 PACKAGES = "pylibjpeg pylibjpeg-openjpeg python-gdcm"
-"""What decodes all compressed transfer syntaxes of radiographs (``pip install``)."""
+"""Packages that decode all compressed transfer syntaxes of radiographs (``pip install``)."""
 
 _PLUGINS = ("pydicom", "pylibjpeg", "gdcm", "pillow")  # in the order in which they are preferred
 

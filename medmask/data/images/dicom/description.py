@@ -1,4 +1,4 @@
-"""How the pixels of a DICOM file are laid out (PS3.3 C.7.6.3, Image Pixel module)."""
+"""The size and layout of the pixels of a DICOM file (PS3.3 C.7.6.3, Image Pixel module)."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ class PixelLayout:
 
     @property
     def is_gray(self) -> bool:
-        """Whether larger numbers mean brighter, or darker, pixels."""
+        """True if the numbers are brightness (or darkness), not color."""
         return self.photometric in GRAY
 
 

@@ -29,7 +29,7 @@ class Elements:
     dataset: "Dataset"
 
     def has(self, *keywords: str) -> bool:
-        """Whether all of these elements are there and not empty."""
+        """Tell whether all of these elements are there and not empty."""
         return all(self.value(keyword) is not None for keyword in keywords)
 
     def value(self, keyword: str) -> Any:
@@ -110,7 +110,7 @@ class Elements:
 
     @property
     def is_little_endian(self) -> bool:
-        """Whether words that pydicom gives as bytes have their low byte first."""
+        """True if words that pydicom gives as bytes have their low byte first."""
         return self.dataset.original_encoding[1] is not False
 
     def text(self, keyword: str, default: str = "") -> str:

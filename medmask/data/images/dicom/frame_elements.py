@@ -1,4 +1,4 @@
-"""Which elements count for a frame (PS3.3 C.7.6.16, multi-frame functional groups)."""
+"""The elements that count for a frame (PS3.3 C.7.6.16, multi-frame functional groups)."""
 
 from medmask.data.images.dicom.elements import Elements
 

@@ -1,4 +1,4 @@
-"""From stored values to values for presentation (PS3.3 C.11.1 Modality LUT, C.11.2 VOI LUT)."""
+"""Transforms of stored values for presentation (PS3.3 C.11.1 Modality LUT, C.11.2 VOI LUT)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ _LARGEST_ELEMENT = 64 * 2**20  # bytes; larger elements before the pixels are pa
 
 @dataclass(frozen=True)
 class PixelElement:
-    """Where the pixels of a file are.
+    """The place of the pixels in a file.
 
     Attributes:
         keyword: ``PixelData``, ``FloatPixelData`` or ``DoubleFloatPixelData``.
@@ -71,7 +71,7 @@ class DicomFile:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM: by the mark ``DICM`` at byte 128, or else by its suffix."""
+    """Tell whether a file is DICOM: by the mark ``DICM`` at byte 128, or else by its suffix."""
     with path.open("rb") as file:
         head = file.read(_MARK_OFFSET + len(_MARK))
     if head[_MARK_OFFSET:] == _MARK:

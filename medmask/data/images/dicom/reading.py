@@ -142,7 +142,7 @@ def _padding_mask(stored: np.ndarray, sources: list[Elements], *, signed: bool) 
 
 
 def _differ(values: np.ndarray, least: float) -> bool:
-    """Whether numbers, NaN aside, differ by more than ``least``, and all are finite."""
+    """Tell whether numbers, NaN aside, differ by more than ``least``, and all are finite."""
     low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
     spread = float(high) - float(low)
     return bool(np.isfinite(spread) and spread > least)
