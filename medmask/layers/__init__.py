@@ -8,15 +8,12 @@ from medmask.layers.deformable_attention.pytorch import (
     ms_deform_attn_fused_pytorch,
     ms_deform_attn_pytorch,
 )
-from medmask.layers.dropout import Dropout, ReLUDropout
 from medmask.layers.position_encoding import SinePositionEncoding, box_position_encoding
 
 __all__ = [
     "MLP",
-    "Dropout",
     "FeedForward",
     "MultiScaleDeformableAttention",
-    "ReLUDropout",
     "SinePositionEncoding",
     "available_implementations",
     "box_position_encoding",

@@ -5,8 +5,6 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from medmask.layers.dropout import Dropout, ReLUDropout
-
 
 def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
     """Logit of ``x`` in [0, 1], with both ``x`` and ``1 - x`` kept above ``eps``."""
@@ -35,10 +33,10 @@ class FeedForward(nn.Module):
         super().__init__()
         self.linear1 = nn.Linear(embed_dim, hidden_dim)
         self.linear2 = nn.Linear(hidden_dim, embed_dim)
-        self.hidden_dropout = ReLUDropout(dropout)
-        self.output_dropout = Dropout(dropout)
+        self.hidden_dropout = nn.Dropout(dropout)
+        self.output_dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        update = self.linear2(self.hidden_dropout(self.linear1(x)))
+        update = self.linear2(self.hidden_dropout(self.linear1(x).relu()))
         return self.norm(x + self.output_dropout(update))

@@ -2,22 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
-from torch import Tensor
-
-
-class PoolingFirstStem(BasicStem):
-    """Detectron2's stem with the ReLU after the pooling: the same numbers from a quarter of them.
-
-    (The largest of what ReLU leaves is what ReLU leaves of the largest.)
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu_(F.max_pool2d(self.conv1(x), kernel_size=3, stride=2, padding=1))
 
 
 def build_small_resnet(
@@ -33,7 +21,7 @@ def build_small_resnet(
     Returns:
         A Detectron2 backbone whose outputs are all stages from res3 on.
     """
-    stem = PoolingFirstStem(in_channels=in_channels, out_channels=widths[0], norm=norm)
+    stem = BasicStem(in_channels=in_channels, out_channels=widths[0], norm=norm)
     stages = [
         ResNet.make_stage(
             BasicBlock,

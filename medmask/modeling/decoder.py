@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medmask.layers import Dropout, FeedForward, MultiScaleDeformableAttention, inverse_sigmoid
+from medmask.layers import FeedForward, MultiScaleDeformableAttention, inverse_sigmoid
 from medmask.modeling.gradient_checkpointing import run_layer
 from medmask.modeling.heads import build_box_head, build_class_head
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens
@@ -28,12 +28,12 @@ class DeformableDecoderLayer(nn.Module):
         self.self_attention = nn.MultiheadAttention(
             embed_dim, num_heads, dropout=dropout, batch_first=True
         )
-        self.self_dropout = Dropout(dropout)
+        self.self_dropout = nn.Dropout(dropout)
         self.self_norm = nn.LayerNorm(embed_dim)
         self.cross_attention = MultiScaleDeformableAttention(
             embed_dim, num_heads, num_levels, num_points
         )
-        self.cross_dropout = Dropout(dropout)
+        self.cross_dropout = nn.Dropout(dropout)
         self.cross_norm = nn.LayerNorm(embed_dim)
         self.feed_forward = FeedForward(embed_dim, feed_forward_dim, dropout)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from medmask.layers import Dropout, FeedForward, MultiScaleDeformableAttention
+from medmask.layers import FeedForward, MultiScaleDeformableAttention
 from medmask.layers.visible_tokens import find_visible_tokens, gather_tokens, scatter_tokens
 from medmask.modeling.gradient_checkpointing import run_layer
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens
@@ -26,7 +26,7 @@ class DeformableEncoderLayer(nn.Module):
         self.self_attention = MultiScaleDeformableAttention(
             embed_dim, num_heads, num_levels, num_points
         )
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(embed_dim)
         self.feed_forward = FeedForward(embed_dim, feed_forward_dim, dropout)
 
