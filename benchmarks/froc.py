@@ -88,7 +88,7 @@ def _milliseconds(step: Callable[[], object], repeats: int) -> list[float]:
 
 
 def _steps(ground_truth_file: Path, detection_file: Path) -> dict[str, Callable[[], object]]:
-    """What is timed, by name."""
+    """Functions to time, by name."""
     ground_truth = read_ground_truth(ground_truth_file)
     detections = read_detections(detection_file, ground_truth)
     plain, resampled = EvaluationSettings(bootstrap=0), EvaluationSettings(bootstrap=1000)

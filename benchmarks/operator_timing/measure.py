@@ -23,7 +23,7 @@ _WARM_UP_TURNS = 3  # on a GPU: its clock rises under load
 
 
 def _step(operator: Operator, problem: Problem, backward: bool) -> Callable[[], list[Tensor]]:
-    """What is timed; it gives the output, and the gradients of what can be learnt."""
+    """Make the function to time; it gives the output, and the gradients of the leaves."""
     leaves = [x.detach().requires_grad_(backward) for x in problem.leaves]
     _, sizes, starts, *samples = problem.inputs
     inputs = (leaves[0], sizes, starts, *samples[:-2], *leaves[1:])
@@ -55,14 +55,14 @@ def _check(name: str, results: list[Tensor], exact: list[Tensor], tolerance: flo
 
 
 def _exact_results(problem: Problem, backward: bool) -> list[Tensor]:
-    """What plain PyTorch gives in float64."""
+    """Compute the results of plain PyTorch in float64."""
     is_projected = len(problem.inputs) == 6
     operator = ms_deform_attn_fused_pytorch if is_projected else ms_deform_attn_pytorch
     return _step(operator, problem.map(Tensor.double), backward)()
 
 
 def milliseconds(step: Callable[[], object], device: torch.device) -> float:
-    """What a step takes."""
+    """Time a step."""
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         # The GPU waits until the step is queued: else a short one takes as long as its launches.

@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 
     @property
     def leaves(self) -> tuple[Tensor, ...]:
-        """What is differentiated: all but the shapes, the start indices and the references."""
+        """Differentiated tensors: all but the shapes, the start indices and the references."""
         value, _, _, *samples = self.inputs
         return (value, *samples[-2:])
 
@@ -35,7 +35,7 @@ class Problem(NamedTuple):
 
 
 def random_problem(shape: str, entry: str, batch: int, dtype: torch.dtype, seed: int) -> Problem:
-    """Every query looks around the center of a token, as in an encoder, some pixels wide.
+    """Make a problem whose queries look around the centers of tokens, as in an encoder.
 
     No location is near the line between two pixels, where the gradient of a location jumps and
     rounding would choose the side.

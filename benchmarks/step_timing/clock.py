@@ -1,4 +1,4 @@
-"""Where the time of a training step goes."""
+"""A clock that shares the time of a training step among its sections."""
 
 import contextlib
 from collections import Counter

@@ -34,16 +34,16 @@ Seconds = dict[str, float]
 
 @dataclass(frozen=True)
 class Run:
-    """What a process trains, and how."""
+    """Settings of a process: the config that it trains, and changes to it."""
 
     config_file: str
     overrides: Sequence[str]
     random_image_size: tuple[int, int] | None = None
     """(height, width) in pixels of noise; None trains with the config's data"""
     has_loss_hooks: bool = True
-    """whether the config's loss hooks act; without them it is stage 1"""
+    """False leaves out the config's loss hooks: it is stage 1 then"""
     uses_grid_sample: bool = False
-    """whether deformable attention is the plain PyTorch one"""
+    """True takes deformable attention in plain PyTorch"""
     environment: Mapping[str, str] = field(default_factory=dict)
     """variables of the process"""
 

@@ -47,7 +47,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
     """
 
     saved_iteration: int | None = None
-    """the iteration of the last checkpoint that was written or resumed from"""
+    """iteration of the last checkpoint that was written or resumed from"""
 
     def save(self, name: str, **extra: Any) -> None:
         """Write ``{save_dir}/{name}.pth``. Every process must call this; the main one writes.
@@ -195,7 +195,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         return True
 
     def _find_whole_checkpoint(self) -> str:
-        """The last checkpoint or, where its file is missing or damaged, the newest that is whole.
+        """Find the last checkpoint or, if it is missing or damaged, the newest that is whole.
 
         All processes find the same.
         """
@@ -217,7 +217,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         )
 
     def _checkpoints_to_try(self) -> list[Path]:
-        """The file that ``last_checkpoint`` names, then all others from the newest on."""
+        """List the file that ``last_checkpoint`` names, then all others from the newest on."""
         tag = Path(self.save_dir) / LAST
         advice = (
             "write the name of another checkpoint of that folder into it, or start without --resume"
@@ -233,7 +233,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         return [last, *sorted(others, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
 
     def _read(self, path: str, *, with_pickles: bool = False) -> Any:
-        """What a file, or an address that Detectron2 knows, holds.
+        """Read the content of a file, or of an address that Detectron2 knows.
 
         Pickles of the model zoo have no checksums.
         """
@@ -290,7 +290,7 @@ def save_weights(model: nn.Module, path: str | os.PathLike) -> None:
 
 
 def write_torch_file(content: dict[str, Any], path: str | os.PathLike) -> None:
-    """Write what ``torch.load`` reads; the file appears complete or not at all.
+    """Write a file for ``torch.load``; it appears complete or not at all.
 
     Raises:
         OSError: the disk is full or the like.

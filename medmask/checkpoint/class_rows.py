@@ -1,4 +1,4 @@
-"""Which rows of published class heads become the classes of our detector."""
+"""Choosing the rows of published class heads that become the classes of our detector."""
 
 from collections.abc import Mapping, Sequence
 

@@ -51,10 +51,10 @@ class SkippedParameter:
 
 @dataclass(frozen=True)
 class Conversion:
-    """The converted parameters and what became of every published name."""
+    """Converted parameters, and the fate of every published name."""
 
     family: str
-    """the family of published checkpoints, in words"""
+    """family of published checkpoints, in words"""
     state_dict: dict[str, Tensor]
     """our name -> value, of the shape that the model has"""
     mapped: dict[str, str]
@@ -82,7 +82,7 @@ class Conversion:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the file fills the model."""
+        """True if the file fills the model."""
         return not self.missing
 
 
@@ -192,7 +192,7 @@ def _our_value(our_name: str, value: Tensor, class_rows: Sequence[int] | None) -
 
 
 def _why_not(our_name: str, value: Tensor, expected: Tensor | None) -> str | None:
-    """Why a published value does not fit where the model expects one; None if it does."""
+    """Explain why a published value does not fit the model's parameter; None if it does."""
     if expected is None:
         return "the model has no such parameter"
     return why_not(our_name, value, expected)
@@ -229,7 +229,7 @@ def _compare_architectures(
 
 
 def _heads_agree(published: Mapping[str, Tensor], num_layers: int) -> bool:
-    """Whether every decoder layer of the published model has the same heads."""
+    """Tell whether every decoder layer of the published model has the same heads."""
     first: dict[tuple[str, str], Tensor] = {}
     for name, value in published.items():
         match = _PUBLISHED_HEAD.search(name)

@@ -1,4 +1,4 @@
-"""What a conversion did, in words for a person."""
+"""The report on a conversion, for a person."""
 
 import re
 from collections import Counter

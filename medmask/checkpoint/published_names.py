@@ -1,4 +1,4 @@
-"""What parameters are called in published checkpoints and what they are called here.
+"""Names of parameters in published checkpoints, and their names here.
 
 Two families of checkpoints share the names of Deformable DETR (Zhu et al., 2021) and differ in the
 prefix of the torchvision backbone: the official release, and the MedMask / D-MASTER / MRT line,
@@ -16,7 +16,7 @@ _BACKBONE_PREFIXES = {
 
 
 def published_family(names: Iterable[str]) -> str | None:
-    """The family of checkpoints that the names belong to, in words; None if it is unknown."""
+    """Find the family of checkpoints that the names belong to, in words; None if unknown."""
     names = set(names)
     if "transformer.level_embed" not in names:
         return None
@@ -27,7 +27,7 @@ def published_family(names: Iterable[str]) -> str | None:
 
 
 def belongs_to_training_stage(name: str) -> bool:
-    """Whether a published parameter is the masked autoencoder's or a discriminator's.
+    """Tell whether a published parameter is the masked autoencoder's or a discriminator's.
 
     Published files of the MedMask line leave out every name with one of these two words.
     """
@@ -35,7 +35,7 @@ def belongs_to_training_stage(name: str) -> bool:
 
 
 def detector_name(name: str, num_decoder_layers: int) -> str | None:
-    """Our name of a published parameter; None if no part of the detector is called so.
+    """Find our name of a published parameter; None if no part of the detector is called so.
 
     Args:
         name: the published name, without ``module.``.

@@ -21,12 +21,12 @@ _COUNTER = ".num_batches_tracked"
 
 @dataclass(frozen=True)
 class StartWeights:
-    """What is taken from a file."""
+    """Weights that are taken from a file."""
 
     weights: dict[str, Tensor]
     """name in the model -> value"""
     report: str
-    """what is taken, what starts anew, what of the file is unused"""
+    """sentence on the parts that are taken, start anew, or are unused"""
 
 
 def choose_start_weights(
@@ -96,7 +96,7 @@ def _match_names(
 def _expected_of_stage(
     weights: Mapping[str, Tensor], model: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """What of the model must be in the file, and the parts of the file that are for other stages.
+    """Split off what need not be in the file, and name its parts that are for other stages.
 
     A part of ``training_modules`` is one of them; see :func:`_part`.
     """
@@ -113,7 +113,7 @@ def _expected_of_stage(
 def _without_class_heads(
     weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """What must be in the file if all class heads start anew, as one that does not fit does."""
+    """Drop the class heads from what must be in the file, if one of them does not fit."""
     heads = {name: x for name, x in expected.items() if name.startswith(CLASS_HEADS)}
     in_file = {name: x for name, x in weights.items() if name.startswith(CLASS_HEADS)}
     if not find_faults(in_file, heads):

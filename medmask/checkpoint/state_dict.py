@@ -16,7 +16,7 @@ _PREFIX = "module."
 
 
 def find_state_dict(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
-    """The weights of a file: its entry ``model`` or ``state_dict``, or all that it holds.
+    """Find the weights of a file: its entry ``model`` or ``state_dict``, or all that it holds.
 
     Beside the entry may stand an optimizer, a schedule and the like. Names lose the prefix
     ``module.`` of DistributedDataParallel if all have it; numpy arrays become tensors.
@@ -53,7 +53,7 @@ def find_state_dict(content: Any, path: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def without_module_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights without the prefix of DistributedDataParallel, if all names have it."""
+    """Remove the prefix of DistributedDataParallel, if all names have it."""
     if not all(name.startswith(_PREFIX) for name in weights):
         return dict(weights)
     return {name.removeprefix(_PREFIX): value for name, value in weights.items()}

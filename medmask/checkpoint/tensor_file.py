@@ -13,13 +13,13 @@ from medmask.checkpoint.archive import MAGIC, check_archive
 from medmask.errors import InputError
 
 _PICKLE = b"\x80\x02"
-"""Begins files of torch before 1.6, and those of ``_use_new_zipfile_serialization=False``."""
+"""First bytes of files of torch before 1.6 and of ``_use_new_zipfile_serialization=False``."""
 
 
 def load_tensor_file(
     path: str | os.PathLike, plain_classes: Sequence[type] = (), *, without_checksums: bool = False
 ) -> Any:
-    """``torch.load(weights_only=True)`` to the CPU, after a comparison with the file's checksums.
+    """Load tensors to the CPU (``weights_only=True``), after checking the file's checksums.
 
     Args:
         path: a file that ``torch.save`` wrote.
@@ -59,7 +59,7 @@ def load_tensor_file(
 
 
 def read_start(path: str | os.PathLike) -> bytes:
-    """The first four bytes of a file.
+    """Read the first four bytes of a file.
 
     Raises:
         InputError: it is absent, cannot be read, or is a folder, a pipe or a device.

@@ -48,7 +48,7 @@ def check_training_state(
 
 
 def restore(checkpointable: Any, state: dict[str, Any], source: str) -> None:
-    """``checkpointable.load_state_dict(state)``, with the errors of a damaged state as a sentence.
+    """Load a state into its checkpointable; the errors of a damaged one become a sentence.
 
     Raises:
         InputError: the state is not one of this checkpointable.
@@ -70,7 +70,7 @@ def _check_iteration(value: Any, source: str) -> None:
 
 
 def _find_difference(state: Any, ours: Any, name: str = "") -> str | None:
-    """In what a state is of another build than ours at the start; the end of a sentence.
+    """Describe how a state differs in build from ours at the start; the end of a sentence.
 
     A state may have more keys, and anything where ours has nothing yet.
     """
@@ -89,7 +89,7 @@ def _find_difference(state: Any, ours: Any, name: str = "") -> str | None:
 
 
 def _find_optimizer_fault(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> str | None:
-    """In what an optimizer's state is not one of its parameters; the end of a sentence."""
+    """Describe how an optimizer's state misfits its parameters; the end of a sentence."""
     groups = state.get("param_groups")
     ours = optimizer.param_groups
     if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
@@ -108,7 +108,7 @@ def _find_optimizer_fault(state: dict[str, Any], optimizer: torch.optim.Optimize
 
 
 def _is_option(value: Any, ours: Any) -> bool:
-    """Whether a value of the file can be an option of the optimizer: alike, and not negative."""
+    """Tell whether a value of the file can be an optimizer's option: alike, and not negative."""
     if isinstance(ours, bool) or ours is None:
         return value is None or isinstance(value, bool)
     parts = value if isinstance(value, (list, tuple)) else [value]
@@ -116,7 +116,7 @@ def _is_option(value: Any, ours: Any) -> bool:
 
 
 def _is_alike(value: Any, ours: Any) -> bool:
-    """Whether a value of the file is of the kind of ours: of its shape, of its type, finite."""
+    """Tell whether a value of the file is like ours: of its shape, of its type, finite."""
     if ours is None:
         return True
     if isinstance(ours, Tensor):

@@ -34,7 +34,7 @@ _WORDS = [(re.compile(theirs), official) for theirs, official in _WORDS]
 
 
 def is_from_transformers(names: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of transformers' ``DeformableDetrForObjectDetection``."""
+    """Tell whether the names are those of transformers' ``DeformableDetrForObjectDetection``."""
     return _MARK in names
 
 

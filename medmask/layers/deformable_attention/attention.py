@@ -11,7 +11,7 @@ from medmask.layers.visible_tokens import scatter_tokens
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    """Each query looks at a few learned points around its reference point, on every level.
+    """Attention of each query to a few learned points around its reference point, on every level.
 
     Shape suffixes below: N images, S tokens of all levels, Q queries, M heads, L levels, P points.
     """
@@ -33,7 +33,7 @@ class MultiScaleDeformableAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Heads start by looking in evenly spread directions, point p at a distance of p cells."""
+        """Have heads look in evenly spread directions, point p at a distance of p cells."""
         nn.init.zeros_(self.sampling_offsets.weight)
         angles = torch.arange(self.num_heads, dtype=torch.float32) * (2 * math.pi / self.num_heads)
         directions = torch.stack((angles.cos(), angles.sin()), dim=-1)

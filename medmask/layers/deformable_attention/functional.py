@@ -70,7 +70,7 @@ def ms_deform_attn_fused(
     sampling_offsets: Tensor,
     attention_logits: Tensor,
 ) -> Tensor:
-    """:func:`ms_deform_attn` from what the projections of the queries say.
+    """Compute :func:`ms_deform_attn` from the raw projections of the queries.
 
     Locations and normalized weights are made where they are used, and again in the backward pass,
     so that they take no memory and no time to move: a location lies at

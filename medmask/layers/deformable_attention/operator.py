@@ -41,7 +41,7 @@ _FUSED_INPUTS = (
 
 
 def available_implementations() -> tuple[str, ...]:
-    """The implementations that this installation can run: "pytorch", and "cpu" and "cuda" if built.
+    """Name the implementations that can run here: "pytorch", and "cpu" and "cuda" if built.
 
     The fastest one for the device of the tensors is used. To choose the plain PyTorch one, call
     :func:`medmask.layers.ms_deform_attn_pytorch`.
@@ -77,7 +77,7 @@ def _tell_that_fallback_is_used(device_type: str) -> None:
 
 
 def _with_notice(implementation: Callable) -> Callable:
-    """The plain PyTorch implementation, which tells once that it stands in for a compiled one."""
+    """Wrap a plain PyTorch implementation to tell, once, that it replaces a compiled one."""
 
     @functools.wraps(implementation)
     def run(tensor: Tensor, *others: Any) -> Any:

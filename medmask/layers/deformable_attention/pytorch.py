@@ -84,7 +84,7 @@ def ms_deform_attn_fused_pytorch(
     sampling_offsets: Tensor,
     attention_logits: Tensor,
 ) -> Tensor:
-    """The same from raw projections, differentiable by PyTorch's own autograd.
+    """Multi-scale deformable attention from raw projections, differentiable by PyTorch's autograd.
 
     Arguments, result and conventions are those of :func:`medmask.layers.ms_deform_attn_fused`,
     which also checks them; this function does not.
@@ -136,11 +136,11 @@ def ms_deform_attn_fused_pytorch_backward(
 
 
 class _Projected:
-    """Where and how much to sample, from what the projections say.
+    """Sampling locations and attention weights, computed from the raw projections.
 
     Attributes:
         offsets: (N, Q, M, L, P, 2), 0 where one is not finite.
-        extent: what an offset of 1 is in the map, (N or 1, Q or 1, 1, L, 1, 2) as (x, y).
+        extent: size of an offset of 1 in the map, (N or 1, Q or 1, 1, L, 1, 2) as (x, y).
         locations: (N, Q, M, L, P, 2), NaN where an offset is not finite.
         weights: (N, Q, M, L, P), the softmax of the logits over levels and points.
     """
