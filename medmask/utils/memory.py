@@ -14,8 +14,11 @@ def keep_freed_memory() -> None:
 
     As it comes, glibc's malloc gets every large tensor fresh pages from the kernel and returns them
     with the tensor. To touch each page for the first time can take longer than the arithmetic.
-    Training allocates the same sizes again in each step, so what is kept stops growing after the
-    first ones. Other C libraries and systems are left as they are.
+    malloc itself keeps blocks of up to 32 MB, so it is the tensors of full-size images that gain:
+    the operator of an encoder takes 13 instead of 22 ms forward at 800 x 1333 pixels, while steps
+    on phantoms take as long either way. Batches of ever-changing sizes take no more memory: after
+    40 steps on images of 0.6 to 1 times 320 x 256 pixels, 1.28 GB instead of 1.22 to 1.27. Other C
+    libraries and systems are left as they are.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
