@@ -5,12 +5,14 @@ optimizer on its parameters, the schedule, the loaders and loss hooks, the evalu
 data sets are tiny ones, of noise.
 """
 
+import re
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from detectron2.config import instantiate
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from omegaconf import OmegaConf
 
 from medmask.config import load_config
@@ -22,7 +24,7 @@ from medmask.solver.learning_rate import bound_to_run
 
 FOLDER = Path(__file__).parents[1] / "configs" / "medmask"
 PLANS = sorted(FOLDER.glob("*/benchmark.py"))
-FILES = sorted(set(FOLDER.glob("*/*.py")) - set(PLANS))
+FILES = sorted(set(FOLDER.glob("*/[!_]*.py")) - set(PLANS))
 HOOKS = {
     "masked_autoencoder": "masked_autoencoder",
     "expert_distillation": "expert_distillation",
@@ -271,3 +273,35 @@ def test_hook_that_could_not_act_is_refused_by_its_key(
 @pytest.mark.parametrize("path", PLANS, ids=name_of)
 def test_plan_can_be_read(path):
     assert load_comparison(path).test_dataset in DatasetCatalog.list()
+
+
+def test_page_of_a_benchmark_of_ones_own_works_as_the_readme_says(
+    coco_content, write_tree, tmp_path
+):
+    text = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    for split in ("train", "val"):
+        json_file, image_root = write_tree(coco_content, f"{split}.json")
+    example = example.replace("/data/mine/images", str(image_root))
+    example = example.replace("/data/mine", str(Path(json_file).parent))
+    shutil.copytree(FOLDER.parent, tmp_path / "configs")
+    page = tmp_path / "configs" / "medmask" / "mine" / "source_only.py"
+    page.parent.mkdir()
+    page.write_text(example)
+    try:
+        config = load_config(str(page), ["train.device=cpu", "train.init_checkpoint=''"])
+        check_run(config)
+        assert "instances" in instantiate(config.dataloader.train).stream[0]
+    finally:
+        for name in ("mine_train", "mine_val"):
+            if name in DatasetCatalog:
+                DatasetCatalog.remove(name)
+                MetadataCatalog.remove(name)
+
+
+def test_a_benchmark_is_another_by_its_data_sets_alone(workplace):
+    overrides = ["datasets.train=inbreast_train", "datasets.unlabeled=ddsm_train"]
+    config = load_config(str(FOLDER / "ddsm2inbreast" / "teaching.py"), overrides)
+    assert config.dataloader.train.dataset == "inbreast_train"
+    assert config.loss_hooks.masked_autoencoder.loader.dataset == "ddsm_train"
+    assert config.loss_hooks.teacher.loader.dataset == "ddsm_train"

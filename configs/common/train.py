@@ -14,7 +14,7 @@ train = dict(
     amp=dict(enabled=False, dtype="bf16"),  # mixed precision: "bf16" or "fp16"
     clip_gradient_norm=0.1,
     gradient_accumulation=1,  # batches whose gradients are averaged for one update
-    # True for models that train BatchNorm. Each process then normalises by the images of its own
+    # True for models that train BatchNorm. Each process then normalizes by the images of its own
     # part of the batch, so a run in several processes is not the run in one: fewer images for each
     # mean and variance, and the statistics that are kept are those of the first process.
     ddp=dict(broadcast_buffers=False),

@@ -12,7 +12,7 @@ from detectron2.evaluation import COCOEvaluator
 from detectron2.solver import WarmupParamScheduler
 from fvcore.common import param_scheduler
 
-from medmask.config.model_keys import MODEL_AND_HOOK_ARGUMENTS
+from medmask.config.model_keys import HOOKS, MODEL
 from medmask.config.values import (
     Either,
     Flag,
@@ -40,20 +40,20 @@ from medmask.solver.learning_rate import StepSchedule
 from medmask.solver.optimizer import build_parameter_groups
 
 TRAIN: Mapping[str, Value] = {
-    "output_dir": Text(meaning="folder for all that the run leaves"),
+    "output_dir": Text(meaning="folder of everything that the run writes"),
     "init_checkpoint": Text(
         empty=True,
         optional=True,
         meaning="weights to start from: a file, or a detectron2:// address; empty for none",
     ),
     "fresh_class_heads": Flag(
-        meaning="whether class heads start anew where those weights have none or other ones"
+        meaning="start the class heads anew where these weights have none, or other classes"
     ),
     "max_iter": WholeNumber(lowest=1, highest=10**9, meaning="iterations of the run"),
     "seed": WholeNumber(highest=2**32 - 1, meaning="of weights, samples and augmentation"),
     "device": Text(meaning="auto (a GPU if there is one), cpu, cuda, or cuda:N for GPU number N"),
     "amp.enabled": Flag(meaning="mixed precision"),
-    "amp.dtype": Text(choices=("bf16", "fp16"), meaning="its number format"),
+    "amp.dtype": Text(choices=("bf16", "fp16"), meaning="number format of mixed precision"),
     "clip_gradient_norm": Number(
         above=True, infinite=True, meaning="largest norm of the gradient of all parameters together"
     ),
@@ -66,7 +66,7 @@ TRAIN: Mapping[str, Value] = {
         lowest=1, optional=True, meaning="checkpoints that are kept; null keeps all"
     ),
     "eval_period": Period(or_end=True, meaning="from one evaluation to the next"),
-    "best_metric": Text(meaning="result that decides which model is the best, as froc/R@0.3"),
+    "best_metric": Text(meaning="result that decides which model is the best, such as froc/R@0.3"),
     "log_period": WholeNumber(lowest=1, meaning="iterations from one line of the log to the next"),
 }
 """Keys of ``train``: all that there are."""
@@ -77,124 +77,192 @@ _PROBABILITY = Number(highest=1)
 _PIXELS = WholeNumber(lowest=1, highest=100_000)
 _STRENGTH = Number(meaning="largest relative change")
 
-_DATA: Mapping[Callable, Mapping[str, Value]] = {
+DATA: Mapping[Callable, Mapping[str, Value]] = {
     build_train_loader: {
-        "dataset": _DATASET,
-        "mapper": Part(),
-        "total_batch_size": WholeNumber(lowest=1, highest=1_000_000, meaning="in all processes"),
-        "num_workers": _WORKERS,
-        "seed": WholeNumber(highest=2**63 - 1),
-        "label_fraction": Number(above=True, highest=1, meaning="share of the patients"),
-        "label_seed": WholeNumber(highest=2**32 - 1, meaning="which patients these are"),
+        "dataset": _DATASET.with_meaning(
+            "name or names of registered data sets; several are joined"
+        ),
+        "mapper": Part(meaning="turns a dataset dict into a sample"),
+        "total_batch_size": WholeNumber(
+            lowest=1, highest=1_000_000, meaning="images an iteration, in all processes together"
+        ),
+        "num_workers": _WORKERS.with_meaning("worker processes of each process"),
+        "seed": WholeNumber(
+            highest=2**63 - 1, meaning="of the order of the samples and their augmentation"
+        ),
+        "label_fraction": Number(
+            above=True, highest=1, meaning="share of the patients whose images are used"
+        ),
+        "label_seed": WholeNumber(highest=2**32 - 1, meaning="chooses these patients"),
     },
     build_test_loader: {
-        "dataset": _DATASET,
-        "mapper": Part(),
-        "batch_size": WholeNumber(lowest=1, highest=1_000_000, meaning="in each process"),
-        "num_workers": _WORKERS,
+        "dataset": _DATASET.with_meaning(
+            "name or names of registered data sets; several are joined"
+        ),
+        "mapper": Part(meaning="turns a dataset dict into a sample"),
+        "batch_size": WholeNumber(
+            lowest=1, highest=1_000_000, meaning="images a batch, in each process"
+        ),
+        "num_workers": _WORKERS.with_meaning("worker processes of each process"),
     },
     DetectionMapper: {
         "with_boxes": Flag(meaning="give the boxes"),
-        "augmentation": Part(of=Augmentation),
-        "photometric": Part(of=Augmentation, optional=True),
+        "augmentation": Part(of=Augmentation, meaning="of image and boxes"),
+        "photometric": Part(
+            of=Augmentation, optional=True, meaning="of the pixels, after that; null for none"
+        ),
     },
     PairedViewMapper: {
         "with_boxes": Flag(meaning="give the boxes"),
-        "augmentation": Part(of=Augmentation),
-        "photometric": Part(of=Augmentation),
+        "augmentation": Part(
+            of=Augmentation, meaning="of image and boxes, the same for both views"
+        ),
+        "photometric": Part(of=Augmentation, meaning="of the pixels of the strong view"),
     },
     build_train_augmentation: {
         "short_edge_lengths": ListOf(item=_PIXELS, meaning="pixels, to choose from"),
-        "max_size": _PIXELS,
-        "flip_probability": _PROBABILITY,
-        "crop_probability": _PROBABILITY,
-        "crop_short_edge_lengths": ListOf(item=_PIXELS, meaning="pixels, to choose from"),
+        "max_size": _PIXELS.with_meaning("pixels; longest long edge of any resize"),
+        "flip_probability": _PROBABILITY.with_meaning("of a horizontal flip"),
+        "crop_probability": _PROBABILITY.with_meaning("of zooming: a resize, then a random crop"),
+        "crop_short_edge_lengths": ListOf(
+            item=_PIXELS, meaning="pixels, to choose from, before the crop"
+        ),
         "crop_size_range": ListOf(
-            item=_PIXELS, shortest=2, longest=2, ascending=True, meaning="pixels"
+            item=_PIXELS,
+            shortest=2,
+            longest=2,
+            ascending=True,
+            meaning="pixels; least and greatest height and width of the crop",
         ),
     },
-    build_test_augmentation: {"short_edge_length": _PIXELS, "max_size": _PIXELS},
+    build_test_augmentation: {
+        "short_edge_length": _PIXELS.with_meaning("pixels"),
+        "max_size": _PIXELS.with_meaning("pixels; longest long edge"),
+    },
     build_photometric_augmentation: {
-        "brightness": _STRENGTH,
-        "contrast": _STRENGTH,
-        "saturation": _STRENGTH,
+        "brightness": _STRENGTH.with_meaning("largest relative change"),
+        "contrast": _STRENGTH.with_meaning("largest relative change"),
+        "saturation": _STRENGTH.with_meaning("largest relative change"),
         "hue": Number(highest=0.5, meaning="largest shift, as a share of the color circle"),
-        "jitter_probability": _PROBABILITY,
-        "grayscale_probability": _PROBABILITY,
+        "jitter_probability": _PROBABILITY.with_meaning("of changing these four"),
+        "grayscale_probability": _PROBABILITY.with_meaning("of turning gray"),
         "blur_sigma_range": ListOf(
             item=Number(above=True, highest=1000),
             shortest=2,
             longest=2,
             ascending=True,
-            meaning="pixels",
+            meaning="pixels; least and greatest standard deviation of the blur",
         ),
-        "blur_probability": _PROBABILITY,
+        "blur_probability": _PROBABILITY.with_meaning("of the blur"),
     },
     FROCEvaluator: {
-        "dataset_name": Text(),
-        "nms_iou": Number(highest=1, optional=True),
-        "iou_threshold": Number(above=True, highest=1, optional=True),
-        "bootstrap": WholeNumber(highest=1_000_000, meaning="resamples of the patients"),
+        "dataset_name": Text(meaning="data set with the ground truth"),
+        "nms_iou": Number(
+            highest=1,
+            optional=True,
+            meaning="IoU of non-maximum suppression before the evaluation; null for none",
+        ),
+        "iou_threshold": Number(
+            above=True,
+            highest=1,
+            optional=True,
+            meaning="IoU of a hit; null: the detection's center lies in the lesion's box",
+        ),
+        "bootstrap": WholeNumber(
+            highest=1_000_000,
+            meaning="resamples of the patients for 95% intervals; 0 for no intervals",
+        ),
         "seed": WholeNumber(highest=2**32 - 1, meaning="of the resampling"),
-        "score": Number(highest=1),
-        "operating_points": ListOf(item=Number(above=True), meaning="false positives per image"),
-        "output_dir": Text(optional=True),
+        "score": Number(highest=1, meaning="threshold of F1, sensitivity and specificity"),
+        "operating_points": ListOf(
+            item=Number(above=True),
+            meaning="false positives per image (FPI) at which sensitivities are reported",
+        ),
+        "output_dir": Text(
+            optional=True, meaning="folder of detections, results and curve; null for none"
+        ),
     },
-    AveragePrecisionEvaluator: {"dataset_name": Text(), "output_dir": Text(optional=True)},
+    AveragePrecisionEvaluator: {
+        "dataset_name": Text(meaning="data set with the ground truth"),
+        "output_dir": Text(optional=True, meaning="folder of the detections; null for none"),
+    },
     COCOEvaluator: {
-        "dataset_name": Text(),
-        "tasks": ListOf(item=Text(choices=("bbox",)), optional=True),
-        "distributed": Flag(),
-        "output_dir": Text(optional=True),
+        "dataset_name": Text(meaning="data set with the ground truth"),
+        "tasks": ListOf(
+            item=Text(choices=("bbox",)),
+            optional=True,
+            meaning="bbox alone; null: by the detections",
+        ),
+        "distributed": Flag(meaning="collect the detections of all processes"),
+        "output_dir": Text(optional=True, meaning="folder of the detections; null for none"),
         "max_dets_per_image": Either(
             kinds=(WholeNumber(lowest=1), ListOf(item=WholeNumber(lowest=1), shortest=3)),
             optional=True,
+            meaning="detections an image that count",
         ),
-        "use_fast_impl": Flag(),
-        "allow_cached_coco": Flag(),
+        "use_fast_impl": Flag(meaning="Detectron2's evaluation in C++"),
+        "allow_cached_coco": Flag(
+            meaning="keep the converted annotations of data sets without a COCO file"
+        ),
     },
 }
 
 _LR = Number(meaning="learning rate")
 _WEIGHT_DECAY = Number()
 _ADAM: Mapping[str, Value] = {
-    "params": Part(of=list),
-    "lr": _LR,
-    "betas": ListOf(item=Number(highest=1, below=True), shortest=2, longest=2),
-    "eps": Number(above=True),
-    "weight_decay": _WEIGHT_DECAY,
-    "amsgrad": Flag(),
-    "maximize": Flag(),
-    "foreach": Flag(optional=True),
-    "fused": Flag(optional=True),
-    "differentiable": Flag(),
+    "params": Part(of=list, meaning="parameters, in groups"),
+    "lr": _LR.with_meaning("learning rate"),
+    "betas": ListOf(
+        item=Number(highest=1, below=True),
+        shortest=2,
+        longest=2,
+        meaning="decay of the two moments",
+    ),
+    "eps": Number(above=True, meaning="added to the denominator"),
+    "weight_decay": _WEIGHT_DECAY.with_meaning("of all parameters"),
+    "amsgrad": Flag(meaning="the AMSGrad variant"),
+    "maximize": Flag(meaning="maximize the loss"),
+    "foreach": Flag(
+        optional=True,
+        meaning="PyTorch's implementation over lists of tensors; null: PyTorch's choice",
+    ),
+    "fused": Flag(optional=True, meaning="PyTorch's fused implementation; null: PyTorch's choice"),
+    "differentiable": Flag(meaning="differentiate through the update"),
 }
 _MULTIPLIER = Number(meaning="factor on the learning rate")
 
-_OPTIMIZATION: Mapping[Callable, Mapping[str, Value]] = {
+OPTIMIZATION: Mapping[Callable, Mapping[str, Value]] = {
     build_parameter_groups: {
-        "lr": _LR,
-        "weight_decay": _WEIGHT_DECAY,
+        "lr": _LR.with_meaning("learning rate where no factor applies"),
+        "weight_decay": _WEIGHT_DECAY.with_meaning("of all parameters"),
         "lr_factors": MappingTo(
-            item=Number(optional=True), meaning="part of the model -> factor on the learning rate"
+            item=Number(optional=True),
+            meaning="part of the model -> factor on its learning rate; null: none",
         ),
     },
     torch.optim.Adam: _ADAM,
     torch.optim.AdamW: _ADAM,
     torch.optim.SGD: {
-        "params": Part(of=list),
-        "lr": _LR,
-        "momentum": Number(highest=1, below=True),
-        "dampening": Number(highest=1),
-        "weight_decay": _WEIGHT_DECAY,
-        "nesterov": Flag(),
-        "maximize": Flag(),
-        "foreach": Flag(optional=True),
-        "fused": Flag(optional=True),
-        "differentiable": Flag(),
+        "params": Part(of=list, meaning="parameters, in groups"),
+        "lr": _LR.with_meaning("learning rate"),
+        "momentum": Number(highest=1, below=True, meaning="of the update"),
+        "dampening": Number(highest=1, meaning="of the momentum"),
+        "weight_decay": _WEIGHT_DECAY.with_meaning("of all parameters"),
+        "nesterov": Flag(meaning="Nesterov momentum"),
+        "maximize": Flag(meaning="maximize the loss"),
+        "foreach": Flag(
+            optional=True,
+            meaning="PyTorch's implementation over lists of tensors; null: PyTorch's choice",
+        ),
+        "fused": Flag(
+            optional=True, meaning="PyTorch's fused implementation; null: PyTorch's choice"
+        ),
+        "differentiable": Flag(meaning="differentiate through the update"),
     },
     StepSchedule: {
-        "values": ListOf(item=_MULTIPLIER),
+        "values": ListOf(
+            item=_MULTIPLIER, meaning="factors on the learning rate, one more than milestones"
+        ),
         "milestones": ListOf(
             item=Number(above=True, highest=1, below=True),
             shortest=0,
@@ -203,27 +271,43 @@ _OPTIMIZATION: Mapping[Callable, Mapping[str, Value]] = {
         ),
     },
     WarmupParamScheduler: {
-        "scheduler": Part(of=param_scheduler.ParamScheduler),
-        "warmup_factor": Number(highest=1, meaning="multiplier at the start"),
+        "scheduler": Part(of=param_scheduler.ParamScheduler, meaning="schedule after the warm-up"),
+        "warmup_factor": Number(highest=1, meaning="factor at the start"),
         "warmup_length": Number(highest=1, below=True, meaning="share of the run"),
-        "warmup_method": Text(choices=("linear", "constant")),
-        "rescale_interval": Flag(),
+        "warmup_method": Text(choices=("linear", "constant"), meaning="form of the warm-up"),
+        "rescale_interval": Flag(
+            meaning="squeeze the whole schedule into the time after the warm-up"
+        ),
     },
-    param_scheduler.ConstantParamScheduler: {"value": _MULTIPLIER},
-    param_scheduler.CosineParamScheduler: {"start_value": _MULTIPLIER, "end_value": _MULTIPLIER},
-    param_scheduler.LinearParamScheduler: {"start_value": _MULTIPLIER, "end_value": _MULTIPLIER},
+    param_scheduler.ConstantParamScheduler: {
+        "value": _MULTIPLIER.with_meaning("factor on the learning rate")
+    },
+    param_scheduler.CosineParamScheduler: {
+        "start_value": _MULTIPLIER.with_meaning("factor at the start"),
+        "end_value": _MULTIPLIER.with_meaning("factor at the end"),
+    },
+    param_scheduler.LinearParamScheduler: {
+        "start_value": _MULTIPLIER.with_meaning("factor at the start"),
+        "end_value": _MULTIPLIER.with_meaning("factor at the end"),
+    },
     param_scheduler.MultiStepParamScheduler: {
-        "values": ListOf(item=_MULTIPLIER),
-        "num_updates": WholeNumber(lowest=1, optional=True, meaning="iterations"),
+        "values": ListOf(
+            item=_MULTIPLIER, meaning="factors on the learning rate, one more than milestones"
+        ),
+        "num_updates": WholeNumber(lowest=1, optional=True, meaning="iterations of the schedule"),
         "milestones": ListOf(
-            item=WholeNumber(lowest=1), ascending=True, optional=True, meaning="iterations"
+            item=WholeNumber(lowest=1),
+            ascending=True,
+            optional=True,
+            meaning="iterations at which the next value takes over",
         ),
     },
 }
 
 ARGUMENTS: Mapping[Callable[..., Any], Mapping[str, Value]] = {
-    **_DATA,
-    **_OPTIMIZATION,
-    **MODEL_AND_HOOK_ARGUMENTS,
+    **DATA,
+    **OPTIMIZATION,
+    **MODEL,
+    **HOOKS,
 }
 """Keys of a group with a ``_target_``, by what the ``_target_`` is."""

@@ -1,7 +1,6 @@
 """What the keys of a config may hold: parts of the model, and loss hooks."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from detectron2.modeling import Backbone, ResNet
 from detectron2.modeling.backbone import BasicStem
@@ -66,143 +65,197 @@ _SHARE = Number(highest=1)
 _COLOR = Number(lowest=-1e6, highest=1e6)
 
 _ATTENTION: Mapping[str, Value] = {
-    "embed_dim": _CHANNELS,
-    "num_heads": WholeNumber(lowest=1, highest=1024),
-    "num_levels": WholeNumber(lowest=1, highest=16),
-    "num_points": WholeNumber(lowest=1, highest=64),
-    "feed_forward_dim": _CHANNELS,
-    "dropout": _DROPOUT,
+    "embed_dim": _CHANNELS.with_meaning("channels of tokens and queries"),
+    "num_heads": WholeNumber(lowest=1, highest=1024, meaning="attention heads"),
+    "num_levels": WholeNumber(lowest=1, highest=16, meaning="feature maps"),
+    "num_points": WholeNumber(
+        lowest=1, highest=64, meaning="points that a head samples on each level"
+    ),
+    "feed_forward_dim": _CHANNELS.with_meaning("hidden channels of the feed-forward networks"),
+    "dropout": _DROPOUT.with_meaning("probability of dropping a value"),
 }
 _FOCAL: Mapping[str, Value] = {
-    "class_weight": _WEIGHT,
-    "box_weight": _WEIGHT,
-    "giou_weight": _WEIGHT,
-    "focal_alpha": _SHARE,
-    "focal_gamma": Number(),
+    "class_weight": _WEIGHT.with_meaning("factor of the focal term"),
+    "box_weight": _WEIGHT.with_meaning("factor of the L1 term"),
+    "giou_weight": _WEIGHT.with_meaning("factor of the generalized-IoU term"),
+    "focal_alpha": _SHARE.with_meaning("weight of the positive class"),
+    "focal_gamma": Number(meaning="exponent of the focal term"),
 }
 
-_MODEL: Mapping[Callable, Mapping[str, Value]] = {
+MODEL: Mapping[Callable, Mapping[str, Value]] = {
     MedMask: {
-        "backbone": Part(of=Backbone),
-        "transformer": Part(of=DeformableTransformer),
-        "criterion": Part(of=DetectionCriterion),
+        "backbone": Part(of=Backbone, meaning="gives the maps"),
+        "transformer": Part(of=DeformableTransformer, meaning="encoder, queries and decoder"),
+        "criterion": Part(of=DetectionCriterion, meaning="supervised losses"),
         "pixel_mean": ListOf(item=_COLOR, shortest=3, longest=3, meaning="RGB, in [0, 255]"),
         "pixel_std": ListOf(
             item=Number(above=True, highest=1e6), shortest=3, longest=3, meaning="RGB"
         ),
         "in_features": ListOf(
-            item=Text(), optional=True, meaning="the backbone's maps that are read; null: all"
+            item=Text(), optional=True, meaning="maps of the backbone that are read; null: all"
         ),
         "max_detections": WholeNumber(lowest=1, highest=100_000, meaning="in an image"),
     },
     ResNet: {
-        "stem": Part(),
-        "stages": Either(kinds=(Part(of=list), ListOf(item=Part()))),
-        "num_classes": WholeNumber(lowest=1, optional=True),
-        "out_features": ListOf(item=Text(choices=("stem", "res2", "res3", "res4", "res5"))),
-        "freeze_at": WholeNumber(highest=5, meaning="stages that do not learn"),
+        "stem": Part(meaning="first layers"),
+        "stages": Either(
+            kinds=(Part(of=list), ListOf(item=Part())), meaning="the rest of the layers"
+        ),
+        "num_classes": WholeNumber(
+            lowest=1,
+            optional=True,
+            meaning="of a classification head, which the detector has no use for",
+        ),
+        "out_features": ListOf(
+            item=Text(choices=("stem", "res2", "res3", "res4", "res5")),
+            meaning="maps that are given",
+        ),
+        "freeze_at": WholeNumber(
+            highest=5, meaning="first layers that do not learn, the stem being 1"
+        ),
     },
     BasicStem: {
-        "in_channels": WholeNumber(lowest=3, highest=3),
-        "out_channels": _CHANNELS,
-        "norm": _NORM,
+        "in_channels": WholeNumber(lowest=3, highest=3, meaning="of the image"),
+        "out_channels": _CHANNELS.with_meaning("of the stem"),
+        "norm": _NORM.with_meaning("normalization layer, by Detectron2's name"),
     },
     ResNet.make_default_stages: {
         "depth": Either(
-            kinds=tuple(WholeNumber(lowest=d, highest=d) for d in (18, 34, 50, 101, 152))
+            kinds=tuple(WholeNumber(lowest=d, highest=d) for d in (18, 34, 50, 101, 152)),
+            meaning="layers",
         ),
-        "norm": _NORM,
-        "stride_in_1x1": Flag(),
+        "norm": _NORM.with_meaning("normalization layer, by Detectron2's name"),
+        "stride_in_1x1": Flag(
+            meaning="stride in the 1x1 convolution, as in the original ResNet (MSRA weights)"
+        ),
     },
     build_small_resnet: {
-        "widths": ListOf(item=_CHANNELS, shortest=2, longest=6),
-        "in_channels": WholeNumber(lowest=3, highest=3),
-        "norm": _NORM,
+        "widths": ListOf(
+            item=_CHANNELS, shortest=2, longest=6, meaning="channels of the stem and of each stage"
+        ),
+        "in_channels": WholeNumber(lowest=3, highest=3, meaning="of the image"),
+        "norm": _NORM.with_meaning("normalization layer, by Detectron2's name"),
     },
     DeformableTransformer: {
         **_ATTENTION,
-        "num_classes": WholeNumber(lowest=1, highest=10_000),
-        "num_queries": WholeNumber(lowest=1, highest=100_000),
-        "num_encoder_layers": _LAYERS,
-        "num_decoder_layers": _LAYERS,
-        "box_refinement": Flag(),
-        "two_stage": Flag(),
-        "gradient_checkpointing": Flag(),
+        "num_classes": WholeNumber(lowest=1, highest=10_000, meaning="classes, without background"),
+        "num_queries": WholeNumber(
+            lowest=1, highest=100_000, meaning="largest number of detections in an image"
+        ),
+        "num_encoder_layers": _LAYERS.with_meaning("encoder layers"),
+        "num_decoder_layers": _LAYERS.with_meaning("decoder layers"),
+        "box_refinement": Flag(meaning="each decoder layer corrects the boxes of the one before"),
+        "two_stage": Flag(meaning="queries start from the encoder's best proposals"),
+        "gradient_checkpointing": Flag(
+            meaning="recompute layers in the backward pass: less memory, more time"
+        ),
     },
     DetectionCriterion: {
         **_FOCAL,
-        "matcher": Part(of=(HungarianMatcher, OneToManyMatcher)),
-        "proposal_matcher": Part(of=(HungarianMatcher, OneToManyMatcher), optional=True),
+        "matcher": Part(of=(HungarianMatcher, OneToManyMatcher), meaning="of decoder predictions"),
+        "proposal_matcher": Part(
+            of=(HungarianMatcher, OneToManyMatcher),
+            optional=True,
+            meaning="of encoder proposals; null: the same",
+        ),
     },
-    HungarianMatcher: {"cost": Part(of=MatchingCost)},
+    HungarianMatcher: {"cost": Part(of=MatchingCost, meaning="of a pair of prediction and object")},
     OneToManyMatcher: {
-        "cost": Part(of=MatchingCost),
-        "matches_per_target": WholeNumber(lowest=1, highest=1000),
+        "cost": Part(of=MatchingCost, meaning="of a pair of prediction and object"),
+        "matches_per_target": WholeNumber(
+            lowest=1, highest=1000, meaning="predictions that an object gets"
+        ),
     },
     MatchingCost: _FOCAL,
 }
+"""As :data:`medmask.config.keys.ARGUMENTS`, of the parts of the model."""
 
-_HOOKS: Mapping[Callable, Mapping[str, Value]] = {
+HOOKS: Mapping[Callable, Mapping[str, Value]] = {
     MaskedAutoencoderHook: {
-        "loader": Part(of=ResumableLoader),
-        "mask_ratio": Part(of=MaskRatioSchedule),
+        "loader": Part(of=ResumableLoader, meaning="of unlabeled images"),
+        "mask_ratio": Part(of=MaskRatioSchedule, meaning="share of masked tokens over the run"),
         "targets": MappingTo(
             item=ListOf(item=WholeNumber(lowest=1, highest=1024), shortest=2, longest=2),
-            meaning="map of the backbone -> (h, w) of the learned queries",
+            meaning="map of the backbone to reconstruct -> (h, w) of the learned queries",
         ),
-        "num_layers": _LAYERS,
-        "masking": Text(choices=("independent", "aligned")),
-        "scope": Text(choices=("hidden", "all")),
-        "weight": _WEIGHT,
-        "duration": Period(optional=True, meaning="null: the whole run"),
-        "picture_period": Period(or_end=True, optional=True, meaning="null: no pictures"),
+        "num_layers": _LAYERS.with_meaning("layers of the decoder that reconstructs"),
+        "masking": Text(
+            choices=("independent", "aligned"),
+            meaning="independent on each level, or aligned between levels",
+        ),
+        "scope": Text(choices=("hidden", "all"), meaning="tokens whose error counts"),
+        "weight": _WEIGHT.with_meaning("factor of the loss"),
+        "duration": Period(optional=True, meaning="of masked autoencoding; null: the whole run"),
+        "picture_period": Period(
+            or_end=True, optional=True, meaning="from one picture to the next; null: no pictures"
+        ),
         "num_pictured": WholeNumber(lowest=1, highest=1000, meaning="images in a picture"),
-        "output_dir": Text(),
+        "output_dir": Text(meaning="folder in which pictures/ is made"),
     },
-    ConstantMaskRatio: {"start": _SHARE},
-    CosineMaskRatio: {"start": _SHARE, "end": _SHARE},
-    LossDrivenMaskRatio: {"start": _SHARE, "step": _SHARE, "period": Period()},
+    ConstantMaskRatio: {"start": _SHARE.with_meaning("mask ratio")},
+    CosineMaskRatio: {
+        "start": _SHARE.with_meaning("mask ratio at the start"),
+        "end": _SHARE.with_meaning("mask ratio at the end"),
+    },
+    LossDrivenMaskRatio: {
+        "start": _SHARE.with_meaning("mask ratio of the first period"),
+        "step": _SHARE.with_meaning("largest change, at the start of the run"),
+        "period": Period(meaning="from one change to the next"),
+    },
     TeacherHook: {
-        "loader": Part(of=ResumableLoader),
-        "threshold": Part(of=ConfidenceThreshold),
-        "ema_decay": Number(highest=1, below=True),
-        "loss_weight": _WEIGHT,
-        "teach_boxes": Flag(),
+        "loader": Part(of=ResumableLoader, meaning="of pairs of views of unlabeled images"),
+        "threshold": Part(
+            of=ConfidenceThreshold, meaning="score from which a detection becomes a label"
+        ),
+        "ema_decay": Number(
+            highest=1, below=True, meaning="share of the teacher that stays in an iteration"
+        ),
+        "loss_weight": _WEIGHT.with_meaning("factor of the losses on pseudo labels"),
+        "teach_boxes": Flag(meaning="pseudo boxes count, too, not their classes alone"),
     },
-    FixedThreshold: {"value": _SHARE},
+    FixedThreshold: {"value": _SHARE.with_meaning("threshold of every class")},
     DynamicThreshold: {
-        "initial": _SHARE,
-        "momentum": _SHARE,
-        "scale": _SHARE,
-        "lowest": _SHARE,
-        "highest": _SHARE,
-        "update_period": Period(),
+        "initial": _SHARE.with_meaning("threshold until the first update"),
+        "momentum": _SHARE.with_meaning("share of the old threshold that stays in an update"),
+        "scale": _SHARE.with_meaning("factor on the root of the student's mean score"),
+        "lowest": _SHARE.with_meaning("lowest threshold"),
+        "highest": _SHARE.with_meaning("highest threshold"),
+        "update_period": Period(meaning="from one update to the next"),
     },
     ConfidenceRefinement: {
-        "soft": _SHARE,
-        "hard": _SHARE,
-        "steepness": Number(above=True),
+        "soft": _SHARE.with_meaning("threshold at the start"),
+        "hard": _SHARE.with_meaning("threshold that it tends to"),
+        "steepness": Number(above=True, meaning="speed of the change"),
     },
     DomainAdversarialHook: {
-        "backbone_weight": _WEIGHT,
-        "encoder_weight": _WEIGHT,
-        "decoder_weight": _WEIGHT,
+        "backbone_weight": _WEIGHT.with_meaning("factor of the loss on the backbone's last map"),
+        "encoder_weight": _WEIGHT.with_meaning("factor of the loss on encoder tokens"),
+        "decoder_weight": _WEIGHT.with_meaning("factor of the loss on decoder queries"),
     },
-    SelectiveRetrainingHook: {"period": Period()},
+    SelectiveRetrainingHook: {"period": Period(meaning="from one reset to the next")},
     ExpertDistillationHook: {
-        "stores": OneOrList(item=Text(), meaning="folders of expert stores"),
-        "loss": Part(of=ContrastiveLoss),
-        "queue_size": WholeNumber(highest=1_000_000, meaning="past embeddings of either level"),
-        "image_weight": _WEIGHT,
-        "lesion_weight": _WEIGHT,
-        "zero_shot_weight": _WEIGHT,
-        "missing": Text(choices=("error", "skip")),
+        "stores": OneOrList(item=Text(), meaning="folder or folders of expert stores"),
+        "loss": Part(of=ContrastiveLoss, meaning="of the image and the lesion level"),
+        "queue_size": WholeNumber(
+            highest=1_000_000, meaning="past embeddings of either level that serve as negatives"
+        ),
+        "image_weight": _WEIGHT.with_meaning("factor of the image level"),
+        "lesion_weight": _WEIGHT.with_meaning("factor of the lesion level"),
+        "zero_shot_weight": _WEIGHT.with_meaning("factor of the zero-shot assignment"),
+        "missing": Text(
+            choices=("error", "skip"),
+            meaning="stop at training images that no store holds, or skip them",
+        ),
     },
-    InfoNCE: {"temperature": Number(above=True)},
+    InfoNCE: {"temperature": Number(above=True, meaning="of the softmax over similarities")},
     CosineLoss: {},
-    MarginLoss: {"margin": Number(lowest=-1, highest=1)},
-    TripletLoss: {"margin": Number(highest=2)},
+    MarginLoss: {
+        "margin": Number(lowest=-1, highest=1, meaning="similarity that a negative may have")
+    },
+    TripletLoss: {
+        "margin": Number(
+            highest=2, meaning="least distance between the positive's and a negative's similarity"
+        )
+    },
 }
-
-MODEL_AND_HOOK_ARGUMENTS: Mapping[Callable[..., Any], Mapping[str, Value]] = {**_MODEL, **_HOOKS}
-"""As :data:`medmask.config.keys.ARGUMENTS`."""
+"""As :data:`medmask.config.keys.ARGUMENTS`, of loss hooks."""

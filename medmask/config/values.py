@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,10 @@ class Value:
     def description(self) -> str:
         """The accepted values in words, to follow "must be"."""
         return self._description() + (" or null" if self.optional else "")
+
+    def with_meaning(self, meaning: str) -> Self:
+        """The same values for another key."""
+        return replace(self, meaning=meaning)
 
     def _accepts(self, value: Any) -> bool:
         raise NotImplementedError
@@ -58,6 +62,8 @@ class WholeNumber(Value):
     def _description(self) -> str:
         if self.highest is None:
             return f"a whole number of at least {self.lowest}"
+        if self.lowest == self.highest:
+            return str(self.lowest)
         return f"a whole number from {self.lowest} to {self.highest}"
 
 

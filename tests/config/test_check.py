@@ -14,7 +14,7 @@ from medmask.config.targets import find_target, iterate_targets
 from medmask.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
-FILES = [path for path in sorted(CONFIGS.glob("*/*.py")) if path.stem != "benchmark"]
+FILES = [path for path in sorted(CONFIGS.glob("*/[!_]*.py")) if path.stem != "benchmark"]
 NO_NUMBER = ("null", "abc", "''", "true", "[1]", "{a: 1}", "nan")
 AUGMENTATION = "dataloader.train.mapper.augmentation"
 TRANSFORMER = "model.transformer"

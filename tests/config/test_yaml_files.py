@@ -13,7 +13,7 @@ from medmask.config.yaml_files import read_config_yaml, write_config_yaml
 from medmask.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
-FILES = [path for path in sorted(CONFIGS.glob("*/*.py")) if path.stem != "benchmark"]
+FILES = [path for path in sorted(CONFIGS.glob("*/[!_]*.py")) if path.stem != "benchmark"]
 
 CONFIG = """
 model: {_target_: torch.nn.Linear, in_features: 2, out_features: 1}

@@ -1,4 +1,4 @@
-"""Full-size mammograms; a benchmark names its data sets."""
+"""Full-size mammograms; ``datasets`` of a benchmark names the data sets."""
 
 from detectron2.config import LazyCall as L
 from omegaconf import OmegaConf
@@ -15,7 +15,7 @@ from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
 dataloader = OmegaConf.create()
 
 dataloader.train = L(build_train_loader)(
-    dataset="???",
+    dataset="${datasets.train}",
     mapper=L(DetectionMapper)(
         with_boxes=True,
         augmentation=L(build_train_augmentation)(
@@ -31,11 +31,11 @@ dataloader.train = L(build_train_loader)(
     num_workers=4,
     seed="${train.seed}",
     label_fraction=1.0,  # share of the patients whose images are used
-    label_seed=0,  # which patients these are
+    label_seed=0,  # chooses these patients
 )
 
 dataloader.test = L(build_test_loader)(
-    dataset="???",
+    dataset="${datasets.test}",
     mapper=L(DetectionMapper)(
         with_boxes=False,
         augmentation=L(build_test_augmentation)(short_edge_length=800, max_size=1333),

@@ -1,4 +1,4 @@
-"""Distillation of an expert's embeddings; a benchmark names their stores."""
+"""Distillation of an expert's embeddings; the stage names their stores."""
 
 from detectron2.config import LazyCall as L
 

@@ -1,4 +1,4 @@
-"""Masked autoencoding of unlabelled images; a benchmark sets the loader."""
+"""Masked autoencoding of unlabeled images; the stage sets the loader."""
 
 from detectron2.config import LazyCall as L
 

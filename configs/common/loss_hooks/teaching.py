@@ -1,4 +1,4 @@
-"""The parts of the adaptation without target labels; a benchmark sets the teacher's loader."""
+"""The parts of the adaptation without target labels; the stage sets the teacher's loader."""
 
 from detectron2.config import LazyCall as L
 

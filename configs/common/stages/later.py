@@ -1,13 +1,13 @@
-"""What the stages after the first have in common.
+"""The common part of the stages after the first.
 
-They go on from its weights, more slowly, with strong augmentation of labelled images, too.
+They go on from its weights, more slowly, with strong augmentation of labeled images, too.
 """
 
-from ..data.unlabelled import unlabelled as _unlabelled
+from ..data.unlabeled import unlabeled as _unlabeled
 from .source_only import dataloader, lr_multiplier, model, optimizer, train
 
-dataloader.train.mapper.augmentation = _unlabelled.mapper.augmentation
-dataloader.train.mapper.photometric = _unlabelled.mapper.photometric
+dataloader.train.mapper.augmentation = _unlabeled.mapper.augmentation
+dataloader.train.mapper.photometric = _unlabeled.mapper.photometric
 
 model.transformer.dropout = 0.0
 optimizer.lr = 2e-5

@@ -1,4 +1,4 @@
-"""Stage 1 at full size: supervised training from ImageNet weights; a benchmark names its data.
+"""Stage 1 at full size: supervised training from ImageNet weights.
 
 The published mammography runs start from weights of private images and so take 20 epochs; from
 ImageNet it takes longer (D-MASTER: 100 epochs). 10,000 iterations are 60 epochs of BCD-DDSM.

@@ -10,7 +10,7 @@ as in MRT (there at 0.1, below their own lowest) and follow the student, while D
 the options of that rule but lets ConfidenceRefinement(soft=0.1, hard=0.8) have the last word.
 """
 
-from ..data.unlabelled_pairs import unlabelled_pairs as _pairs
+from ..data.unlabeled import unlabeled_pairs as _pairs
 from ..loss_hooks.teaching import domain_adversarial as _domain_adversarial
 from ..loss_hooks.teaching import selective_retraining as _selective_retraining
 from ..loss_hooks.teaching import teacher as _teacher

@@ -1,14 +1,10 @@
 """Teaching of city2foggy: a teacher labels the Foggy Cityscapes images."""
 
-from ...common.data.street_scenes import evaluator as _evaluator
+from ...common.data.street_scenes import set_up_street_scenes
 from ...common.stages.teaching import dataloader, loss_hooks, lr_multiplier, model, optimizer, train
+from ._benchmark import datasets, num_classes
 
-dataloader.train.dataset = "cityscapes_train"
-dataloader.test.dataset = "foggy_cityscapes_val"
-dataloader.evaluator = _evaluator
-model.transformer.num_classes = 8
-loss_hooks.masked_autoencoder.loader.dataset = "foggy_cityscapes_train"
-loss_hooks.teacher.loader.dataset = "foggy_cityscapes_train"
+set_up_street_scenes(dataloader, model, train, num_classes)
 
 # MRT: 80 epochs of 2975 images, masked autoencoding for 10, retraining after 40, thresholds renewed
 # once an epoch; pseudo boxes teach classes only
@@ -20,6 +16,5 @@ loss_hooks.teacher.threshold.scale = 0.5
 loss_hooks.teacher.threshold.highest = 0.45
 
 train.max_iter = 29800
-train.best_metric = "bbox/AP50"
 train.init_checkpoint = "output/city2foggy/cross_domain/model_final.pth"
 train.output_dir = "output/city2foggy/teaching"

@@ -8,10 +8,7 @@ from ...common.stages.cross_domain import (
     optimizer,
     train,
 )
-
-dataloader.train.dataset = "ddsm_train"
-dataloader.test.dataset = "ddsm_val"
-loss_hooks.masked_autoencoder.loader.dataset = "ddsm_train"
+from ._benchmark import datasets
 
 train.init_checkpoint = "output/ddsm/source_only/model_best.pth"
 train.output_dir = "output/ddsm/cross_domain"

@@ -1,4 +1,4 @@
-"""Stage 2 of BCD-DDSM to INbreast: masked autoencoding of unlabelled INbreast images."""
+"""Stage 2 of BCD-DDSM to INbreast: masked autoencoding of unlabeled INbreast images."""
 
 from ...common.stages.cross_domain import (
     dataloader,
@@ -8,10 +8,7 @@ from ...common.stages.cross_domain import (
     optimizer,
     train,
 )
-
-dataloader.train.dataset = "ddsm_train"
-dataloader.test.dataset = "inbreast_val"
-loss_hooks.masked_autoencoder.loader.dataset = "inbreast_train"
+from ._benchmark import datasets
 
 # D-MASTER: 20 of 30 epochs at the full rate
 lr_multiplier.milestones = [0.67]

@@ -1,4 +1,4 @@
-"""Stage 2 of BCD-DDSM to RSNA-BSD1K: masked autoencoding of unlabelled RSNA-BSD1K images."""
+"""Stage 2 of BCD-DDSM to RSNA-BSD1K: masked autoencoding of unlabeled RSNA-BSD1K images."""
 
 from ...common.stages.cross_domain import (
     dataloader,
@@ -8,10 +8,7 @@ from ...common.stages.cross_domain import (
     optimizer,
     train,
 )
-
-dataloader.train.dataset = "ddsm_train"
-dataloader.test.dataset = "rsna_bsd1k_val"
-loss_hooks.masked_autoencoder.loader.dataset = "rsna_bsd1k_train"
+from ._benchmark import datasets
 
 # D-MASTER: 20 of 30 epochs at the full rate
 lr_multiplier.milestones = [0.67]

@@ -1,8 +1,6 @@
 """Stage 1 of BCD-DDSM to RSNA-BSD1K: supervised on BCD-DDSM, tested on RSNA-BSD1K."""
 
 from ...common.stages.source_only import dataloader, lr_multiplier, model, optimizer, train
-
-dataloader.train.dataset = "ddsm_train"
-dataloader.test.dataset = "rsna_bsd1k_val"
+from ._benchmark import datasets
 
 train.output_dir = "output/ddsm2rsna/source_only"

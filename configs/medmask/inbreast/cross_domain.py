@@ -8,10 +8,7 @@ from ...common.stages.cross_domain import (
     optimizer,
     train,
 )
-
-dataloader.train.dataset = "inbreast_train"
-dataloader.test.dataset = "inbreast_val"
-loss_hooks.masked_autoencoder.loader.dataset = "inbreast_train"
+from ._benchmark import datasets
 
 train.init_checkpoint = "output/inbreast/source_only/model_best.pth"
 train.output_dir = "output/inbreast/cross_domain"

@@ -1,9 +1,9 @@
-"""Teaching on phantoms: labelled film, and an averaged teacher's labels on ffdm images.
+"""Teaching on phantoms: labeled film, and an averaged teacher's labels on ffdm images.
 
 Domain discriminators all the time, masked autoencoding in the first third of the run.
 """
 
-from ...common.data.unlabelled_pairs_phantom import unlabelled_pairs as _pairs
+from ...common.data.phantom import unlabeled_pairs as _pairs
 from ...common.loss_hooks.teaching import domain_adversarial as _domain_adversarial
 from ...common.loss_hooks.teaching import selective_retraining as _selective_retraining
 from ...common.loss_hooks.teaching import teacher as _teacher

@@ -8,10 +8,7 @@ from ...common.stages.cross_domain import (
     optimizer,
     train,
 )
-
-dataloader.train.dataset = "rsna_bsd1k_train"
-dataloader.test.dataset = "rsna_bsd1k_val"
-loss_hooks.masked_autoencoder.loader.dataset = "rsna_bsd1k_train"
+from ._benchmark import datasets
 
 train.init_checkpoint = "output/rsna_bsd1k/source_only/model_best.pth"
 train.output_dir = "output/rsna_bsd1k/cross_domain"

@@ -1,10 +1,7 @@
 """Stage 3 on RSNA-BSD1K: BiomedCLIP teaches the detector of stage 2."""
 
 from ...common.stages.expert import dataloader, loss_hooks, lr_multiplier, model, optimizer, train
-
-dataloader.train.dataset = "rsna_bsd1k_train"
-dataloader.test.dataset = "rsna_bsd1k_val"
-loss_hooks.expert_distillation.stores = ["output/experts/biomedclip/rsna_bsd1k_train"]
+from ._benchmark import datasets
 
 train.init_checkpoint = "output/rsna_bsd1k/cross_domain/model_best.pth"
 train.output_dir = "output/rsna_bsd1k/expert"

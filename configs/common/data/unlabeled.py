@@ -1,16 +1,19 @@
-"""Unlabelled full-size mammograms, strongly augmented; a benchmark names its data sets."""
+"""Unlabeled full-size mammograms, strongly augmented, and in pairs of a weak and a strong view."""
+
+from copy import deepcopy
 
 from detectron2.config import LazyCall as L
 
 from medmask.data import (
     DetectionMapper,
+    PairedViewMapper,
     build_photometric_augmentation,
     build_train_augmentation,
     build_train_loader,
 )
 
-unlabelled = L(build_train_loader)(
-    dataset="???",
+unlabeled = L(build_train_loader)(
+    dataset="${datasets.unlabeled}",
     mapper=L(DetectionMapper)(
         with_boxes=False,
         augmentation=L(build_train_augmentation)(
@@ -33,4 +36,13 @@ unlabelled = L(build_train_loader)(
     total_batch_size="${dataloader.train.total_batch_size}",
     num_workers="${dataloader.train.num_workers}",
     seed="${train.seed}",
+)
+
+# Where the data set has boxes, they come along to log how good a teacher's labels are; nothing
+# learns from them.
+unlabeled_pairs = deepcopy(unlabeled)
+unlabeled_pairs.mapper = L(PairedViewMapper)(
+    with_boxes=True,
+    augmentation=unlabeled_pairs.mapper.augmentation,
+    photometric=unlabeled_pairs.mapper.photometric,
 )
