@@ -67,11 +67,8 @@ def make_tables(configs: Path) -> str:
 
 
 def _heading(target: Target, key: str | None) -> str:
-    name = _convert_target_to_string(target)
-    summary = (inspect.getdoc(target) or "").split("\n\n")[0].replace("\n", " ")
-    is_ours = name.startswith("medmask.")
     place = f"`{key}`: " if key else ""
-    return f"**{place}`{name}`**" + (f". {summary}" if is_ours and summary else "")
+    return f"**{place}`{_convert_target_to_string(target)}`**"
 
 
 def _table(described: Mapping[str, Value], defaults: Mapping[str, Any]) -> Iterator[str]:

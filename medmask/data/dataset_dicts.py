@@ -27,7 +27,7 @@ def load_coco(
     """Load a data set after checking it.
 
     Images without annotations stay: most mammograms are negative. All other fields of an image
-    record (``patient_id``, ``view``, ``laterality``, ...) are carried over.
+    (``patient_id``, ``view``, ``laterality``, ...) are carried over.
 
     Args:
         json_file: a COCO annotation file.
