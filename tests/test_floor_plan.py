@@ -118,8 +118,8 @@ def test_imports_go_down(modules, plan):
     assert find_faults(find_imports(modules), plan) == KNOWN_FAULTS
 
 
-def test_plan_names_every_folder(modules, plan):
-    assert {folder_of(name) for name in modules} <= set(plan)
+def test_plan_names_every_folder_and_no_other(modules, plan):
+    assert {folder_of(name) for name in modules} == set(plan)
 
 
 def test_plan_allows_imports_of_rows_above_only(plan):

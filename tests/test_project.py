@@ -76,3 +76,8 @@ def test_workflow_calls_the_gate_with_pinned_actions():
     assert any(".ci/run" in step.get("run", "") for step in steps)
     for step in steps:
         assert "uses" not in step or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"])
+
+
+def test_command_is_a_function_of_the_package(project):
+    module, _, name = project["scripts"]["medmask"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))

@@ -185,7 +185,7 @@ class Demo:
         print()
         print(tabulate(where.items(), tablefmt="plain"))
 
-    def _run(self, title: str, command: str, *arguments: str | Path) -> None:
+    def _run(self, title: str, command: str, *arguments: object) -> None:
         """Run a command in a process of its own, and show it."""
         from medmask.utils.child_tools import ChildTools
 

@@ -42,7 +42,7 @@ def entry_point(
         parser = make_parser()
         parser.set_defaults(is_tool=command is None)
         if command is None:
-            parser.epilog = as_tools(parser.epilog)
+            parser.epilog = as_tools(parser.epilog or "")
         else:
             parser.prog = f"medmask {command}"
         # options may stand between positional arguments

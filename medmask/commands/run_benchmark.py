@@ -2,8 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medmask.commands.entry_point import entry_point, examples_parser
+
+if TYPE_CHECKING:
+    from medmask.engine.comparison.runner import Results
 
 TRAINING_TOOL = ("-m", "medmask", "train")
 _EXAMPLES = """
@@ -54,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     total = len(comparison.runs) * len(args.seeds)
     done = 0
 
-    def report(results, message):
+    def report(results: "Results", message: str) -> None:
         nonlocal done
         done += 1
         write_tables(comparison, results, args.seeds, output)

@@ -58,9 +58,7 @@ def ground_truth_of(dataset_name: str) -> GroundTruth:
         is_crowd=np.array([a.get("iscrowd", 0) == 1 for _, a in annotations], dtype=bool),
         patients=tuple(each.get("patient_id") for each in dataset_dicts),
         lateralities=tuple(each.get("laterality") for each in dataset_dicts),
-        file_names=tuple(
-            _relative_name(each, image_root) for each in dataset_dicts
-        ),
+        file_names=tuple(_relative_name(each, image_root) for each in dataset_dicts),
     )
 
 

@@ -26,7 +26,7 @@ def test_categories_alone_are_read_from_a_file_of_faulty_annotations(coco_conten
     coco_content["annotations"][0]["bbox"] = "none"
     json_file, _ = write_tree(coco_content)
     assert read_categories(json_file, ["malignant"]) == [{"id": 7, "name": "mal"}]
-    with pytest.raises(InputError, match="annotation 11 .* is not four finite numbers"):
+    with pytest.raises(InputError, match=r"annotation 11 .* is not four finite numbers"):
         read_coco(json_file)
     with pytest.raises(InputError, match="do not match the classes"):
         read_categories(json_file, ["benign"])

@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 
-import pytest
 import torch
 from detectron2.engine import TrainerBase
 from torch import distributed, nn
@@ -28,7 +27,6 @@ class TwoPasses(TrainerBase):
         self.after_backward()
 
 
-@pytest.mark.slow
 def test_steps_of_two_passes_leave_the_same_statistics_everywhere(run_in_two_processes):
     run_in_two_processes(__file__)
 

@@ -93,7 +93,6 @@ def test_first_error_is_the_one_that_is_told(start, tmp_path, how, status, words
     assert not alive(tmp_path)
 
 
-@pytest.mark.slow
 def test_fault_of_ours_keeps_its_traceback(start):
     process = start("bug")
     _, told = process.communicate(timeout=100)
@@ -113,7 +112,6 @@ def test_killed_parent_leaves_nobody(start, tmp_path):
     assert not alive(tmp_path)
 
 
-@pytest.mark.slow
 def test_signal_reaches_all(start, tmp_path):
     process = start("wait")
     process.stdout.readline()

@@ -201,7 +201,6 @@ def test_repeated_image_ids_are_an_error(dataset):
         FROCEvaluator(dataset)
 
 
-@pytest.mark.slow  # two processes that import torch
 def test_two_processes_give_the_result_of_one(dataset, tmp_path, run_in_two_processes):
     expected = evaluate(FROCEvaluator(dataset, bootstrap=20))
     run_in_two_processes(__file__, str(tmp_path))

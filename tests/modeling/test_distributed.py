@@ -3,7 +3,6 @@
 from argparse import Namespace
 from pathlib import Path
 
-import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
 from detectron2.structures import Boxes, Instances
@@ -18,7 +17,6 @@ WORLD_SIZE = 2
 OBJECTS = [3, 1, 0, 0]  # of the images of the joint batch: the second process has none
 
 
-@pytest.mark.slow
 def test_average_gradient_is_that_of_the_joint_batch(run_in_two_processes):
     run_in_two_processes(__file__)
 

@@ -50,6 +50,5 @@ def test_stage_starts_from_the_weights_of_stage_1(training_runs, tmp_path):
             assert torch.equal(after[name], value), name
 
 
-@pytest.mark.slow
 def test_two_processes_rebuild_like_one(training_runs, tmp_path):
     training_runs.check_two_processes(CONFIG, tmp_path, FROM_SCRATCH, "train.max_iter=4")

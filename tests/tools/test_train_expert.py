@@ -28,7 +28,6 @@ def test_killed_and_resumed_run_repeats_the_whole_run_bit_for_bit(training_runs,
         assert any(values[f"loss_expert_{level}"] > 0 for values in losses.values())
 
 
-@pytest.mark.slow
 def test_two_processes_learn_from_the_expert_like_one(training_runs, tmp_path, options):
     training_runs.check_two_processes(CONFIG, tmp_path, *options, "train.max_iter=4")
 

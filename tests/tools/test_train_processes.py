@@ -54,7 +54,6 @@ def sentence_of(stderr):
     return stderr.splitlines()[-1]
 
 
-@pytest.mark.slow
 def test_killed_parent_leaves_no_process(training_runs, tmp_path):
     command = training_runs.command(
         CONFIG, tmp_path, *OPTIONS, "dataloader.train.num_workers=2", "train.max_iter=1000"
@@ -103,7 +102,6 @@ def test_signal_and_broken_image_of_one_process(training_runs, tmp_path, dataset
     training_runs.check_same(broken, whole)
 
 
-@pytest.mark.slow
 def test_sentence_of_one_process_is_told_once_under_torchrun(training_runs, tmp_path):
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     command = training_runs.command(

@@ -18,7 +18,6 @@ FROM_SCRATCH = (
 )
 
 
-@pytest.mark.slow
 def test_student_and_teacher_of_a_run_predict(training_runs, tmp_path):
     run = training_runs.run(training_runs.command(CONFIG, tmp_path, *FROM_SCRATCH))
     assert run.returncode == 0, run.stderr
@@ -34,7 +33,6 @@ def test_student_and_teacher_of_a_run_predict(training_runs, tmp_path):
     assert not torch.equal(scores[0], scores[2])
 
 
-@pytest.mark.slow
 def test_killed_and_resumed_run_repeats_the_whole_run_bit_for_bit(training_runs, tmp_path):
     """Thresholds move, the encoder is set back, and masked autoencoding ends, around the stop."""
     training_runs.check_resume(
@@ -55,7 +53,6 @@ def test_killed_and_resumed_run_repeats_the_whole_run_bit_for_bit(training_runs,
     assert any(values["loss_box_target"] > 0 for values in losses.values())
 
 
-@pytest.mark.slow
 def test_two_processes_teach_like_one(training_runs, tmp_path):
     training_runs.check_two_processes(CONFIG, tmp_path, *FROM_SCRATCH, "train.max_iter=3")
 

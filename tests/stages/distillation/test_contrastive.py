@@ -184,7 +184,6 @@ def test_settings_out_of_range(build, message):
         build()
 
 
-@pytest.mark.slow
 def test_two_processes_are_as_one(run_in_two_processes):
     run_in_two_processes(__file__)
 

@@ -315,7 +315,6 @@ def test_what_would_never_happen_is_refused_before_the_first_step(option, words)
     assert hook.loader.given == 0
 
 
-@pytest.mark.slow
 def test_processes_stay_together(run_in_two_processes):
     run_in_two_processes(__file__)
 
