@@ -12,6 +12,9 @@ from pycocotools.cocoeval import COCOeval
 from medmask.evaluation.boxes import to_xywh
 from medmask.evaluation.structures import Detections, GroundTruth
 
+_MOST_DETECTIONS = 100
+"""of an image and a category, those of the highest scores"""
+
 
 @dataclass(frozen=True)
 class AveragePrecision:
@@ -44,31 +47,39 @@ def average_precision(ground_truth: GroundTruth, detections: Detections) -> Aver
         detections: the scored boxes as the detector gave them.
     """
     is_crowd = ground_truth.is_crowd
-    truth = _rows(ground_truth.image_indices, ground_truth.category_indices, ground_truth.boxes)
+    annotations = _rows(
+        ground_truth.image_indices, ground_truth.category_indices, ground_truth.boxes
+    )
     found = _rows(detections.image_indices, detections.category_indices, detections.boxes)
-    for row, crowd in zip(truth, is_crowd.tolist(), strict=True):
+    for row, crowd in zip(annotations, is_crowd.tolist(), strict=True):
         row["iscrowd"] = int(crowd)
     for row, score in zip(found, detections.scores.tolist(), strict=True):
         row["score"] = score
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress by print
-        evaluation = COCOeval(_index(ground_truth, truth), _index(ground_truth, found), "bbox")
+        evaluation = COCOeval(
+            _index(ground_truth, annotations), _index(ground_truth, found), "bbox"
+        )
+        evaluation.params.maxDets = [_MOST_DETECTIONS]
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summarize()
-    # (IoU thresholds, recalls, categories, sizes of lesions, limits of detections)
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    # (IoU thresholds from 0.50 to 0.95, recalls, categories, areas: all, small, medium, large)
+    precision = evaluation.eval["precision"][..., 0]
+    all_areas = precision[..., 0]
     return AveragePrecision(
-        *(_defined(value) for value in evaluation.stats[:6]),
-        categories=tuple(
-            _defined(np.mean(of_category[of_category > -1]) if (of_category > -1).any() else -1)
-            for of_category in precision.transpose(2, 0, 1)
-        ),
+        ap=_mean(all_areas),
+        ap50=_mean(all_areas[0]),
+        ap75=_mean(all_areas[5]),
+        ap_small=_mean(precision[..., 1]),
+        ap_medium=_mean(precision[..., 2]),
+        ap_large=_mean(precision[..., 3]),
+        categories=tuple(_mean(of_category) for of_category in all_areas.transpose(2, 0, 1)),
     )
 
 
-def _defined(value: float) -> float:
-    """What pycocotools gives; its -1 means that there is no lesion."""
-    return float("nan") if value < 0 else float(value)
+def _mean(precision: np.ndarray) -> float:
+    """The mean precision, in which pycocotools marks categories without a lesion by -1."""
+    defined = precision[precision > -1]
+    return float(np.mean(defined)) if len(defined) else float("nan")
 
 
 def _index(ground_truth: GroundTruth, rows: list[dict[str, Any]]) -> COCO:
@@ -86,7 +97,7 @@ def _index(ground_truth: GroundTruth, rows: list[dict[str, Any]]) -> COCO:
 def _rows(
     image_indices: np.ndarray, category_indices: np.ndarray, boxes: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Boxes as COCO's records, with ids of our own.
+    """Boxes as COCO's annotations, with ids of our own.
 
     Ids in files may be missing or 0, which pycocotools takes for "unmatched": lesions would be lost
     without a word.
