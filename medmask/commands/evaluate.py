@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--iou",
         type=float,
         metavar="IOU",
-        help="a hit needs this IoU (default: the detection's centre lies in the lesion's box)",
+        help="a hit needs this IoU (default: the detection's center lies in the lesion's box)",
     )
     parser.add_argument(
         "--bootstrap",

@@ -69,13 +69,13 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         default=0.4,
         metavar="C",
-        help="steepness of the ffdm grey curve; 0 is a straight line (default %(default)s)",
+        help="steepness of the ffdm gray curve; 0 is a straight line (default %(default)s)",
     )
     parser.add_argument(
         "--format",
         choices=FORMATS,
         default="png8",
-        help="png8: 8-bit grey; png16: 12-bit values in 16 bits; dicom: modality MG, 12-bit "
+        help="png8: 8-bit gray; png16: 12-bit values in 16 bits; dicom: modality MG, 12-bit "
         "(default %(default)s)",
     )
     parser.add_argument(

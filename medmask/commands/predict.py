@@ -129,7 +129,7 @@ def _find(args: argparse.Namespace) -> tuple[list["PredictionImage"], list[str]]
 
 
 def _is_drawn_here(path: Path) -> bool:
-    """Whether a path is a picture in an output folder of this tool."""
+    """Tell whether a path is a picture in an output folder of this tool."""
     folder = path.absolute().parent
     return folder.name == OVERLAYS and (folder.parent / JOURNAL).exists()
 

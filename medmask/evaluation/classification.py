@@ -1,4 +1,6 @@
-"""Is there a lesion in this image, in this breast? ROC area, F1, sensitivity and specificity.
+"""Classification of images and breasts by the presence of a lesion.
+
+Measured by the area under the ROC curve, F1, sensitivity and specificity.
 
 An image's score is the highest score of its detections, 0 if there is none; a breast's score is the
 highest of its images (one patient's images of one side). Either is positive if it has a lesion.
@@ -28,7 +30,7 @@ class ScoredUnits:
 
 @dataclass(frozen=True)
 class ThresholdMetrics:
-    """What calling every score of at least ``score`` positive gives; NaN where it is undefined."""
+    """Metrics of calling every score of at least ``score`` positive; NaN where undefined."""
 
     score: float
     f1: float
@@ -66,7 +68,7 @@ def roc_auc(units: ScoredUnits, weights: np.ndarray) -> np.ndarray:
     """Area under the ROC curve: how often a positive scores above a negative, ties counting half.
 
     Args:
-        units: U scored and labelled units.
+        units: U scored and labeled units.
         weights: (B, U) how often each unit is in each of B samples of the units (ones for the
             area itself, counts for bootstrap samples).
 

@@ -17,7 +17,7 @@ from medmask.evaluation.structures import Detections
 
 
 class _Prediction(NamedTuple):
-    """What a model found in one image; arrays travel between processes faster than Instances."""
+    """Detections of one image; arrays travel between processes faster than Instances."""
 
     boxes: np.ndarray  # (D, 4) float64 XYXY pixels
     scores: np.ndarray  # (D,) float64

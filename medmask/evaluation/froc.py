@@ -93,7 +93,7 @@ def sensitivity_at(localizations: Localizations, fpi: Sequence[float]) -> np.nda
 
 
 def false_positive_budgets(fpi: Sequence[float], num_images: np.ndarray) -> np.ndarray:
-    """How many false positives in all a rate per image allows.
+    """Count the false positives that a rate per image (FPI) allows in all.
 
     Counted in integers: 0.3 per image over 10 images allows 3, although 0.3 has no exact binary
     form. A rate stands for the fraction nearest to it with a denominator up to a million.

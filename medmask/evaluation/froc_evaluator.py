@@ -46,7 +46,7 @@ class FROCEvaluator(DetectionEvaluator):
             dataset_name: a set in Detectron2's ``DatasetCatalog``. Its records may carry
                 ``patient_id`` and ``laterality``.
             nms_iou: non-maximum suppression before the evaluation, None for none.
-            iou_threshold: None: a detection hits a lesion when its centre lies in the lesion's
+            iou_threshold: None: a detection hits a lesion when its center lies in the lesion's
                 box; else when their IoU is at least this.
             bootstrap: resamples of the patients for 95% intervals, 0 for no intervals.
             seed: of the resampling.
@@ -72,8 +72,8 @@ class FROCEvaluator(DetectionEvaluator):
 
     def metric_names(self) -> list[str]:
         names = [f"R@{point:g}" for point in self._settings.operating_points]
-        truth = self.ground_truth
-        has_breasts = None not in (*truth.patients, *truth.lateralities)
+        ground_truth = self.ground_truth
+        has_breasts = None not in (*ground_truth.patients, *ground_truth.lateralities)
         for level in ("image", "breast") if has_breasts else ("image",):
             names += [f"{level}_{name}" for name in ("auc", "f1", "sensitivity", "specificity")]
         return [f"froc/{name}" for name in names]

@@ -1,4 +1,4 @@
-"""Which image, and which category, of an annotation file a detection means.
+"""Images and categories of an annotation file that detections refer to.
 
 Detections name both by an id and by a name: ``image_id`` and ``file_name``, ``category_id`` and
 ``category_name``. One rule holds for all detections of a file, for images and categories alike:
@@ -26,32 +26,36 @@ from medmask.evaluation.structures import GroundTruth
 from medmask.utils.json_files import show
 
 
-def find_images(records: Sequence[dict], truth: GroundTruth, faults: Faults) -> np.ndarray:
+def find_images(records: Sequence[dict], ground_truth: GroundTruth, faults: Faults) -> np.ndarray:
     """Find the image of each detection.
 
     Args:
         records: R detections with ``image_id``, ``file_name`` or both.
-        truth: the images, which carry file names or not.
+        ground_truth: the images, which carry file names or not.
         faults: is told which records name no image, or contradict themselves.
 
     Returns:
         (R,) int64 indices of images, -1 where a record has a fault.
     """
-    names = _FileNames(truth.file_names or (None,) * truth.num_images)
-    return _References(records, "image_id", "file_name", faults).find(truth.image_ids, names)
+    names = _FileNames(ground_truth.file_names or (None,) * ground_truth.num_images)
+    return _References(records, "image_id", "file_name", faults).find(ground_truth.image_ids, names)
 
 
-def find_categories(records: Sequence[dict], truth: GroundTruth, faults: Faults) -> np.ndarray:
+def find_categories(
+    records: Sequence[dict], ground_truth: GroundTruth, faults: Faults
+) -> np.ndarray:
     """Find the category of each detection; as :func:`find_images`."""
     # a category without a name is called by its id
     names = _CategoryNames(
         [
             None if name == str(id_) else name
-            for name, id_ in zip(truth.category_names, truth.category_ids, strict=True)
+            for name, id_ in zip(
+                ground_truth.category_names, ground_truth.category_ids, strict=True
+            )
         ]
     )
     return _References(records, "category_id", "category_name", faults).find(
-        truth.category_ids, names
+        ground_truth.category_ids, names
     )
 
 
@@ -59,7 +63,7 @@ class _Names(Protocol):
     """The names of what is looked for."""
 
     def agree(self, index: int, name: str) -> bool:
-        """Whether a name can mean the one at ``index``; True if that has no name."""
+        """Tell whether a name can mean the one at ``index``; True if that has no name."""
 
     def find(self, name: str) -> list[int]:
         """Indices of all that a name can mean."""

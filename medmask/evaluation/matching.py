@@ -1,6 +1,6 @@
-"""Which detections hit which lesions.
+"""Matching of detections with lesions.
 
-A detection hits a lesion of its own image and category when its centre lies in the lesion's box,
+A detection hits a lesion of its own image and category when its center lies in the lesion's box,
 borders included, or, by the other rule, when the two boxes overlap with an IoU of at least a
 threshold. One detection may hit several overlapping lesions. A detection that hits none is a false
 positive; further hits on a lesion that is found already are neither hits nor false positives.
@@ -68,22 +68,22 @@ def localize(
     Args:
         ground_truth: lesions and ignored regions.
         detections: the scored boxes, after non-maximum suppression if any.
-        iou_threshold: None for the centre rule, else the smallest IoU of a hit, in (0, 1].
+        iou_threshold: None for the center rule, else the smallest IoU of a hit, in (0, 1].
 
     Returns:
         The scores at which lesions are found and false positives appear.
     """
-    detection, truth = _pairs_of_same_image_and_category(ground_truth, detections)
-    boxes, truth_boxes = detections.boxes[detection], ground_truth.boxes[truth]
+    detection, annotated = _pairs_of_same_image_and_category(ground_truth, detections)
+    boxes, lesion_boxes = detections.boxes[detection], ground_truth.boxes[annotated]
     if iou_threshold is None:
-        hit = _centres_inside(boxes, truth_boxes)
+        hit = _centers_inside(boxes, lesion_boxes)
     else:
-        hit = _overlaps(boxes, truth_boxes, ground_truth.is_crowd[truth]) >= iou_threshold
-    detection, truth = detection[hit], truth[hit]
+        hit = _overlaps(boxes, lesion_boxes, ground_truth.is_crowd[annotated]) >= iou_threshold
+    detection, annotated = detection[hit], annotated[hit]
 
     best_scores = np.full(len(ground_truth.boxes), -np.inf)
-    np.maximum.at(best_scores, truth, detections.scores[detection])
-    on_crowd = ground_truth.is_crowd[truth]
+    np.maximum.at(best_scores, annotated, detections.scores[detection])
+    on_crowd = ground_truth.is_crowd[annotated]
     hits_lesion = np.zeros(len(detections), dtype=bool)
     hits_lesion[detection[~on_crowd]] = True
     hits_crowd = np.zeros(len(detections), dtype=bool)
@@ -108,10 +108,10 @@ def _pairs_of_same_image_and_category(
 ) -> tuple[np.ndarray, np.ndarray]:
     """All (detection, ground truth) index pairs that could be a hit, each (P,) int64."""
     num_categories = len(ground_truth.category_ids)
-    truth_keys = ground_truth.image_indices * num_categories + ground_truth.category_indices
+    annotated_keys = ground_truth.image_indices * num_categories + ground_truth.category_indices
     detection_keys = detections.image_indices * num_categories + detections.category_indices
-    order = np.argsort(truth_keys, kind="stable")
-    sorted_keys = truth_keys[order]
+    order = np.argsort(annotated_keys, kind="stable")
+    sorted_keys = annotated_keys[order]
     start = np.searchsorted(sorted_keys, detection_keys, side="left")
     count = np.searchsorted(sorted_keys, detection_keys, side="right") - start
 
@@ -121,10 +121,10 @@ def _pairs_of_same_image_and_category(
     return detection, order[np.repeat(start, count) + within]
 
 
-def _centres_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """(P, 4), (P, 4) -> (P,) bool: the box's centre lies in the region or on its border."""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return ((centres >= regions[:, :2]) & (centres <= regions[:, 2:])).all(axis=1)
+def _centers_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """(P, 4), (P, 4) -> (P,) bool: the box's center lies in the region or on its border."""
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return ((centers >= regions[:, :2]) & (centers <= regions[:, 2:])).all(axis=1)
 
 
 def _overlaps(boxes: np.ndarray, regions: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:

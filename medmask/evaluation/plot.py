@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from medmask.evaluation.results import FrocResult
 from medmask.utils.files import atomic_write
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Okabe and Ito's palette, which color-blind readers can tell apart.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _INK, _GRID = "#333333", "#E4E4E4"
 _RATE_NAMED_IN_LEGEND = 0.3
 
@@ -40,7 +40,7 @@ def plot_froc(
     limits = (points[0] / 1.4, points[-1] * 1.4)
     _style_axes(axes, points, limits)
     for index, (label, result) in enumerate(curves):
-        _draw_curve(axes, _plain(label), result, _COLOURS[index % len(_COLOURS)], limits)
+        _draw_curve(axes, _plain(label), result, _COLORS[index % len(_COLORS)], limits)
     # Above the axes, where no curve can run into it.
     axes.legend(
         loc="lower left",
@@ -84,24 +84,24 @@ def _style_axes(axes: Axes, ticks: Sequence[float], limits: tuple[float, float])
 
 
 def _draw_curve(
-    axes: Axes, label: str, result: FrocResult, colour: str, limits: tuple[float, float]
+    axes: Axes, label: str, result: FrocResult, color: str, limits: tuple[float, float]
 ) -> None:
     fpi, sensitivity = result.curve.fpi, result.curve.sensitivity
     left = np.searchsorted(fpi, limits[0], side="right") - 1
     x = np.concatenate([[limits[0]], fpi[left + 1 :]])
     y = sensitivity[left:]
-    axes.step(x, y, where="post", color=colour, linewidth=2, label=_legend(label, result))
+    axes.step(x, y, where="post", color=color, linewidth=2, label=_legend(label, result))
     if x[-1] < limits[1]:
-        axes.plot([x[-1], limits[1]], [y[-1]] * 2, color=colour, linewidth=1.4, linestyle=":")
+        axes.plot([x[-1], limits[1]], [y[-1]] * 2, color=color, linewidth=1.4, linestyle=":")
     if result.band is not None:
         band = result.band
-        axes.fill_between(band.fpi, band.lower, band.upper, color=colour, alpha=0.14, linewidth=0)
+        axes.fill_between(band.fpi, band.lower, band.upper, color=color, alpha=0.14, linewidth=0)
     points = np.array(result.settings.operating_points)
     axes.plot(
         points[points > 0],
         result.sensitivity[points > 0],
         "o",
-        color=colour,
+        color=color,
         markersize=6.5,
         markeredgecolor="white",
         markeredgewidth=1.3,

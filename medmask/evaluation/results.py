@@ -34,7 +34,7 @@ class ConfidenceBand:
 
 @dataclass(frozen=True)
 class ClassificationResult:
-    """How well scores tell images, or breasts, with a lesion from those without.
+    """Separation of images, or breasts, with a lesion from those without, by their scores.
 
     Attributes:
         auc: area under the ROC curve, NaN if all units are alike.

@@ -14,11 +14,11 @@ _LARGEST_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What is counted, and how.
+    """Settings of what is counted, and how.
 
     Attributes:
         operating_points: false positives per image at which sensitivities are reported.
-        iou_threshold: None: a detection hits a lesion when its centre lies in the lesion's box;
+        iou_threshold: None: a detection hits a lesion when its center lies in the lesion's box;
             else when their IoU is at least this, in (0, 1].
         nms_iou: non-maximum suppression before anything else, in [0, 1]; None leaves it out.
         bootstrap: resamples of the patients for the 95% intervals, at most a million; 0 leaves the

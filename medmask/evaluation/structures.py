@@ -1,4 +1,4 @@
-"""Ground truth and detections as flat arrays: what every metric here is computed from."""
+"""Ground truth and detections as flat arrays, from which every metric here is computed."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass

@@ -55,7 +55,7 @@ def draw_overlay(
         index = int(detections.pred_classes[i])
         label = f"{class_names[index]} {float(detections.scores[i]):.0%}"
         box = detections.pred_boxes.tensor[i].double().cpu().numpy() * scale
-        _draw_labelled_box(draw, box, label, _class_color(index), font)
+        _draw_labeled_box(draw, box, label, _class_color(index), font)
     return np.asarray(canvas)
 
 
@@ -77,7 +77,7 @@ def _class_color(index: int) -> tuple[int, int, int]:
     return tuple(int(x) for x in colors[(index + 1) % len(colors)])  # from orange on
 
 
-def _draw_labelled_box(
+def _draw_labeled_box(
     draw: ImageDraw.ImageDraw,
     box: np.ndarray,
     label: str,

@@ -1,4 +1,4 @@
-"""Which images a user means by files, folders and patterns."""
+"""Images that a user means by files, folders and patterns."""
 
 import glob
 import logging
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class FoundImages:
-    """What a search found.
+    """Findings of a search.
 
     Attributes:
         paths: the images, without repetition, in the order of the inputs and by name within each.

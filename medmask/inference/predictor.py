@@ -96,7 +96,7 @@ class MedMaskPredictor:
             images: one image or several; those of one size go through the model as one batch, so
                 that no image is padded (the last bits of scores depend on the batch: an evaluation
                 predicts on each image alone). An image is a path (PNG, JPEG, TIFF, DICOM) or an
-                array, (H, W) grey or (H, W, 3) RGB, of uint8 or of floating-point numbers in
+                array, (H, W) gray or (H, W, 3) RGB, of uint8 or of floating-point numbers in
                 [0, 255]; others, such as those in [0, 1], are stretched from their own range to
                 that (:func:`medmask.data.images.intensity.to_rgb`).
 

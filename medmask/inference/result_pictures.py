@@ -1,4 +1,4 @@
-"""Pictures of what a detector found in a data set, beside what is annotated."""
+"""Pictures of the detections and the annotated boxes of a data set."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -48,34 +48,34 @@ def draw_results(
     if not 0 <= score_threshold <= 1:
         raise InputError(f"the score threshold must be in [0, 1], got {score_threshold}")
     check_output_folder(output_dir)
-    truth = ground_truth_of(dataset)
-    detections = read_detections(detections_file, truth)
+    ground_truth = ground_truth_of(dataset)
+    detections = read_detections(detections_file, ground_truth)
     detections = detections.select(detections.scores >= score_threshold)
-    index_of = {image_id: index for index, image_id in enumerate(truth.image_ids)}
-    all_records = DatasetCatalog.get(dataset)
-    names = picture_names([record["file_name"] for record in all_records])
-    records = _most_telling(all_records)[:num_images]
-    for record in tqdm(records, desc=f"drawing {dataset}", unit="image"):
-        index = index_of[record["image_id"]]
+    index_of = {image_id: index for index, image_id in enumerate(ground_truth.image_ids)}
+    all_dataset_dicts = DatasetCatalog.get(dataset)
+    names = picture_names([dataset_dict["file_name"] for dataset_dict in all_dataset_dicts])
+    dataset_dicts = _most_telling(all_dataset_dicts)[:num_images]
+    for dataset_dict in tqdm(dataset_dicts, desc=f"drawing {dataset}", unit="image"):
+        index = index_of[dataset_dict["image_id"]]
         of_image = detections.select(detections.image_indices == index)
         overlay = draw_overlay(
-            read_dataset_image(record),
-            _to_instances(of_image, (record["height"], record["width"])),
-            truth.category_names,
-            box_corners(record["annotations"]),
+            read_dataset_image(dataset_dict),
+            _to_instances(of_image, (dataset_dict["height"], dataset_dict["width"])),
+            ground_truth.category_names,
+            box_corners(dataset_dict["annotations"]),
         )
         write_png(output_dir / names[index], overlay)
 
 
-def _most_telling(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _most_telling(dataset_dicts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     seen = defaultdict(int)
 
-    def rank(record: dict[str, Any]) -> tuple[bool, int]:
-        patient = patient_of(record)
-        seen[patient, bool(record["annotations"])] += 1
-        return not record["annotations"], seen[patient, bool(record["annotations"])]
+    def rank(dataset_dict: dict[str, Any]) -> tuple[bool, int]:
+        patient = patient_of(dataset_dict)
+        seen[patient, bool(dataset_dict["annotations"])] += 1
+        return not dataset_dict["annotations"], seen[patient, bool(dataset_dict["annotations"])]
 
-    return sorted(records, key=rank)
+    return sorted(dataset_dicts, key=rank)
 
 
 def _to_instances(detections: Detections, size: tuple[int, int]) -> Instances:

@@ -67,7 +67,7 @@ def _flush_stdout() -> None:
 
 
 def _nobody_reads_stdout() -> bool:
-    """Whether stdout is a pipe whose other end was closed."""
+    """Tell whether stdout is a pipe whose other end was closed."""
     poll = select.poll()
     try:
         poll.register(sys.stdout.fileno(), select.POLLOUT)

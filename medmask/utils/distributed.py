@@ -1,4 +1,4 @@
-"""What the processes of data-parallel training know of each other's objects.
+"""Sums and gathered rows over the processes of data-parallel training.
 
 A process has R objects, and each its own number; R = 0 is legal. All functions here are collective:
 every process must call them, in the same order.

@@ -44,7 +44,7 @@ def find_non_finite(content: Any) -> list[str]:
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether a tensor is dense, has values, and has memory for each of them."""
+    """Tell whether a tensor is dense, has values, and has memory for each of them."""
     if x.is_meta or x.layout is not torch.strided or x.is_quantized:
         return False
     return x.numel() * x.element_size() <= x.untyped_storage().nbytes()

@@ -1,4 +1,4 @@
-"""How this process gets its memory."""
+"""Memory of this process, as malloc gets it."""
 
 import ctypes
 import platform

@@ -1,4 +1,4 @@
-"""How the threads of tensor operations share the cores with other processes.
+"""Threads of tensor operations, and the cores that they share with other processes.
 
 By default the threads of GNU's OpenMP runtime, which PyTorch brings, spin while they wait for each
 other. That is fastest where nothing else runs. Beside another busy process a spinning thread keeps
@@ -28,7 +28,7 @@ def _choose_wait_policy() -> None:
 
 
 def is_shared(busy: int, usable: int, cores: int) -> bool:
-    """Whether threads of this process, one a usable core, have to share cores with others.
+    """Tell whether threads of this process, one a usable core, have to share cores with others.
 
     Args:
         busy: threads of other processes that want to run.

@@ -21,7 +21,7 @@ class FailedElsewhere(RuntimeError):
 
 
 def tell_everybody(message: Any) -> list[Any]:
-    """What all processes have to say; every process must call this."""
+    """Gather the messages of all processes; every process must call this."""
     return [message] if comm.get_world_size() == 1 else comm.all_gather(message)
 
 
@@ -38,7 +38,7 @@ def to_message(failure: BaseException | None) -> BaseException | None:
 def choose_shared(
     own: BaseException | None, messages: Sequence[BaseException | None]
 ) -> BaseException | None:
-    """What every process raises.
+    """Choose the exception that every process raises.
 
     Args:
         own: the failure of this process.
@@ -67,5 +67,5 @@ def raise_together(own: BaseException | None) -> None:
 
 
 def is_shared(failure: BaseException | None) -> bool:
-    """Whether all processes raise it, as a single one does with any failure."""
+    """Tell whether all processes raise it, as a single one does with any failure."""
     return comm.get_world_size() == 1 or getattr(failure, _SHARED, False)

@@ -1,6 +1,6 @@
 """The same counts as the package coco-froc-analysis (0.0.29), where its conventions and ours meet.
 
-Only by the centre rule: its IoU rule gives hits a higher cost than misses. And they differ in four
+Only by the center rule: its IoU rule gives hits a higher cost than misses. And they differ in four
 points, which the files below avoid or the tests undo:
 - it counts a second hit on a lesion as a false positive;
 - it fails on detections in images without a lesion;

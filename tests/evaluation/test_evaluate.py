@@ -60,11 +60,11 @@ def test_suppression_can_be_left_out(small_case):
     assert result.images.auc_interval is None
 
 
-def test_iou_rule_is_stricter_than_the_centre_rule(build_case):
+def test_iou_rule_is_stricter_than_the_center_rule(build_case):
     case = build_case(1, [(0, 0, *BOX)], [(0, 0, 15, 15, 25, 25, 0.9)])
-    centre = evaluate_detections(*case, EvaluationSettings(bootstrap=0))
+    center = evaluate_detections(*case, EvaluationSettings(bootstrap=0))
     overlap = evaluate_detections(*case, EvaluationSettings(bootstrap=0, iou_threshold=0.5))
-    assert centre.sensitivity[0] == 1
+    assert center.sensitivity[0] == 1
     assert overlap.sensitivity[0] == 0
     assert overlap.curve.false_positives[-1] == 1
 

@@ -7,12 +7,12 @@ from medmask.evaluation.matching import localize
 LESION = (0, 0, 10, 10, 30, 20)  # image, category, box
 
 
-def detection(centre_x, centre_y, score, image=0, category=0):
-    return (image, category, centre_x - 3, centre_y - 3, centre_x + 3, centre_y + 3, score)
+def detection(center_x, center_y, score, image=0, category=0):
+    return (image, category, center_x - 3, center_y - 3, center_x + 3, center_y + 3, score)
 
 
 @pytest.mark.parametrize(
-    ("centre", "hit"),
+    ("center", "hit"),
     [
         ((20, 15), True),
         ((10, 10), True),
@@ -21,8 +21,8 @@ def detection(centre_x, centre_y, score, image=0, category=0):
         ((20, 20.01), False),
     ],
 )
-def test_a_centre_in_the_box_or_on_its_border_hits(build_case, centre, hit):
-    result = localize(*build_case(1, [LESION], [detection(*centre, 0.7)]))
+def test_a_center_in_the_box_or_on_its_border_hits(build_case, center, hit):
+    result = localize(*build_case(1, [LESION], [detection(*center, 0.7)]))
     assert result.lesion_scores.tolist() == [0.7 if hit else -np.inf]
     assert len(result.false_positive_scores) == (not hit)
 
@@ -34,7 +34,7 @@ def test_further_hits_are_neither_hits_nor_false_positives(build_case):
     assert len(result.false_positive_scores) == 0
 
 
-def test_one_detection_finds_all_lesions_around_its_centre(build_case):
+def test_one_detection_finds_all_lesions_around_its_center(build_case):
     around = (0, 0, 0, 0, 40, 40)
     result = localize(*build_case(1, [LESION, around], [detection(20, 15, 0.5)]))
     assert result.lesion_scores.tolist() == [0.5, 0.5]
