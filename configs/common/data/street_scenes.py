@@ -1,7 +1,7 @@
 """Street scenes: natural images of several classes, judged by COCO AP.
 
-The stages follow MRT, which starts each from the model_best.pth of the stage before (but
-city2foggy's). Target labels chose that one, so ours start from model_final.pth.
+In city2bdd and sim2city, MRT starts each stage from the model_best.pth of the stage before, which
+target labels chose; ours start from model_final.pth.
 """
 
 from detectron2.config import LazyCall as L

@@ -12,8 +12,8 @@ masked_autoencoder = L(MaskedAutoencoderHook)(
     mask_ratio=L(ConstantMaskRatio)(start=0.8),
     targets={"res5": [25, 42]},  # size of the map of images of 800 x 1333 pixels (height x width)
     num_layers=2,
-    masking="independent",  # or "aligned": hidden on one level, hidden on all
-    scope="hidden",  # or "all": positions whose error counts
+    masking="independent",  # or "aligned": masked on one level, masked on all
+    scope="hidden",  # or "all": tokens whose error counts
     weight=1.0,
     duration=None,  # of all iterations; or a number of them, or a share of the run
     picture_period="${train.eval_period}",

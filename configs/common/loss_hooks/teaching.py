@@ -18,7 +18,7 @@ teacher = L(TeacherHook)(
     ),
     ema_decay=0.9996,
     loss_weight=1.0,
-    teach_boxes=False,  # True: where pseudo boxes are teaches, too, not only what they show
+    teach_boxes=False,  # True: the losses on pseudo boxes count, too, not those on classes alone
 )
 
 domain_adversarial = L(DomainAdversarialHook)(
