@@ -53,10 +53,11 @@ def autoencoder(reference, reference_model):
 @torch.no_grad()
 def test_reconstruction_is_the_same(reference, reference_model, reference_images, autoencoder):
     (level,) = reference["meta"]["mae_layers"]
-    hidden = torch.cat([mask.flatten(1) for mask in reference["mae_masks"]], dim=1)
-    _, tokens = reference_model.extract_features(reference_images)
-    memory = reference_model.transformer.encode(tokens, hidden)
-    output = autoencoder(memory, tokens, hidden)[f"map{level}"]
+    masked = torch.cat([mask.flatten(1) for mask in reference["mae_masks"]], dim=1)
+    features = reference_model.backbone(reference_images.tensor)
+    tokens = reference_model.make_tokens(reference_model.neck(features), reference_images)
+    memory = reference_model.transformer.encode(tokens, masked)
+    output = autoencoder(memory, tokens, masked)[f"map{level}"]
     (expected,) = reference["mae_output"]
     assert_close(output, expected, **TOLERANCE)
     mse = torch.nn.functional.mse_loss(output, reference["features"][level])

@@ -40,7 +40,7 @@ def logits(reference, output):
     with torch.no_grad():
         return discriminators(
             reference["features"][-1],
-            output.features.split_levels(output.memory),
+            output.tokens.split_levels(output.memory),
             output.decoder.queries,
         )
 

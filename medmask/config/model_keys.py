@@ -183,7 +183,7 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
             choices=("independent", "aligned"),
             meaning="independent on each level, or aligned between levels",
         ),
-        "scope": Text(choices=("hidden", "all"), meaning="tokens whose error counts"),
+        "scope": Text(choices=("masked", "all"), meaning="tokens whose error counts"),
         "weight": _WEIGHT.with_meaning("factor of the loss"),
         "duration": Period(optional=True, meaning="of masked autoencoding; null: the whole run"),
         "picture_period": Period(

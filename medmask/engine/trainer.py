@@ -1,6 +1,7 @@
 """The training loop's step: forward, backward, clip, update."""
 
 import contextlib
+import functools
 import math
 import time
 from collections import Counter
@@ -19,8 +20,7 @@ from medmask.engine.step_snapshot import StepSnapshot
 from medmask.engine.stop_request import StopRequest
 from medmask.engine.update_guard import UpdateGuard
 from medmask.errors import InputError
-from medmask.modeling import DetectionObjective, Domain
-from medmask.modeling.detection_pass import join_losses
+from medmask.modeling import Domain, MedMask
 from medmask.stages.loss_hook import LossHook
 from medmask.utils.shared_failure import choose_shared, raise_together, tell_everybody, to_message
 from medmask.utils.signals import StoppedBySignal
@@ -33,7 +33,10 @@ Metrics = dict[str, tuple[float | None, int]]
 
 
 class MedMaskTrainer(TrainerBase):
-    """Minimises the sum of the losses that the model returns and those that loss hooks add.
+    """Minimizes the sum of the detector's supervised losses and those that loss hooks add.
+
+    One batch: :meth:`run_step` -> :meth:`supervised_losses` -> :meth:`MedMask.supervised_step` ->
+    :class:`DetectionCriterion`; then the hooks' losses, and one backward pass for all.
 
     All randomness of the data comes from the position in the sample stream, and the rest from
     generators whose state is in the checkpoint, so a resumed run repeats what an uninterrupted one
@@ -60,7 +63,7 @@ class MedMaskTrainer(TrainerBase):
         """Create a trainer.
 
         Args:
-            model: returns a dict of losses in training mode; may be wrapped for distributed use.
+            model: the detector; may be wrapped for distributed training.
             loader: the training batches of this process.
             optimizer: updates the model's parameters.
             clip_gradient_norm: largest norm of the gradient of all parameters together.
@@ -106,7 +109,7 @@ class MedMaskTrainer(TrainerBase):
 
     @property
     def detector(self) -> nn.Module:
-        """The model without what wraps it for distributed training."""
+        """The model without its wrapper for distributed training."""
         if isinstance(self.model, DistributedDataParallel):
             return self.model.module
         return self.model
@@ -155,7 +158,7 @@ class MedMaskTrainer(TrainerBase):
             raise_together(self._own_failure)
 
     def run_step(self) -> None:
-        """One iteration: a labelled batch (or several, whose gradients are averaged) and an update.
+        """Take an iteration: a labeled batch (or several, whose gradients are averaged), an update.
 
         Raises:
             InputError: gradients are not finite again and again.
@@ -228,39 +231,42 @@ class MedMaskTrainer(TrainerBase):
         if failure is not None:
             raise failure
 
-    def detection_losses(
-        self,
-        batch: list[dict],
-        domain: Domain,
-        supervised_weight: float = 1.0,
-        classes_only: bool = False,
-    ) -> dict[str, Tensor]:
-        """The losses of a supervised pass, and those that loss hooks build on it.
-
-        Args:
-            batch: samples with ``instances``.
-            domain: where its images come from; target losses are named ``..._target``.
-            supervised_weight: factor on the supervised losses, not on those of loss hooks.
-            classes_only: whether to leave out the supervised losses on boxes.
-        """
-        pass_losses = [hook.pass_losses for hook in self.loss_hooks]
-        objective = DetectionObjective(domain, pass_losses, supervised_weight, classes_only)
-        return self.model(batch, objective=objective)
-
     def _accumulate_gradients(self, batch: list[dict]) -> dict[str, Tensor]:
         """Add this batch's share to the gradients; returns its share of the losses."""
         with torch.autocast(
             self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
         ):
-            if self.loss_hooks:
-                losses = self.detection_losses(batch, Domain.SOURCE)
-                for hook in self.loss_hooks:
-                    losses = join_losses(losses, hook.step_losses())
-            else:
-                losses = self.model(batch)
+            losses = self.supervised_losses(batch, Domain.SOURCE)
+            for hook in self.loss_hooks:
+                losses = join_losses(losses, hook.step_losses())
         losses = {name: loss / self.gradient_accumulation for name, loss in losses.items()}
         self.grad_scaler.scale(sum(losses.values())).backward()
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def supervised_losses(
+        self,
+        batch: list[dict],
+        domain: Domain,
+        weight: float = 1.0,
+        classes_only: bool = False,
+    ) -> dict[str, Tensor]:
+        """Take a supervised step, and add the losses of loss hooks on its outputs.
+
+        Args:
+            batch: samples with ``instances``.
+            domain: of its images; target losses are named ``..._target``.
+            weight: of the supervised losses, such as those on boxes which are guesses; the losses
+                of loss hooks have weights of their own.
+            classes_only: whether to leave out the supervised losses on boxes.
+        """
+        options = {"domain": domain, "classes_only": classes_only}
+        step = self.model(batch, step=functools.partial(MedMask.supervised_step, **options))
+        losses = {name: weight * loss for name, loss in step.losses.items()}
+        for hook in self.loss_hooks:
+            losses = join_losses(losses, hook.output_losses(step))
+        if domain is Domain.TARGET:
+            losses = {f"{name}_target": loss for name, loss in losses.items()}
+        return losses
 
     def _without_averaging(self) -> contextlib.AbstractContextManager:
         if isinstance(self.model, DistributedDataParallel):
@@ -325,3 +331,15 @@ class MedMaskTrainer(TrainerBase):
         self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
         self.update_guard.load_state_dict(state_dict["update_guard"])
         self.past_metrics = state_dict["metrics"]
+
+
+def join_losses(losses: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Join two dicts of losses.
+
+    Raises:
+        ValueError: both have a loss of one name, so one would get lost.
+    """
+    both = losses.keys() & more.keys()
+    if both:
+        raise ValueError(f"two losses are called {', '.join(sorted(both))}: rename a hook's")
+    return losses | more

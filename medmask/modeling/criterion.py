@@ -1,9 +1,10 @@
 """The supervised loss of the detector (Deformable DETR, Zhu et al., 2021).
 
-Every decoder layer is matched on its own and penalised by a focal loss on its class logits and by
-L1 and generalised-IoU losses on its matched boxes; the layers are averaged. Sums are divided by the
-number of objects in the batch over all processes, so that the gradient does not depend on how a
-batch is spread over GPUs. A batch without any object has a class loss and zero box losses.
+Every decoder layer is matched on its own and has a focal loss on its class logits, and L1 and
+generalized-IoU losses on its matched boxes; these auxiliary losses of the layers are averaged. Sums
+are divided by the number of objects in the batch over all processes, so that the gradient does not
+depend on how a batch is spread over GPUs. A batch without any object has a class loss and zero box
+losses.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ class DetectionCriterion(nn.Module):
             proposal_matcher: pairs encoder proposals with objects; ``matcher`` if None.
             class_weight: weight of the focal loss.
             box_weight: weight of the L1 loss.
-            giou_weight: weight of the generalised-IoU loss.
+            giou_weight: weight of the generalized-IoU loss.
             focal_alpha: weight of the positive class in the focal loss, in [0, 1].
             focal_gamma: exponent of the focal loss.
         """
@@ -61,34 +62,20 @@ class DetectionCriterion(nn.Module):
         output: DecoderOutput,
         targets: Sequence[DetectionTarget],
         proposals: ProposalOutput | None = None,
-    ) -> dict[str, Tensor]:
-        """Compute the weighted losses.
+        classes_only: bool = False,
+    ) -> tuple[dict[str, Tensor], Matches]:
+        """Match predictions with objects and compute the weighted losses.
 
         Args:
             output: predictions of every decoder layer.
             targets: one per image.
             proposals: of the two-stage detector.
+            classes_only: leave out the losses on boxes; boxes still decide what matches.
 
         Returns:
             ``loss_class``, ``loss_box``, ``loss_giou``, each a scalar, and the same with the suffix
-            ``_proposals`` if there are proposals; their sum is what to minimise.
-        """
-        return self.match_and_penalise(output, targets, proposals)[0]
-
-    def match_and_penalise(
-        self,
-        output: DecoderOutput,
-        targets: Sequence[DetectionTarget],
-        proposals: ProposalOutput | None = None,
-        classes_only: bool = False,
-    ) -> tuple[dict[str, Tensor], Matches]:
-        """The losses of :meth:`forward`, and the matches of the last decoder layer.
-
-        Args:
-            output: predictions of every decoder layer.
-            targets: one per image.
-            proposals: of the two-stage detector.
-            classes_only: leave out the losses on boxes; they still decide what matches.
+            ``_proposals`` if there are proposals, to be summed and minimized; and the matches of
+            the last decoder layer.
         """
         num_objects = self._num_objects(targets, output.logits.device)
         num_layers = len(output.logits)
@@ -98,7 +85,7 @@ class DetectionCriterion(nn.Module):
             output.boxes.flatten(0, 1),
             list(targets) * num_layers,
             self.matcher,
-            normaliser=num_objects * num_layers,
+            normalizer=num_objects * num_layers,
             classes_only=classes_only,
         )
         if proposals is not None:
@@ -108,7 +95,7 @@ class DetectionCriterion(nn.Module):
                 proposals.boxes,
                 objects,
                 self.proposal_matcher,
-                normaliser=num_objects * self.proposal_matcher.matches_per_target,
+                normalizer=num_objects * self.proposal_matcher.matches_per_target,
                 classes_only=classes_only,
                 anchors=proposals.anchors,
                 candidates=proposals.accepted,
@@ -122,7 +109,7 @@ class DetectionCriterion(nn.Module):
         boxes: Tensor,
         targets: Sequence[DetectionTarget],
         matcher: Matcher,
-        normaliser: Tensor,
+        normalizer: Tensor,
         classes_only: bool,
         **options: Tensor,
     ) -> tuple[dict[str, Tensor], Matches]:
@@ -143,12 +130,12 @@ class DetectionCriterion(nn.Module):
             target_boxes = torch.cat([t.boxes for t in targets])[index]
             sums["loss_box"] = F.l1_loss(matched, target_boxes, reduction="sum")
             sums["loss_giou"] = (1 - generalized_box_iou(matched, target_boxes)).sum()
-        losses = {name: self.weights[name] * loss / normaliser for name, loss in sums.items()}
+        losses = {name: self.weights[name] * loss / normalizer for name, loss in sums.items()}
         return losses, matches
 
     @staticmethod
     def _num_objects(targets: Sequence[DetectionTarget], device: torch.device) -> Tensor:
-        """Objects of all processes, at least 1, divided by the number of processes.
+        """Count the objects of all processes, at least 1, and divide by the number of processes.
 
         Data-parallel training averages the gradients of the processes; this makes the average what
         one process would compute on all images, also where some process has no object.
@@ -161,7 +148,7 @@ class DetectionCriterion(nn.Module):
 
 
 def _of_last_layer(matches: Matches, num_layers: int, batch_size: int) -> Matches:
-    """From the matches of all layers, one batch after another, to those of the last."""
+    """Select the last layer's of the matches of all layers, one batch after another."""
     first = (num_layers - 1) * batch_size
     last = matches.image >= first
     return Matches(matches.image[last] - first, matches.prediction[last], matches.target[last])

@@ -15,16 +15,16 @@ from medmask.errors import InputError
 from medmask.layers import SinePositionEncoding
 from medmask.modeling.boxes import DetectionTarget
 from medmask.modeling.criterion import DetectionCriterion
-from medmask.modeling.detection_pass import DetectionObjective
 from medmask.modeling.matcher import HungarianMatcher, MatchingCost, OneToManyMatcher
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens, make_padding_mask, resize_mask
 from medmask.modeling.neck import MultiScaleNeck
 from medmask.modeling.postprocessing import select_detections
+from medmask.modeling.supervised_step import Domain, SupervisedStep
 from medmask.modeling.transformer import DeformableTransformer, TransformerOutput
 from medmask.modeling.weights import check_inference_weights
 
-Objective = Callable[["MedMask", list[dict]], dict[str, Tensor]]
-"""What a training pass computes: from the model and a batch to weighted losses by name."""
+TrainingStep = Callable[["MedMask", list[dict]], Any]
+"""A computation on a batch in training: from the bare detector and the batch to anything."""
 
 
 @META_ARCH_REGISTRY.register()
@@ -84,7 +84,7 @@ class MedMask(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Constructor arguments from a yacs config with :func:`medmask.add_medmask_config`."""
+        """Make constructor arguments from a yacs config with :func:`medmask.add_medmask_config`."""
         options = cfg.MODEL.MEDMASK
         cost = MatchingCost(options.CLASS_WEIGHT, options.BOX_WEIGHT, options.GIOU_WEIGHT)
         proposal_matcher = None
@@ -139,29 +139,56 @@ class MedMask(nn.Module):
         return self.pixel_mean.device
 
     def forward(
-        self, batched_inputs: list[dict], objective: Objective | None = None
-    ) -> dict[str, Tensor] | list[dict[str, Instances]]:
+        self, batched_inputs: list[dict], step: TrainingStep | None = None
+    ) -> dict[str, Tensor] | list[dict[str, Instances]] | Any:
         """Train or detect.
 
         Args:
             batched_inputs: one dict per image: ``image`` (3, H, W), 0 to 255; in training
                 ``instances`` with ``gt_boxes`` and ``gt_classes`` (none are legal); in inference
                 optionally ``height`` and ``width``, the size that detections are scaled to.
-            objective: what to compute in training; the supervised losses if None.
+            step: computation on the batch in training, such as ``MedMask.supervised_step``. Being
+                called in here, it goes through whatever wraps the model for distributed training.
 
         Returns:
-            In training, weighted losses by name. In inference, one dict per image with
-            ``instances``: ``pred_boxes``, ``scores``, ``pred_classes``.
+            In training, what ``step`` returns, and without one the supervised losses by name. In
+            inference, one dict per image with ``instances``: ``pred_boxes``, ``scores``,
+            ``pred_classes``.
         """
-        if self.training:
-            return (objective or DetectionObjective())(self, batched_inputs)
+        if not self.training:
+            return self.inference(batched_inputs)
+        if step is None:
+            return dict(self.supervised_step(batched_inputs).losses)
+        return step(self, batched_inputs)
+
+    def supervised_step(
+        self,
+        batched_inputs: list[dict],
+        *,
+        domain: Domain = Domain.SOURCE,
+        classes_only: bool = False,
+    ) -> SupervisedStep:
+        """Compute the supervised losses of a batch, and keep what they were computed from.
+
+        Args:
+            batched_inputs: as in training of :meth:`forward`.
+            domain: of the images; passed on to the result.
+            classes_only: leave out the losses on boxes.
+        """
         images = self.preprocess_image(batched_inputs)
-        output = self.detect(images)
+        features = self.backbone(images.tensor)
+        tokens = self.make_tokens(self.neck(features), images)
+        outputs = self.transformer(tokens)
+        targets = self.prepare_targets(batched_inputs)
+        losses, matches = self.criterion(outputs.decoder, targets, outputs.proposals, classes_only)
+        return SupervisedStep(losses, batched_inputs, domain, features, outputs, targets, matches)
+
+    def inference(self, batched_inputs: list[dict]) -> list[dict[str, Instances]]:
+        """Detect; see :meth:`forward`."""
+        images = self.preprocess_image(batched_inputs)
+        output = self.detect(images).decoder
         detections = select_detections(
-            output.decoder.logits[-1],
-            output.decoder.boxes[-1],
-            images.image_sizes,
-            self.max_detections,
+            output.logits[-1], output.boxes[-1], images.image_sizes, self.max_detections
         )
         return [
             {"instances": _rescale(d, image)}
@@ -169,28 +196,30 @@ class MedMask(nn.Module):
         ]
 
     def detect(self, images: ImageList) -> TransformerOutput:
-        """Everything up to the predictions, for normalised images."""
-        return self.transformer.detect(self.extract_features(images)[1])
+        """Compute everything up to the predictions, for normalized images."""
+        maps = self.neck(self.backbone(images.tensor))
+        return self.transformer(self.make_tokens(maps, images))
 
-    def extract_features(self, images: ImageList) -> tuple[dict[str, Tensor], MultiScaleTokens]:
-        """The backbone's maps {name: (N, C_i, h, w)} and the transformer's input tokens."""
-        padded_size, device = tuple(images.tensor.shape[-2:]), images.tensor.device
+    def make_tokens(self, maps: Sequence[Tensor], images: ImageList) -> MultiScaleTokens:
+        """Join maps and position encodings to the transformer's input.
+
+        Args:
+            maps: of the neck, per level (N, C, h, w).
+            images: that they were made of.
+        """
+        padded_size = tuple(images.tensor.shape[-2:])
         is_padded = any(tuple(size) != padded_size for size in images.image_sizes)
         if is_padded:
-            # Made first: once the backbone is under way, the copy of the sizes would wait for it.
-            padding_mask = make_padding_mask(images.image_sizes, padded_size, device)
-        features = self.backbone(images.tensor)
-        maps = self.neck(features)
-        if is_padded:
+            padding_mask = make_padding_mask(images.image_sizes, padded_size, maps[0].device)
             padding_masks = [resize_mask(padding_mask, m.shape[-2:]) for m in maps]
         else:
             # One for all images, which then share their position encoding too.
             padding_masks = [m.new_zeros((1, *m.shape[-2:]), dtype=torch.bool) for m in maps]
         positions = [self.position_encoding(m) for m in padding_masks]
-        return features, self.transformer.flatten(maps, positions, padding_masks, is_padded)
+        return self.transformer.flatten(maps, positions, padding_masks, is_padded)
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
-        """Normalise the images and pad them to one size."""
+        """Normalize the images and pad them to one size."""
         images = [x["image"].to(self.device) for x in batched_inputs]
         batch = ImageList.from_tensors(images, self.backbone.size_divisibility)
         pixels = (batch.tensor - self.pixel_mean) / self.pixel_std
@@ -203,7 +232,7 @@ class MedMask(nn.Module):
         return batch
 
     def prepare_targets(self, batched_inputs: list[dict]) -> list[DetectionTarget]:
-        """Ground truth in the coordinates of the unpadded images.
+        """Express the ground truth in the coordinates of the unpadded images.
 
         Raises:
             InputError: an object has a class that the model does not know.

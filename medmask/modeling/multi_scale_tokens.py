@@ -108,7 +108,8 @@ def make_padding_mask(
         padded: (H, W) of the batch.
         device: of the mask; the CPU if None.
     """
-    heights, widths = torch.tensor(image_sizes, device=device).unbind(1)
+    # A blocking copy would wait for the backbone.
+    heights, widths = torch.tensor(image_sizes).to(device, non_blocking=True).unbind(1)
     rows = torch.arange(padded[0], device=device) >= heights[:, None]  # (N, H)
     columns = torch.arange(padded[1], device=device) >= widths[:, None]  # (N, W)
     return rows[:, :, None] | columns[:, None, :]

@@ -14,9 +14,10 @@ from medmask.modeling.proposals import DecoderInput, ProposalGenerator, Proposal
 
 @dataclass(frozen=True)
 class TransformerOutput:
-    """What one forward pass gives."""
+    """Forward outputs."""
 
-    features: MultiScaleTokens
+    tokens: MultiScaleTokens
+    """the input"""
     memory: Tensor
     """(N, S, C): the encoder's output"""
     decoder: DecoderOutput
@@ -145,31 +146,25 @@ class DeformableTransformer(nn.Module):
 
     def encode(
         self,
-        features: MultiScaleTokens,
+        tokens: MultiScaleTokens,
         value_mask: Tensor | None = None,
         visible_indices: Tensor | None = None,
     ) -> Tensor:
-        """The memory (N, S, C); see :meth:`DeformableEncoder.forward`."""
-        return self.encoder(features, value_mask, visible_indices)
+        """Compute the memory (N, S, C); see :meth:`DeformableEncoder.forward`."""
+        return self.encoder(tokens, value_mask, visible_indices)
 
     def decode(
-        self, memory: Tensor, features: MultiScaleTokens
+        self, memory: Tensor, tokens: MultiScaleTokens
     ) -> tuple[DecoderOutput, ProposalOutput | None]:
-        """Boxes and logits from the memory (N, S, C)."""
-        proposals = self.proposals.propose(memory, features) if self.two_stage else None
+        """Predict boxes and logits from the memory (N, S, C)."""
+        proposals = self.proposals.propose(memory, tokens) if self.two_stage else None
         start = self.proposals.select(proposals) if self.two_stage else self.queries(len(memory))
         output = self.decoder(
-            start.queries, start.query_positions, start.references, memory, features
+            start.queries, start.query_positions, start.references, memory, tokens
         )
         return output, proposals
 
-    def forward(
-        self, maps: Sequence[Tensor], positions: Sequence[Tensor], padding_masks: Sequence[Tensor]
-    ) -> TransformerOutput:
-        """Encode and decode; arguments as :meth:`flatten`."""
-        return self.detect(self.flatten(maps, positions, padding_masks))
-
-    def detect(self, features: MultiScaleTokens) -> TransformerOutput:
-        """Encode and decode tokens."""
-        memory = self.encode(features)
-        return TransformerOutput(features, memory, *self.decode(memory, features))
+    def forward(self, tokens: MultiScaleTokens) -> TransformerOutput:
+        """Encode and decode tokens, as :meth:`flatten` makes them."""
+        memory = self.encode(tokens)
+        return TransformerOutput(tokens, memory, *self.decode(memory, tokens))

@@ -38,7 +38,7 @@ def adapt_batchnorm(detector: MedMask, loader: SizedLoader) -> None:
     """Replace the statistics of the backbone's trained BatchNorm layers by those of a data set.
 
     Each layer's statistics are those of all positions of all images together, each batch being
-    normalised by its own, as in training. Where images of a batch differ in size, padding counts,
+    normalized by its own, as in training. Where images of a batch differ in size, padding counts,
     as in training; batches of one image normalise each image by itself, which is another thing than
     what the detector was trained with.
 

@@ -1,46 +1,85 @@
 """Stages of the method as hooks that add losses to a step."""
 
-from __future__ import annotations
-
+import contextlib
 from collections import deque
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
+import torch
 from detectron2.engine import HookBase
+from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
+from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
-from medmask.modeling import DetectionPass, MedMask
+from medmask.modeling import Domain, MedMask, SupervisedStep
 
-if TYPE_CHECKING:
-    from medmask.data.loaders import TrainLoader
-    from medmask.engine.trainer import MedMaskTrainer
+
+class StageTrainer(Protocol):
+    """All that a loss hook may ask of the trainer."""
+
+    model: nn.Module
+    """the detector in its wrapper for distributed training, if there is one; training steps go
+    through it: ``trainer.model(batch, step=...)``"""
+    loader: TrainLoader
+    """of the labeled images"""
+    optimizer: torch.optim.Optimizer
+    loss_hooks: Sequence["LossHook"]
+    """of the run, this one included"""
+    iter: int
+    """number of the iteration that is under way, from 0 on"""
+    start_iter: int
+    """the first iteration after start or resume"""
+    max_iter: int
+    """iterations of the whole run"""
+    gradient_accumulation: int
+    """batches of an iteration"""
+    storage: EventStorage
+    """of metrics and pictures"""
+
+    @property
+    def detector(self) -> MedMask:
+        """The bare detector."""
+
+    def supervised_losses(
+        self,
+        batch: list[dict],
+        domain: Domain,
+        weight: float = 1.0,
+        classes_only: bool = False,
+    ) -> dict[str, Tensor]:
+        """Take a supervised step, and add the losses of all loss hooks on its outputs."""
+
+    def failing_after_step(self) -> contextlib.AbstractContextManager[None]:
+        """Have an error in this context end the run when the iteration is complete."""
 
 
 class LossHook(HookBase):
-    """Adds named, weighted losses to every step; what a stage of training consists of.
+    """Adds named, weighted losses to every step, as a stage of training does.
 
     Before the optimizer and the wrapper for distributed training are made, :meth:`build` gives the
     hook the bare detector; a hook that trains a module of its own makes it there from the
     detector's sizes, and hands it to :meth:`register_module`. Before the first iteration
-    :meth:`set_run_length` tells how many there will be. One iteration of :class:`MedMaskTrainer`
-    looks like this, with what a loss hook can do in it::
+    :meth:`set_run_length` tells how many there will be. One iteration of ``MedMaskTrainer`` looks
+    like this, with what a loss hook can do in it::
 
         hook.before_step()
-        loss of the labelled batch        <- hook.pass_losses(model, detection): losses on this pass
-        hook.step_losses()                   losses of passes of the hook's own
+        supervised step on the labeled batch
+        hook.output_losses(step)             losses on its outputs
+        hook.step_losses()                   losses of steps of the hook's own
         backward, clip
         hook.load(iteration + 1)             the images of the next iteration
         update
         hook.after_step()                    schedules, averages of weights, all other state
 
-    The losses of all hooks are back-propagated together with the supervised ones. Forward passes go
-    through ``self.trainer.model`` (wrapped for distributed training), with an objective (see
-    :meth:`MedMask.forward`), or through ``self.trainer.detection_losses`` for a supervised pass
-    that other hooks may build on. Every parameter that is trained must take part in every step.
+    The losses of all hooks are back-propagated together with the supervised ones. The detector's
+    forward computations go through ``self.trainer.model``, with a step (see
+    :meth:`MedMask.forward`), or through ``self.trainer.supervised_losses`` for a supervised step
+    that other hooks may build on; the hook's own module is called as it is. Every parameter that is
+    trained must take part in every iteration.
 
-    A hook with a loader draws batches from it by :meth:`next_batch`; after a resume the stream goes
-    on where it stopped. All other state belongs into ``state_dict`` and ``load_state_dict``: a
+    A hook with a loader draws batches from it by :meth:`next_batch`; after a resume the samples go
+    on where they stopped. All other state belongs into ``state_dict`` and ``load_state_dict``: a
     resumed run must repeat what an uninterrupted one would have computed. It changes in
     :meth:`after_step` only (and in ``before_step`` in a way that can be repeated), so that a step
     that fails on its way leaves the state of the last complete one.
@@ -48,14 +87,17 @@ class LossHook(HookBase):
 
     module_name: ClassVar[str]
     """name of the hook's module among the detector's ``training_modules``, if it has one"""
+    makes_target_steps: ClassVar[bool] = False
+    """whether :meth:`step_losses` takes supervised steps on target images"""
     module: nn.Module
-    trainer: MedMaskTrainer
+    """the hook's own, once it is built"""
+    trainer: StageTrainer
 
     def __init__(self, loader: TrainLoader | None = None) -> None:
         """Create the hook.
 
         Args:
-            loader: the hook's own images, such as unlabelled ones.
+            loader: the hook's own images, such as unlabeled ones.
         """
         self.loader = loader
         self._loaded: deque[list[dict[str, Any]]] = deque()
@@ -80,7 +122,7 @@ class LossHook(HookBase):
         checkpoints.
 
         Args:
-            detector: what :meth:`build` is given.
+            detector: the one that :meth:`build` is given.
             module: moved to the detector's device.
 
         Raises:
@@ -109,7 +151,7 @@ class LossHook(HookBase):
             self._batches = iter(self.loader.iterate_from(start))
 
     def needs_batches(self, iteration: int) -> bool:
-        """Whether :meth:`step_losses` draws a batch in each labelled one of an iteration."""
+        """Tell whether :meth:`step_losses` draws a batch for each labeled one of an iteration."""
         return self.loader is not None
 
     def load(self, iteration: int) -> None:
@@ -124,24 +166,23 @@ class LossHook(HookBase):
                 self._loaded.append(next(self._batches))
 
     def next_batch(self) -> list[dict[str, Any]]:
-        """The next batch of the hook's loader."""
+        """Take the next batch of the hook's loader."""
         return self._loaded.popleft()
 
-    def step_losses(self) -> dict[str, Tensor]:
-        """Weighted losses of passes of the hook's own."""
-        return {}
-
-    def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
-        """Weighted losses on a supervised pass that is under way.
+    def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
+        """Compute weighted losses on the outputs of a supervised step.
 
         Args:
-            model: the bare detector.
-            detection: what the pass computed; ``detection.domain`` tells whose images it saw.
+            step: on labeled images, or, by ``step.domain``, on target images.
         """
         return {}
 
+    def step_losses(self) -> dict[str, Tensor]:
+        """Compute weighted losses of steps of the hook's own, on batches of its loader."""
+        return {}
+
     def extra_models(self) -> Mapping[str, nn.Module]:
-        """Models that the stage gives besides the trained one, by name.
+        """Name the models that the stage gives besides the trained one.
 
         They are evaluated with it; their weights are saved as ``<name>_best.pth`` and
         ``<name>_final.pth``.
@@ -149,4 +190,4 @@ class LossHook(HookBase):
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
+        """Restore the state that ``state_dict`` gave."""

@@ -147,7 +147,7 @@ LEGAL = {
     "model.backbone.norm": ("BN", "GN"),
     f"{MASKING}.duration": ("null", "5", "0.5"),
     f"{MASKING}.picture_period": ("null", "0", "5"),
-    "+loss_hooks.masked_autoencoder.scope": ("all", "hidden"),
+    "+loss_hooks.masked_autoencoder.scope": ("all", "masked"),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from detectron2.engine import HookBase
 from torch import nn
+from toy_detector import ToyDetector
 
 from medmask.checkpoint import MedMaskCheckpointer
 from medmask.engine import MedMaskTrainer
@@ -33,7 +34,7 @@ class Images:
             iteration += 1
 
 
-class Model(nn.Module):
+class Model(ToyDetector):
     """Has all that a step changes on its way: BatchNorm statistics and dropout."""
 
     def __init__(self):
@@ -43,7 +44,7 @@ class Model(nn.Module):
         )
         self.fails_at = None
 
-    def forward(self, x, objective=None):
+    def losses(self, x):
         loss = (self.layers(x) - 1).square().mean()
         if self.fails_at is not None and x[0, 0] > self.fails_at:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -59,7 +60,7 @@ class CountingHook(LossHook):
 
     def step_losses(self):
         self.batch = self.next_batch()
-        return {"loss_own": self.trainer.model(self.batch)["loss"]}
+        return {"loss_own": self.trainer.model(self.batch, step=None).losses["loss"]}
 
     def after_step(self):
         self.seen += self.batch.sum().item()

@@ -3,10 +3,11 @@ import copy
 import pytest
 import torch
 from torch import nn
+from toy_detector import ToyDetector
 
 from medmask.engine import MedMaskTrainer
 from medmask.errors import InputError
-from medmask.modeling import DetectionObjective, Domain
+from medmask.modeling import Domain
 from medmask.stages.loss_hook import LossHook
 
 
@@ -19,7 +20,7 @@ class Stream:
             yield torch.tensor([[iteration / 10]])
 
 
-class Regression(nn.Module):
+class Regression(ToyDetector):
     """Two losses of a linear model on a number."""
 
     def __init__(self, factor=1.0):
@@ -27,7 +28,7 @@ class Regression(nn.Module):
         self.linear = nn.Linear(1, 1)
         self.factor = factor
 
-    def forward(self, x):
+    def losses(self, x):
         y = self.linear(x).float()
         return {"loss_a": self.factor * (y - 1).square().mean(), "loss_b": 0.1 * y.abs().mean()}
 
@@ -42,7 +43,7 @@ def make_trainer(model, clip=1e9, **kwargs):
 def test_a_step_is_gradient_descent_on_the_sum_of_losses():
     model = Regression()
     expected = copy.deepcopy(model)
-    sum(expected(torch.tensor([[0.1]])).values()).backward()
+    sum(expected.losses(torch.tensor([[0.1]])).values()).backward()
     make_trainer(model).train(0, 1)
     for p, q in zip(model.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(p, q - 0.01 * q.grad)
@@ -106,7 +107,7 @@ def test_scaler_state_is_in_the_checkpoint():
 def test_accumulated_gradients_are_the_mean_over_batches():
     model = Regression()
     expected = copy.deepcopy(model)
-    loss = sum(sum(expected(torch.tensor([[x]])).values()) for x in (0.3, 0.4)) / 2
+    loss = sum(sum(expected.losses(torch.tensor([[x]])).values()) for x in (0.3, 0.4)) / 2
     loss.backward()
     trainer = make_trainer(model, gradient_accumulation=2)
     trainer.train(1, 2)  # the second update takes the third and the fourth batch
@@ -115,18 +116,8 @@ def test_accumulated_gradients_are_the_mean_over_batches():
     torch.testing.assert_close(trainer.storage.latest()["total_loss"][0], loss.item())
 
 
-class RegressionWithObjective(Regression):
-    """Calls the losses that join the pass, as the detector's objective does."""
-
-    def forward(self, x, objective=None):
-        losses = super().forward(x)
-        for pass_losses in objective.pass_losses if objective else ():
-            losses |= pass_losses(self, objective.domain)
-        return losses
-
-
 class ExampleHook(LossHook):
-    """A loss on the labelled pass, one of an own pass, and a state."""
+    """A loss on the outputs of the labeled step, one of an own step, and a state."""
 
     def __init__(self, loader=None):
         super().__init__(loader)
@@ -135,16 +126,15 @@ class ExampleHook(LossHook):
     def build(self, detector):
         self.detector = detector
 
-    def pass_losses(self, model, detection):
-        assert model is self.detector
-        assert detection is Domain.SOURCE
-        return {"loss_weight": 0.5 * model.linear.weight.sum().square()}
+    def output_losses(self, step):
+        assert step.domain is Domain.SOURCE
+        return {"loss_weight": 0.5 * self.detector.linear.weight.sum().square()}
 
     def step_losses(self):
         batch = self.next_batch()
         self.seen += batch.item()
-        loss = self.trainer.model(batch, objective=DetectionObjective())["loss_a"]
-        return {"loss_own": 2 * loss}
+        step = self.trainer.model(batch, step=None)
+        return {"loss_own": 2 * step.losses["loss_a"]}
 
     def state_dict(self):
         return {"seen": self.seen}
@@ -158,11 +148,11 @@ class OtherHook(ExampleHook):
 
 
 def test_losses_of_hooks_join_the_step():
-    model = RegressionWithObjective()
+    model = Regression()
     expected = copy.deepcopy(model)
     x = torch.tensor([[0.1]])
-    supervised = sum(expected(x).values())
-    own = 2 * expected(x)["loss_a"]
+    supervised = sum(expected.losses(x).values())
+    own = 2 * expected.losses(x)["loss_a"]
     (supervised + own + 0.5 * expected.linear.weight.sum().square()).backward()
     trainer = make_trainer(model, loss_hooks=[ExampleHook(Stream())])
     trainer.train(0, 1)
@@ -179,7 +169,7 @@ def test_hooks_resume_their_stream_and_their_state():
         trainer.train(start, stop)
         return trainer
 
-    whole, resumed = RegressionWithObjective(), RegressionWithObjective()
+    whole, resumed = Regression(), Regression()
     resumed.load_state_dict(whole.state_dict())
     expected = train(whole, 0, 4)
     first = train(resumed, 0, 2)
@@ -190,9 +180,9 @@ def test_hooks_resume_their_stream_and_their_state():
 
 
 def test_checkpoint_of_a_run_with_other_hooks_is_refused():
-    trainer = make_trainer(RegressionWithObjective(), loss_hooks=[ExampleHook(Stream())])
+    trainer = make_trainer(Regression(), loss_hooks=[ExampleHook(Stream())])
     trainer.train(0, 1)
-    other = make_trainer(RegressionWithObjective(), loss_hooks=[OtherHook(Stream())])
+    other = make_trainer(Regression(), loss_hooks=[OtherHook(Stream())])
     with pytest.raises(InputError, match="no state of the loss hook OtherHook"):
         other.load_state_dict(trainer.state_dict())
 
@@ -216,7 +206,7 @@ def test_hooks_learn_the_length_of_the_run_before_it_starts():
             self.known_in_time = self.length == self.trainer.max_iter
 
     hook = Planner()
-    make_trainer(RegressionWithObjective(), loss_hooks=[hook]).train(1, 3)
+    make_trainer(Regression(), loss_hooks=[hook]).train(1, 3)
     assert hook.known_in_time
     assert hook.length == 3
 
@@ -226,6 +216,6 @@ def test_losses_of_one_name_are_refused():
         def step_losses(self):
             return {"loss_a": torch.zeros((), requires_grad=True)}
 
-    trainer = make_trainer(RegressionWithObjective(), loss_hooks=[Impostor()])
+    trainer = make_trainer(Regression(), loss_hooks=[Impostor()])
     with pytest.raises(ValueError, match="two losses are called loss_a"):
         trainer.train(0, 1)

@@ -9,6 +9,7 @@ from torch import nn
 
 from medmask.errors import InputError
 from medmask.stages.masked_autoencoding import LossDrivenMaskRatio, MaskedAutoencoderHook
+from medmask.stages.masked_autoencoding.reconstruction import ReconstructionStep
 from medmask.stages.mean_teacher import DynamicThreshold, SelectiveRetrainingHook
 from medmask.utils.periods import to_iterations_or_end
 
@@ -34,6 +35,16 @@ def iterations_of(period, max_iter):
     return None
 
 
+RECONSTRUCTION = ReconstructionStep(
+    image_sizes=[(1, 1)],
+    padded_size=(1, 1),
+    targets={"res5": torch.zeros(1, 1, 1, 1)},
+    reconstructions={"res5": torch.ones(1, 1, 1, 1)},
+    masked={"res5": torch.ones(1, 1, 1, dtype=torch.bool)},
+    padding={"res5": torch.zeros(1, 1, 1, dtype=torch.bool)},
+)
+
+
 class Simulation:
     """A run without a model: which hook acts after how many iterations."""
 
@@ -52,7 +63,7 @@ class Simulation:
             duration=duration,
             picture_period=pictures,
         )
-        self.masking.objective = SimpleNamespace(mask_ratio=None)
+        self.masking.module = None
         self.masking._draw = lambda: self.drawn.append(self.trainer.iter + 1)
         self.trainer = SimpleNamespace(
             iter=0,
@@ -60,7 +71,7 @@ class Simulation:
             max_iter=max_iter,
             gradient_accumulation=1,
             detector=nn.Linear(1, 1),
-            model=lambda batch, objective: {"loss_mae": torch.tensor(1.0)},
+            model=lambda batch, step: RECONSTRUCTION,
             storage=SimpleNamespace(put_scalar=lambda *args, **options: None),
         )
 
@@ -79,7 +90,7 @@ class Simulation:
             for hook in hooks:
                 hook.before_step()
             self.values.append(self.threshold.at(0).item())
-            self.ratios.append(self.masking.objective.mask_ratio)
+            self.ratios.append(self.masking._current_ratio)
             self.masked.append(bool(self.masking.step_losses()))
             self.threshold.observe(torch.tensor([0.0]), torch.tensor([0.0]))
             for hook in hooks:

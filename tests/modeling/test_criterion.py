@@ -78,7 +78,7 @@ def test_is_the_mean_over_layers_of_what_each_layer_and_image_loses(criterion, c
             pairs = dict(zip(matches.prediction.tolist(), matches.target.tolist(), strict=True))
             for name, value in image_losses(logits, boxes, targets[image], pairs).items():
                 expected[name] += WEIGHTS[name] * value / num_layers / max(sum(counts), 1)
-    losses = criterion(output, targets)
+    losses, _ = criterion(output, targets)
     assert set(losses) == {"loss_class", "loss_box", "loss_giou"}
     for name, value in expected.items():
         assert_close(losses[f"loss_{name}"].item(), value, rtol=1e-4, atol=1e-6)
@@ -102,7 +102,7 @@ def test_proposals_know_objects_but_no_classes(criterion):
     anchors = torch.rand(2, 3, 4)
     accepted = torch.rand(2, 3) < 0.5
     proposals = ProposalOutput(torch.randn(2, 3, 1), torch.rand(2, 3, 4), anchors, accepted)
-    losses = criterion(make_output(num_images=2), targets, proposals)
+    losses, _ = criterion(make_output(num_images=2), targets, proposals)
     objects = DetectionTarget(torch.tensor([0]), targets[1].boxes)
     negative = image_losses(proposals.logits[0], proposals.boxes[0], objects, {})
     positive = image_losses(proposals.logits[1], proposals.boxes[1], objects, {0: 0, 2: 0})
@@ -119,13 +119,13 @@ def test_objects_that_only_tokens_without_a_say_could_propose_cost_nothing(crite
     boxes = torch.tensor([[[0.0, 0.0, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]]])
     targets = [DetectionTarget(torch.tensor([0, 0]), torch.tensor([[0.02, 0.02, 0.1, 0.1]] * 2))]
     output = make_output(num_images=1)
-    losses = criterion(output, targets, ProposalOutput(logits, boxes, boxes, accepted))
+    losses, _ = criterion(output, targets, ProposalOutput(logits, boxes, boxes, accepted))
     assert losses["loss_class_proposals"] < 10
 
 
 def test_prediction_without_a_match_still_takes_part_in_the_gradient(criterion):
     output = make_output(num_images=2)
-    sum(criterion(output, make_targets(0, 0)).values()).backward()
+    sum(criterion(output, make_targets(0, 0))[0].values()).backward()
     assert (output.logits.grad != 0).all()
     assert (output.boxes.grad == 0).all()
 
@@ -135,7 +135,7 @@ def test_loss_of_predictions_that_are_not_numbers_is_not_a_number(criterion, nan
     output = make_output(num_images=2)
     with torch.no_grad():
         getattr(output, nan_in)[:, 1] = torch.nan
-    assert sum(criterion(output, make_targets(1, 2)).values()).isnan()
+    assert sum(criterion(output, make_targets(1, 2))[0].values()).isnan()
 
 
 def test_half_precision_logits_lose_nothing_but_their_own_rounding(criterion):
@@ -143,4 +143,4 @@ def test_half_precision_logits_lose_nothing_but_their_own_rounding(criterion):
     rounded = DecoderOutput(output.logits.bfloat16(), output.boxes, output.queries)
     same = DecoderOutput(output.logits.bfloat16().float(), output.boxes, output.queries)
     targets = make_targets(2)
-    assert_close(criterion(rounded, targets), criterion(same, targets))
+    assert_close(criterion(rounded, targets)[0], criterion(same, targets)[0])

@@ -6,6 +6,7 @@ from detectron2.structures import ImageList, pairwise_iou
 from torch.testing import assert_close
 
 from medmask.errors import InputError
+from medmask.modeling import Domain
 from medmask.modeling.multi_scale_tokens import make_padding_mask
 from medmask.modeling.postprocessing import select_detections
 
@@ -213,21 +214,74 @@ def test_two_images_are_learned_by_heart(make_model, make_input, two_stage):
         assert found.scores[len(expected) :].max() < 0.75 * found.scores[len(expected) - 1]
 
 
+def make_tokens(model, inputs):
+    images = model.preprocess_image(inputs)
+    return model.make_tokens(model.neck(model.backbone(images.tensor)), images)
+
+
 def test_images_of_one_size_need_no_masks_and_give_the_same_as_padded_ones(make_model, make_input):
     """Padding is known from the sizes alone; what it changes must be nothing."""
     model = make_model().eval()
     inputs = [make_input(64, 96), make_input(64, 96)]
-    _, tokens = model.extract_features(model.preprocess_image(inputs))
+    tokens = make_tokens(model, inputs)
     assert not tokens.is_padded
     assert not tokens.padding_mask.any()
-    mine = model.transformer.detect(tokens).decoder
-    masked = model.transformer.detect(dataclasses.replace(tokens, is_padded=True)).decoder
+    mine = model.transformer(tokens).decoder
+    masked = model.transformer(dataclasses.replace(tokens, is_padded=True)).decoder
     assert torch.equal(mine.logits, masked.logits)
     assert torch.equal(mine.boxes, masked.boxes)
 
-    _, tokens = model.extract_features(model.preprocess_image([*inputs, make_input(64, 80)]))
+    tokens = make_tokens(model, [*inputs, make_input(64, 80)])
     assert tokens.is_padded
     assert tokens.padding_mask.any(1).tolist() == [False, False, True]
+
+
+def test_step_goes_through_forward_and_returns_what_it_likes(make_model, make_input):
+    model, batch = make_model(), [make_input(64, 64, [BOX])]
+    assert model(batch, step=lambda detector, given: (detector, given)) == (model, batch)
+    step = model(batch, step=type(model).supervised_step)
+    losses = model(batch)
+    assert_close(losses, dict(step.losses))
+    assert step.batched_inputs is batch
+    assert step.domain is Domain.SOURCE
+    assert set(step.features) == {"res3", "res4", "res5"}
+    assert step.matches.target.tolist() == [0]
+    assert_close(step.targets[0].boxes, model.prepare_targets(batch)[0].boxes)
+
+
+@VARIANTS
+def test_boxes_teach_only_if_they_may(make_model, make_input, two_stage):
+    model, batch = make_model(two_stage=two_stage), [make_input(64, 64, [BOX])]
+    losses = dict(model.supervised_step(batch).losses)
+    classes = model.supervised_step(batch, classes_only=True).losses
+    assert_close(dict(classes), {k: v for k, v in losses.items() if "class" in k})
+
+
+def test_detector_reads_the_maps_that_are_named(make_model, make_input):
+    small = make_model()
+    model = type(small)(
+        backbone=small.backbone,
+        transformer=small.transformer,
+        criterion=small.criterion,
+        pixel_mean=[0.0] * 3,
+        pixel_std=[1.0] * 3,
+        in_features=["res4", "res5"],
+    )
+    assert model.neck.in_features == ["res4", "res5"]
+    assert [m.shape[-2:] for m in model.neck(model.backbone(torch.zeros(1, 3, 128, 128)))] == [
+        (8, 8),
+        (4, 4),
+        (2, 2),
+    ]
+    with pytest.raises(InputError, match=r"model\.in_features names res9.*res3, res4, res5"):
+        type(small)(
+            backbone=small.backbone,
+            transformer=small.transformer,
+            criterion=small.criterion,
+            pixel_mean=[0.0] * 3,
+            pixel_std=[1.0] * 3,
+            in_features=["res9"],
+        )
 
 
 def test_in_evaluation_mode_whole_weights_only_are_loaded(make_model):

@@ -1,7 +1,5 @@
 """Stage 3: a foundation model's stored embeddings teach the detector."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -9,7 +7,7 @@ from torch import Tensor
 
 from medmask.errors import InputError
 from medmask.experts import ExpertStore
-from medmask.modeling import DetectionPass, Domain, MedMask
+from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.heads import ExpertDistillation, WordClasses
 from medmask.stages.distillation.store_lookup import ExpertLookup
@@ -27,12 +25,12 @@ _SAME_IN_ALL_STORES = (
 
 
 class ExpertDistillationHook(LossHook):
-    """Adds the losses of :class:`ExpertDistillation` to the pass of the labelled batch.
+    """Adds the losses of :class:`ExpertDistillation` to the step of the labeled batch.
 
     The expert's embeddings come from stores that tools/extract_expert_embeddings.py made of the
     training images ahead of time; neither the expert nor open_clip is needed here. They are of the
-    whole image, and of upright crops around lesions: that train augmentation flips or crops what
-    the student sees is for the student to see through.
+    whole image, and of upright crops around lesions: the student learns to see through the
+    flips and crops of train augmentation.
 
     Target images, whose boxes are guesses, teach nothing. The past embeddings that serve as
     negatives are buffers of the hook's module; a new run starts without any.
@@ -55,7 +53,7 @@ class ExpertDistillationHook(LossHook):
         """Create the hook; no file is read.
 
         Args:
-            stores: the folder of the expert store of each labelled data set, in any order.
+            stores: the folder of the expert store of each labeled data set, in any order.
             loss: of the image level and the lesion level.
             queue_size: past expert embeddings of either level that serve as negatives.
             image_weight: of the image level.
@@ -63,7 +61,7 @@ class ExpertDistillationHook(LossHook):
             zero_shot_weight: of the zero-shot assignment, whose gradient grows with the expert's
                 factor from similarity to logit (about 14 for the phantoms' expert, up to 100 for
                 CLIP).
-            missing: what to do about training images that no store holds: ``"error"`` names them
+            missing: treatment of training images that no store holds: ``"error"`` names them
                 and stops; ``"skip"`` counts them in the log and trains on them without expert. An
                 image that changed since the store was made is an error in any case.
 
@@ -75,7 +73,7 @@ class ExpertDistillationHook(LossHook):
         if not self.folders:
             raise InputError(
                 "loss_hooks.expert_distillation.stores is empty: name the expert store of each "
-                "labelled data set"
+                "labeled data set"
             )
         if missing not in _MISSING:
             raise InputError(
@@ -128,19 +126,20 @@ class ExpertDistillationHook(LossHook):
             # with the weights that a run starts from may come embeddings of another expert
             self.module.clear_queues()
 
-    def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
-        """``loss_expert_image``, ``loss_expert_lesion``, ``loss_expert_zero_shot``, if they are on.
+    def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
+        """Compute ``loss_expert_image``, ``loss_expert_lesion``, ``loss_expert_zero_shot``.
 
-        Nothing for target images: the labelled pass of the step takes in every parameter.
+        Those that are on. None for target images: the labeled batch takes in every parameter.
         """
-        if detection.domain is not Domain.SOURCE:
+        if step.domain is not Domain.SOURCE:
             return {}
-        samples, matches = detection.batched_inputs, detection.matches
+        queries = step.outputs.decoder.queries
+        samples, matches = step.batched_inputs, step.matches
         return self.module(
-            detection.transformer.decoder.queries,
+            queries,
             matches,
-            self._lookup.image_embeddings(samples).to(model.device),
-            self._lookup.lesion_embeddings(samples, matches).to(model.device),
+            self._lookup.image_embeddings(samples).to(queries.device),
+            self._lookup.lesion_embeddings(samples, matches).to(queries.device),
             self._classes,
         )
 

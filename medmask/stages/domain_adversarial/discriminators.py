@@ -19,7 +19,7 @@ NUM_DOMAINS = 2
 
 
 class DomainLogits(NamedTuple):
-    """What the discriminators say at every position."""
+    """Answers of the discriminators at every position."""
 
     backbone: Tensor
     """(N, h, w, 2)"""
@@ -66,7 +66,7 @@ class DomainDiscriminators(nn.Module):
     def forward(
         self, backbone_map: Tensor, memory_maps: Sequence[Tensor], queries: Tensor
     ) -> DomainLogits:
-        """Judge the features of one pass.
+        """Judge the features of one batch.
 
         Args:
             backbone_map: (N, C_b, h, w), the backbone's coarsest map.
@@ -85,7 +85,7 @@ class DomainDiscriminators(nn.Module):
 
 
 def domain_loss(logits: Tensor, domain: int, padding_mask: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy over positions.
+    """Compute the mean cross-entropy over positions.
 
     Args:
         logits: (..., 2).

@@ -1,7 +1,7 @@
 """Gradient reversal (Ganin and Lempitsky, 2015, section 3).
 
-What stands behind it learns to tell two domains apart; what stands before it learns to make that
-impossible, in the same backward pass.
+The layers behind it learn to tell two domains apart; those before it learn to make that impossible,
+in the same backward pass.
 """
 
 from torch import Tensor, autograd
@@ -18,5 +18,5 @@ class _GradientReversal(autograd.Function):
 
 
 def reverse_gradient(x: Tensor) -> Tensor:
-    """The identity, whose gradient is that of ``-x``: any shape and type."""
+    """Return ``x``, unchanged, whose gradient is that of ``-x``: any shape and type."""
     return _GradientReversal.apply(x)

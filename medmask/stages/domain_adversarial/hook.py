@@ -3,17 +3,16 @@
 from torch import Tensor
 
 from medmask.errors import InputError
-from medmask.modeling import DetectionPass, Domain, MedMask
+from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.stages.domain_adversarial.discriminators import DomainDiscriminators, domain_loss
 from medmask.stages.loss_hook import LossHook
-from medmask.stages.mean_teacher.hook import TeacherHook
 
 
 class DomainAdversarialHook(LossHook):
-    """Adds the losses of domain discriminators to every supervised pass.
+    """Adds the losses of domain discriminators to every supervised step.
 
     ``loss_domain_backbone``, ``loss_domain_encoder`` and ``loss_domain_decoder``: cross-entropy
-    between the discriminators' answers and the pass's domain, over all positions that are not
+    between the discriminators' answers and the step's domain, over all positions that are not
     padding.
     """
 
@@ -34,34 +33,32 @@ class DomainAdversarialHook(LossHook):
         self.decoder_weight = decoder_weight
 
     def build(self, detector: MedMask) -> None:
-        coarsest = detector.backbone.output_shape()[detector.neck.in_features[-1]]
+        # Each backbone map is a level of its own size; the neck's further levels come after them.
+        self.coarsest_level = len(detector.neck.in_features) - 1
+        self.coarsest = detector.neck.in_features[self.coarsest_level]
         discriminators = DomainDiscriminators(
-            backbone_channels=coarsest.channels,
+            backbone_channels=detector.backbone.output_shape()[self.coarsest].channels,
             embed_dim=detector.transformer.embed_dim,
             num_levels=detector.transformer.num_levels,
         )
         self.register_module(detector, discriminators)
 
     def before_train(self) -> None:
-        if not any(isinstance(hook, TeacherHook) for hook in self.trainer.loss_hooks):
+        if not any(hook.makes_target_steps for hook in self.trainer.loss_hooks):
             raise InputError(
-                "DomainAdversarialHook sees source images only, because no hook makes passes on "
-                "target images: add a TeacherHook to loss_hooks"
+                "loss_hooks.domain_adversarial sees source images only, because no hook takes "
+                "steps on target images: add a TeacherHook to loss_hooks"
             )
 
-    def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
-        transformer = detection.transformer
-        tokens = transformer.features
-        name = model.neck.in_features[-1]  # the coarsest map
+    def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
+        outputs, tokens = step.outputs, step.outputs.tokens
         logits = self.module(
-            detection.features[name],
-            tokens.split_levels(transformer.memory),
-            transformer.decoder.queries,
+            step.features[self.coarsest],
+            tokens.split_levels(outputs.memory),
+            outputs.decoder.queries,
         )
-        # Each backbone map is a level of its own size; the neck's further levels come after them.
-        level = len(model.neck.in_features) - 1
-        map_padding = tokens.split_levels(tokens.padding_mask)[level]
-        domain = 0 if detection.domain is Domain.SOURCE else 1
+        map_padding = tokens.split_levels(tokens.padding_mask)[self.coarsest_level]
+        domain = 0 if step.domain is Domain.SOURCE else 1
         backbone = domain_loss(logits.backbone, domain, map_padding)
         encoder = domain_loss(logits.encoder, domain, tokens.padding_mask)
         decoder = domain_loss(logits.decoder, domain)

@@ -1,13 +1,12 @@
-"""Stage 2: masked autoencoding on unlabelled images, beside the supervised losses."""
+"""Stage 2: masked autoencoding on unlabeled images, beside the supervised losses."""
 
-from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, ReconstructionTarget
+from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder
 from medmask.stages.masked_autoencoding.hook import MaskedAutoencoderHook
 from medmask.stages.masked_autoencoding.mask_ratio import (
     ConstantMaskRatio,
     CosineMaskRatio,
     LossDrivenMaskRatio,
 )
-from medmask.stages.masked_autoencoding.objective import MaskedAutoencodingObjective
 
 __all__ = [
     "ConstantMaskRatio",
@@ -15,6 +14,4 @@ __all__ = [
     "LossDrivenMaskRatio",
     "MaskedAutoencoder",
     "MaskedAutoencoderHook",
-    "MaskedAutoencodingObjective",
-    "ReconstructionTarget",
 ]

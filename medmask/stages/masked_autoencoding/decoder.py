@@ -1,4 +1,4 @@
-"""The decoder that rebuilds backbone maps from the tokens that a masked encoder was left with.
+"""The decoder that rebuilds backbone maps from the visible tokens.
 
 Masked autoencoding (He et al., 2022) on the multi-scale feature maps of Deformable DETR, as masked
 retraining does it (Zhao et al., "Masked Retraining Teacher-Student Framework for Domain Adaptive
@@ -35,11 +35,11 @@ class MaskedAutoencoder(nn.Module):
     """From the memory of a masked encoder to the backbone's maps.
 
     A query has two halves. The position half is learned for each position of the map. So is the
-    content half, but where a token is hidden or padding, one shared mask query takes its place:
-    what stood there is for the decoder to find out.
+    content half, but where a token is masked or padding, one shared mask query replaces it: its
+    content is for the decoder to find out.
 
-    Fresh queries know where they are: their position halves are the encoder's position encodings,
-    and the linear layer that turns them into reference points is fitted to give the very positions.
+    Fresh queries know their positions: their position halves are the encoder's position encodings,
+    and the linear layer that turns them into reference points is fitted to give just these.
     """
 
     def __init__(
@@ -97,31 +97,30 @@ class MaskedAutoencoder(nn.Module):
     def forward(
         self,
         memory: Tensor,
-        features: MultiScaleTokens,
-        hidden: Tensor,
+        tokens: MultiScaleTokens,
+        masked: Tensor,
         visible_indices: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Rebuild every target.
 
         Args:
-            memory: (N, S, C), the encoder's output where ``hidden`` tokens gave no value.
-            features: the levels that ``memory`` belongs to. Reference points come from its padding,
-                never from what is hidden.
-            hidden: (N, S) bool, True where a token is hidden.
-            visible_indices: of the tokens that are neither hidden nor padding, by
+            memory: (N, S, C), the encoder's output where ``masked`` tokens gave no value.
+            tokens: the encoder's input. Reference points depend on its padding, never on the mask.
+            masked: (N, S) bool, True where a token is masked.
+            visible_indices: of the tokens that are neither masked nor padding, by
                 ``find_visible_tokens``, if that is known.
 
         Returns:
             {name: (N, C_i, h, w)}, of the size of the target's level.
         """
-        value_mask = hidden | features.padding_mask
+        value_mask = masked | tokens.padding_mask
         if visible_indices is None:
             visible_indices = find_visible_tokens(value_mask)
         memory = gather_tokens(memory, visible_indices)
-        unknown = features.split_levels(value_mask)
+        unknown = tokens.split_levels(value_mask)
         return {
             name: self._rebuild(
-                name, memory, features, value_mask, visible_indices, unknown[target.level]
+                name, memory, tokens, value_mask, visible_indices, unknown[target.level]
             )
             for name, target in self.targets.items()
         }
@@ -130,33 +129,33 @@ class MaskedAutoencoder(nn.Module):
         self,
         name: str,
         memory: Tensor,
-        features: MultiScaleTokens,
+        tokens: MultiScaleTokens,
         value_mask: Tensor,
         visible_indices: Tensor,
         unknown: Tensor,
     ) -> Tensor:
-        """One map, given where (N, h, w) nothing is known."""
+        """Rebuild one map, given the (N, h, w) positions of which nothing is known."""
         size = unknown.shape[1:]
         positions, contents = self._queries_of_size(name, size).chunk(2, dim=-1)  # (h*w, C)
         queries = torch.where(unknown.flatten(1)[..., None], self.mask_query, contents)
         positions = positions.expand(len(memory), -1, -1)
         references = self.reference_points(positions).float().sigmoid()
-        reference_points = references_on_levels(references, features.valid_ratios)
+        reference_points = references_on_levels(references, tokens.valid_ratios)
         for layer in self.layers:
             queries = layer(
                 queries,
                 positions,
                 reference_points,
                 memory,
-                features.spatial_shapes,
-                features.level_start_index,
+                tokens.spatial_shapes,
+                tokens.level_start_index,
                 value_mask,
                 visible_indices,
             )
         return self.output_projections[name](queries).transpose(1, 2).unflatten(2, size)
 
     def _queries_of_size(self, name: str, size: Sequence[int]) -> Tensor:
-        """The learned queries for a map of any size (h, w): (h*w, 2*C)."""
+        """Interpolate the learned queries to a map of any size (h, w): (h*w, 2*C)."""
         queries, base_size = self.queries[name], tuple(self.targets[name].base_size)
         if tuple(size) == base_size:
             return queries
@@ -165,13 +164,13 @@ class MaskedAutoencoder(nn.Module):
 
     @torch.no_grad()
     def _point_queries_to_their_positions(self) -> None:
-        """Fit the reference points (least squares on the logits) to where the queries stand."""
+        """Fit the reference points (least squares on the logits) to the queries' positions."""
         positions, logits = [], []
         for name, target in self.targets.items():
             h, w = target.base_size
             y, x = ((torch.arange(n, dtype=torch.float64) + 0.5) / n for n in (h, w))
-            centres = torch.cartesian_prod(y, x).flip(1)  # (h*w, 2) as (x, y)
-            logits.append(inverse_sigmoid(centres))
+            centers = torch.cartesian_prod(y, x).flip(1)  # (h*w, 2) as (x, y)
+            logits.append(inverse_sigmoid(centers))
             positions.append(self.queries[name][:, : self.embed_dim].double())
         inputs = torch.cat(positions)
         inputs = torch.cat((inputs, torch.ones_like(inputs[:, :1])), dim=1)
@@ -183,7 +182,7 @@ class MaskedAutoencoder(nn.Module):
 
 
 def _initial_queries(embed_dim: int, size: Sequence[int]) -> nn.Parameter:
-    """(h*w, 2*C): position encodings, then noise."""
+    """Make queries (h*w, 2*C): position encodings, then noise."""
     h, w = size
     whole = torch.zeros(1, h, w, dtype=torch.bool)
     positions = SinePositionEncoding(embed_dim)(whole)[0].flatten(1).T

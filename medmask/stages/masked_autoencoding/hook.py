@@ -1,30 +1,34 @@
-"""Stage 2: masked autoencoding on unlabelled images, beside the supervised losses."""
+"""Stage 2: masked autoencoding on unlabeled images, beside the supervised losses."""
 
-from __future__ import annotations
-
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from detectron2.utils import comm
 from torch import Tensor
 
+from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
-from medmask.modeling import DetectionPass, Domain, MedMask
+from medmask.modeling import Domain, MedMask, SupervisedStep, TrainingStep
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, ReconstructionTarget
 from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
-from medmask.stages.masked_autoencoding.objective import MaskedAutoencodingObjective
+from medmask.stages.masked_autoencoding.masking import MASKING_STRATEGIES
+from medmask.stages.masked_autoencoding.reconstruction import (
+    reconstruction_loss,
+    reconstruction_step,
+)
 from medmask.stages.masked_autoencoding.visualization import draw_reconstructions
 from medmask.utils.periods import Period, to_iterations_or_end, to_iterations_within
 from medmask.utils.png_files import write_png
 
-if TYPE_CHECKING:
-    from medmask.data.loaders import TrainLoader
+SCOPES = ("masked", "all")
+_KEY = "loss_hooks.masked_autoencoder"
 
 
 class MaskedAutoencoderHook(LossHook):
-    """Adds ``loss_mae``: a batch of unlabelled images is partly hidden and rebuilt in each step.
+    """Adds ``loss_mae``: a batch of unlabeled images is partly masked and rebuilt in each step.
 
     The decoder that rebuilds backbone maps is made for the detector: its layers are like those of
     the detector's decoder. The mask ratio is logged as ``mask_ratio``.
@@ -41,7 +45,7 @@ class MaskedAutoencoderHook(LossHook):
         targets: Mapping[str, Sequence[int]],
         num_layers: int = 2,
         masking: str = "independent",
-        scope: str = "hidden",
+        scope: str = "masked",
         weight: float = 1.0,
         duration: Period | None = None,
         picture_period: Period | None = None,
@@ -51,14 +55,14 @@ class MaskedAutoencoderHook(LossHook):
         """Create the hook.
 
         Args:
-            loader: unlabelled images.
-            mask_ratio: the share of tokens to hide, over the run.
+            loader: unlabeled images.
+            mask_ratio: the share of tokens to mask, over the run.
             targets: name of a backbone map to rebuild -> (h, w) for which queries are learned; for
                 maps of other sizes they are interpolated.
             num_layers: depth of the decoder that rebuilds them.
             masking: ``"independent"`` on each level or ``"aligned"``; see
                 :mod:`medmask.stages.masked_autoencoding.masking`.
-            scope: positions that count: ``"hidden"`` ones or ``"all"``.
+            scope: positions that count: ``"masked"`` ones or ``"all"``; padding never does.
             weight: of the loss.
             duration: of masked autoencoding, in iterations or as a share of the run; None for all
                 of it. Afterwards no image is loaded any more, and the loss is zero.
@@ -69,13 +73,19 @@ class MaskedAutoencoderHook(LossHook):
             output_dir: pictures are written to ``<output_dir>/pictures``.
 
         Raises:
-            InputError: there is no target.
+            InputError: there is no target, no such strategy or no such scope.
         """
         super().__init__(loader)
         if not targets:
-            raise InputError(
-                "loss_hooks.masked_autoencoder.targets is empty: name a map of the backbone"
-            )
+            raise InputError(f"{_KEY}.targets is empty: name a map of the backbone")
+        for option, value, choices in (
+            ("masking", masking, sorted(MASKING_STRATEGIES)),
+            ("scope", scope, SCOPES),
+        ):
+            if value not in choices:
+                raise InputError(
+                    f"{_KEY}.{option} is {value!r}: choose one of {', '.join(choices)}"
+                )
         self.mask_ratio = mask_ratio
         self.targets = targets
         self.num_layers = num_layers
@@ -89,33 +99,22 @@ class MaskedAutoencoderHook(LossHook):
         self._step_losses: list[Tensor] = []
 
     def build(self, detector: MedMask) -> None:
+        targets = {name: _make_target(detector, name, size) for name, size in self.targets.items()}
         autoencoder = MaskedAutoencoder(
-            targets={
-                name: _make_target(detector, name, size) for name, size in self.targets.items()
-            },
-            num_layers=self.num_layers,
-            **detector.transformer.layer_options,
+            targets=targets, num_layers=self.num_layers, **detector.transformer.layer_options
         )
         self.register_module(detector, autoencoder)
-        self.objective = MaskedAutoencodingObjective(
-            self.module,
-            masking=self.masking,
-            mask_ratio=self.mask_ratio.ratio(0.0),
-            scope=self.scope,
-            weight=self.weight,
-        )
 
     def set_run_length(self, max_iter: int) -> None:
-        key = "loss_hooks.masked_autoencoder"
-        self._active = max_iter
+        self._num_active = max_iter
         if self.duration is not None:
-            self._active = to_iterations_within(self.duration, max_iter, f"{key}.duration")
+            self._num_active = to_iterations_within(self.duration, max_iter, f"{_KEY}.duration")
         self._picture_iterations = None
         if self.picture_period is not None:
             self._picture_iterations = to_iterations_or_end(
-                self.picture_period, max_iter, f"{key}.picture_period"
+                self.picture_period, max_iter, f"{_KEY}.picture_period"
             )
-        self.mask_ratio.set_run_length(max_iter, self._active)
+        self.mask_ratio.set_run_length(max_iter, self._num_active)
 
     @property
     def is_active(self) -> bool:
@@ -123,26 +122,32 @@ class MaskedAutoencoderHook(LossHook):
         return self.needs_batches(self.trainer.iter)
 
     def needs_batches(self, iteration: int) -> bool:
-        return iteration < self._active
+        return iteration < self._num_active
 
     def before_step(self) -> None:
         self._step_losses.clear()
         if self.is_active:
-            progress = self.trainer.iter / self.trainer.max_iter
-            self.objective.mask_ratio = self.mask_ratio.ratio(progress)
-            self.trainer.storage.put_scalar(
-                "mask_ratio", self.objective.mask_ratio, smoothing_hint=False
-            )
+            self._current_ratio = self.mask_ratio.ratio(self.trainer.iter / self.trainer.max_iter)
+            self.trainer.storage.put_scalar("mask_ratio", self._current_ratio, smoothing_hint=False)
+
+    def _reconstruction_step(self) -> TrainingStep:
+        return functools.partial(
+            reconstruction_step,
+            autoencoder=self.module,
+            masking=MASKING_STRATEGIES[self.masking],
+            mask_ratio=self._current_ratio,
+        )
 
     def step_losses(self) -> dict[str, Tensor]:
         if not self.is_active:
             return {}
-        losses = self.trainer.model(self.next_batch(), objective=self.objective)
-        self._step_losses.append(losses["loss_mae"].detach())
-        return losses
+        step = self.trainer.model(self.next_batch(), step=self._reconstruction_step())
+        loss = self.weight * reconstruction_loss(step, masked_only=self.scope == "masked")
+        self._step_losses.append(loss.detach())
+        return {"loss_mae": loss}
 
-    def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
-        if self.is_active or detection.domain is not Domain.SOURCE:
+    def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
+        if self.is_active or step.domain is not Domain.SOURCE:
             return {}
         # Distributed training waits for a gradient of every parameter.
         return {"loss_mae": sum(0 * parameter.sum() for parameter in self.module.parameters())}
@@ -156,7 +161,7 @@ class MaskedAutoencoderHook(LossHook):
             self._draw()
         done = self.trainer.iter + 1
         self.mask_ratio.end_iteration(done)
-        if done == self._active:
+        if done == self._num_active:
             self._batches = iter(())  # lets the loader's workers go
 
     @property
@@ -164,12 +169,15 @@ class MaskedAutoencoderHook(LossHook):
         period, done = self._picture_iterations, self.trainer.iter + 1
         if period is None:
             return False
-        return done == self._active or (period > 0 and done % period == 0)
+        return done == self._num_active or (period > 0 and done % period == 0)
 
     def _draw(self) -> None:
         stream = self.loader.stream
-        batch = [stream[position] for position in range(self.num_pictured)]
-        picture = draw_reconstructions(self.trainer.detector, batch, self.objective)
+        batch = [stream[index] for index in range(self.num_pictured)]
+        caption = f"{self._current_ratio:.0%} masked"
+        picture = draw_reconstructions(
+            self.trainer.detector, batch, self._reconstruction_step(), caption
+        )
         with self.trainer.failing_after_step():
             write_png(self.picture_dir / f"reconstruction_{self.trainer.iter + 1:07}.png", picture)
         self.trainer.storage.put_image("reconstruction", picture.transpose(2, 0, 1))
@@ -182,7 +190,7 @@ class MaskedAutoencoderHook(LossHook):
 
 
 def _make_target(detector: MedMask, name: str, base_size: Sequence[int]) -> ReconstructionTarget:
-    """The target that one of the backbone's maps is for a detector.
+    """Describe one of the backbone's maps for the autoencoder.
 
     Raises:
         InputError: the detector does not read a map of that name.
@@ -190,8 +198,7 @@ def _make_target(detector: MedMask, name: str, base_size: Sequence[int]) -> Reco
     names = detector.neck.in_features
     if name not in names:
         raise InputError(
-            f"loss_hooks.masked_autoencoder.targets names the map {name}, but the detector reads "
-            f"{', '.join(names)}"
+            f"{_KEY}.targets names the map {name}, but the detector reads {', '.join(names)}"
         )
     channels = detector.backbone.output_shape()[name].channels
     return ReconstructionTarget(names.index(name), channels, tuple(base_size))

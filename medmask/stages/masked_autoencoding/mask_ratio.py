@@ -1,4 +1,4 @@
-"""Schedules of the mask ratio r, the share of tokens that masked autoencoding hides.
+"""Schedules of the mask ratio r, the share of tokens that masked autoencoding masks.
 
 A schedule is asked for the ratio in every iteration, and hears of the loss of every batch. Progress
 is the share of the run that is done, in [0, 1].
@@ -15,16 +15,20 @@ from medmask.errors import InputError
 from medmask.utils.periods import Period, to_iterations
 
 LEAST_RATIO, GREATEST_RATIO = 0.1, 0.95
-"""Where a loss-driven ratio stays: below there is little to rebuild, above little to go by."""
+"""Bounds of a loss-driven ratio: below there is little to rebuild, above little to go by."""
 MEMORY = 3
-"""Periods whose mean loss a period's loss is compared with."""
+"""periods whose mean loss a period's loss is compared with"""
 
 
 class MaskRatioSchedule:
-    """What all schedules have in common."""
+    """Common interface of the schedules."""
 
     def ratio(self, progress: float) -> float:
-        """The ratio, in [0, 1]."""
+        """Return the ratio, in [0, 1].
+
+        Args:
+            progress: share of the run that is done, in [0, 1].
+        """
         raise NotImplementedError
 
     def set_run_length(self, max_iter: int, active: int) -> None:
@@ -45,15 +49,15 @@ class MaskRatioSchedule:
         """Change the ratio, if it is time to, after so many ``iterations`` of the run."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """Return the state that a resumed run needs."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
+        """Restore the state that ``state_dict`` gave."""
 
 
 class ConstantMaskRatio(MaskRatioSchedule):
-    """What the run starts with, all the time."""
+    """One ratio all the time."""
 
     def __init__(self, start: float) -> None:
         _check("start", start)
@@ -64,7 +68,7 @@ class ConstantMaskRatio(MaskRatioSchedule):
 
 
 class CosineMaskRatio(MaskRatioSchedule):
-    """From one ratio to another along half a cosine wave, over the whole run."""
+    """A ratio that moves from one value to another along half a cosine wave, over the whole run."""
 
     def __init__(self, start: float, end: float) -> None:
         _check("start", start)
@@ -77,7 +81,7 @@ class CosineMaskRatio(MaskRatioSchedule):
 
 
 class LossDrivenMaskRatio(MaskRatioSchedule):
-    """Harder when reconstruction gets better, easier when it does not.
+    """A ratio that rises when reconstruction gets better, and falls when it does not.
 
     At the end of a period r rises by a step if the period's mean loss is below that of the three
     periods before (of fewer, while there are fewer), and falls by it otherwise; after the first
@@ -157,12 +161,12 @@ class LossDrivenMaskRatio(MaskRatioSchedule):
 
 
 def _half_cosine(progress: float) -> float:
-    """From 1 at the beginning to 0 at the end."""
+    """Half a cosine wave, from 1 at the beginning to 0 at the end."""
     return (1 + math.cos(math.pi * progress)) / 2
 
 
 def _check(name: str, value: float) -> None:
     if not 0 < value < 1:
         raise InputError(
-            f"mask_ratio.{name} is {value}, but a share of what is hidden lies between 0 and 1"
+            f"mask_ratio.{name} is {value}, but a share of masked tokens lies between 0 and 1"
         )

@@ -1,9 +1,9 @@
-"""Which tokens a masked autoencoder hides.
+"""Strategies that choose the tokens to mask.
 
 A strategy takes the levels' padding masks, finest level first, each (N, h, w) bool, a random score
 for each of their tokens, and the ratio r in [0, 1]; it gives masks of the same shapes, True where a
-token is hidden. The ratio is the share of the unpadded tokens of one image and level: of n tokens,
-round(r n) are hidden, but at least one, and (if n > 1) not all. Padding is never hidden: it is not
+token is masked. The ratio is the share of the unpadded tokens of one image and level: of n tokens,
+round(r n) are masked, but at least one, and (if n > 1) not all. Padding is never masked: it is not
 there in the first place.
 """
 
@@ -18,7 +18,7 @@ MaskingStrategy = Callable[[Sequence[Tensor], Sequence[Tensor], float], list[Ten
 def draw_scores(
     sizes: Sequence[tuple[int, int]], generators: Sequence[torch.Generator | None]
 ) -> list[Tensor]:
-    """Random scores in [0, 1) for the tokens of all levels.
+    """Draw random scores in [0, 1) for the tokens of all levels.
 
     An image's scores come from a generator of its own, so that its mask does not depend on which
     images are in the batch, and so on the number of processes.
@@ -37,9 +37,9 @@ def draw_scores(
 def mask_independently(
     padding_masks: Sequence[Tensor], scores: Sequence[Tensor], ratio: float
 ) -> list[Tensor]:
-    """Hide tokens of each level at random, whatever is hidden on the others."""
+    """Mask tokens of each level at random, whatever is masked on the others."""
     return [
-        _hide_lowest(level_scores, padding, ratio)
+        _mask_lowest(level_scores, padding, ratio)
         for level_scores, padding in zip(scores, padding_masks, strict=True)
     ]
 
@@ -47,25 +47,25 @@ def mask_independently(
 def mask_aligned(
     padding_masks: Sequence[Tensor], scores: Sequence[Tensor], ratio: float
 ) -> list[Tensor]:
-    """Hide the same places on every level, so that no scale gives away what another hides.
+    """Mask the same positions on every level, so that no scale gives away what another masks.
 
-    The coarsest level is drawn, and a cell of a finer one is hidden like the cell of the next
-    coarser level that its centre lies in (padding excepted; where that cell is padding, like the
-    last one before the padding). The share hidden on finer levels is therefore the ratio up to how
-    evenly their cells divide among the coarser ones. Nesting in a single cell would hide all or
+    The coarsest level is drawn, and a cell of a finer one is masked like the cell of the next
+    coarser level that its center lies in (padding excepted; where that cell is padding, like the
+    last one before the padding). The share masked on finer levels is therefore the ratio up to how
+    evenly their cells divide among the coarser ones. Nesting in a single cell would mask all or
     nothing: where an image has only one on the next coarser level, the level is drawn by itself.
     """
-    hidden: list[Tensor] = []
+    masked: list[Tensor] = []
     coarser = None
     for padding, level_scores in zip(reversed(padding_masks), reversed(scores), strict=True):
-        drawn = _hide_lowest(level_scores, padding, ratio)
+        drawn = _mask_lowest(level_scores, padding, ratio)
         if coarser is not None:
-            nested = _nest(hidden[-1], coarser, padding)
+            nested = _nest(masked[-1], coarser, padding)
             is_single = (~coarser).sum((1, 2)) == 1
             drawn = torch.where(is_single[:, None, None], drawn, nested)
-        hidden.append(drawn)
+        masked.append(drawn)
         coarser = padding
-    return hidden[::-1]
+    return masked[::-1]
 
 
 MASKING_STRATEGIES: dict[str, MaskingStrategy] = {
@@ -74,8 +74,8 @@ MASKING_STRATEGIES: dict[str, MaskingStrategy] = {
 }
 
 
-def _hide_lowest(scores: Tensor, padding: Tensor, ratio: float) -> Tensor:
-    """Hide the tokens with the lowest scores: (N, h, w) -> (N, h, w)."""
+def _mask_lowest(scores: Tensor, padding: Tensor, ratio: float) -> Tensor:
+    """Mask the tokens with the lowest scores: (N, h, w) -> (N, h, w)."""
     shape, padding = padding.shape, padding.flatten(1)
     present = (~padding).sum(1, keepdim=True)
     count = (ratio * present.double()).round().long()
@@ -84,11 +84,11 @@ def _hide_lowest(scores: Tensor, padding: Tensor, ratio: float) -> Tensor:
     return (ranks < count).view(shape)
 
 
-def _nest(hidden: Tensor, coarser_padding: Tensor, padding: Tensor) -> Tensor:
-    """Hide cells like the coarser cells around their centres.
+def _nest(masked: Tensor, coarser_padding: Tensor, padding: Tensor) -> Tensor:
+    """Mask cells like the coarser cells around their centers.
 
     Args:
-        hidden: (N, H, W), of the coarser level.
+        masked: (N, H, W), of the coarser level.
         coarser_padding: (N, H, W).
         padding: (N, h, w).
 
@@ -96,17 +96,17 @@ def _nest(hidden: Tensor, coarser_padding: Tensor, padding: Tensor) -> Tensor:
         (N, h, w).
     """
     (h, w), (H, W) = padding.shape[1:], coarser_padding.shape[1:]
-    row = _around_centres(h, H, (~coarser_padding[:, :, 0]).sum(1))  # (N, h)
-    column = _around_centres(w, W, (~coarser_padding[:, 0, :]).sum(1))  # (N, w)
-    image = torch.arange(len(hidden), device=hidden.device)
-    nested = hidden[image[:, None, None], row[:, :, None], column[:, None, :]]
+    row = _around_centers(h, H, (~coarser_padding[:, :, 0]).sum(1))  # (N, h)
+    column = _around_centers(w, W, (~coarser_padding[:, 0, :]).sum(1))  # (N, w)
+    image = torch.arange(len(masked), device=masked.device)
+    nested = masked[image[:, None, None], row[:, :, None], column[:, None, :]]
     return nested & ~padding
 
 
-def _around_centres(size: int, coarser_size: int, present: Tensor) -> Tensor:
-    """Index of the coarser cell around the centre of each cell: (N,) unpadded cells -> (N, size).
+def _around_centers(size: int, coarser_size: int, present: Tensor) -> Tensor:
+    """Find the coarser cell around the center of each cell: (N,) unpadded cells -> (N, size).
 
-    Whole numbers keep a centre that lies on the line between two cells from being rounded.
+    Whole numbers keep a center that lies on the line between two cells from being rounded.
     """
     cells = torch.arange(size, device=present.device)
     around = (2 * cells + 1) * coarser_size // (2 * size)

@@ -1,7 +1,7 @@
-"""Masked autoencoding as a picture: input, hidden places, error of the reconstruction."""
+"""Masked autoencoding as a picture: input, masked tokens, error of the reconstruction."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -10,25 +10,24 @@ import torch
 from torch import Tensor
 
 from medmask.modeling import MedMask
-from medmask.stages.masked_autoencoding.objective import (
-    MaskedAutoencodingObjective,
-    MaskedAutoencodingPass,
-    squared_error,
-)
+from medmask.stages.masked_autoencoding.reconstruction import ReconstructionStep, squared_error
 
 TALLEST = 400
 """Pixels: taller images are shrunk."""
 GREATEST_ERROR = 2.0
-"""Of the colour map, in units of the map's variance; 1 is the error of predicting the mean."""
+"""Of the color map, in units of the map's variance; 1 is the error of predicting the mean."""
 _CAPTION_HEIGHT = 20
 _GAP = 4
-_HIDDEN_GREY = 128
+_MASKED_GREY = 128
 
 
 def draw_reconstructions(
-    model: MedMask, batch: Sequence[dict[str, Any]], objective: MaskedAutoencodingObjective
+    model: MedMask,
+    batch: Sequence[dict[str, Any]],
+    step: Callable[[MedMask, list[dict[str, Any]]], ReconstructionStep],
+    caption: str,
 ) -> np.ndarray:
-    """Draw a row of panels for each image: the input, then what was hidden and the error by target.
+    """Draw a row of panels for each image: the input, then masked tokens and the error by target.
 
     The error is the squared error of each position, averaged over channels, over the variance of
     the map in this image: black is a perfect reconstruction, pale yellow twice the error that the
@@ -37,27 +36,27 @@ def draw_reconstructions(
     The model, its mode and the random generators are left as they were.
 
     Args:
-        model: with a masked autoencoder.
+        model: the detector.
         batch: samples with ``image``.
-        objective: how to hide.
+        step: masks and rebuilds.
+        caption: of the panels of masked tokens, behind the target's name.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     with _observing(model):
         torch.manual_seed(0)
-        result = objective.reconstruct(model, list(batch))
+        result = step(model, list(batch))
     columns = [("input", [_to_bytes(sample["image"]) for sample in batch])]
     for name in result.targets:
-        ratio = f"{objective.mask_ratio:.0%}"
-        columns.append((f"{name}: {ratio} hidden", _hidden_panels(columns[0][1], result, name)))
+        columns.append((f"{name}: {caption}", _masked_panels(columns[0][1], result, name)))
         columns.append((f"error / variance, 0-{GREATEST_ERROR:.0f}", _error_panels(result, name)))
     return _arrange(columns)
 
 
 @contextlib.contextmanager
 def _observing(model: MedMask) -> Iterator[None]:
-    """Evaluation mode, no gradients; random generators are put back on leaving."""
+    """Switch to evaluation without gradients; random generators are restored on leaving."""
     was_training = model.training
     devices = [model.device] if model.device.type == "cuda" else []
     model.eval()
@@ -68,17 +67,17 @@ def _observing(model: MedMask) -> Iterator[None]:
         model.train(was_training)
 
 
-def _hidden_panels(
-    images: Sequence[np.ndarray], result: MaskedAutoencodingPass, name: str
+def _masked_panels(
+    images: Sequence[np.ndarray], result: ReconstructionStep, name: str
 ) -> list[np.ndarray]:
     panels = []
-    for image, hidden in zip(images, result.hidden[name], strict=True):
-        cells = _enlarge(hidden.cpu().numpy().astype(np.uint8), result.padded_size, image.shape)
-        panels.append(np.where(cells[..., None] > 0, np.uint8(_HIDDEN_GREY), image))
+    for image, masked in zip(images, result.masked[name], strict=True):
+        cells = _enlarge(masked.cpu().numpy().astype(np.uint8), result.padded_size, image.shape)
+        panels.append(np.where(cells[..., None] > 0, np.uint8(_MASKED_GREY), image))
     return panels
 
 
-def _error_panels(result: MaskedAutoencodingPass, name: str) -> list[np.ndarray]:
+def _error_panels(result: ReconstructionStep, name: str) -> list[np.ndarray]:
     target, reconstruction = result.targets[name], result.reconstructions[name]
     panels = []
     for i, error in enumerate(squared_error(reconstruction, target)):
@@ -86,15 +85,15 @@ def _error_panels(result: MaskedAutoencodingPass, name: str) -> list[np.ndarray]
         variance = positions.var(dim=1, correction=0).mean().clamp(min=1e-12)
         shade = (error / variance / GREATEST_ERROR).clamp(0, 1) * 255
         cells = shade.round().byte().cpu().numpy()
-        coloured = cv2.applyColorMap(cells, cv2.COLORMAP_INFERNO)[..., ::-1]
-        panels.append(_enlarge(coloured, result.padded_size, result.image_sizes[i]))
+        colored = cv2.applyColorMap(cells, cv2.COLORMAP_INFERNO)[..., ::-1]
+        panels.append(_enlarge(colored, result.padded_size, result.image_sizes[i]))
     return panels
 
 
 def _enlarge(
     cells: np.ndarray, padded_size: tuple[int, int], image_size: Sequence[int]
 ) -> np.ndarray:
-    """From a padded map (h, w, ...) to the pixels of the unpadded image."""
+    """Enlarge a padded map (h, w, ...) to the pixels of the unpadded image."""
     (height, width), (h, w) = padded_size, cells.shape[:2]
     rows = np.arange(image_size[0]) * h // height
     columns = np.arange(image_size[1]) * w // width
@@ -102,12 +101,12 @@ def _enlarge(
 
 
 def _to_bytes(image: Tensor) -> np.ndarray:
-    """(3, H, W) in [0, 255] -> (H, W, 3) uint8."""
+    """Convert (3, H, W) in [0, 255] to (H, W, 3) uint8."""
     return image.permute(1, 2, 0).float().round().byte().cpu().numpy()
 
 
 def _arrange(columns: Sequence[tuple[str, Sequence[np.ndarray]]]) -> np.ndarray:
-    """Columns of panels with captions, on black."""
+    """Lay out columns of panels with captions, on black."""
     panels = [[_shrink(panel) for panel in column] for _, column in columns]
     heights = [row[0].shape[0] + _GAP for row in zip(*panels, strict=True)]
     widths = [max(panel.shape[1] for panel in column) + _GAP for column in panels]

@@ -1,4 +1,4 @@
-"""Adaptation without target labels: a teacher labels unlabelled images for its student."""
+"""Adaptation without target labels: a teacher labels unlabeled images for its student."""
 
 from medmask.stages.mean_teacher.hook import TeacherHook
 from medmask.stages.mean_teacher.selective_retraining import SelectiveRetrainingHook

@@ -1,4 +1,4 @@
-"""Adaptation without target labels: a teacher labels unlabelled images for its student.
+"""Adaptation without target labels: a teacher labels unlabeled images for its student.
 
 The student is the model that is trained; the teacher is the moving average of its weights (mean
 teacher, Tarvainen and Valpola, 2017). The teacher sees a weak view of each image and the student a
@@ -16,7 +16,7 @@ from torchvision.ops import box_convert
 
 from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
-from medmask.modeling import DetectionPass, Domain, MedMask
+from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.modeling.weights import without_training_modules
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.mean_teacher.ema import make_average, update_average
@@ -32,17 +32,19 @@ TEACHER = "teacher"
 
 
 class TeacherHook(LossHook):
-    """Adds, in every step, a supervised pass on unlabelled images with the teacher's labels.
+    """Adds, in every iteration, a supervised step on unlabeled images with the teacher's labels.
 
-    The labels teach classes; where the boxes are is less certain, and teaches by option only.
+    The labels teach classes; their positions are less certain, and teach by option only.
     The teacher starts as a copy of the student without what only training uses, so its weights load
     wherever a detector's do. BatchNorm statistics are averaged like weights: the student's, which
-    follow its source batches and its strong target batches in turn, so the teacher normalises weak
+    follow its source batches and its strong target batches in turn, so the teacher normalizes weak
     target images by statistics of the mixture.
 
     Logged, besides the losses ``..._target``: thresholds and pseudo boxes per image and, where the
-    loader gives ``instances`` (true labels, used for nothing else), precision and recall.
+    loader gives ``instances`` (ground truth, used for nothing else), precision and recall.
     """
+
+    makes_target_steps = True
 
     def __init__(
         self,
@@ -59,8 +61,8 @@ class TeacherHook(LossHook):
             loader: of samples as :class:`medmask.data.PairedViewMapper` gives them.
             threshold: above which score a box of the teacher becomes a label.
             ema_decay: share of the teacher that stays in each iteration, in [0, 1).
-            loss_weight: of the supervised losses on pseudo labels; losses that other hooks add to
-                the pass have weights of their own.
+            loss_weight: of the supervised losses on pseudo labels; losses of other hooks on the
+                outputs have weights of their own.
             teach_boxes: whether the losses on boxes count, too, not those on classes alone.
 
         Raises:
@@ -98,11 +100,11 @@ class TeacherHook(LossHook):
         self._positives = torch.zeros(2, num_classes, dtype=torch.float64, device=self._device)
         self._counted = torch.zeros(2 + NUM_COUNTS, dtype=torch.float64)
 
-    def pass_losses(self, model: MedMask, detection: DetectionPass) -> dict[str, Tensor]:
-        """No loss: the scores on labelled images are noted for the threshold."""
-        if detection.domain is Domain.SOURCE:
-            logits = detection.transformer.decoder.logits[-1]
-            self._positives += sum_positive_scores(logits, detection.matches)
+    def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
+        """Note the scores on labeled images for the threshold; no loss."""
+        if step.domain is Domain.SOURCE:
+            logits = step.outputs.decoder.logits[-1]
+            self._positives += sum_positive_scores(logits, step.matches)
         return {}
 
     def step_losses(self) -> dict[str, Tensor]:
@@ -113,13 +115,13 @@ class TeacherHook(LossHook):
             for sample, instances in zip(batch, labels, strict=True)
         ]
         self._count(batch, labels)
-        return self.trainer.detection_losses(
+        return self.trainer.supervised_losses(
             student_batch, Domain.TARGET, self.loss_weight, classes_only=not self.teach_boxes
         )
 
     @torch.no_grad()
     def _label(self, batch: list[dict[str, Any]]) -> list[Instances]:
-        """The teacher's labels: per image ``gt_boxes``, ``gt_classes`` and ``scores``."""
+        """Make the teacher's labels: per image ``gt_boxes``, ``gt_classes`` and ``scores``."""
         images = self.teacher.preprocess_image(batch)
         output = self.teacher.detect(images).decoder
         labels = select_pseudo_labels(output.logits[-1], output.boxes[-1], self._thresholds)
@@ -129,13 +131,13 @@ class TeacherHook(LossHook):
         ]
 
     def _count(self, batch: list[dict[str, Any]], labels: Sequence[Instances]) -> None:
-        """Count images, labels and, where true labels tell, hits."""
+        """Count images, labels and, where there is ground truth, hits."""
         self._counted[0] += len(batch)
         self._counted[1] += sum(map(len, labels))
         for sample, instances in zip(batch, labels, strict=True):
             if "instances" in sample:
-                truth = sample["instances"].to(instances.scores.device)
-                self._counted[2:] += count_hits(instances, truth)
+                ground_truth = sample["instances"].to(instances.scores.device)
+                self._counted[2:] += count_hits(instances, ground_truth)
 
     def after_step(self) -> None:
         update_average(self.teacher, self.trainer.detector, self.ema_decay)
@@ -187,7 +189,7 @@ def _strong_view(sample: dict[str, Any]) -> Tensor:
 
 
 def _to_instances(labels: PseudoLabels, image_size: tuple[int, int]) -> Instances:
-    """From [0, 1] to pixels, clipped to the image, as a mapper's boxes are."""
+    """Scale boxes from [0, 1] to pixels, clipped to the image, as a mapper's boxes are."""
     height, width = image_size
     corners = box_convert(labels.boxes, "cxcywh", "xyxy")
     boxes = Boxes(corners * corners.new_tensor([width, height, width, height]))

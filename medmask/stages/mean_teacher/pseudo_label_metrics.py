@@ -1,6 +1,6 @@
-"""How good pseudo labels are, where true labels were held back to tell.
+"""Precision and recall of pseudo labels, where ground truth was held back.
 
-The true labels are used for logging only.
+The ground truth is used for logging only.
 """
 
 from collections import deque
@@ -15,23 +15,23 @@ IOU_THRESHOLD = 0.5
 NUM_COUNTS = 5
 
 
-def count_hits(pseudo: Instances, truth: Instances) -> Tensor:
-    """Compare the pseudo labels of an image with its true ones, class by class.
+def count_hits(pseudo: Instances, ground_truth: Instances) -> Tensor:
+    """Compare the pseudo labels of an image with its ground truth, class by class.
 
     Args:
         pseudo: with ``gt_boxes`` (P, 4) and ``gt_classes`` (P,).
-        truth: the same with T objects, on the same device and in the same coordinates.
+        ground_truth: the same with T objects, on the same device and in the same coordinates.
 
     Returns:
         (5,) float64 on the CPU: P; how many pseudo boxes have an IoU of at least 0.5 with an object
-        of their class; how many have their centre in one (the rule of the FROC curve); T; how many
+        of their class; how many have their center in one (the rule of the FROC curve); T; how many
         objects have an IoU of at least 0.5 with a pseudo box of their class.
     """
-    same_class = pseudo.gt_classes[:, None] == truth.gt_classes  # (P, T)
-    overlap = (pairwise_iou(pseudo.gt_boxes, truth.gt_boxes) >= IOU_THRESHOLD) & same_class
-    distances = pairwise_point_box_distance(pseudo.gt_boxes.get_centers(), truth.gt_boxes)
+    same_class = pseudo.gt_classes[:, None] == ground_truth.gt_classes  # (P, T)
+    overlap = (pairwise_iou(pseudo.gt_boxes, ground_truth.gt_boxes) >= IOU_THRESHOLD) & same_class
+    distances = pairwise_point_box_distance(pseudo.gt_boxes.get_centers(), ground_truth.gt_boxes)
     inside = (distances >= 0).all(-1) & same_class
-    counts = [len(pseudo), overlap.any(1).sum(), inside.any(1).sum(), len(truth)]
+    counts = [len(pseudo), overlap.any(1).sum(), inside.any(1).sum(), len(ground_truth)]
     return torch.tensor([*counts, overlap.any(0).sum()], dtype=torch.float64)
 
 
@@ -54,15 +54,15 @@ class PseudoLabelQuality:
         """Shares in [0, 1]; what has nothing to be a share of is left out.
 
         ``precision``: pseudo boxes with an IoU of at least 0.5 with an object of their class;
-        ``precision_centre``: those whose centre lies in one; ``recall``: objects with an IoU of at
+        ``precision_center``: those whose center lies in one; ``recall``: objects with an IoU of at
         least 0.5 with a pseudo box of their class.
         """
         if not self.counts:
             return {}
-        boxes, overlapping, centred, objects, found = sum(self.counts).tolist()
+        boxes, overlapping, centered, objects, found = sum(self.counts).tolist()
         metrics = {}
         if boxes:
-            metrics |= {"precision": overlapping / boxes, "precision_centre": centred / boxes}
+            metrics |= {"precision": overlapping / boxes, "precision_center": centered / boxes}
         if objects:
             metrics["recall"] = found / objects
         return metrics

@@ -1,4 +1,4 @@
-"""Pseudo labels: a teacher's confident detections, taken for ground truth of unlabelled images."""
+"""Pseudo labels: a teacher's confident detections, taken for ground truth of unlabeled images."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Above which score a teacher's box becomes a pseudo label, in the course of training."""
+"""Schedules of the score above which a teacher's box becomes a pseudo label."""
 
 import math
 from typing import Any
@@ -23,10 +23,13 @@ class ConfidenceThreshold:
         self.num_classes = num_classes
 
     def at(self, progress: float) -> Tensor:
-        """The thresholds (K,) float32 in [0, 1] at ``progress``, the share of the run that is done.
+        """Return the thresholds at a moment of the run.
 
         Args:
-            progress: in [0, 1].
+            progress: share of the run that is done, in [0, 1].
+
+        Returns:
+            (K,) float32 in [0, 1].
         """
         raise NotImplementedError
 
@@ -38,7 +41,7 @@ class ConfidenceThreshold:
         """
 
     def observe(self, score_sums: Tensor, counts: Tensor) -> None:
-        """Learn from an iteration's labelled images, those of all processes together.
+        """Learn from an iteration's labeled images, those of all processes together.
 
         Args:
             score_sums: (K,), sum of the positive scores of each class: the student's scores of the
@@ -47,11 +50,11 @@ class ConfidenceThreshold:
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """What :meth:`observe` changed."""
+        """Return the state that :meth:`observe` changes."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
+        """Restore the state that ``state_dict`` gave."""
 
 
 @torch.no_grad()
@@ -91,13 +94,13 @@ class FixedThreshold(ConfidenceThreshold):
 
 
 class DynamicThreshold(ConfidenceThreshold):
-    """Follows the student's confidence in each class (as in MRT, Zhao et al., 2023).
+    """A threshold that follows the student's confidence in each class (MRT, Zhao et al., 2023).
 
-    At an update, with s the mean positive score on labelled images since the last one,
+    At an update, with s the mean positive score on labeled images since the last one,
 
         t <- momentum * t + (1 - momentum) * scale * sqrt(s), clipped to [lowest, highest].
 
-    The scores are those on labelled images, so that a threshold does not decide what it follows. A
+    The scores are those on labeled images, so that a threshold does not decide what it follows. A
     class without positive scores has s = 0: its threshold falls towards the lowest one, update by
     update, and lets the class in again.
     """
@@ -185,7 +188,7 @@ class DynamicThreshold(ConfidenceThreshold):
 
 
 class ConfidenceRefinement(ConfidenceThreshold):
-    """From many doubtful labels to few certain ones in the course of the run.
+    """A threshold that rises during the run: from many doubtful labels to few certain ones.
 
     At progress r the threshold is C = (1 - d) * soft + d * hard with
     d = 2 / (1 + exp(-steepness * r)) - 1, which is 0 at the start (ConfMix, Mattolin et al., 2023;

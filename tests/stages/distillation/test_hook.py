@@ -345,17 +345,17 @@ def test_new_run_forgets_the_queue_that_came_with_its_weights(make_model, store)
     assert queue.count == 2
 
 
-def test_losses_are_added_to_source_passes_only(make_model, store):
+def test_losses_are_added_to_source_steps_only(make_model, store):
     detector = make_model()
     trainer = make_trainer(detector, store)
     trainer.train(0, 0)
     batch = next(iter(trainer.loader))
     detector.zero_grad()
-    losses = trainer.detection_losses(batch, Domain.SOURCE)
+    losses = trainer.supervised_losses(batch, Domain.SOURCE)
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in detector.training_modules.parameters())
     assert "loss_expert_image" in losses
-    target = trainer.detection_losses(batch, Domain.TARGET)
+    target = trainer.supervised_losses(batch, Domain.TARGET)
     assert not [name for name in target if "expert" in name]
 
 

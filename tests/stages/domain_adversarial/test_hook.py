@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medmask.errors import InputError
-from medmask.modeling import DetectionObjective, Domain
+from medmask.modeling import Domain
 from medmask.stages.domain_adversarial import DomainAdversarialHook
 from medmask.stages.mean_teacher import FixedThreshold, TeacherHook
 
@@ -29,19 +29,19 @@ def make_judged(make_detector):
 
 
 def losses_of(detector, batch, domain, hook):
-    return detector(batch, objective=DetectionObjective(domain, [hook.pass_losses]))
+    return hook.output_losses(detector.supervised_step(batch, domain=domain))
 
 
-def test_every_pass_is_judged(make_detector, make_trainer, teacher):
+def test_every_supervised_step_is_judged(make_detector, make_trainer, teacher):
     trainer = make_trainer(make_detector(), teacher, DomainAdversarialHook())
     trainer.train(0, 1)
     names = {name for name in trainer.storage.latest() if "domain" in name}
     assert names == {*NAMES, *(f"{name}_target" for name in NAMES)}
 
 
-@pytest.mark.parametrize(("domain", "suffix"), [(Domain.SOURCE, ""), (Domain.TARGET, "_target")])
-def test_losses_are_weighted_cross_entropies_with_the_pass_s_label(
-    make_judged, pairs, domain, suffix
+@pytest.mark.parametrize("domain", Domain)
+def test_losses_are_weighted_cross_entropies_with_the_label_of_the_domain(
+    make_judged, pairs, domain
 ):
     """Discriminators that say the same everywhere make the losses known: log(1 + e^d)."""
     weights = {"backbone_weight": 0.3, "encoder_weight": 2.0, "decoder_weight": 3.0}
@@ -56,7 +56,7 @@ def test_losses_are_weighted_cross_entropies_with_the_pass_s_label(
     losses = losses_of(detector, batch, domain, hook)
     expected = math.log(1 + math.exp(margin if domain is Domain.SOURCE else -margin))
     for name, weight in zip(NAMES, weights.values(), strict=True):
-        assert losses[name + suffix].item() == pytest.approx(weight * expected, rel=1e-5)
+        assert losses[name].item() == pytest.approx(weight * expected, rel=1e-5)
 
 
 def test_positions_of_padding_are_not_judged(make_judged, pairs, monkeypatch):
@@ -102,7 +102,7 @@ def test_detector_learns_what_the_discriminators_do_not_want(make_judged, pairs)
     assert domain_losses() > before
 
 
-def test_run_without_target_passes_is_refused(make_detector, make_trainer):
+def test_run_without_target_steps_is_refused(make_detector, make_trainer):
     trainer = make_trainer(make_detector(), DomainAdversarialHook())
     with pytest.raises(InputError, match="add a TeacherHook"):
         trainer.train(0, 1)

@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[3]
 class Loader:
     """Batches of two random images, a function of the position; counts those that it gave."""
 
-    def __init__(self, is_labelled):
-        self.is_labelled = is_labelled
+    def __init__(self, is_labeled):
+        self.is_labeled = is_labeled
         self.given = 0
 
     @property
@@ -37,10 +37,10 @@ class Loader:
         return self
 
     def __getitem__(self, position):
-        generator = torch.Generator().manual_seed(2 * position + self.is_labelled)
+        generator = torch.Generator().manual_seed(2 * position + self.is_labeled)
         image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8, generator=generator)
         sample = {"image": image}
-        if self.is_labelled:
+        if self.is_labeled:
             instances = Instances((64, 96))
             instances.gt_boxes = Boxes(torch.tensor([[5.0, 10.0, 30.0, 40.0]]))
             instances.gt_classes = torch.zeros(1, dtype=torch.int64)
@@ -86,13 +86,13 @@ def make_trainer(model, **options):
         if name in options
     }
     options = {"mask_ratio": schedule, "targets": {"res5": (2, 3)}} | options
-    hook = MaskedAutoencoderHook(Loader(is_labelled=False), **options)
+    hook = MaskedAutoencoderHook(Loader(is_labeled=False), **options)
     generator = torch.get_rng_state()
     hook.build(model)
     torch.set_rng_state(generator)
     trainer = MedMaskTrainer(
         distribute(model),
-        Loader(is_labelled=True),
+        Loader(is_labeled=True),
         torch.optim.SGD(model.parameters(), lr=0.01),
         clip_gradient_norm=1.0,
         loss_hooks=[hook],
@@ -138,7 +138,7 @@ def test_schedule_hears_of_every_batch(gradient_accumulation):
     means = [sum(schedule.losses[i : i + n]) / n for i in range(0, 4 * n, n)]
     assert history(trainer, "loss_mae") == pytest.approx(means, rel=1e-5)
     assert schedule.ends == [(i + 1, (i + 1) * n) for i in range(4)]
-    assert schedule.asked[1:] == [0, 0.25, 0.5, 0.75]
+    assert schedule.asked == [0, 0.25, 0.5, 0.75]
     assert hook.loader.given == 4 * n
 
 
@@ -287,6 +287,18 @@ def test_decoder_is_made_for_the_detector():
 def test_map_that_the_detector_does_not_read_is_refused(targets, words):
     with pytest.raises(InputError, match=rf"loss_hooks\.masked_autoencoder\.targets {words}"):
         make_trainer(make_model(), targets=targets)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"masking": "alligned"}, "masking is 'alligned': choose one of aligned, independent"),
+        ({"scope": "visible"}, "scope is 'visible': choose one of masked, all"),
+    ],
+)
+def test_unknown_choice_names_the_known_ones(option, words):
+    with pytest.raises(InputError, match=words):
+        make_trainer(make_model(), **option)
 
 
 def test_last_picture_is_that_of_the_last_iteration_with_masked_autoencoding(tmp_path):

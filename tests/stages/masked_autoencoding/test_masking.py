@@ -34,35 +34,35 @@ def padding_masks(levels, image_sizes=IMAGE_SIZES):
 @pytest.mark.parametrize("levels", [LEVELS, ODD_LEVELS])
 def test_share_of_the_unpadded_tokens_is_exact(levels, ratio):
     padding = padding_masks(levels)
-    for level_padding, hidden in zip(padding, mask_independently(padding, ratio), strict=True):
-        assert hidden.dtype == torch.bool
-        assert not (hidden & level_padding).any()
-        for image_padding, image_hidden in zip(level_padding, hidden, strict=True):
+    for level_padding, masked in zip(padding, mask_independently(padding, ratio), strict=True):
+        assert masked.dtype == torch.bool
+        assert not (masked & level_padding).any()
+        for image_padding, image_masked in zip(level_padding, masked, strict=True):
             n = int((~image_padding).sum())
             assert n > 1
-            assert image_hidden.sum() == min(max(round(ratio * n), 1), n - 1)
+            assert image_masked.sum() == min(max(round(ratio * n), 1), n - 1)
 
 
 @RATIOS
 def test_aligned_share_is_exact_on_the_level_that_is_drawn(ratio):
     padding = padding_masks(LEVELS)
     coarsest = mask_aligned(padding, ratio)[-1]
-    for image_padding, image_hidden in zip(padding[-1], coarsest, strict=True):
+    for image_padding, image_masked in zip(padding[-1], coarsest, strict=True):
         n = int((~image_padding).sum())
-        assert image_hidden.sum() == min(max(round(ratio * n), 1), n - 1)
+        assert image_masked.sum() == min(max(round(ratio * n), 1), n - 1)
 
 
 def test_aligned_cells_are_blocks_where_sizes_are_multiples():
     padding = padding_masks(LEVELS, [(256, 192)] * 5)
     *finer, coarsest = mask_aligned(padding, 0.5)
-    for hidden in finer:
-        factor = hidden.shape[1] // coarsest.shape[1]
+    for masked in finer:
+        factor = masked.shape[1] // coarsest.shape[1]
         blocks = coarsest.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-        assert torch.equal(hidden, blocks)
+        assert torch.equal(masked, blocks)
 
 
 @pytest.mark.parametrize("levels", [LEVELS, ODD_LEVELS])
-def test_aligned_cell_is_hidden_like_the_coarser_cell_around_its_centre(levels):
+def test_aligned_cell_is_masked_like_the_coarser_cell_around_its_center(levels):
     """Cell by cell, in fractions of the map; in the padding the last coarser cell before it."""
     padding = padding_masks(levels)
     masks = mask_aligned(padding, 0.6)
@@ -81,24 +81,24 @@ def test_aligned_cell_is_hidden_like_the_coarser_cell_around_its_centre(levels):
 
 
 @STRATEGIES
-def test_something_is_hidden_and_something_visible_on_every_level(mask):
-    """Down to levels of two tokens; a level of one token is hidden."""
+def test_something_is_masked_and_something_visible_on_every_level(mask):
+    """Down to levels of two tokens; a level of one token is masked."""
     levels = [(4, 6), (2, 3), (1, 2), (1, 1)]
     for ratio in (0.01, 0.5, 0.99):
         *finer, coarsest = mask(
             [torch.zeros(20, *size, dtype=torch.bool) for size in levels], ratio
         )
-        for hidden in finer:
-            assert hidden.flatten(1).any(1).all()
-            assert not hidden.flatten(1).all(1).any()
+        for masked in finer:
+            assert masked.flatten(1).any(1).all()
+            assert not masked.flatten(1).all(1).any()
         assert coarsest.all()
 
 
 @STRATEGIES
-def test_every_token_is_hidden_as_often_as_the_ratio_says(mask):
+def test_every_token_is_masked_as_often_as_the_ratio_says(mask):
     padding = [torch.zeros(1000, *size, dtype=torch.bool) for size in [(8, 6), (4, 3)]]
-    for hidden in mask(padding, 0.75):
-        assert (hidden.float().mean(0) - 0.75).abs().max() < 0.06
+    for masked in mask(padding, 0.75):
+        assert (masked.float().mean(0) - 0.75).abs().max() < 0.06
 
 
 def test_levels_are_drawn_independently():

@@ -97,13 +97,13 @@ def test_teacher_runs_the_weak_and_the_student_the_strong_view(
     hook = make_hook()
     trainer = make_trainer(make_detector(), hook)
     given = {}
-    detection_losses = trainer.detection_losses
+    supervised_losses = trainer.supervised_losses
 
     def spy(batch, domain, *args, **options):
         given[domain.value] = batch
-        return detection_losses(batch, domain, *args, **options)
+        return supervised_losses(batch, domain, *args, **options)
 
-    monkeypatch.setattr(trainer, "detection_losses", spy)
+    monkeypatch.setattr(trainer, "supervised_losses", spy)
     teacher_at_start = copy.deepcopy(trainer.detector).eval()
     trainer.train(0, 1)
     weak = next(hook.loader.iterate_from(0))
@@ -132,10 +132,10 @@ def test_weight_scales_the_supervised_losses_alone(make_detector, make_trainer, 
 
     full, half = losses(1.0), losses(0.5)
     for name in SUPERVISED:
-        for pass_name in (name, f"{name}_proposals"):
-            assert half[pass_name] == pytest.approx(full[pass_name])
-            assert full[f"{pass_name}_target"] > 0
-            assert half[f"{pass_name}_target"] == pytest.approx(full[f"{pass_name}_target"] / 2)
+        for full_name in (name, f"{name}_proposals"):
+            assert half[full_name] == pytest.approx(full[full_name])
+            assert full[f"{full_name}_target"] > 0
+            assert half[f"{full_name}_target"] == pytest.approx(full[f"{full_name}_target"] / 2)
     for name in ("backbone", "encoder", "decoder"):
         for domain in ("", "_target"):
             loss = f"loss_domain_{name}{domain}"
@@ -162,7 +162,7 @@ def test_pseudo_boxes_teach_classes_unless_boxes_are_asked_for(
 
 
 @pytest.mark.parametrize("gradient_accumulation", [1, 2])
-def test_threshold_follows_the_student_on_labelled_images(
+def test_threshold_follows_the_student_on_labeled_images(
     make_detector, make_trainer, make_hook, pairs, gradient_accumulation
 ):
     """Nobody's labels reach it, and no teacher: their scores passed a threshold before."""
@@ -176,10 +176,10 @@ def test_threshold_follows_the_student_on_labelled_images(
     scores = []
 
     class Spy(LossHook):
-        def pass_losses(self, model, detection):
-            if detection.domain is Domain.SOURCE:
-                matched = detection.matches.image, detection.matches.prediction
-                logits = detection.transformer.decoder.logits[-1][matched]
+        def output_losses(self, step):
+            if step.domain is Domain.SOURCE:
+                matched = step.matches.image, step.matches.prediction
+                logits = step.outputs.decoder.logits[-1][matched]
                 scores.append(logits.detach().sigmoid().flatten())
             return {}
 
@@ -272,10 +272,10 @@ def test_hits_are_counted_by_both_rules():
     assert count_hits(pseudo, boxes([], [])).tolist() == [5, 0, 0, 0, 0]
 
 
-def test_quality_is_that_of_the_last_passes():
+def test_quality_is_that_of_the_last_iterations():
     quality = PseudoLabelQuality(window=2)
     assert quality.metrics() == {}
     quality.add(torch.tensor([10.0, 10, 10, 10, 10]))
     quality.add(torch.tensor([4.0, 1, 2, 0, 0]))
     quality.add(torch.tensor([0.0, 0, 0, 5, 0]))
-    assert quality.metrics() == {"precision": 0.25, "precision_centre": 0.5, "recall": 0.0}
+    assert quality.metrics() == {"precision": 0.25, "precision_center": 0.5, "recall": 0.0}

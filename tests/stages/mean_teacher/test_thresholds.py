@@ -85,7 +85,7 @@ def test_dynamic_threshold_stays_within_its_limits(score, limit):
 
 
 def test_update_takes_the_mean_over_its_period():
-    """Scores count alike, whichever pass they came from."""
+    """Scores count alike, whichever iteration they came from."""
     threshold = build(DynamicThreshold(initial=0.3, update_period=2), 1)
     for _ in range(2):
         before = threshold.at(0.0).item()
@@ -95,10 +95,10 @@ def test_update_takes_the_mean_over_its_period():
         assert threshold.at(0.0).item() == pytest.approx(0.9 * before + 0.05 * math.sqrt(0.8))
 
 
-@pytest.mark.parametrize("passes", [1, 2, 3])
-def test_restored_dynamic_threshold_goes_on_the_same(passes):
+@pytest.mark.parametrize("iterations", [1, 2, 3])
+def test_restored_dynamic_threshold_goes_on_the_same(iterations):
     one, other = (build(DynamicThreshold(update_period=2), 1) for _ in range(2))
-    for i in range(passes):
+    for i in range(iterations):
         observe(one, [[0.5 + 0.1 * i]])
     other.load_state_dict(one.state_dict())
     for threshold in (one, other):

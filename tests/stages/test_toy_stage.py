@@ -1,0 +1,64 @@
+"""The stage that docs/extending.md shows is complete: it trains, and a run of it resumes."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from toy_stage import LesionCountHook
+
+HERE = Path(__file__).parent
+FILES = (HERE / "toy_stage.py", HERE / "toy_stage_config.py")
+
+
+def test_stage_and_config_page_are_short():
+    assert sum(len(file.read_text().splitlines()) for file in FILES) < 60
+
+
+def test_module_is_made_for_the_detector_and_learns(make_detector, make_trainer):
+    detector, hook = make_detector(), LesionCountHook(weight=0.5)
+    trainer = make_trainer(detector, hook, lr=1e-2)
+    assert detector.training_modules["lesion_counter"] is hook.module
+    before = hook.module.weight.clone()
+    trainer.train(0, 3)
+    assert not torch.equal(hook.module.weight, before)
+    assert trainer.storage.latest()["loss_count"][0] > 0
+    # an object an image
+    assert hook.mean_count == pytest.approx(1 - 0.9**3)
+
+
+def test_resumed_run_repeats_the_whole_run(check_resume):
+    check_resume(lambda: [LesionCountHook()], stop_at=2, max_iter=4)
+
+
+@pytest.fixture
+def train(run_tool, datasets, tmp_path):
+    """Runs the config page with the training tool."""
+
+    def train(*options):
+        result = run_tool(
+            "lazyconfig_train_net.py",
+            *("--config-file", FILES[1], f"train.output_dir={tmp_path}", "train.device=cpu"),
+            *("train.max_iter=3", "train.log_period=1", "train.eval_period=0"),
+            *("train.checkpointer.period=2", "dataloader.train.total_batch_size=2"),
+            *("dataloader.train.num_workers=0", "dataloader.test.num_workers=0", *options),
+            PYTHONPATH=os.pathsep.join(map(str, (HERE.parents[1], HERE))),
+            DETECTRON2_DATASETS=str(datasets),
+        )
+        assert result.returncode == 0, result.stderr
+        lines = (tmp_path / "metrics.json").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    return train
+
+
+@pytest.mark.slow
+def test_config_page_trains_by_the_tool(train, tmp_path):
+    log = train("optimizer.params.lr_factors={training_modules.lesion_counter: 10}")
+    assert [line["iteration"] for line in log] == [0, 1, 2]
+    assert all(line["loss_count"] > 0 for line in log)
+    checkpoint = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    assert "training_modules.lesion_counter.weight" in checkpoint["model"]
+    assert checkpoint["trainer"]["hooks"]["LesionCountHook"]["mean_count"] > 0
+    assert {group["lr"] for group in checkpoint["optimizer"]["param_groups"]} != {1e-3}

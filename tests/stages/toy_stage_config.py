@@ -1,0 +1,10 @@
+"""Stage 1 on phantoms with the toy stage."""
+
+from detectron2.config import LazyCall as L
+from toy_stage import LesionCountHook
+
+from ...configs.medmask.phantom.source_only import dataloader, lr_multiplier, model
+from ...configs.medmask.phantom.source_only import optimizer, train
+
+loss_hooks = dict(lesion_count=L(LesionCountHook)(weight=0.1))
+train.output_dir = "output/phantom/lesion_count"
