@@ -2,7 +2,6 @@
 
 import torch
 from detectron2.utils import comm
-from torch import nn
 
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.stages import LossHook
@@ -19,7 +18,7 @@ class LesionCountHook(LossHook):
         self.mean_count = 0.0
 
     def build(self, detector: MedMask) -> None:
-        self.register_module(detector, nn.Linear(detector.transformer.embed_dim, 1))
+        self.register_module(detector, torch.nn.Linear(detector.transformer.embed_dim, 1))
 
     def before_step(self) -> None:
         self.counts = []

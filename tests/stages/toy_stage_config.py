@@ -3,8 +3,13 @@
 from detectron2.config import LazyCall as L
 from toy_stage import LesionCountHook
 
-from ...configs.medmask.phantom.source_only import dataloader, lr_multiplier, model
-from ...configs.medmask.phantom.source_only import optimizer, train
+from ...configs.medmask.phantom.source_only import (
+    dataloader,
+    lr_multiplier,
+    model,
+    optimizer,
+    train,
+)
 
 loss_hooks = dict(lesion_count=L(LesionCountHook)(weight=0.1))
 train.output_dir = "output/phantom/lesion_count"
