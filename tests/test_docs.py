@@ -26,7 +26,7 @@ PAGES = sorted(
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(r"(?<![\w./])(?:configs|tools|medmask|benchmarks|tests)/[\w./-]*\w")
-DOTTED = re.compile(r"\bmedmask(?:\.\w+)+")
+DOTTED = re.compile(r"(?<![\w.])medmask(?:\.\w+)+")
 MADE_BY_THE_READER = ("configs/medmask/mine",)
 """Paths that a page tells the reader to make."""
 
@@ -120,3 +120,9 @@ def test_subcommands_exist(page):
 def test_commands_are_found():
     """The test before this one does look at commands."""
     assert sum(len(list(filter(options, commands(page)))) for page in PAGES) >= 10
+
+
+@pytest.mark.parametrize("name", ["toy_stage.py", "toy_stage_config.py"])
+def test_page_shows_the_stage_that_the_tests_run(name):
+    code = (ROOT / "tests" / "stages" / name).read_text()
+    assert f"```python\n{code}```\n" in (ROOT / "docs" / "extending.md").read_text()
