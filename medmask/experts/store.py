@@ -69,19 +69,19 @@ class ExpertStore:
             self.settings.prompts, np.array(prompt_embeddings), self.settings.logit_scale
         )
         self._shards = [Shard(folder, self.settings) for folder in folders]
-        self._places = {
+        self._rows = {
             key: (shard, row)
             for shard in self._shards
             for row, key in enumerate(shard.keys.tolist())
         }
-        if len(self._places) != manifest.images:
+        if len(self._rows) != manifest.images:
             raise damaged(self.folder, f"it does not hold {manifest.images} images")
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._rows)
 
     def __contains__(self, image_id: int | str) -> bool:
-        return image_key(image_id) in self._places
+        return image_key(image_id) in self._rows
 
     def __getitem__(self, image_id: int | str) -> ExpertEntry:
         """Read the embeddings of an image.
@@ -89,13 +89,13 @@ class ExpertStore:
         Raises:
             InputError: the image is not in the store.
         """
-        place = self._places.get(image_key(image_id))
-        if place is None:
+        location = self._rows.get(image_key(image_id))
+        if location is None:
             raise InputError(
                 f"expert store {self.folder} has no image {image_id!r}: run "
                 "tools/extract_expert_embeddings.py again on its data set"
             )
-        return ExpertEntry(*place)
+        return ExpertEntry(*location)
 
     def check(self, dataset_dicts: Sequence[dict[str, Any]]) -> None:
         """Check that the store fits a data set: its images, their contents and their boxes.
@@ -110,11 +110,11 @@ class ExpertStore:
         """
         problems = []
         for dataset_dict in dataset_dicts:
-            place = self._places.get(image_key(dataset_dict["image_id"]))
-            if place is None:
+            location = self._rows.get(image_key(dataset_dict["image_id"]))
+            if location is None:
                 difference = "is not in the store"
             else:
-                shard, row = place
+                shard, row = location
                 difference = shard.difference(row, dataset_dict)
             if difference is not None:
                 name = f"{dataset_dict['image_id']!r} ({dataset_dict['file_name']})"

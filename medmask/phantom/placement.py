@@ -47,14 +47,15 @@ class _View:
 
 
 class Placement:
-    """Hands out places in one breast that overlap neither each other nor skin nor muscle."""
+    """Hands out places in one breast that overlap neither each other nor skin nor muscle.
 
-    def __init__(self, cc: Layout, mlo: Layout, image: Grid):
-        """Args:
+    Args:
         cc: the breast's CC view.
         mlo: the breast's MLO view.
         image: the grid of the images.
-        """
+    """
+
+    def __init__(self, cc: Layout, mlo: Layout, image: Grid) -> None:
         self._cc = _View(cc, image)
         self._mlo = _View(mlo, image)
 
