@@ -2,7 +2,7 @@
 
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
-# One thread each: small models gain nothing from a second one.
+# Processes of the tests, each with one thread; 0 for none beside the one that collects.
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 SOURCES := medmask benchmarks tools tests configs setup.py
