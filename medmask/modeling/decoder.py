@@ -136,7 +136,7 @@ class DeformableDecoder(nn.Module):
             features: the levels that ``memory`` belongs to, for their shapes and padding.
         """
         all_logits, all_boxes = [], []
-        value_mask = features.padding_mask if features.is_padded else None
+        value_mask = features.padding_mask
         reference_points = references_on_levels(references, features.valid_ratios)
         for i, layer in enumerate(self.layers):
             queries = run_layer(

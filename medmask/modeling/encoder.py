@@ -92,7 +92,7 @@ class DeformableEncoder(nn.Module):
         # A token's centre, in the coordinates of each padded level.
         reference_points = features.centres[:, :, None] * features.valid_ratios[:, None]
         if value_mask is None:
-            value_mask = features.padding_mask if features.is_padded else None
+            value_mask = features.padding_mask
         else:
             if visible_indices is None:
                 visible_indices = find_visible_tokens(value_mask)

@@ -18,8 +18,6 @@ class MultiScaleTokens:
     """(N, S, C): position encoding plus level embedding"""
     padding_mask: Tensor
     """(N, S) bool, True where a token is padding"""
-    is_padded: bool
-    """whether any may be, known without waiting for a GPU"""
     sizes: Sequence[tuple[int, int]]
     """L sizes (h, w), known without waiting for a GPU"""
     spatial_shapes: Tensor
@@ -45,35 +43,29 @@ def flatten_levels(
     maps: Sequence[Tensor],
     positions: Sequence[Tensor],
     padding_masks: Sequence[Tensor],
-    is_padded: bool = True,
 ) -> MultiScaleTokens:
     """Flatten feature maps into one sequence.
 
     Args:
         maps: per level (N, C, h, w).
-        positions: per level (N, C, h, w), or (1, C, h, w) for all images.
-        padding_masks: per level (N, h, w) bool, or (1, h, w) for all images, True where the map is
-            padding.
-        is_padded: False if it is known that they are False everywhere.
+        positions: per level (N, C, h, w).
+        padding_masks: per level (N, h, w) bool, True where the map is padding.
     """
-    device, num_images = maps[0].device, len(maps[0])
+    device = maps[0].device
     sizes = [tuple(m.shape[-2:]) for m in maps]
     spatial_shapes = torch.tensor(sizes)
     areas = spatial_shapes.prod(1)
     valid_ratios = torch.stack([_valid_ratio(m) for m in padding_masks], dim=1)
     return MultiScaleTokens(
         tokens=torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1),
-        positions=torch.cat([p.flatten(2).transpose(1, 2) for p in positions], dim=1).expand(
-            num_images, -1, -1
-        ),
-        padding_mask=torch.cat([m.flatten(1) for m in padding_masks], dim=1).expand(num_images, -1),
-        is_padded=is_padded,
+        positions=torch.cat([p.flatten(2).transpose(1, 2) for p in positions], dim=1),
+        padding_mask=torch.cat([m.flatten(1) for m in padding_masks], dim=1),
         sizes=sizes,
         # Blocking copies would wait for the backbone.
         spatial_shapes=spatial_shapes.to(device, non_blocking=True),
         level_start_index=(areas.cumsum(0) - areas).to(device, non_blocking=True),
-        valid_ratios=valid_ratios.expand(num_images, -1, -1),
-        centres=_token_centres(sizes, valid_ratios).expand(num_images, -1, -1),
+        valid_ratios=valid_ratios,
+        centres=_token_centres(sizes, valid_ratios),
     )
 
 

@@ -128,21 +128,18 @@ class DeformableTransformer(nn.Module):
         maps: Sequence[Tensor],
         positions: Sequence[Tensor],
         padding_masks: Sequence[Tensor],
-        is_padded: bool = True,
     ) -> MultiScaleTokens:
         """Flatten the maps and tell the levels apart.
 
         Args:
             maps: per level (N, C, h, w).
-            positions: per level (N, C, h, w) position encodings, or (1, C, h, w) for all images.
-            padding_masks: per level (N, h, w) bool, or (1, h, w) for all images, True where the map
-                is padding.
-            is_padded: False if it is known that they are False everywhere.
+            positions: per level (N, C, h, w) position encodings.
+            padding_masks: per level (N, h, w) bool, True where the map is padding.
         """
         positions = [
             p + e[:, None, None] for p, e in zip(positions, self.level_embedding, strict=True)
         ]
-        return flatten_levels(maps, positions, padding_masks, is_padded)
+        return flatten_levels(maps, positions, padding_masks)
 
     def encode(
         self,

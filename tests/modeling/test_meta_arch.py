@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 import torch
 from detectron2.structures import ImageList, pairwise_iou
@@ -219,21 +217,13 @@ def make_tokens(model, inputs):
     return model.make_tokens(model.neck(model.backbone(images.tensor)), images)
 
 
-def test_images_of_one_size_need_no_masks_and_give_the_same_as_padded_ones(make_model, make_input):
-    """Padding is known from the sizes alone; what it changes must be nothing."""
-    model = make_model().eval()
-    inputs = [make_input(64, 96), make_input(64, 96)]
-    tokens = make_tokens(model, inputs)
-    assert not tokens.is_padded
-    assert not tokens.padding_mask.any()
-    mine = model.transformer(tokens).decoder
-    masked = model.transformer(dataclasses.replace(tokens, is_padded=True)).decoder
-    assert torch.equal(mine.logits, masked.logits)
-    assert torch.equal(mine.boxes, masked.boxes)
-
-    tokens = make_tokens(model, [*inputs, make_input(64, 80)])
-    assert tokens.is_padded
+def test_tokens_beyond_an_image_are_padding(make_model, make_input):
+    tokens = make_tokens(make_model(), [make_input(64, 96), make_input(64, 96), make_input(64, 80)])
     assert tokens.padding_mask.any(1).tolist() == [False, False, True]
+    mask = tokens.split_levels(tokens.padding_mask)[0][2]
+    assert mask.shape == (8, 12)
+    assert mask[:, 10:].all()
+    assert not mask[:, :10].any()
 
 
 def test_step_goes_through_forward_and_returns_what_it_likes(make_model, make_input):
