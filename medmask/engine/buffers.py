@@ -1,4 +1,4 @@
-"""The same buffers in all processes."""
+"""Broadcast of buffers, so that all processes have the same."""
 
 from collections import defaultdict
 
@@ -17,7 +17,7 @@ class BufferBroadcast(HookBase):
     buffers that the backward pass of an earlier one still needs.
 
     BatchNorm that is trained sees other statistics than in one process all the same. Each process
-    normalises by the mean and variance of its own part of the batch, so the gradients, too, are not
+    normalizes by the mean and variance of its own part of the batch, so the gradients, too, are not
     those of one process on the whole batch; and what is kept of the running statistics is what the
     first process saw. With FrozenBN (the full-size ResNet-50) several processes train like one.
     """

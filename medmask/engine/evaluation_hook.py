@@ -100,7 +100,7 @@ class EvaluationHook(HookBase):
         self._on_main_process(lambda: self._record(iteration, results))
 
     def _on_main_process(self, work: Callable[[], Any]) -> Any:
-        """What ``work`` gives there, in all processes; what it raises there is raised in all."""
+        """Share the result of ``work`` there with all processes; an error is raised in all."""
         result, failure = None, None
         if comm.is_main_process():
             try:
@@ -111,7 +111,7 @@ class EvaluationHook(HookBase):
         return comm.all_gather(result)[0]
 
     def _compare(self, iteration: int, results: dict[str, float]) -> list[str]:
-        """Which of the metrics that decide are the best so far."""
+        """Find the metrics that decide and are the best so far."""
         metrics = [self.best_metric, *(f"{name}/{self.best_metric}" for name in self.extra_models)]
         if self.best_metric not in results:
             raise InputError(

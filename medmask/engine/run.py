@@ -1,4 +1,4 @@
-"""From a config to a trained, evaluated model."""
+"""Training and evaluation runs of a config."""
 
 import contextlib
 import copy
@@ -179,7 +179,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     if isinstance(trainer.loader, TrainLoader):
         batches = options.max_iter * options.gradient_accumulation
         epochs = batches / trainer.loader.batches_per_epoch
-        logger.info(f"{options.max_iter} iterations are {epochs:.1f} epochs of labelled images.")
+        logger.info(f"{options.max_iter} iterations are {epochs:.1f} epochs of labeled images.")
     checkpointer = MedMaskCheckpointer(
         trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
     )

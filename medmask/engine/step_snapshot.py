@@ -1,4 +1,4 @@
-"""What a training step changes before its update, kept to undo a step that fails."""
+"""A copy of all that a training step changes before its update, to undo a step that fails."""
 
 import torch
 from torch import nn

@@ -79,7 +79,7 @@ class UpdateGuard:
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """Return the state that a resumed run needs."""
         return {"num_skipped": self.num_skipped, "num_in_a_row": self.num_in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from torchvision.ops import box_convert
 
 
 class DetectionTarget(NamedTuple):
-    """What one image should give."""
+    """Ground truth of one image."""
 
     labels: Tensor
     """(T,) int64, class of each object; T may be 0."""
@@ -17,7 +17,7 @@ class DetectionTarget(NamedTuple):
 
 
 def generalized_box_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Generalised intersection over union (Rezatofighi et al., 2019), element by element.
+    """Generalized intersection over union (Rezatofighi et al., 2019), element by element.
 
     Args:
         a: (..., 4) as (cx, cy, w, h).

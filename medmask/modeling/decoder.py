@@ -177,6 +177,6 @@ def apply_box_deltas(references: Tensor, deltas: Tensor) -> Tensor:
 
 
 def references_on_levels(references: Tensor, valid_ratios: Tensor) -> Tensor:
-    """From the unpadded image to each padded level: (N, Q, 2|4) -> (N, Q, L, 2|4)."""
+    """Move points from the unpadded image to each padded level: (N, Q, 2|4) -> (N, Q, L, 2|4)."""
     ratios = valid_ratios.repeat(1, 1, references.shape[-1] // 2)  # (N, L, 2|4)
     return references[:, :, None] * ratios[:, None]

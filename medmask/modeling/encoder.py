@@ -89,8 +89,8 @@ class DeformableEncoder(nn.Module):
             The memory, (N, S, C).
         """
         tokens, positions = features.tokens, features.positions
-        # A token's centre, in the coordinates of each padded level.
-        reference_points = features.centres[:, :, None] * features.valid_ratios[:, None]
+        # A token's center, in the coordinates of each padded level.
+        reference_points = features.centers[:, :, None] * features.valid_ratios[:, None]
         if value_mask is None:
             value_mask = features.padding_mask
         else:

@@ -1,4 +1,4 @@
-"""Which prediction answers for which object.
+"""Matching: pairs of predictions and the objects that they answer for.
 
 A match is a pair (prediction, target) of one image. The decoder is matched one to one: each object
 has exactly one prediction, and every other prediction is background, so no suppression is needed
@@ -146,9 +146,9 @@ class HungarianMatcher:
 
 
 class OneToManyMatcher:
-    """The ``matches_per_target`` cheapest predictions whose anchor centre lies in an object's box.
+    """The ``matches_per_target`` cheapest predictions whose anchor center lies in an object's box.
 
-    An object too small to hold the anchor centre of any candidate wants its cheapest prediction
+    An object too small to hold the anchor center of any candidate wants its cheapest prediction
     from anywhere. A prediction that several objects want goes to the one where it is cheapest, so
     an object can come away with fewer matches, or none.
     """

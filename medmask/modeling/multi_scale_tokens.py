@@ -26,15 +26,15 @@ class MultiScaleTokens:
     """(L,) int64: index of the first token of each level"""
     valid_ratios: Tensor
     """(N, L, 2): the share of each map's (width, height) that the image covers, in (0, 1]"""
-    centres: Tensor
-    """(N, S, 2): centre of each token as (x, y) in [0, 1] of the unpadded image; > 1 in padding"""
+    centers: Tensor
+    """(N, S, 2): center of each token as (x, y) in [0, 1] of the unpadded image; > 1 in padding"""
 
     @property
     def num_levels(self) -> int:
         return len(self.sizes)
 
     def split_levels(self, x: Tensor) -> list[Tensor]:
-        """What belongs to the tokens as maps: (N, S, ...) -> per level (N, h, w, ...)."""
+        """Split values of the tokens into maps: (N, S, ...) -> per level (N, h, w, ...)."""
         levels = x.split([h * w for h, w in self.sizes], dim=1)
         return [level.unflatten(1, size) for level, size in zip(levels, self.sizes, strict=True)]
 
@@ -65,7 +65,7 @@ def flatten_levels(
         spatial_shapes=spatial_shapes.to(device, non_blocking=True),
         level_start_index=(areas.cumsum(0) - areas).to(device, non_blocking=True),
         valid_ratios=valid_ratios,
-        centres=_token_centres(sizes, valid_ratios),
+        centers=_token_centers(sizes, valid_ratios),
     )
 
 
@@ -76,16 +76,16 @@ def _valid_ratio(padding_mask: Tensor) -> Tensor:
     return torch.stack((width, height), dim=-1)
 
 
-def _token_centres(sizes: Sequence[tuple[int, int]], valid_ratios: Tensor) -> Tensor:
+def _token_centers(sizes: Sequence[tuple[int, int]], valid_ratios: Tensor) -> Tensor:
     """Sizes (h, w) of the levels and their (N, L, 2) valid ratios -> (N, S, 2)."""
     device = valid_ratios.device
-    centres = []
+    centers = []
     for level, (h, w) in enumerate(sizes):
         y = (torch.arange(h, dtype=torch.float32, device=device) + 0.5) / h
         x = (torch.arange(w, dtype=torch.float32, device=device) + 0.5) / w
         grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)  # (h*w, 2)
-        centres.append(grid / valid_ratios[:, None, level])
-    return torch.cat(centres, dim=1)
+        centers.append(grid / valid_ratios[:, None, level])
+    return torch.cat(centers, dim=1)
 
 
 def make_padding_mask(
@@ -108,5 +108,5 @@ def make_padding_mask(
 
 
 def resize_mask(padding_mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest-neighbour resize of a mask: (N, H, W) -> (N, *size) bool."""
+    """Resize a mask to the nearest neighbor: (N, H, W) -> (N, *size) bool."""
     return F.interpolate(padding_mask[:, None].float(), size=size)[:, 0].bool()

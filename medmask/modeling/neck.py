@@ -1,4 +1,4 @@
-"""From the backbone's maps to maps of equal width, with coarser levels added."""
+"""The neck: the backbone's maps, projected to equal width, with coarser levels added."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""From the last decoder layer to detections in pixels."""
+"""Detections in pixels, selected from the last decoder layer."""
 
 from collections.abc import Sequence
 

@@ -34,7 +34,7 @@ class ProposalOutput:
 
 @dataclass(frozen=True)
 class DecoderInput:
-    """What the decoder starts from."""
+    """Start values of the decoder."""
 
     queries: Tensor
     """(N, Q, C)"""
@@ -62,15 +62,15 @@ class ProposalGenerator(nn.Module):
 
     def propose(self, memory: Tensor, features: MultiScaleTokens) -> ProposalOutput:
         """Predict objectness and a box for every token of ``memory`` (N, S, C)."""
-        centres = features.centres
-        # Tokens in the padding have centres beyond 1, so the border rule rejects them too.
-        accepted = ((centres > BORDER) & (centres < 1 - BORDER)).all(-1)
+        centers = features.centers
+        # Tokens in the padding have centers beyond 1, so the border rule rejects them too.
+        accepted = ((centers > BORDER) & (centers < 1 - BORDER)).all(-1)
         rejected = ~accepted[..., None]
         areas = features.spatial_shapes.prod(1)
         level = torch.arange(features.num_levels, device=memory.device)
         level = level.repeat_interleave(areas, output_size=memory.shape[1])
-        sides = (ANCHOR_SIZE * 2.0**level)[None, :, None].expand(len(centres), -1, 2)
-        anchors = torch.cat((centres, sides), dim=-1)
+        sides = (ANCHOR_SIZE * 2.0**level)[None, :, None].expand(len(centers), -1, 2)
+        anchors = torch.cat((centers, sides), dim=-1)
 
         # What stands in the padding has no way into a query, even if tokens are too few.
         tokens = self.norm(self.projection(memory.masked_fill(rejected, 0)))

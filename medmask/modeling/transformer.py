@@ -44,7 +44,7 @@ class LearnedQueries(nn.Module):
 
 
 class DeformableTransformer(nn.Module):
-    """From feature maps to boxes and class logits.
+    """Encoder, queries and decoder, from feature maps to boxes and class logits.
 
     ``encode`` and ``decode`` are separate so that a masked autoencoder can share the encoder.
 

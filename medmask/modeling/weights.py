@@ -1,4 +1,4 @@
-"""Whether weights fill a detector: every parameter, of its shape, with numbers it can compute with.
+"""Check that weights fill a detector: every parameter, of its shape, with finite numbers.
 
 ``load_state_dict(strict=True)`` compares names and shapes, but takes NaN and integers; Detectron2's
 checkpointer turns even missing names and other shapes into warnings.
@@ -25,7 +25,7 @@ _LONGEST_SHOWN = 200  # characters
 
 @dataclass(frozen=True)
 class WeightFaults:
-    """What keeps weights from filling a model."""
+    """Faults that keep weights from filling a model."""
 
     missing: list[str]
     """names of the model that the weights lack"""
@@ -62,7 +62,7 @@ def find_faults(weights: Mapping[str, Any], expected: Mapping[str, Tensor]) -> W
 
 
 def _counts_batches(name: str, expected: Mapping[str, Tensor]) -> bool:
-    """Whether ``name`` is the counter of a BatchNorm, which frozen ones do without."""
+    """Tell whether ``name`` is the counter of a BatchNorm, which frozen ones do without."""
     module, _, kind = name.rpartition(".")
     return kind == "num_batches_tracked" and f"{module}.running_mean" in expected
 
@@ -192,7 +192,7 @@ def _why_no_floats(name: str, value: Tensor, expected: Tensor) -> str | None:
 
 
 def _overlaps(value: Tensor) -> bool:
-    """Whether two elements may lie at one place in memory, as after ``expand``."""
+    """Tell whether two elements may lie at one place in memory, as after ``expand``."""
     reach = 0
     for stride, size in sorted(zip(value.stride(), value.shape, strict=True)):
         if size > 1:

@@ -1,4 +1,4 @@
-"""What each stage of the method adds to a detector."""
+"""Stages of the method, each with all that it adds to a detector."""
 
 from medmask.stages.adabn import adapt_batchnorm
 from medmask.stages.loss_hook import LossHook

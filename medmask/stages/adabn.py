@@ -39,7 +39,7 @@ def adapt_batchnorm(detector: MedMask, loader: SizedLoader) -> None:
 
     Each layer's statistics are those of all positions of all images together, each batch being
     normalized by its own, as in training. Where images of a batch differ in size, padding counts,
-    as in training; batches of one image normalise each image by itself, which is another thing than
+    as in training; batches of one image normalize each image by itself, which is another thing than
     what the detector was trained with.
 
     Args:

@@ -88,7 +88,7 @@ class LossHook(HookBase):
     module_name: ClassVar[str]
     """name of the hook's module among the detector's ``training_modules``, if it has one"""
     makes_target_steps: ClassVar[bool] = False
-    """whether :meth:`step_losses` takes supervised steps on target images"""
+    """true if :meth:`step_losses` takes supervised steps on target images"""
     module: nn.Module
     """the hook's own, once it is built"""
     trainer: StageTrainer

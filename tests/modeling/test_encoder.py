@@ -25,7 +25,7 @@ def encoder():
     return encoder
 
 
-def test_every_token_looks_around_its_own_centre_on_every_level(encoder):
+def test_every_token_looks_around_its_own_center_on_every_level(encoder):
     """Centres counted in unpadded cells and placed on the padded maps; two images of two sizes."""
     sizes, extents = [(4, 6), (2, 3)], [[(4, 6), (2, 3)], [(2, 3), (1, 2)]]
     masks = [torch.ones(2, h, w, dtype=torch.bool) for h, w in sizes]
@@ -82,7 +82,7 @@ def test_tokens_without_value_can_be_left_out(encoder, share):
     # images differ in how many tokens are left
     hidden = torch.rand(features.padding_mask.shape) < torch.tensor([[share], [share / 2]])
     value_mask = hidden | features.padding_mask
-    references = features.centres[:, :, None] * features.valid_ratios[:, None]
+    references = features.centers[:, :, None] * features.valid_ratios[:, None]
     weights = torch.randn(features.tokens.shape) * ~value_mask[..., None]
 
     def run(memory):

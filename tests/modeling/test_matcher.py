@@ -28,8 +28,8 @@ def make_targets(*counts, num_classes=1):
     ]
 
 
-def boxes_around(*centres, size=0.1):
-    return torch.tensor([[x, y, size, size] for x, y in centres])
+def boxes_around(*centers, size=0.1):
+    return torch.tensor([[x, y, size, size] for x, y in centers])
 
 
 def pairs_of(matches, image):

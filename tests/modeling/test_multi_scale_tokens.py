@@ -56,7 +56,7 @@ def test_tokens_are_split_into_the_maps_that_they_came_from(masks):
         assert torch.equal(split, mask)
 
 
-def test_centres_and_valid_ratios_count_the_cells_that_are_no_padding(masks):
+def test_centers_and_valid_ratios_count_the_cells_that_are_no_padding(masks):
     maps = [torch.zeros(3, 1, h, w) for h, w in LEVELS]
     features = flatten_levels(maps, maps, masks)
     for image in range(3):
@@ -67,7 +67,7 @@ def test_centres_and_valid_ratios_count_the_cells_that_are_no_padding(masks):
             assert_close(features.valid_ratios[image, level], torch.tensor([columns / w, rows / h]))
             for row in range(h):
                 for column in range(w):
-                    centre = torch.tensor([(column + 0.5) / columns, (row + 0.5) / rows])
-                    assert_close(features.centres[image, token], centre)
-                    assert (centre > 1).any() == features.padding_mask[image, token]
+                    center = torch.tensor([(column + 0.5) / columns, (row + 0.5) / rows])
+                    assert_close(features.centers[image, token], center)
+                    assert (center > 1).any() == features.padding_mask[image, token]
                     token += 1

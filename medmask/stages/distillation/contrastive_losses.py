@@ -20,11 +20,11 @@ class ContrastiveLoss(ABC):
     """A loss for each of R objects."""
 
     uses_negatives = True
-    """Whether the loss looks at other objects at all."""
+    """True if the loss looks at other objects."""
 
     @abstractmethod
     def __call__(self, positive: Tensor, negative: Tensor, is_negative: Tensor) -> Tensor:
-        """Penalise.
+        """Compute the losses.
 
         Args:
             positive: (R,) similarity of each object's student and expert embedding; R >= 1.

@@ -55,7 +55,7 @@ class ExpertContrast(nn.Module):
             expert = unit_vectors(expert).to(student.dtype)
             positive = (student * expert).sum(dim=1)
             others, other_keys, is_filled = self._candidates(expert, keys)
-            # with no object there is no similarity to penalise, but a loss in the graph
+            # with no object there is no similarity to learn from, but a loss in the graph
             losses = positive
             if len(keys):
                 is_negative = (keys[:, None] != other_keys) & is_filled
@@ -63,7 +63,7 @@ class ExpertContrast(nn.Module):
             return mean_over_processes(losses)
 
     def _candidates(self, expert: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What may be negatives.
+        """Collect the candidates for negatives.
 
         Returns:
             Embeddings (M, D), their keys (M,), and (M,) bool, False for empty slots of the queue.

@@ -1,4 +1,4 @@
-"""From training samples to the expert's embeddings in the stores."""
+"""Lookup of the expert's embeddings of training samples in the stores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
-    """Where a training image is, and its keys: numbers of images and of annotations, from 0 on."""
+    """The store of a training image, and its keys: numbers of images and annotations, from 0."""
 
     store: ExpertStore
     image_id: int | str
@@ -167,5 +167,5 @@ def _check(by_store: dict[ExpertStore, list[dict]]) -> None:
         if raised is not None:
             raise InputError(
                 f"{raised} (loss_hooks.expert_distillation.stores must name a store of each "
-                "labelled data set)"
+                "labeled data set)"
             )

@@ -32,7 +32,7 @@ class ReconstructionTarget:
 
 
 class MaskedAutoencoder(nn.Module):
-    """From the memory of a masked encoder to the backbone's maps.
+    """Decoder from the memory of a masked encoder to the backbone's maps.
 
     A query has two halves. The position half is learned for each position of the map. So is the
     content half, but where a token is masked or padding, one shared mask query replaces it: its

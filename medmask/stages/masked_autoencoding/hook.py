@@ -118,7 +118,7 @@ class MaskedAutoencoderHook(LossHook):
 
     @property
     def is_active(self) -> bool:
-        """Whether this iteration has masked autoencoding."""
+        """True if this iteration has masked autoencoding."""
         return self.needs_batches(self.trainer.iter)
 
     def needs_batches(self, iteration: int) -> bool:

@@ -65,7 +65,7 @@ def test_masked_position_is_queried_by_the_mask_query_and_visible_one_by_its_own
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(8, 6), (16, 12), (5, 7), (1, 1), (8, 7)])
 def test_learned_queries_are_interpolated_between_their_positions(make_autoencoder, size):
-    """A ramp stays a ramp between the centres of the outermost positions."""
+    """A ramp stays a ramp between the centers of the outermost positions."""
     autoencoder = make_autoencoder()
     (h, w), (rows, columns) = size, BASE_SIZE
     y = ((torch.arange(rows) + 0.5) / rows)[:, None].expand(BASE_SIZE)
@@ -74,8 +74,8 @@ def test_learned_queries_are_interpolated_between_their_positions(make_autoencod
     autoencoder.queries["res5"][:, 1] = x.flatten()
     queries = autoencoder._queries_of_size("res5", size)
     for channel, n, base in ((0, h, rows), (1, w, columns)):
-        centres = ((torch.arange(n) + 0.5) / n).clamp(0.5 / base, 1 - 0.5 / base)
-        expected = centres[:, None].expand(size) if channel == 0 else centres.expand(size)
+        centers = ((torch.arange(n) + 0.5) / n).clamp(0.5 / base, 1 - 0.5 / base)
+        expected = centers[:, None].expand(size) if channel == 0 else centers.expand(size)
         assert_close(queries[:, channel], expected.flatten())
 
 
