@@ -18,7 +18,9 @@ from medmask.errors import InputError
 REQUIRED = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
 
 
-def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
+def load_config(
+    path: str, overrides: Sequence[str] = (), *, without: Sequence[str] = ()
+) -> DictConfig:
     """Load a LazyConfig file and apply overrides.
 
     Args:
@@ -26,13 +28,15 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
             its results, in which nothing runs, see :func:`read_config_yaml`.
         overrides: ``key=value`` for keys that the config has, ``+key=value`` to add a key. A
             ``_target_`` may name what a ``config.yaml`` may name.
+        without: top-level keys of a ``config.yaml`` that are not needed, and so not checked, such
+            as the loss hooks for prediction, where a stage of the user's own may be named.
 
     Raises:
         InputError: the file is missing, lacks a part, or has no such key.
     """
     if not path:
         raise InputError("--config-file is missing, e.g. configs/medmask/phantom/source_only.py")
-    config = load_any_config(path)
+    config = load_any_config(path, without=without)
     missing = [key for key in REQUIRED if key not in config]
     if missing:
         raise InputError(f"config file {path} defines no {', '.join(missing)}")
@@ -42,8 +46,12 @@ def load_config(path: str, overrides: Sequence[str] = ()) -> DictConfig:
     return apply_overrides(config, overrides)
 
 
-def load_any_config(path: str | os.PathLike) -> DictConfig:
+def load_any_config(path: str | os.PathLike, *, without: Sequence[str] = ()) -> DictConfig:
     """Load a config file, whatever it describes.
+
+    Args:
+        path: see :func:`load_config`.
+        without: likewise.
 
     Raises:
         InputError: the file is missing, no config, or raises an error.
@@ -52,7 +60,7 @@ def load_any_config(path: str | os.PathLike) -> DictConfig:
     if not os.path.isfile(path):
         raise InputError(f"config file {path} does not exist")
     if path.endswith((".yaml", ".yml")):
-        return read_config_yaml(path)
+        return read_config_yaml(path, without=without)
     if not path.endswith(".py"):
         raise InputError(f"config file {path} is neither a .py nor a .yaml file")
     try:

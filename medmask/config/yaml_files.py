@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,18 @@ PLAIN_TAGS = {
 _RESOLVER = re.compile(r"\$\{[^{}$]*:")
 
 
-def read_config_yaml(path: str | os.PathLike) -> DictConfig:
+def read_config_yaml(
+    path: str | os.PathLike, *, without: Sequence[str] = (), any_target: bool = False
+) -> DictConfig:
     """Read a config without running anything that it says.
 
     Values are plain YAML, or one reference to another key (``${train.seed}``). ``_target_`` may
     name what :func:`medmask.config.targets.find_allowed_target` allows.
+
+    Args:
+        path: of the file.
+        without: top-level keys to leave out.
+        any_target: take any ``_target_``, for a config that is compared and never built.
 
     Raises:
         InputError: the file is no such config; names the line or the key.
@@ -41,7 +48,10 @@ def read_config_yaml(path: str | os.PathLike) -> DictConfig:
         text = _read_text(Path(path))
         _check_nodes(yaml.compose(text, Loader=yaml.SafeLoader))
         config = OmegaConf.create(text, flags={"allow_objects": True})
-        check_targets(config)
+        for key in without:
+            config.pop(key, None)
+        if not any_target:
+            check_targets(config)
         _check_references(config)
     except yaml.YAMLError as error:
         raise InputError(f"config file {path} is no YAML: {_one_line(error)}") from None

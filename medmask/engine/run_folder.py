@@ -163,7 +163,8 @@ def _check_same_run(path: Path, config: DictConfig) -> bool:
     if not (path / CONFIG).exists():
         logger.warning(f"{path / CONFIG} is gone: nothing tells whether the run had this config")
         return False
-    stored = read_config_yaml(path / CONFIG)
+    # A stage of the user's own is named there, too; nothing is built of this config.
+    stored = read_config_yaml(path / CONFIG, any_target=True)
     differences = config_differences(stored, config)
     if differences:
         raise InputError(

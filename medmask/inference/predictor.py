@@ -76,7 +76,7 @@ class MedMaskPredictor:
         self.nms_iou = EvaluationSettings(nms_iou=nms_iou).nms_iou
         if not os.path.isfile(checkpoint):
             raise InputError(f"checkpoint {checkpoint} does not exist, or is no file")
-        self.config = load_config(os.fspath(config_file), overrides)
+        self.config = load_config(os.fspath(config_file), overrides, without=("loss_hooks",))
         self.model = build_model(self.config).eval()
         MedMaskCheckpointer(self.model).load_for_inference(os.fspath(checkpoint))
         with open(checkpoint, "rb") as file:

@@ -33,32 +33,42 @@ def test_resumed_run_repeats_the_whole_run(check_resume):
 
 
 @pytest.fixture
-def train(run_tool, datasets, tmp_path):
-    """Runs the config page with the training tool."""
+def run_here(run_tool, datasets):
+    """Runs a tool where it finds the hook, as a user's script folder on the path does."""
 
-    def train(*options):
+    def run(*arguments):
         result = run_tool(
-            "lazyconfig_train_net.py",
-            *("--config-file", FILES[1], f"train.output_dir={tmp_path}", "train.device=cpu"),
-            *("train.max_iter=3", "train.log_period=1", "train.eval_period=0"),
-            *("train.checkpointer.period=2", "dataloader.train.total_batch_size=2"),
-            *("dataloader.train.num_workers=0", "dataloader.test.num_workers=0", *options),
+            *arguments,
             PYTHONPATH=os.pathsep.join(map(str, (HERE.parents[1], HERE))),
             DETECTRON2_DATASETS=str(datasets),
         )
         assert result.returncode == 0, result.stderr
+
+    return run
+
+
+def test_stage_of_a_config_page_trains_resumes_and_predicts(run_here, datasets, tmp_path):
+    def train(*options):
+        run_here(
+            "lazyconfig_train_net.py",
+            *("--config-file", FILES[1], f"train.output_dir={tmp_path}", "train.device=cpu"),
+            *("train.log_period=1", "train.eval_period=0", "train.checkpointer.period=2"),
+            *("dataloader.train.total_batch_size=2", "dataloader.train.num_workers=0"),
+            "dataloader.test.num_workers=0",
+            "optimizer.params.lr_factors={training_modules.lesion_counter: 10}",
+            *options,
+        )
         lines = (tmp_path / "metrics.json").read_text().splitlines()
         return [json.loads(line) for line in lines]
 
-    return train
-
-
-@pytest.mark.slow
-def test_config_page_trains_by_the_tool(train, tmp_path):
-    log = train("optimizer.params.lr_factors={training_modules.lesion_counter: 10}")
+    train("train.max_iter=2")
+    log = train("train.max_iter=3", "--resume")
     assert [line["iteration"] for line in log] == [0, 1, 2]
     assert all(line["loss_count"] > 0 for line in log)
-    checkpoint = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    weights = tmp_path / "model_final.pth"
+    checkpoint = torch.load(weights, weights_only=True)
     assert "training_modules.lesion_counter.weight" in checkpoint["model"]
     assert checkpoint["trainer"]["hooks"]["LesionCountHook"]["mean_count"] > 0
     assert {group["lr"] for group in checkpoint["optimizer"]["param_groups"]} != {1e-3}
+    image = min((datasets / "phantom").rglob("*.png"))
+    run_here("predict.py", image, "--checkpoint", weights, "--output", tmp_path / "predictions")
