@@ -1,4 +1,4 @@
-"""What the keys of a config may hold: parts of the model, and loss hooks."""
+"""Values that the keys of a config may hold: parts of the model, and loss hooks."""
 
 from collections.abc import Callable, Mapping
 

@@ -16,7 +16,7 @@ def build_small_resnet(
     Args:
         widths: channels of the stem and of res2, res3, ... (strides 4, 4, 8, 16, 32).
         in_channels: channels of the image.
-        norm: normalisation layer, a name that Detectron2 knows.
+        norm: normalization layer, a name that Detectron2 knows.
 
     Returns:
         A Detectron2 backbone whose outputs are all stages from res3 on.

@@ -80,9 +80,9 @@ class DeformableEncoder(nn.Module):
         Args:
             features: the tokens of all levels. Reference points come from its padding.
             value_mask: (N, S) bool, True where a token gives no value to attention: padding, and
-                what is hidden from a masked autoencoder. Such tokens are not encoded, which saves
-                most of the time where most are hidden; whoever reads the memory must mask them,
-                too. If None, padding gives no value, and all tokens are encoded.
+                masked tokens of masked autoencoding. Such tokens are not encoded, which saves most
+                of the time where most are masked; whoever reads the memory must mask them, too. If
+                None, padding gives no value, and all tokens are encoded.
             visible_indices: ``find_visible_tokens(value_mask)``, if that is known.
 
         Returns:
