@@ -47,7 +47,7 @@ def read_config_yaml(
     try:
         text = _read_text(Path(path))
         _check_nodes(yaml.compose(text, Loader=yaml.SafeLoader))
-        config = OmegaConf.create(text, flags={"allow_objects": True})
+        config: DictConfig = OmegaConf.create(text, flags={"allow_objects": True})
         for key in without:
             config.pop(key, None)
         if not any_target:
