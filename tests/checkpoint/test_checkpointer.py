@@ -26,6 +26,9 @@ def holds(model, value):
 
 
 class RunsCode:
+    def __repr__(self):
+        return "RunsCode()"  # of one name in all processes of the tests
+
     def __reduce__(self):
         return exec, ("raise SystemExit('code from a checkpoint was run')",)
 

@@ -126,10 +126,10 @@ def test_shared_heads_that_differ_are_reported_and_the_last_is_taken():
 @pytest.mark.parametrize(
     ("file_options", "model_options", "advice"),
     [
-        ({"box_refinement": True}, {}, {"box_refinement=True"}),
-        ({}, {"box_refinement": True}, {"box_refinement=False"}),
-        (TWO_STAGE, {"box_refinement": True}, {"two_stage=True"}),
-        ({}, TWO_STAGE, {"two_stage=False", "box_refinement=False"}),
+        ({"box_refinement": True}, {}, ["box_refinement=True"]),
+        ({}, {"box_refinement": True}, ["box_refinement=False"]),
+        (TWO_STAGE, {"box_refinement": True}, ["two_stage=True"]),
+        ({}, TWO_STAGE, ["box_refinement=False", "two_stage=False"]),
     ],
     ids=str,
 )
@@ -137,7 +137,7 @@ def test_another_architecture_is_reported(file_options, model_options, advice):
     published = publish(small_model(**file_options))
     conversion = convert_checkpoint(published, small_model(**model_options).state_dict())
     found = {w for w in re.findall(r"transformer\.(\w+=\w+)", " ".join(conversion.warnings))}
-    assert found == advice
+    assert sorted(found) == advice
 
 
 def test_another_number_of_classes_leaves_the_class_heads_out():

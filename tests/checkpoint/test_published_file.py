@@ -42,6 +42,9 @@ def test_damaged_safetensors_are_refused(tmp_path, content):
 
 
 class RunsCode:
+    def __repr__(self):
+        return "RunsCode()"  # of one name in all processes of the tests
+
     def __reduce__(self):
         return exec, ("raise SystemExit('code from a checkpoint was run')",)
 
