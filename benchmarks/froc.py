@@ -100,7 +100,7 @@ def _steps(ground_truth_file: Path, detection_file: Path) -> dict[str, Callable[
         "the same with 1000 resamples": lambda: evaluate_detections(
             ground_truth, detections, resampled
         ),
-        "COCO AP (pycocotools)": lambda: average_precision(ground_truth, detections),
+        "COCO AP": lambda: average_precision(ground_truth, detections),
     }
 
 

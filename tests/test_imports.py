@@ -71,6 +71,16 @@ def test_annotation_files_are_read_without_pytorch_and_detectron2():
     assert run_python(program).strip() == "set()"
 
 
+def test_detection_files_are_evaluated_with_numpy_alone():
+    program = (
+        "from medmask.evaluation import average_precision, evaluate_detections, read_detections\n"
+        "import sys\n"
+        "print({'torch', 'detectron2', 'cv2', 'matplotlib', 'scipy', 'pycocotools'} "
+        "& set(sys.modules))"
+    )
+    assert run_python(program).strip() == "set()"
+
+
 @pytest.mark.parametrize("package", LAZY_PACKAGES)
 def test_names_of_a_lazy_package_are_those_that_type_checkers_see(package):
     module = importlib.import_module(package)

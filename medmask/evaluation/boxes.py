@@ -25,8 +25,11 @@ def areas(boxes: np.ndarray) -> np.ndarray:
 @_may_overflow
 def intersections(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(R, 4), (R, 4) corners -> (R,) area that each box shares with the other of its pair."""
-    sides = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2])
-    return sides.clip(min=0).prod(axis=1)
+    width, height = (
+        np.minimum(boxes[:, far], others[:, far]) - np.maximum(boxes[:, near], others[:, near])
+        for near, far in ((0, 2), (1, 3))
+    )
+    return width.clip(min=0) * height.clip(min=0)
 
 
 def shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:

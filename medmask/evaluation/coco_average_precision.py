@@ -1,16 +1,16 @@
-"""COCO's average precision of boxes, beside the FROC analysis."""
+"""COCO's average precision of boxes, beside the FROC analysis.
 
-import contextlib
-import io
+The figures are those of ``COCOeval`` in pycocotools, digit by digit, in a fraction of its time.
+"""
+
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from medmask.evaluation.boxes import to_xywh
+from medmask.evaluation.coco_matching import AREA_RANGES, IOU_THRESHOLDS, match_by_coco
 from medmask.evaluation.structures import Detections, GroundTruth
+
+_RECALLS = np.linspace(0, 1, 101)
 
 _MOST_DETECTIONS = 100
 """of an image and a category, those of the highest scores"""
@@ -46,24 +46,7 @@ def average_precision(ground_truth: GroundTruth, detections: Detections) -> Aver
         ground_truth: lesions and ignored regions (iscrowd).
         detections: the scored boxes as the detector gave them.
     """
-    is_crowd = ground_truth.is_crowd
-    annotations = _rows(
-        ground_truth.image_indices, ground_truth.category_indices, ground_truth.boxes
-    )
-    found = _rows(detections.image_indices, detections.category_indices, detections.boxes)
-    for row, crowd in zip(annotations, is_crowd.tolist(), strict=True):
-        row["iscrowd"] = int(crowd)
-    for row, score in zip(found, detections.scores.tolist(), strict=True):
-        row["score"] = score
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress by print
-        evaluation = COCOeval(
-            _index(ground_truth, annotations), _index(ground_truth, found), "bbox"
-        )
-        evaluation.params.maxDets = [_MOST_DETECTIONS]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    # (IoU thresholds from 0.50 to 0.95, recalls, categories, areas: all, small, medium, large)
-    precision = evaluation.eval["precision"][..., 0]
+    precision = _precision(ground_truth, _highest_scores(detections))
     all_areas = precision[..., 0]
     return AveragePrecision(
         ap=_mean(all_areas),
@@ -76,47 +59,66 @@ def average_precision(ground_truth: GroundTruth, detections: Detections) -> Aver
     )
 
 
-def _mean(precision: np.ndarray) -> float:
-    """The mean precision, in which pycocotools marks categories without a lesion by -1."""
-    defined = precision[precision > -1]
-    return float(np.mean(defined)) if len(defined) else float("nan")
+def _highest_scores(detections: Detections) -> Detections:
+    """The detections that count, by image and category, in falling order of scores."""
+    images, categories = detections.image_indices, detections.category_indices
+    order = np.lexsort((-detections.scores, categories, images))  # stable, the last key first
+    is_first = np.ones(len(order), dtype=bool)
+    is_first[1:] = (np.diff(images[order]) != 0) | (np.diff(categories[order]) != 0)
+    position = np.arange(len(order))
+    rank = position - np.maximum.accumulate(np.where(is_first, position, 0))
+    return detections.select(order[rank < _MOST_DETECTIONS])
 
 
-def _index(ground_truth: GroundTruth, rows: list[dict[str, Any]]) -> COCO:
-    """Boxes as pycocotools holds them."""
-    coco = COCO()
-    coco.dataset = {
-        "images": [{"id": index} for index in range(ground_truth.num_images)],
-        "categories": [{"id": index} for index in range(len(ground_truth.category_ids))],
-        "annotations": rows,
-    }
-    coco.createIndex()
-    return coco
+def _precision(ground_truth: GroundTruth, detections: Detections) -> np.ndarray:
+    """Precision at each recall.
 
-
-def _rows(
-    image_indices: np.ndarray, category_indices: np.ndarray, boxes: np.ndarray
-) -> list[dict[str, Any]]:
-    """Boxes as COCO's annotations, with ids of our own.
-
-    Ids in files may be missing or 0, which pycocotools takes for "unmatched": lesions would be lost
-    without a word.
+    Returns:
+        (IoU thresholds, recalls, categories, area ranges) in [0, 1], NaN where a category has no
+        lesion in the range.
     """
-    return [
-        {
-            "id": index + 1,
-            "image_id": image,
-            "category_id": category,
-            "bbox": box,
-            "area": box[2] * box[3],
-            "iscrowd": 0,
-        }
-        for index, (image, category, box) in enumerate(
-            zip(
-                image_indices.tolist(),
-                category_indices.tolist(),
-                to_xywh(boxes).tolist(),
-                strict=True,
-            )
-        )
-    ]
+    matches = match_by_coco(ground_truth, detections)
+    num_categories = len(ground_truth.category_ids)
+    shape = (len(IOU_THRESHOLDS), len(_RECALLS), num_categories, len(AREA_RANGES))
+    precision = np.full(shape, np.nan)
+    for category in range(num_categories):
+        in_category = ground_truth.category_indices == category
+        num_lesions = np.count_nonzero(matches.counted_lesions[in_category], axis=0)
+        found = np.flatnonzero(detections.category_indices == category)
+        # Equal scores stay in the order of the images; the sort must be stable.
+        found = found[np.argsort(-detections.scores[found], kind="stable")]
+        for area in np.flatnonzero(num_lesions):
+            for threshold in range(len(IOU_THRESHOLDS)):
+                precision[threshold, :, category, area] = _precision_at_recalls(
+                    matches.true_positives[found, area, threshold],
+                    matches.false_positives[found, area, threshold],
+                    int(num_lesions[area]),
+                )
+    return precision
+
+
+def _precision_at_recalls(
+    is_true_positive: np.ndarray, is_false_positive: np.ndarray, num_lesions: int
+) -> np.ndarray:
+    """The highest precision at a recall of at least each of the 101, 0 where it is not reached.
+
+    Recall and the highest precision change at true positives alone, so these are what is computed.
+
+    Args:
+        is_true_positive: (D,) bool, detections in falling order of scores.
+        is_false_positive: (D,) bool; detections that are neither do not count.
+        num_lesions: that could be found, at least 1.
+    """
+    at = np.flatnonzero(is_true_positive)
+    true_positives = np.arange(1, len(at) + 1)
+    false_positives = np.cumsum(is_false_positive)[at]
+    # the addend is pycocotools' own, for equal digits
+    precision = true_positives / (false_positives + true_positives + np.spacing(1))
+    highest = np.maximum.accumulate(precision[::-1])[::-1]
+    first = np.searchsorted(true_positives / num_lesions, _RECALLS, side="left")
+    return np.append(highest, 0)[first]
+
+
+def _mean(precision: np.ndarray) -> float:
+    defined = precision[~np.isnan(precision)]
+    return float(np.mean(defined)) if len(defined) else float("nan")

@@ -14,7 +14,7 @@ Two file names never mean the same image.
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -142,7 +142,9 @@ class _References:
 
     def find(self, known_ids: Sequence[Hashable], known: _Names) -> np.ndarray:
         """(R,) int64: where what each record means stands among the known, -1 for a fault."""
-        malformed = np.array([not isinstance(name, str | None) for name in self.names], dtype=bool)
+        malformed = np.array(
+            [not (name is None or isinstance(name, str)) for name in self.names], dtype=bool
+        )
         self._add(malformed, lambda i: f"{self.name_field} {show(self.names[i])} is not text")
         if malformed.any():
             return np.full(len(self.names), -1)
@@ -173,15 +175,14 @@ class _References:
         return indices
 
     def _check_against_ids(self, indices: np.ndarray, known: _Names) -> None:
-        pairs = list(zip(indices.tolist(), self.names, strict=True))
-        contradiction = {
-            (index, name): index >= 0 and name is not None and not known.agree(index, name)
-            for index, name in set(pairs)
+        contradictions = {
+            (index, name) for index, name in self._distinct(indices) if not known.agree(index, name)
         }
-        self._add(
-            np.array([contradiction[pair] for pair in pairs], dtype=bool),
+        self._add_pairs(
+            indices,
+            contradictions,
             lambda i: (
-                f"{self.id_field} {show(self.ids[i])} is {show(known.describe(pairs[i][0]))} in "
+                f"{self.id_field} {show(self.ids[i])} is {show(known.describe(indices[i]))} in "
                 f"the annotations, but {self.name_field} is {show(self.names[i])}"
             ),
         )
@@ -189,23 +190,35 @@ class _References:
     def _check_that_names_differ(self, indices: np.ndarray, known: _Names) -> None:
         """Find records whose name cannot mean the same as that of an earlier one."""
         first: dict[int, str] = {}
-        pairs = list(zip(indices.tolist(), self.names, strict=True))
-        for index, name in pairs:
-            if index >= 0 and name is not None:
-                first.setdefault(index, name)
-        other = {
-            (index, name): index in first
-            and name is not None
-            and known.key(name) != known.key(first[index])
-            for index, name in set(pairs)
+        others = {
+            (index, name)
+            for index, name in self._distinct(indices)
+            if known.key(name) != known.key(first.setdefault(index, name))
         }
-        self._add(
-            np.array([other[pair] for pair in pairs], dtype=bool),
+        self._add_pairs(
+            indices,
+            others,
             lambda i: (
-                f"{self.name_field} {show(self.names[i])} and {show(first[pairs[i][0]])} of "
+                f"{self.name_field} {show(self.names[i])} and {show(first[indices[i]])} of "
                 f"another record are different images, but mean the same one of the annotations"
             ),
         )
+
+    def _distinct(self, indices: np.ndarray) -> list[tuple[int, str]]:
+        """Each pair of index and name once, in the order of the records; both must be there."""
+        pairs = dict.fromkeys(zip(indices.tolist(), self.names, strict=True))
+        return [(index, name) for index, name in pairs if index >= 0 and name is not None]
+
+    def _add_pairs(
+        self,
+        indices: np.ndarray,
+        faulty: Collection[tuple[int, str]],
+        describe: Callable[[int], str],
+    ) -> None:
+        """Add ``describe(i)`` for every record i with such an index and name."""
+        if faulty:
+            pairs = zip(indices.tolist(), self.names, strict=True)
+            self._add(np.array([pair in faulty for pair in pairs], dtype=bool), describe)
 
     def _add(self, faulty: np.ndarray, describe: Callable[[int], str]) -> None:
         self.faults.add_where(faulty, lambda i: f"record {i}: {describe(i)}")

@@ -73,7 +73,7 @@ def localize(
     Returns:
         The scores at which lesions are found and false positives appear.
     """
-    detection, annotated = _pairs_of_same_image_and_category(ground_truth, detections)
+    detection, annotated = pairs_of_same_image_and_category(ground_truth, detections)
     boxes, lesion_boxes = detections.boxes[detection], ground_truth.boxes[annotated]
     if iou_threshold is None:
         hit = _centers_inside(boxes, lesion_boxes)
@@ -103,7 +103,7 @@ def localize(
     )
 
 
-def _pairs_of_same_image_and_category(
+def pairs_of_same_image_and_category(
     ground_truth: GroundTruth, detections: Detections
 ) -> tuple[np.ndarray, np.ndarray]:
     """All (detection, ground truth) index pairs that could be a hit, each (P,) int64."""
