@@ -29,15 +29,20 @@ def kept_after_suppression(detections: Detections, iou_threshold: float) -> np.n
     Each turn keeps the best box that is left in every image and category, and drops what overlaps
     it there; so there are as many turns as one image keeps boxes of a category.
     """
-    images, categories = detections.image_indices, detections.category_indices
-    left = np.lexsort((-detections.scores, categories, images))  # stable, the last key first
+    categories = detections.category_indices
+    groups = detections.image_indices * (categories.max(initial=0) + 1) + categories
+    left = np.lexsort((-detections.scores, groups))  # stable, the last key first
+    groups = groups[left]
     kept = [np.zeros(0, dtype=np.int64)]
     while len(left):
-        is_best = np.ones(len(left), dtype=bool)
-        is_best[1:] = (np.diff(images[left]) != 0) | (np.diff(categories[left]) != 0)
+        is_best = np.diff(groups, prepend=-1) > 0
         best = left[is_best]
         kept.append(best)
         best_of_each = best[np.cumsum(is_best) - 1]
-        iou = pairwise_iou(detections.boxes[best_of_each], detections.boxes[left])
-        left = left[~is_best & ~(iou > iou_threshold)]
+        # Indexing rows by brackets takes four times as long as take, and was half of the time here.
+        iou = pairwise_iou(
+            detections.boxes.take(best_of_each, axis=0), detections.boxes.take(left, axis=0)
+        )
+        stays = ~is_best & ~(iou > iou_threshold)
+        left, groups = left[stays], groups[stays]
     return np.sort(np.concatenate(kept))
