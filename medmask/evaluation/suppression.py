@@ -39,7 +39,7 @@ def kept_after_suppression(detections: Detections, iou_threshold: float) -> np.n
         best = left[is_best]
         kept.append(best)
         best_of_each = best[np.cumsum(is_best) - 1]
-        # Indexing rows by brackets takes four times as long as take, and was half of the time here.
+        # Indexing 20,000 rows by brackets takes four times as long as take does.
         iou = pairwise_iou(
             detections.boxes.take(best_of_each, axis=0), detections.boxes.take(left, axis=0)
         )
