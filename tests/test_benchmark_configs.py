@@ -33,6 +33,7 @@ HOOKS = {
 """a loss hook and the module that it trains"""
 TENTH_FOR_THE_LAST_FIFTH = {0: 1, 0.5: 1, 0.79: 1, 0.81: 0.1, 0.999: 0.1, 1.0: 0.1}
 CONSTANT = dict.fromkeys(TENTH_FOR_THE_LAST_FIFTH, 1)
+REAL = ("mias2inbreast", "inbreast2mias", "inbreast_folds")
 OTHER_SCHEDULES = {
     "city2bdd/source_only": {0: 1, 0.74: 1, 0.76: 0.1},
     "city2bdd/cross_domain": CONSTANT,
@@ -50,8 +51,19 @@ def name_of(path):
     return f"{path.parent.name}/{path.stem}"
 
 
-def is_phantom(path):
-    return path.parent.name.startswith("phantom")
+def is_for_two_cores(path):
+    return path.parent.name.startswith("phantom") or path.parent.name in REAL
+
+
+def test_label_and_fold_choose_the_data_sets():
+    options = ["datasets.label=malignant"]
+    config = load_config(str(FOLDER / "mias2inbreast" / "teaching.py"), options)
+    assert config.dataloader.train.dataset == "mini_mias_malignant_all"
+    assert config.loss_hooks.teacher.loader.dataset == "inbreast_malignant_train"
+    assert config.dataloader.evaluator[0].dataset_name == "inbreast_malignant_train"
+    config = load_config(str(FOLDER / "inbreast_folds" / "source_only.py"), ["datasets.fold=3"])
+    assert config.dataloader.train.dataset == "inbreast_lesion_fold3_train"
+    assert config.dataloader.test.dataset == "inbreast_lesion_fold3_test"
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +115,9 @@ def test_every_benchmark_of_the_design_is_there():
         "sim2city": adaptation,
         "city2bdd": adaptation,
         "phantom": {"source_only"},
+        "mias2inbreast": in_domain | adaptation | {"control", "control_strong"},
+        "inbreast2mias": in_domain | adaptation | {"control", "control_strong"},
+        "inbreast_folds": {"source_only"},
     }
     for benchmark, names in stages.items():
         assert names <= {path.stem for path in (FOLDER / benchmark).glob("*.py")}, benchmark
@@ -171,7 +186,7 @@ def test_learning_rate_of_a_run(path):
     config = load_config(str(path))
     schedule = instantiate(config.lr_multiplier)
     bound_to_run(schedule, config.train.max_iter)
-    if is_phantom(path):
+    if is_for_two_cores(path):
         values = [schedule(where) for where in (0.05, 0.5, 0.79, 0.81, 0.999, 1.0)]
         assert values == sorted(values, reverse=True)
         assert values[0] > 0.99

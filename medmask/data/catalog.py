@@ -191,6 +191,7 @@ def _known_layouts() -> Iterator[tuple[str, Layout]]:
         yield f"foggy_cityscapes_{split}", _foggy_cityscapes(split)
         yield f"sim10k_{split}", _sim10k(split)
         yield f"bdd100k_daytime_{split}", _bdd100k_daytime(split)
+    yield from _splits_of_the_benchmark()
 
 
 def _mammography(section: str, folder: str, split: str) -> Layout:
@@ -200,6 +201,23 @@ def _mammography(section: str, folder: str, split: str) -> Layout:
         image_roots=(f"{folder}/images/{split}",),
         thing_classes=("malignant",),
     )
+
+
+def _splits_of_the_benchmark() -> Iterator[tuple[str, Layout]]:
+    """What benchmarks/real_mammograms/make_splits.py writes: any lesion, or the malignant ones."""
+    folds = [f"fold{fold}_{part}" for fold in range(5) for part in ("train", "test")]
+    for name, folders in (("mini_mias", ("mini_mias", "mias")), ("inbreast", ("inbreast",))):
+        for label in ("lesion", "malignant"):
+            for split in ("all", "train", "val", "test", "heldout", *folds):
+                yield (
+                    f"{name}_{label}_{split}",
+                    Layout(
+                        section="Splits of the benchmark",
+                        json_files=tuple(f"{f}/annotations/{label}_{split}.json" for f in folders),
+                        image_roots=tuple(f"{f}/images" for f in folders),
+                        thing_classes=(label,),
+                    ),
+                )
 
 
 def _rsna_bsd1k(split: str) -> Layout:

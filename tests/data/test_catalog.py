@@ -22,6 +22,12 @@ NATURAL = {
 }
 CLASSES = {f"{s}_{split}": ["malignant"] for s in MAMMOGRAPHY for split in ("train", "val", "test")}
 CLASSES |= {f"{s}_{split}": NATURAL[s] for s in NATURAL for split in ("train", "val")}
+CLASSES |= {
+    f"{s}_{label}_{split}": [label]
+    for s in ("inbreast", "mini_mias")
+    for label in ("lesion", "malignant")
+    for split in ("all", "train", "heldout", "fold0_train", "fold4_test")
+}
 
 TREES = [
     ("inbreast_train", "inbreast/annotations/instances_train.json", "inbreast/images/train"),

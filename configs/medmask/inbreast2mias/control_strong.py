@@ -1,0 +1,8 @@
+"""The stricter control: stage 1 continued, with the strong augmentation of the later stages."""
+
+from ...common.data.real_mammograms import unlabeled as _unlabeled
+from .control import dataloader, datasets, lr_multiplier, model, optimizer, train
+
+dataloader.train.mapper.photometric = _unlabeled.mapper.photometric
+
+train.output_dir = "output/inbreast2mias/control_strong"

@@ -1,0 +1,11 @@
+"""Stage 2 of mini-MIAS to INbreast: masked autoencoding of unlabeled INbreast images."""
+
+from ...common.data.real_mammograms import unlabeled as _unlabeled
+from ...common.loss_hooks.masked_autoencoder import masked_autoencoder as _hook
+from .control_strong import dataloader, datasets, lr_multiplier, model, optimizer, train
+
+loss_hooks = dict(masked_autoencoder=_hook)
+loss_hooks["masked_autoencoder"].targets.res5 = [18, 14]
+loss_hooks["masked_autoencoder"].loader = _unlabeled
+
+train.output_dir = "output/mias2inbreast/cross_domain"

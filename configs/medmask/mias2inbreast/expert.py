@@ -1,0 +1,13 @@
+"""Stage 3 of mini-MIAS to INbreast: an expert's embeddings of the labeled images teach the detector.
+
+They are made by tools/extract_expert_embeddings.py --dataset mini_mias_lesion_all --output output/experts,
+of BiomedCLIP or of the expert that tools/train_phantom_expert.py trains.
+"""
+
+from ...common.loss_hooks.expert_distillation import expert_distillation as _hook
+from .control_strong import dataloader, datasets, lr_multiplier, model, optimizer, train
+
+loss_hooks = dict(expert_distillation=_hook)
+loss_hooks["expert_distillation"].stores = ["output/experts/${datasets.train}"]
+
+train.output_dir = "output/mias2inbreast/expert"
