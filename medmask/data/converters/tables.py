@@ -1,0 +1,263 @@
+"""Index tables of data sets: CSV files as they are published, and as spreadsheets leave them.
+
+Columns are found by name, whatever the case of the letters and whatever stands beside them. Cells
+lose outer spaces; what tools write for an empty cell (nothing, ``NaN``, ``None``) means "not
+given". Nothing of a cell is ever evaluated: lists in cells are read by :func:`read_names` and
+:func:`read_boxes`.
+"""
+
+import csv
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from medmask.coco.values import as_label
+from medmask.errors import InputError
+
+_NAMES = re.compile(r"\[\s*((?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\"))*)?\s*,?\s*\]")
+_NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_NUMBERS = re.compile(r"[-+0-9.eE,\s()\[\]]*")
+_WHOLE_FLOAT = re.compile(r"([0-9]+)\.0*")
+
+Meaning = TypeVar("Meaning")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        path: of the table, for messages.
+        line: of the file, counted from 1.
+        cells: by the name of the column; None where a cell is empty, or the table has not this
+            optional column.
+    """
+
+    path: Path
+    line: int
+    cells: dict[str, str | None]
+
+    def __getitem__(self, column: str) -> str | None:
+        return self.cells[column]
+
+    def text(self, column: str) -> str:
+        """The text of a cell that has to be given.
+
+        Raises:
+            InputError: the cell is empty.
+        """
+        text = self.cells[column]
+        if text is None:
+            raise self.fault(column, "is empty; write the table again, or leave the row out")
+        return text
+
+    def identifier(self, column: str) -> str:
+        """An id; one that a spreadsheet made a float of, as ``1234.0``, loses its decimals.
+
+        Raises:
+            InputError: the cell is empty, or cannot be part of a file name.
+        """
+        text = self.text(column)
+        match = _WHOLE_FLOAT.fullmatch(text)
+        text = match[1] if match else text
+        if text in (".", "..") or any(c in "/\\" or not c.isprintable() for c in text):
+            raise self.fault(column, "is no id, as it cannot be part of a file name; correct it")
+        return text
+
+    def number(self, column: str) -> float | None:
+        """A finite number; None where the cell is empty.
+
+        Raises:
+            InputError: the cell holds anything else.
+        """
+        text = self.cells[column]
+        if text is None:
+            return None
+        try:
+            number = float(text.replace("_", "?"))  # Python's own numbers may have underscores
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise self.fault(column, "is not a finite number; correct it")
+        return number
+
+    def choice(self, column: str, meanings: dict[str, Meaning]) -> Meaning | None:
+        """The meaning of a cell, whatever its case; None where it is empty.
+
+        Args:
+            column: its name.
+            meanings: of all texts that the cell may hold, in lower case.
+
+        Raises:
+            InputError: the cell holds another text.
+        """
+        text = self.cells[column]
+        if text is None:
+            return None
+        if text.lower() not in meanings:
+            raise self.fault(
+                column, f"is none of {', '.join(meanings)}; the table may be of another release"
+            )
+        return meanings[text.lower()]
+
+    def fault(self, column: str, what: str) -> InputError:
+        """An error that names the table, the line, the column, its text and the fault."""
+        text = self.cells.get(column)
+        shown = "" if text is None else f" {text[:40]!r}"
+        return InputError(f"table {self.path}, line {self.line}: its {column}{shown} {what}")
+
+
+def read_table(
+    path: str | os.PathLike,
+    columns: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    delimiter: str = ",",
+) -> Iterator[Row]:
+    """Read some columns of a CSV file, row by row; empty lines are passed over.
+
+    Args:
+        path: the file, in UTF-8, with or without byte order mark.
+        columns: names of those that it must have.
+        optional: names of those that it may have.
+        delimiter: between two cells.
+
+    Raises:
+        InputError: the file is absent, empty, not UTF-8, not CSV, lacks columns or has one twice,
+            or a row has more or fewer cells than the header.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            indices = _find_columns(path, next(reader, []), columns, optional)
+            width = None
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                width = len(cells) if width is None else width
+                if len(cells) != width or width <= max(indices.values(), default=-1):
+                    raise InputError(
+                        f"table {path}, line {reader.line_num} has {len(cells)} cells, not as many "
+                        "as the lines before; it may be cut off, copy it again"
+                    )
+                values = {name: as_label(cells[i]) for name, i in indices.items()}
+                yield Row(path, reader.line_num, {**dict.fromkeys(optional), **values})
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"table {path} is not UTF-8 text ({error.reason}); save it as CSV in UTF-8"
+            ) from None
+        except csv.Error as error:
+            raise InputError(
+                f"table {path}, line {reader.line_num} is not CSV ({error}); copy it again"
+            ) from None
+        except OSError as error:
+            raise InputError(f"table {path} cannot be read ({error.strerror})") from None
+
+
+def read_names(row: Row, column: str) -> list[str]:
+    """Read a list of names as Python prints it: ``"['Mass', 'Asymmetry']"``; empty if not given.
+
+    Raises:
+        InputError: the cell holds anything else.
+    """
+    text = row[column]
+    if text is None:
+        return []
+    if not _NAMES.fullmatch(text):
+        raise row.fault(column, "is no list of names such as ['Mass']; correct it")
+    names = [(single or double).strip() for single, double in _NAME.findall(text)]
+    return [name for name in names if name]
+
+
+def read_boxes(row: Row, column: str) -> list[tuple[float, float, float, float]]:
+    """Read quadruples of numbers: ``"((1, 2, 3, 4), (5, 6, 7, 8))"``; none if not given.
+
+    Brackets of both kinds are taken, nested deeper too, as some tables group the boxes.
+
+    Raises:
+        InputError: the cell holds anything else.
+    """
+    text = row[column]
+    if text is None:
+        return []
+    fault = row.fault(column, "is no list of boxes of four numbers; correct it")
+    if not _NUMBERS.fullmatch(text):
+        raise fault
+    nested = re.sub(r",\s*\]", "]", text.replace("(", "[").replace(")", "]"))
+    try:
+        boxes = list(_quadruples(json.loads(nested)))
+    except (ValueError, RecursionError, OverflowError):
+        raise fault from None
+    return boxes
+
+
+def find_file(folder: Path, *names: str) -> Path:
+    """Find the first of several files that exists in a folder.
+
+    Raises:
+        InputError: none does; names the folder below that holds one, if there is such a folder.
+    """
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    wanted = " or ".join(names)
+    for pattern in ("*", "*/*", "*/*/*"):
+        for name in names:
+            for found in sorted(folder.glob(f"{pattern}/{name}")):
+                root = str(found).removesuffix(name).rstrip("/")
+                raise InputError(f"{folder} has no {wanted}; it is in {root}: give that folder")
+    raise InputError(
+        f"{folder} has no {wanted}; give the folder of the whole download, or copy the file there"
+    )
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"table {path} is not a file, but a folder, a pipe or a device")
+        if not status.st_size:
+            raise InputError(f"table {path} is empty; copy it again")
+        return path.open(encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise InputError(f"table {path} cannot be read ({error.strerror})") from None
+
+
+def _find_columns(
+    path: Path, header: list[str], columns: Sequence[str], optional: Sequence[str]
+) -> dict[str, int]:
+    """The index of each column that is there."""
+    given = [name.strip().lower() for name in header]
+    missing = [name for name in columns if name.lower() not in given]
+    if missing:
+        has = ", ".join(name.strip()[:30] for name in header[:30]) or "no header at all"
+        raise InputError(
+            f"table {path} has no column {', '.join(missing)} (it has {has}); it may be cut off, "
+            "of another release, or have another delimiter"
+        )
+    wanted = [*columns, *(name for name in optional if name.lower() in given)]
+    for name in wanted:
+        if given.count(name.lower()) > 1:
+            raise InputError(f"table {path} has the column {name} twice; remove one of them")
+    return {name: given.index(name.lower()) for name in wanted}
+
+
+def _quadruples(value: object) -> Iterator[tuple[float, float, float, float]]:
+    """The boxes in nested lists; a list holds lists, or the four numbers of a box."""
+    if not isinstance(value, list):
+        raise ValueError("a number outside of a box")
+    if value and all(isinstance(part, list) for part in value):
+        for part in value:
+            yield from _quadruples(part)
+    elif value:
+        y0, x0, y1, x1 = map(float, value)
+        if not all(map(math.isfinite, (y0, x0, y1, x1))):
+            raise ValueError("a number that is not finite")
+        yield y0, x0, y1, x1
