@@ -133,32 +133,27 @@ def read_table(
             or a row has more or fewer cells than the header.
     """
     path = Path(path)
-    with _open(path) as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            indices = _find_columns(path, next(reader, []), columns, optional)
-            width = None
-            for cells in reader:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                width = len(cells) if width is None else width
-                if len(cells) != width or width <= max(indices.values(), default=-1):
-                    raise InputError(
-                        f"table {path}, line {reader.line_num} has {len(cells)} cells, not as many "
-                        "as the lines before; it may be cut off, copy it again"
-                    )
-                values = {name: as_label(cells[i]) for name, i in indices.items()}
-                yield Row(path, reader.line_num, {**dict.fromkeys(optional), **values})
-        except UnicodeDecodeError as error:
+    records = _records(path, delimiter)
+    _, header = next(records, (1, []))
+    indices = _find_columns(path, header, columns, optional)
+    width = None
+    for line, cells in records:
+        if not any(cell.strip() for cell in cells):
+            continue
+        width = len(cells) if width is None else width
+        if len(cells) != width or width <= max(indices.values(), default=-1):
             raise InputError(
-                f"table {path} is not UTF-8 text ({error.reason}); save it as CSV in UTF-8"
-            ) from None
-        except csv.Error as error:
-            raise InputError(
-                f"table {path}, line {reader.line_num} is not CSV ({error}); copy it again"
-            ) from None
-        except OSError as error:
-            raise InputError(f"table {path} cannot be read ({error.strerror})") from None
+                f"table {path}, line {line} has {len(cells)} cells, not as many as the header or "
+                "the lines before; it may be cut off, copy it again"
+            )
+        values = {name: as_label(cells[index]) for name, index in indices.items()}
+        yield Row(path, line, {**dict.fromkeys(optional), **values})
+
+
+def read_header(path: str | os.PathLike, *, delimiter: str = ",") -> list[str]:
+    """Read the names of the columns of a CSV file; arguments and errors as :func:`read_table`."""
+    _, header = next(_records(Path(path), delimiter), (1, []))
+    return [name.strip() for name in header]
 
 
 def read_names(row: Row, column: str) -> list[str]:
@@ -216,6 +211,25 @@ def find_file(folder: Path, *names: str) -> Path:
     raise InputError(
         f"{folder} has no {wanted}; give the folder of the whole download, or copy the file there"
     )
+
+
+def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each record, and the line of the file on which it ends."""
+    with _open(path) as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            for cells in reader:
+                yield reader.line_num, cells
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"table {path} is not UTF-8 text ({error.reason}); save it as CSV in UTF-8"
+            ) from None
+        except csv.Error as error:
+            raise InputError(
+                f"table {path}, line {reader.line_num} is not CSV ({error}); copy it again"
+            ) from None
+        except OSError as error:
+            raise InputError(f"table {path} cannot be read ({error.strerror})") from None
 
 
 def _open(path: Path) -> TextIO:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from medmask.data.converters.tables import find_file, read_boxes, read_names, read_table
+from medmask.data.converters.tables import (
+    find_file,
+    read_boxes,
+    read_header,
+    read_names,
+    read_table,
+)
 from medmask.errors import InputError
 
 
@@ -58,6 +64,7 @@ def test_another_delimiter(write_table):
         (b"a,c\n1,2\n", "has no column b (it has a, c)"),
         (b"a,b,A\n1,2,3\n", "has the column a twice"),
         (b"a,b\n1,2\n3\n", "line 3 has 1 cells"),
+        (b"a,b\n1,2\n3,4,5\n", "line 3 has 3 cells"),
         (b"a,b\n1\n", "line 2 has 1 cells"),
         (b"a,b\n1,\xe9\n", "is not UTF-8 text"),
         ("a,b\n1,2\n".encode("utf-16"), "is not UTF-8 text"),
@@ -183,3 +190,8 @@ def test_find_file(tmp_path):
     with pytest.raises(InputError, match=r"it is in .*/files/1.0.0: give that folder"):
         find_file(tmp_path, "a.csv", "b.csv")
     assert find_file(tmp_path / "files/1.0.0", "a.csv", "b.csv").name == "b.csv"
+
+
+def test_header(write_table):
+    assert read_header(write_table("\ufeffid, a \n1,2\n")) == ["id", "a"]
+    assert read_header(write_table("\n")) == []
