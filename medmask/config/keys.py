@@ -75,6 +75,7 @@ _DATASET = OneOrList(item=Text(), meaning="names of registered data sets")
 _WORKERS = WholeNumber(highest=1024, meaning="worker processes of each process")
 _PROBABILITY = Number(highest=1)
 _PIXELS = WholeNumber(lowest=1, highest=100_000)
+_BREAST_CROP = Flag(meaning="crop to the breast before all else")
 _STRENGTH = Number(meaning="largest relative change")
 
 DATA: Mapping[Callable, Mapping[str, Value]] = {
@@ -134,10 +135,12 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
             ascending=True,
             meaning="pixels; least and greatest height and width of the crop",
         ),
+        "breast_crop": _BREAST_CROP,
     },
     build_test_augmentation: {
         "short_edge_length": _PIXELS.with_meaning("pixels"),
         "max_size": _PIXELS.with_meaning("pixels; longest long edge"),
+        "breast_crop": _BREAST_CROP,
     },
     build_photometric_augmentation: {
         "brightness": _STRENGTH.with_meaning("largest relative change"),

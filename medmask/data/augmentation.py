@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from medmask.data.breast import BreastCrop
 from medmask.errors import InputError
 
 
@@ -59,6 +60,7 @@ def build_train_augmentation(
     crop_probability: float = 0.5,
     crop_short_edge_lengths: Sequence[int] = (400, 500, 600),
     crop_size_range: tuple[int, int] = (256, 600),
+    breast_crop: bool = False,
 ) -> T.AugmentationList:
     """Flip, perhaps zoom into a random part, resize.
 
@@ -73,6 +75,7 @@ def build_train_augmentation(
         crop_short_edge_lengths: see above, in pixels.
         crop_size_range: least and greatest height and width of the crop, in pixels, drawn
             independently; an image that is smaller is kept whole in that direction.
+        breast_crop: crop to the breast before all else, see :class:`BreastCrop`.
 
     Raises:
         InputError: a probability is not in [0, 1], or a size makes no sense.
@@ -96,6 +99,7 @@ def build_train_augmentation(
     )
     return T.AugmentationList(
         [
+            *_preprocessing(breast_crop),
             T.RandomFlip(flip_probability, horizontal=True),
             T.RandomApply(zoom, crop_probability),
             SmoothResizeShortestEdge(short_edge_lengths, max_size),
@@ -104,19 +108,26 @@ def build_train_augmentation(
 
 
 def build_test_augmentation(
-    *, short_edge_length: int = 800, max_size: int = 1333
+    *, short_edge_length: int = 800, max_size: int = 1333, breast_crop: bool = False
 ) -> T.AugmentationList:
     """Resize the short edge to a fixed length, with the very resizing of training.
 
     Args:
         short_edge_length: in pixels.
         max_size: the longest that the long edge may become.
+        breast_crop: as for :func:`build_train_augmentation`.
 
     Raises:
         InputError: a size is not positive.
     """
     _check_sizes("short_edge_length", [short_edge_length])
-    return T.AugmentationList([SmoothResizeShortestEdge([short_edge_length], max_size)])
+    resize = SmoothResizeShortestEdge([short_edge_length], max_size)
+    return T.AugmentationList([*_preprocessing(breast_crop), resize])
+
+
+def _preprocessing(breast_crop: bool) -> list[T.Augmentation]:
+    """What is done to every image alike, in training and testing, before anything else."""
+    return [BreastCrop()] if breast_crop else []
 
 
 def _check_sizes(name: str, sizes: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """Mapper from a dataset dict of Detectron2 to an input of the detector."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import detectron2.data.transforms as T
 import numpy as np
@@ -13,6 +13,26 @@ from medmask.data.photometric import change_pixels
 
 _SLIVER = 1e-3
 """Pixels: rounding leaves this much of a box that a crop cut away at its very edge."""
+
+
+class AugmentedImage(NamedTuple):
+    """An image after an augmentation, and the way to it."""
+
+    pixels: np.ndarray
+    """(H, W, 3)"""
+    transform: T.Transform
+    original_corners: tuple[float, float, float, float] | None
+    """(x0, y0, x1, y1): where the upper left and the lower right corner of the result lie in the
+    original image, in its pixels; x0 > x1 if it is mirrored. None if it is turned."""
+
+
+def augment_image(image: np.ndarray, augmentation: T.Augmentation) -> AugmentedImage:
+    """Augment an (H, W, 3) image, and find out which part of it the result shows."""
+    augmentation_input = T.AugInput(image)
+    transform = augmentation(augmentation_input)
+    pixels = augmentation_input.image
+    corners = _original_corners(transform, image.shape[:2], pixels.shape[:2])
+    return AugmentedImage(pixels, transform, corners)
 
 
 class DetectionMapper:
@@ -47,6 +67,8 @@ class DetectionMapper:
             original image, ``patient_id``, ...) without ``annotations``, and:
 
             - ``image``: (3, H, W) RGB tensor in [0, 255], uint8 or (from more than 8 bits) float32.
+            - ``original_corners``: the part of the original image that ``image`` shows, see
+              :class:`AugmentedImage`; the detector maps its boxes back by it.
             - ``instances``, with ``with_boxes``: ``gt_boxes`` (N, 4) in pixels of ``image``,
               clipped to it, ``gt_classes`` (N,) int64, and ``gt_annotation_index`` (N,) int64, the
               index of each box in the dict's ``annotations``. Crowds, and boxes that a crop
@@ -56,16 +78,16 @@ class DetectionMapper:
             InputError: the image cannot be read, or has another size than the dict says.
         """
         image = read_dataset_image(dataset_dict)
-        augmentation_input = T.AugInput(image)
-        transform = self.augmentation(augmentation_input)
-        image = augmentation_input.image
+        augmented = augment_image(image, self.augmentation)
+        image = augmented.pixels
         if self.photometric is not None:
             image = change_pixels(image, self.photometric)
         sample = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         sample["image"] = image_to_tensor(image)
+        sample["original_corners"] = augmented.original_corners
         if self.with_boxes:
             sample["instances"] = _transform_annotations(
-                dataset_dict["annotations"], transform, image.shape[:2]
+                dataset_dict["annotations"], augmented.transform, image.shape[:2]
             )
         return sample
 
@@ -73,6 +95,24 @@ class DetectionMapper:
 def image_to_tensor(image: np.ndarray) -> Tensor:
     """(H, W, 3) array -> (3, H, W) tensor with memory of its own."""
     return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+
+
+def _original_corners(
+    transform: T.Transform, original_size: tuple[int, int], size: tuple[int, int]
+) -> tuple[float, float, float, float] | None:
+    """The corners of the result in the original, from those of the original in the result.
+
+    Crops need no inverse this way, which Detectron2's random ones do not have. What moves along the
+    axes, whatever was cropped, mirrored, resized or padded, is linear in x and in y.
+    """
+    height, width = original_size
+    points = np.array([[0, 0], [width, height], [width, 0]], dtype=np.float64)
+    (left, top), (right, bottom), other = transform.apply_coords(points)
+    if not np.allclose(other, (right, top), rtol=0, atol=1e-6):
+        return None
+    x0, x1 = (width * (x - left) / (right - left) for x in (0, size[1]))
+    y0, y1 = (height * (y - top) / (bottom - top) for y in (0, size[0]))
+    return float(x0), float(y0), float(x1), float(y1)
 
 
 def _transform_annotations(

@@ -18,7 +18,7 @@ from medmask.checkpoint import MedMaskCheckpointer
 from medmask.config import load_config
 from medmask.config.building import build
 from medmask.data.images import read_image, to_rgb
-from medmask.data.mapper import image_to_tensor
+from medmask.data.mapper import augment_image, image_to_tensor
 from medmask.engine.run import autocast, build_model
 from medmask.errors import InputError
 from medmask.evaluation import Detections, EvaluationSettings
@@ -141,10 +141,10 @@ class MedMaskPredictor:
             )
         pixels = to_rgb(image) if isinstance(image, np.ndarray) else read_image(image)
         height, width = pixels.shape[:2]
-        augmentation_input = T.AugInput(pixels)
-        self.augmentation(augmentation_input)
+        augmented = augment_image(pixels, self.augmentation)
         return {
-            "image": image_to_tensor(augmentation_input.image),
+            "image": image_to_tensor(augmented.pixels),
+            "original_corners": augmented.original_corners,
             "height": height,
             "width": width,
         }

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
-from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
 from torchvision.ops import box_convert
@@ -18,7 +17,7 @@ from medmask.modeling.criterion import DetectionCriterion
 from medmask.modeling.matcher import HungarianMatcher, MatchingCost, OneToManyMatcher
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens, make_padding_mask, resize_mask
 from medmask.modeling.neck import MultiScaleNeck
-from medmask.modeling.postprocessing import select_detections
+from medmask.modeling.postprocessing import select_detections, to_original_image
 from medmask.modeling.supervised_step import Domain, SupervisedStep
 from medmask.modeling.transformer import DeformableTransformer, TransformerOutput
 from medmask.modeling.weights import check_inference_weights
@@ -146,7 +145,8 @@ class MedMask(nn.Module):
         Args:
             batched_inputs: one dict per image: ``image`` (3, H, W), 0 to 255; in training
                 ``instances`` with ``gt_boxes`` and ``gt_classes`` (none are legal); in inference
-                optionally ``height`` and ``width``, the size that detections are scaled to.
+                optionally ``height``, ``width`` and ``original_corners``, see
+                :func:`medmask.modeling.postprocessing.to_original_image`.
             step: computation on the batch in training, such as ``MedMask.supervised_step``. Being
                 called in here, it goes through whatever wraps the model for distributed training.
 
@@ -191,8 +191,8 @@ class MedMask(nn.Module):
             output.logits[-1], output.boxes[-1], images.image_sizes, self.max_detections
         )
         return [
-            {"instances": _rescale(d, image)}
-            for d, image in zip(detections, batched_inputs, strict=True)
+            {"instances": to_original_image(d, sample)}
+            for d, sample in zip(detections, batched_inputs, strict=True)
         ]
 
     def detect(self, images: ImageList) -> TransformerOutput:
@@ -267,8 +267,3 @@ def _channels_of(backbone: Backbone, in_features: Sequence[str] | None) -> dict[
                 f"{', '.join(shapes)}"
             )
     return {name: shapes[name].channels for name in names}
-
-
-def _rescale(detections: Instances, image: dict) -> Instances:
-    height, width = detections.image_size
-    return detector_postprocess(detections, image.get("height", height), image.get("width", width))

@@ -1,7 +1,9 @@
-"""Detections in pixels, selected from the last decoder layer."""
+"""Detections in pixels: selected from the last decoder layer, mapped to the original image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 from torchvision.ops import box_convert
@@ -51,3 +53,42 @@ def select_detections(
             )
         )
     return detections
+
+
+def to_original_image(detections: Instances, sample: Mapping[str, Any]) -> Instances:
+    """Map detections from a preprocessed image to the original one.
+
+    What Detectron2's ``detector_postprocess`` does for images that are only resized, this does for
+    those that are cropped or mirrored as well.
+
+    Args:
+        detections: with ``pred_boxes`` in pixels of the preprocessed image, of size ``image_size``.
+        sample: of the mapper, with ``height`` and ``width`` of the original image (left out, they
+            are those of the preprocessed one) and ``original_corners`` (x0, y0, x1, y1), where the
+            upper left and the lower right corner of the preprocessed image lie in the original one
+            (left out, it shows all of it).
+
+    Returns:
+        The same detections in pixels of the original image, clipped to it; those of which nothing
+        is left are dropped.
+
+    Raises:
+        InputError: the image was turned, so that no box of it is a box in the original image.
+    """
+    height, width = detections.image_size
+    size = sample.get("height", height), sample.get("width", width)
+    corners = sample.get("original_corners", (0, 0, size[1], size[0]))
+    if corners is None:
+        raise InputError(
+            f"{sample.get('file_name', 'an image')} was turned by the augmentation, so detections "
+            "in it have no box in the original image: leave rotations to dataloader.train"
+        )
+    x0, y0, x1, y1 = corners
+    boxes = detections.pred_boxes.tensor
+    scale = boxes.new_tensor([(x1 - x0) / width, (y1 - y0) / height] * 2)
+    ends = boxes * scale + boxes.new_tensor([x0, y0] * 2)
+    first, second = ends[:, :2], ends[:, 2:]
+    pred_boxes = Boxes(torch.cat([first.minimum(second), first.maximum(second)], dim=1))
+    pred_boxes.clip(size)
+    fields = detections.get_fields() | {"pred_boxes": pred_boxes}
+    return Instances(size, **fields)[pred_boxes.nonempty()]

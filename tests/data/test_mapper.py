@@ -143,6 +143,7 @@ def test_every_format_gives_the_same_picture(image_file):
         "patient_id": "P1",
         "height": HEIGHT,
         "width": WIDTH,
+        "original_corners": (0, 0, WIDTH, HEIGHT),
     }
     assert image.dtype == dtype
     assert image.shape == (3, 180, 140)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import instantiate
+from painted_mammograms import paint_mammogram
 from PIL import Image
 
 from medmask.config import load_config
 from medmask.config.yaml_files import write_config_yaml
 from medmask.data import register_coco_dataset
+from medmask.data.breast import find_breast
+from medmask.data.breast.cropping import MARGIN
 from medmask.errors import InputError
 from medmask.evaluation.structures import Detections
 from medmask.evaluation.suppression import suppress_overlaps
@@ -193,3 +196,23 @@ def test_device_that_does_not_exist_is_refused(run):
     for device in ("tpu", "''"):
         with pytest.raises(InputError, match=r"train\.device"):
             load(run, f"train.device={device}")
+
+
+def test_cropped_prediction_is_that_of_the_crop_moved(run):
+    """In pixels of the whole image, against a predictor that is given the crop itself."""
+    pixels, _ = paint_mammogram(171, 133, artifacts=False)
+    x0, y0, x1, y1 = find_breast(pixels).box
+    margin = round(MARGIN * max(x1 - x0, y1 - y0))
+    x0, y0, x1, y1 = max(x0 - margin, 0), y0 - margin, x1 + margin, y1 + margin
+    size = "dataloader.test.mapper.augmentation.short_edge_length=64"
+    crop = "dataloader.test.mapper.augmentation.breast_crop=True"
+    moved = load(run, size, crop, nms_iou=None)(pixels)["instances"]
+    expected = load(run, size, nms_iou=None)(pixels[y0:y1, x0:x1])["instances"]
+    assert moved.image_size == pixels.shape
+    assert len(moved) == len(expected) > 10
+    offset = torch.tensor([x0, y0, x0, y0])
+    assert offset.any()
+    torch.testing.assert_close(
+        moved.pred_boxes.tensor, expected.pred_boxes.tensor + offset, rtol=1e-6, atol=1e-3
+    )
+    torch.testing.assert_close(moved.scores, expected.scores, rtol=0, atol=0)

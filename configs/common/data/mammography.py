@@ -25,6 +25,7 @@ dataloader.train = L(build_train_loader)(
             crop_probability=0.5,
             crop_short_edge_lengths=[400, 500, 600],
             crop_size_range=[256, 600],
+            breast_crop=False,
         ),
     ),
     total_batch_size=8,
@@ -38,7 +39,9 @@ dataloader.test = L(build_test_loader)(
     dataset="${datasets.test}",
     mapper=L(DetectionMapper)(
         with_boxes=False,
-        augmentation=L(build_test_augmentation)(short_edge_length=800, max_size=1333),
+        augmentation=L(build_test_augmentation)(
+            short_edge_length=800, max_size=1333, breast_crop=False
+        ),
     ),
     batch_size=1,
     num_workers=4,

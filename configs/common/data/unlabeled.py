@@ -21,6 +21,7 @@ unlabeled = L(build_train_loader)(
             max_size=1333,
             flip_probability=0.5,
             crop_probability=0.0,
+            breast_crop=False,
         ),
         photometric=L(build_photometric_augmentation)(
             brightness=0.4,

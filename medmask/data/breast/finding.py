@@ -1,0 +1,119 @@
+"""Finding the breast in a mammogram: film or digital, either side, any view.
+
+The breast is the largest thick thing that is brighter than the background. All is done on a small
+copy:
+
+1. Otsu's threshold parts bright from dark; the median of the dark is the background.
+2. All that is visibly above the background is a candidate: skin is far darker than the threshold.
+3. An opening takes what is thin away: film edges, scanner frames, the bridges to labels.
+4. The largest piece is the breast, and grows back by what the opening took from its own outline.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+_SIDE = 256
+"""Pixels of the long side of the small copy."""
+_SUBSAMPLED_SIDE = 4 * _SIDE
+"""Larger images are thinned out to about this before they are averaged, which costs less."""
+_SKIN_SHARE = 0.12
+"""Of the way from the background to Otsu's threshold: where the skin begins."""
+_OPENING = 0.045
+"""Diameter, as a share of the long side, of what is too thin to be the breast."""
+_LEAST_SHARE = 0.02
+"""Of the image: a smaller piece is not the breast."""
+
+
+@dataclass(frozen=True)
+class Breast:
+    """A breast in an image.
+
+    Attributes:
+        mask: (h, w) bool, on a copy of the image of at most 256 x 256 pixels.
+        image_size: (height, width) of the image.
+    """
+
+    mask: np.ndarray
+    image_size: tuple[int, int]
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The least box (x0, y0, x1, y1) around it, in whole pixels of the image."""
+        (height, width), (rows, columns) = self.image_size, self.mask.shape
+        y0, y1 = _extent(self.mask.any(axis=1))
+        x0, x1 = _extent(self.mask.any(axis=0))
+        return (
+            x0 * width // columns,
+            y0 * height // rows,
+            -(-x1 * width // columns),
+            -(-y1 * height // rows),
+        )
+
+
+def find_breast(image: np.ndarray) -> Breast | None:
+    """Find the breast.
+
+    Args:
+        image: (H, W) gray or (H, W, 3), of which the first channel counts; of any real type and
+            range, larger is brighter. NaN is background.
+
+    Returns:
+        The breast, or None where nothing in the image looks like one.
+    """
+    small = _small_copy(image)
+    candidates = _above_background(small)
+    if candidates is None:
+        return None
+    mask = _largest_thick_piece(candidates)
+    return None if mask is None else Breast(mask, image.shape[:2])
+
+
+def _small_copy(image: np.ndarray) -> np.ndarray:
+    """(h, w) uint8, 0 to 255 from the image's own range, of at most 256 x 256 pixels."""
+    plane = image if image.ndim == 2 else image[..., 0]
+    step = max(max(plane.shape) // _SUBSAMPLED_SIDE, 1)
+    plane = np.nan_to_num(plane[::step, ::step].astype(np.float32), nan=0, posinf=0, neginf=0)
+    scale = min(_SIDE / max(plane.shape), 1)
+    size = [max(round(side * scale), 1) for side in plane.shape[::-1]]
+    plane = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+    low, high = np.percentile(plane, (0, 99.5))
+    if high <= low:
+        return np.zeros(plane.shape, np.uint8)
+    levels = np.clip((plane - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
+    return cv2.medianBlur(levels, 3)
+
+
+def _above_background(small: np.ndarray) -> np.ndarray | None:
+    """(h, w) uint8, 1 where there is more than background."""
+    otsu, _ = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    dark = small[small <= otsu]
+    if dark.size in (0, small.size):
+        return None
+    background = float(np.median(dark))
+    skin = background + _SKIN_SHARE * (otsu - background)
+    return (small > skin).astype(np.uint8)
+
+
+def _largest_thick_piece(candidates: np.ndarray) -> np.ndarray | None:
+    """(h, w) bool: the largest piece without what hangs on it by a thread."""
+    diameter = 2 * round(_OPENING * max(candidates.shape) / 2) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
+    # beyond the border the breast goes on, and a frame along it does not
+    thick = cv2.morphologyEx(candidates, cv2.MORPH_OPEN, kernel)
+    count, pieces, statistics, _ = cv2.connectedComponentsWithStats(thick, connectivity=4)
+    if count < 2:
+        return None
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    if areas.max() < _LEAST_SHARE * candidates.size:
+        return None
+    piece = (pieces == 1 + int(areas.argmax())).astype(np.uint8)
+    grown = cv2.dilate(piece, kernel) & candidates
+    return grown.astype(bool)
+
+
+def _extent(occupied: np.ndarray) -> tuple[int, int]:
+    """First index, and last + 1, of what is true in (n,) bool."""
+    (indices,) = np.nonzero(occupied)
+    return int(indices[0]), int(indices[-1]) + 1
