@@ -135,7 +135,7 @@ def read_table(
     path = Path(path)
     records = _records(path, delimiter)
     _, header = next(records, (1, []))
-    indices = _find_columns(path, header, columns, optional)
+    indices = find_columns(path, header, columns, optional)
     width = None
     for line, cells in records:
         if not any(cell.strip() for cell in cells):
@@ -244,10 +244,20 @@ def _open(path: Path) -> TextIO:
         raise InputError(f"table {path} cannot be read ({error.strerror})") from None
 
 
-def _find_columns(
+def find_columns(
     path: Path, header: list[str], columns: Sequence[str], optional: Sequence[str]
 ) -> dict[str, int]:
-    """The index of each column that is there."""
+    """Find the index of each column that is there, by name, whatever the case.
+
+    Args:
+        path: the table, for messages.
+        header: its first row.
+        columns: names of those that it must have.
+        optional: names of those that it may have.
+
+    Raises:
+        InputError: the table lacks a column, or has one twice.
+    """
     given = [name.strip().lower() for name in header]
     missing = [name for name in columns if name.lower() not in given]
     if missing:
