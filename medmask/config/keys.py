@@ -76,6 +76,7 @@ _WORKERS = WholeNumber(highest=1024, meaning="worker processes of each process")
 _PROBABILITY = Number(highest=1)
 _PIXELS = WholeNumber(lowest=1, highest=100_000)
 _BREAST_CROP = Flag(meaning="crop to the breast before all else")
+_FACTORS = ListOf(item=Number(above=True, highest=1000), shortest=2, longest=2, ascending=True)
 _STRENGTH = Number(meaning="largest relative change")
 
 DATA: Mapping[Callable, Mapping[str, Value]] = {
@@ -136,6 +137,9 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
             meaning="pixels; least and greatest height and width of the crop",
         ),
         "breast_crop": _BREAST_CROP,
+        "scale_range": _FACTORS.with_meaning("least and greatest factor on the final lengths"),
+        "vertical_flip_probability": _PROBABILITY.with_meaning("of a vertical flip"),
+        "rotation_degrees": Number(highest=180, meaning="largest angle of a rotation"),
     },
     build_test_augmentation: {
         "short_edge_length": _PIXELS.with_meaning("pixels"),
@@ -157,6 +161,11 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
             meaning="pixels; least and greatest standard deviation of the blur",
         ),
         "blur_probability": _PROBABILITY.with_meaning("of the blur"),
+        "window_jitter": Number(
+            highest=0.4, meaning="largest shift of each end of the window, as a share of its width"
+        ),
+        "gamma_range": _FACTORS.with_meaning("least and greatest gamma"),
+        "window_probability": _PROBABILITY.with_meaning("of another window and gamma"),
     },
     FROCEvaluator: {
         "dataset_name": Text(meaning="data set with the ground truth"),

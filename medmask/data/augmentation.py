@@ -1,9 +1,11 @@
 """Geometric augmentation for supervised training, and the fixed resizing for testing.
 
 The training recipe is that of DETR (Carion et al., 2020): a flip, then a resize to one of several
-scales, half of the time after zooming into a random part of the image.
+scales, half of the time after zooming into a random part of the image. Scale jitter, vertical flips
+and small rotations can be added.
 """
 
+import math
 from collections.abc import Sequence
 
 import detectron2.data.transforms as T
@@ -39,16 +41,28 @@ class SmoothResizeShortestEdge(T.ResizeShortestEdge):
     Args:
         short_edge_length: the lengths in pixels to choose from.
         max_size: the longest that the long edge may become; the short one is then shorter.
+        scale_range: least and greatest factor on both, drawn evenly by its logarithm.
     """
 
-    def __init__(self, short_edge_length: Sequence[int], max_size: int) -> None:
+    def __init__(
+        self,
+        short_edge_length: Sequence[int],
+        max_size: int,
+        scale_range: Sequence[float] = (1.0, 1.0),
+    ) -> None:
         super().__init__(list(short_edge_length), max_size, sample_style="choice")
+        self.scale_range = tuple(scale_range)
 
     def get_transform(self, image: np.ndarray) -> SmoothResizeTransform:
         """Draw a length; ``image`` (H, W, 3) gives the size to start from."""
         height, width = image.shape[:2]
         length = int(np.random.choice(self.short_edge_length))
-        new_height, new_width = self.get_output_shape(height, width, length, self.max_size)
+        scale = 1.0
+        if self.scale_range != (1.0, 1.0):
+            scale = math.exp(np.random.uniform(*np.log(self.scale_range)))
+        new_height, new_width = self.get_output_shape(
+            height, width, round(length * scale), round(self.max_size * scale)
+        )
         return SmoothResizeTransform(height, width, max(new_height, 1), max(new_width, 1))
 
 
@@ -61,8 +75,11 @@ def build_train_augmentation(
     crop_short_edge_lengths: Sequence[int] = (400, 500, 600),
     crop_size_range: tuple[int, int] = (256, 600),
     breast_crop: bool = False,
+    scale_range: Sequence[float] = (1.0, 1.0),
+    vertical_flip_probability: float = 0.0,
+    rotation_degrees: float = 0.0,
 ) -> T.AugmentationList:
-    """Flip, perhaps zoom into a random part, resize.
+    """Flip, perhaps zoom into a random part, resize, rotate.
 
     All random choices come from numpy's global generator.
 
@@ -76,6 +93,12 @@ def build_train_augmentation(
         crop_size_range: least and greatest height and width of the crop, in pixels, drawn
             independently; an image that is smaller is kept whole in that direction.
         breast_crop: crop to the breast before all else, see :class:`BreastCrop`.
+        scale_range: least and greatest factor on the final lengths, drawn evenly by its logarithm;
+            it stands for pixel sizes and breasts other than those of the training images.
+        vertical_flip_probability: of a vertical flip.
+        rotation_degrees: the image is turned about its center by an angle drawn from
+            [-rotation_degrees, rotation_degrees], and grows to hold all of itself. Boxes become the
+            least upright boxes around the turned ones, and so too large: keep it small.
 
     Raises:
         InputError: a probability is not in [0, 1], or a size makes no sense.
@@ -88,23 +111,32 @@ def build_train_augmentation(
     for name, value in (
         ("flip_probability", flip_probability),
         ("crop_probability", crop_probability),
+        ("vertical_flip_probability", vertical_flip_probability),
     ):
         if not 0 <= value <= 1:
             raise InputError(f"{name} is {value}, but a probability lies in [0, 1]")
+    if len(scale_range) != 2 or not 0 < scale_range[0] <= scale_range[1]:
+        raise InputError(f"scale_range is {tuple(scale_range)}, not (least, greatest) above 0")
+    if not 0 <= rotation_degrees <= 180:
+        raise InputError(f"rotation_degrees is {rotation_degrees}, but must lie in [0, 180]")
     zoom = T.AugmentationList(
         [
             SmoothResizeShortestEdge(crop_short_edge_lengths, max_size),
             T.RandomCrop("absolute_range", tuple(crop_size_range)),
         ]
     )
-    return T.AugmentationList(
-        [
-            *_preprocessing(breast_crop),
-            T.RandomFlip(flip_probability, horizontal=True),
-            T.RandomApply(zoom, crop_probability),
-            SmoothResizeShortestEdge(short_edge_lengths, max_size),
-        ]
-    )
+    steps = [
+        *_preprocessing(breast_crop),
+        T.RandomFlip(flip_probability, horizontal=True),
+        T.RandomApply(zoom, crop_probability),
+        SmoothResizeShortestEdge(short_edge_lengths, max_size, scale_range),
+    ]
+    # What is off draws no random numbers.
+    if vertical_flip_probability:
+        steps.append(T.RandomFlip(vertical_flip_probability, horizontal=False, vertical=True))
+    if rotation_degrees:
+        steps.append(T.RandomRotation([-rotation_degrees, rotation_degrees]))
+    return T.AugmentationList(steps)
 
 
 def build_test_augmentation(

@@ -1,7 +1,8 @@
 """Photometric augmentation: random changes of gray values and colors that leave geometry alone.
 
 The recipe for strong views of semi-supervised detection (Unbiased Teacher, Liu et al., 2021), which
-took it from contrastive learning (MoCo v2, Chen et al., 2020): color jitter, gray, blur.
+took it from contrastive learning (MoCo v2, Chen et al., 2020): color jitter, gray, blur. Before
+these come the window and the gamma in which scanners and viewers of mammograms differ.
 """
 
 import functools
@@ -18,6 +19,36 @@ from medmask.errors import InputError
 
 PixelOperation = Callable[[Tensor], Tensor]
 """(C, H, W) -> (C, H, W), float32 in [0, 1]."""
+
+
+class RandomWindow(T.Augmentation):
+    """The image as another window and another gamma show it.
+
+    A gray level v, as a share of 255, becomes ((v - low) / (high - low))^gamma, clipped to [0, 1]
+    before the power. Unlike brightness and contrast it keeps black black wherever low is 0.
+
+    Args:
+        jitter: ``low`` is drawn from [0, jitter] and ``high`` from [1 - jitter, 1 + jitter].
+        gamma_range: least and greatest gamma, drawn evenly by its logarithm.
+
+    Raises:
+        InputError: the jitter is not in [0, 0.4], or that is no range of positive numbers.
+    """
+
+    def __init__(self, jitter: float, gamma_range: Sequence[float]) -> None:
+        super().__init__()
+        if not 0 <= jitter <= 0.4:
+            raise InputError(f"window_jitter is {jitter}, but must lie in [0, 0.4]")
+        _check_range("gamma_range", gamma_range)
+        self.jitter = jitter
+        self.gamma_range = tuple(gamma_range)
+
+    def get_transform(self, image: np.ndarray) -> T.Transform:
+        """Draw both ends of the window, and gamma."""
+        low = np.random.uniform(0, self.jitter)
+        high = np.random.uniform(1 - self.jitter, 1 + self.jitter)
+        gamma = math.exp(np.random.uniform(*np.log(self.gamma_range)))
+        return _pixel_transform(functools.partial(_window, low=low, high=high, gamma=gamma))
 
 
 class RandomColorJitter(T.Augmentation):
@@ -79,10 +110,7 @@ class RandomGaussianBlur(T.Augmentation):
 
     def __init__(self, sigma_range: Sequence[float]) -> None:
         super().__init__()
-        if len(sigma_range) != 2 or not 0 < sigma_range[0] <= sigma_range[1]:
-            raise InputError(
-                f"blur_sigma_range is {tuple(sigma_range)}, not (least, greatest) above 0"
-            )
+        _check_range("blur_sigma_range", sigma_range)
         self.sigma_range = tuple(sigma_range)
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
@@ -101,8 +129,11 @@ def build_photometric_augmentation(
     grayscale_probability: float = 0.2,
     blur_sigma_range: Sequence[float] = (0.1, 2.0),
     blur_probability: float = 0.5,
+    window_jitter: float = 0.0,
+    gamma_range: Sequence[float] = (1.0, 1.0),
+    window_probability: float = 0.0,
 ) -> T.AugmentationList:
-    """Color jitter, gray, blur, each with its probability.
+    """Window and gamma, color jitter, gray, blur, each with its probability.
 
     Images are (H, W, 3) RGB in [0, 255], uint8 or float32, and stay so. All random choices come
     from numpy's global generator. On gray images (mammograms) only brightness, contrast and blur
@@ -117,6 +148,9 @@ def build_photometric_augmentation(
         grayscale_probability: of turning gray.
         blur_sigma_range: least and greatest standard deviation in pixels.
         blur_probability: of the blur.
+        window_jitter: see :class:`RandomWindow`, as for the next.
+        gamma_range: least and greatest gamma.
+        window_probability: of another window and gamma.
 
     Raises:
         InputError: a strength makes no sense, or a probability is not in [0, 1].
@@ -125,18 +159,21 @@ def build_photometric_augmentation(
         "jitter_probability": jitter_probability,
         "grayscale_probability": grayscale_probability,
         "blur_probability": blur_probability,
+        "window_probability": window_probability,
     }
     for name, value in probabilities.items():
         if not 0 <= value <= 1:
             raise InputError(f"{name} is {value}, but a probability lies in [0, 1]")
     jitter = RandomColorJitter(brightness, contrast, saturation, hue)
-    return T.AugmentationList(
-        [
-            T.RandomApply(jitter, jitter_probability),
-            T.RandomApply(Grayscale(), grayscale_probability),
-            T.RandomApply(RandomGaussianBlur(blur_sigma_range), blur_probability),
-        ]
-    )
+    window = RandomWindow(window_jitter, gamma_range)
+    steps = [
+        T.RandomApply(jitter, jitter_probability),
+        T.RandomApply(Grayscale(), grayscale_probability),
+        T.RandomApply(RandomGaussianBlur(blur_sigma_range), blur_probability),
+    ]
+    if window_probability:  # what is off draws no random numbers
+        steps.insert(0, T.RandomApply(window, window_probability))
+    return T.AugmentationList(steps)
 
 
 def change_pixels(image: np.ndarray, photometric: T.Augmentation) -> np.ndarray:
@@ -165,6 +202,10 @@ def _apply(image: np.ndarray, operations: Sequence[PixelOperation]) -> np.ndarra
     return np.ascontiguousarray(changed, dtype=image.dtype)
 
 
+def _window(planes: Tensor, low: float, high: float, gamma: float) -> Tensor:
+    return planes.sub(low).div(high - low).clamp(0, 1).pow(gamma)
+
+
 def _gaussian_blur(planes: Tensor, sigma: float) -> Tensor:
     """Blur (C, H, W), rows and columns one after the other; the border is mirrored."""
     height, width = planes.shape[-2:]
@@ -173,3 +214,8 @@ def _gaussian_blur(planes: Tensor, sigma: float) -> Tensor:
     rows = 2 * min(radius, height - 1) + 1
     planes = TF.gaussian_blur(planes, [columns, 1], [sigma, sigma])
     return TF.gaussian_blur(planes, [1, rows], [sigma, sigma])
+
+
+def _check_range(name: str, values: Sequence[float]) -> None:
+    if len(values) != 2 or not 0 < values[0] <= values[1]:
+        raise InputError(f"{name} is {tuple(values)}, not (least, greatest) above 0")

@@ -58,6 +58,43 @@ def test_flips_only():
     assert 15 < flipped < 35
 
 
+def test_scale_jitter_is_even_in_its_logarithm():
+    augmentation = build_train_augmentation(
+        short_edge_lengths=[400], crop_probability=0, scale_range=(0.5, 2.0)
+    )
+    edges = np.array([_shape_after(augmentation, 500, 400, index)[1] for index in range(300)])
+    assert 200 <= edges.min() < 210
+    assert 780 < edges.max() <= 800
+    assert 0.4 < (edges < 400).mean() < 0.6
+
+
+def test_scale_jitter_moves_the_limit_of_the_long_edge_too():
+    augmentation = build_train_augmentation(
+        short_edge_lengths=[400], max_size=500, crop_probability=0, scale_range=(2.0, 2.0)
+    )
+    assert _shape_after(augmentation, 800, 200) == (1000, 250)
+
+
+@pytest.mark.parametrize("option", ["vertical_flip_probability", "rotation_degrees"])
+def test_turned_boxes_bound_what_they_bounded(option):
+    value = {"vertical_flip_probability": 1.0, "rotation_degrees": 30.0}[option]
+    augmentation = build_train_augmentation(
+        short_edge_lengths=[200], crop_probability=0, flip_probability=0, **{option: value}
+    )
+    image = np.zeros((240, 200, 3), np.uint8)
+    image[150:190, 40:70] = 255
+    for index in range(10):
+        augmentation_input = T.AugInput(image)
+        with seeded(0, index):
+            transform = augmentation(augmentation_input)
+        rows, columns = np.nonzero(augmentation_input.image[..., 0] > 127)
+        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        box = transform.apply_box(np.array([[40.0, 150.0, 70.0, 190.0]]))[0]
+        np.testing.assert_allclose(box, expected, atol=1.5)
+        if option == "vertical_flip_probability":
+            np.testing.assert_array_equal(box, [40, 50, 70, 90])
+
+
 @pytest.mark.parametrize("new_size", [(75, 60), (290, 230), (411, 333)])
 def test_float_images_are_resized_like_8_bit_ones(new_size):
     image = np.random.default_rng(0).integers(0, 256, (300, 240, 3), dtype=np.uint8)
@@ -79,6 +116,11 @@ def test_float_images_are_resized_like_8_bit_ones(new_size):
         {"crop_short_edge_lengths": []},
         {"flip_probability": 1.5},
         {"crop_probability": -0.1},
+        {"vertical_flip_probability": 1.5},
+        {"rotation_degrees": -1},
+        {"rotation_degrees": 181},
+        {"scale_range": (1.2, 0.8)},
+        {"scale_range": (0.0, 1.0)},
     ],
 )
 def test_senseless_options_are_named(options):

@@ -4,7 +4,13 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from medmask.data import build_photometric_augmentation
-from medmask.data.photometric import Grayscale, RandomColorJitter, RandomGaussianBlur, change_pixels
+from medmask.data.photometric import (
+    Grayscale,
+    RandomColorJitter,
+    RandomGaussianBlur,
+    RandomWindow,
+    change_pixels,
+)
 from medmask.data.sample_stream import seeded
 from medmask.errors import InputError
 
@@ -113,6 +119,43 @@ def test_tiny_images_are_blurred(shape):
     assert change(image, RandomGaussianBlur((2.0, 2.0))).shape == image.shape
 
 
+@DTYPES
+def test_window_keeps_the_order_of_gray_levels(dtype):
+    ramp = np.linspace(0, 255, 256)
+    image = np.broadcast_to(ramp[None, :, None], (2, 256, 3)).astype(dtype)
+    for index in range(20):
+        changed = change(image, RandomWindow(0.2, (0.5, 2.0)), index)
+        assert changed.dtype == dtype
+        row = changed[0, :, 0].astype(float)
+        assert (np.diff(row) >= 0).all()
+        assert 0 == row[0] <= row[-1] <= 255
+
+
+def test_window_is_its_formula():
+    """Three gray levels give away both ends and gamma, which then explain all others."""
+    image = np.broadcast_to(np.linspace(0, 255, 64)[None, :, None], (1, 64, 3)).astype(np.float32)
+    only_gamma = change(image, RandomWindow(0, (1.7, 1.7)))
+    np.testing.assert_allclose(only_gamma, (image / 255) ** 1.7 * 255, atol=0.01)
+
+    only_window = change(image, RandomWindow(0.3, (1, 1)))[0, :, 0]
+    inside = (only_window > 0) & (only_window < 255)
+    slope, offset = np.polyfit(image[0, inside, 0], only_window[inside], 1)
+    low, high = -offset / slope / 255, (255 - offset) / slope / 255
+    assert 0 <= low <= 0.3
+    assert 0.7 <= high <= 1.3
+    expected = np.clip((image[0, :, 0] / 255 - low) / (high - low), 0, 1) * 255
+    np.testing.assert_allclose(only_window, expected, atol=0.05)
+
+
+def test_gamma_fills_its_range_evenly_in_its_logarithm():
+    image = np.full((1, 1, 3), 127.5, np.float32)
+    window = RandomWindow(0, (0.5, 2.0))
+    gammas = [-np.log2(change(image, window, p).mean() / 255) for p in range(300)]
+    assert 0.5 <= min(gammas) < 0.53
+    assert 1.9 < max(gammas) <= 2.0
+    assert 0.4 < np.mean(np.array(gammas) < 1) < 0.6
+
+
 def test_probabilities():
     image = make_image(np.uint8)
     never = dict.fromkeys(ALWAYS, 0.0)
@@ -135,6 +178,11 @@ def test_probabilities():
         {"blur_sigma_range": (2.0, 0.1)},
         {"blur_sigma_range": (0.0, 1.0)},
         {"blur_sigma_range": (1.0,)},
+        {"window_jitter": -0.1},
+        {"window_jitter": 0.5},
+        {"gamma_range": (2.0, 1.0)},
+        {"gamma_range": (0.0, 1.0)},
+        {"window_probability": 1.1},
     ],
 )
 def test_senseless_options_are_named(options):
