@@ -6,7 +6,7 @@ every twentieth part of max_iter.
 
 train = dict(
     output_dir="./output",
-    init_checkpoint="",  # weights to start from: a file, or a detectron2:// address
+    init_checkpoint="",  # weights to start from: a file or an address, see docs/extending.md
     fresh_class_heads=False,  # True: start the class heads anew where the weights have others
     max_iter=50000,
     seed=0,

@@ -13,11 +13,19 @@ from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
+from torch import Tensor
 
+from medmask.checkpoint.published_file import SAFETENSORS, read_published_file
 from medmask.checkpoint.restricted_pickle import load_array_pickle
-from medmask.checkpoint.start_weights import choose_start_weights
+from medmask.checkpoint.start_weights import BACKBONE, choose_start_weights
 from medmask.checkpoint.state_dict import find_state_dict
 from medmask.checkpoint.tensor_file import load_tensor_file
+from medmask.checkpoint.timm_weights import (
+    find_timm_part,
+    is_timm_address,
+    read_timm_address,
+    with_model_names,
+)
 from medmask.checkpoint.training_state import check_training_state, restore
 from medmask.checkpoint.writing import refuse_non_finite, write_torch_file
 from medmask.errors import InputError
@@ -107,7 +115,8 @@ class MedMaskCheckpointer(DetectionCheckpointer):
 
         Args:
             path: a file as for :meth:`load_for_inference`; a Detectron2 model-zoo pickle of a
-                backbone (``detectron2://...``); or nothing, to start from scratch.
+                backbone (``detectron2://...``); weights of a network of timm, see
+                :mod:`medmask.checkpoint.timm_weights`; or nothing, to start from scratch.
             fresh_class_heads: start the class heads anew where the file has none or others.
 
         Raises:
@@ -117,13 +126,12 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         if not path:
             self.logger.info("train.init_checkpoint names no weights: all start anew")
             return
-        content = self._read(path, with_pickles=True)
-        by_heuristics = isinstance(content, dict) and content.get("matching_heuristics") is True
+        weights, only_part = self._read_start_weights(str(path))
         chosen = choose_start_weights(
-            find_state_dict(content, path),
+            weights,
             self.model.state_dict(),
             f"checkpoint {path}",
-            backbone_only=by_heuristics,
+            only_part=only_part,
             fresh_class_heads=fresh_class_heads,
         )
         self.model.load_state_dict(chosen.weights, strict=False)
@@ -230,15 +238,31 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         others = (path for path in tag.parent.glob("model_*.pth") if path != last)
         return [last, *sorted(others, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
 
-    def _read(self, path: str, *, with_pickles: bool = False) -> Any:
-        """Read the content of a file, or of an address that Detectron2 knows.
+    def _read_start_weights(self, path: str) -> tuple[dict[str, Tensor], str | None]:
+        """Read weights, and tell the part that they are of, if they are not of a whole model.
 
-        Pickles of the model zoo have no checksums.
+        Pickles of the model zoo and safetensors have no checksums.
         """
-        path = self._fetch(str(path))
-        if with_pickles and path.endswith(".pkl"):
-            return load_array_pickle(path)
-        return load_tensor_file(path)
+        part = find_timm_part(self.model)
+        if is_timm_address(path):
+            weights = read_timm_address(path, part)
+            return weights, part.prefix
+        file = self._fetch(path)
+        if file.endswith(".pkl"):
+            content = load_array_pickle(file)
+            is_backbone = isinstance(content, dict) and content.get("matching_heuristics") is True
+            return find_state_dict(content, path), BACKBONE if is_backbone else None
+        if file.endswith(SAFETENSORS):
+            weights = read_published_file(file)
+        else:
+            weights = find_state_dict(load_tensor_file(file), path)
+        if part is None or any(name.startswith(BACKBONE) for name in weights):
+            return weights, None
+        return with_model_names(weights, part, path), part.prefix
+
+    def _read(self, path: str) -> Any:
+        """Read the content of a file, or of an address that Detectron2 knows."""
+        return load_tensor_file(self._fetch(str(path)))
 
     def _fetch(self, path: str) -> str:
         """The local file of an address such as ``detectron2://...``; a file's path as it is."""

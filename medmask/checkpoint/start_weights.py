@@ -34,7 +34,7 @@ def choose_start_weights(
     model: Mapping[str, Tensor],
     source: str,
     *,
-    backbone_only: bool,
+    only_part: str | None = None,
     fresh_class_heads: bool,
 ) -> StartWeights:
     """Take from a file what a training run starts from.
@@ -42,28 +42,31 @@ def choose_start_weights(
     A stage's part of ``training_modules`` is taken whole or starts anew; parts of other stages in
     the file are unused. All else must be in the file, but for
 
-    * ``backbone_only``: all outside the backbone starts anew, and names are matched by Detectron2's
-      rules for backbones that know nothing of the detector around them;
+    * ``only_part``: all outside that part starts anew. Where the file's names are not the model's,
+      they are matched by Detectron2's rules for backbones that know nothing of the detector around
+      them;
     * ``fresh_class_heads``: class heads that are missing, or of another number of classes.
 
     Args:
         weights: of the file.
         model: the state dict to fill.
         source: of the weights, as the beginning of error messages.
-        backbone_only: whether the file is of a backbone alone.
+        only_part: the beginning of the names of the one part that the file is of, such as
+            :data:`BACKBONE`; None if it is of the whole model.
         fresh_class_heads: whether class heads may start anew.
 
     Raises:
         InputError: a parameter that must be in the file is missing, does not fit, or is unknown.
     """
-    if backbone_only:
+    if only_part is not None:
         # counters of BatchNorm, which few such files have, start from zero like the rest
         expected = {
             name: x
             for name, x in model.items()
-            if name.startswith(BACKBONE) and not name.endswith(_COUNTER)
+            if name.startswith(only_part) and not name.endswith(_COUNTER)
         }
-        aligned = _match_names(weights, model, source)
+        has_names = any(name in expected for name in weights)
+        aligned = weights if has_names else _match_names(weights, model, source)
         chosen = {name: x for name, x in aligned.items() if name in expected}
         num_unused = len(weights) - len(chosen)
         unused = [f"{num_unused} other parameters"] if num_unused else []
@@ -75,7 +78,8 @@ def choose_start_weights(
         expected = _without_class_heads(chosen, expected)
         chosen = {n: x for n, x in chosen.items() if n in expected or not n.startswith(CLASS_HEADS)}
     check_weights(chosen, expected, source)
-    anew = sorted({_part(name) for name in model.keys() - expected.keys()})
+    new_names = (n for n in model.keys() - expected.keys() if not n.endswith(_COUNTER))
+    anew = sorted({_part(name) for name in new_names})
     return StartWeights(chosen, _report(len(chosen), len(model), anew, unused))
 
 

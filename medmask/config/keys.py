@@ -44,7 +44,8 @@ TRAIN: Mapping[str, Value] = {
     "init_checkpoint": Text(
         empty=True,
         optional=True,
-        meaning="weights to start from: a file, or a detectron2:// address; empty for none",
+        meaning="weights to start from: a file, or an address that begins with detectron2://, "
+        "package:// or timm://; empty for none",
     ),
     "fresh_class_heads": Flag(
         meaning="start the class heads anew where these weights have none, or other classes"

@@ -1,5 +1,6 @@
 """Values that the keys of a config may hold: parts of the model, and loss hooks."""
 
+import math
 from collections.abc import Callable, Mapping
 
 from detectron2.modeling import Backbone, ResNet
@@ -27,6 +28,7 @@ from medmask.modeling import (
     MedMask,
     OneToManyMatcher,
     build_small_resnet,
+    build_timm_backbone,
 )
 from medmask.stages.distillation import (
     CosineLoss,
@@ -62,6 +64,8 @@ _NORM = Text(
     meaning="normalization layer, by Detectron2's name",
 )
 _SHARE = Number(highest=1)
+_PLAIN: tuple[Value, ...] = (Flag(), Number(lowest=-math.inf), Text())
+_NETWORK_OPTION = Either(kinds=(*_PLAIN, ListOf(item=Either(kinds=_PLAIN))))
 _COLOR = Number(lowest=-1e6, highest=1e6)
 
 _ATTENTION: Mapping[str, Value] = {
@@ -135,6 +139,29 @@ MODEL: Mapping[Callable, Mapping[str, Value]] = {
         ),
         "in_channels": WholeNumber(lowest=3, highest=3, meaning="of the image"),
         "norm": _NORM.with_meaning("normalization layer, by Detectron2's name"),
+    },
+    build_timm_backbone: {
+        "name": Text(meaning="of a network in timm, such as tf_efficientnet_lite0"),
+        "strides": ListOf(
+            item=WholeNumber(lowest=1, highest=64),
+            ascending=True,
+            meaning="of the maps that are given; stride 8 is res3, 16 res4, 32 res5",
+        ),
+        "batch_norm": Text(
+            choices=("train", "eval", "frozen"),
+            meaning="BatchNorm as it is; with fixed statistics; or with fixed scale and shift, too",
+        ),
+        "freeze_at": WholeNumber(
+            highest=100, meaning="first maps of the network whose layers do not learn"
+        ),
+        "gradient_checkpointing": Flag(
+            meaning="recompute layers in the backward pass: less memory, more time"
+        ),
+        "network_options": MappingTo(
+            item=_NETWORK_OPTION,
+            optional=True,
+            meaning="further arguments of the network's constructor in timm",
+        ),
     },
     DeformableTransformer: {
         **_ATTENTION,

@@ -29,6 +29,7 @@ DEFAULTS = (
     "common/data/unlabeled.py",
     "common/*.py",
     "common/models/medmask_r50.py",
+    "common/models/medmask_lite0.py",
     "common/loss_hooks/*.py",
 )
 """Pages whose values are the defaults, the first of them first."""

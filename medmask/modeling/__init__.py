@@ -7,6 +7,7 @@ from medmask.modeling.matcher import HungarianMatcher, MatchingCost, OneToManyMa
 from medmask.modeling.meta_arch import MedMask, TrainingStep
 from medmask.modeling.neck import MultiScaleNeck
 from medmask.modeling.supervised_step import Domain, SupervisedStep
+from medmask.modeling.timm_backbone import TimmBackbone, build_timm_backbone
 from medmask.modeling.transformer import DeformableTransformer
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "MultiScaleNeck",
     "OneToManyMatcher",
     "SupervisedStep",
+    "TimmBackbone",
     "TrainingStep",
     "build_small_resnet",
+    "build_timm_backbone",
     "generalized_box_iou",
 ]

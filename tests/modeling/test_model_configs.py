@@ -1,10 +1,13 @@
 """The model files that configs are composed from."""
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
+
+from medmask.solver.optimizer import build_parameter_groups
 
 MODELS = Path(__file__).parents[2] / "configs" / "common" / "models"
 
@@ -47,3 +50,31 @@ def test_two_models_of_one_config_share_nothing(make_model):
     first, second = make_model(), make_model()
     assert not {id(p) for p in first.parameters()} & {id(p) for p in second.parameters()}
     assert first.criterion.matcher is not second.criterion.matcher
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return instantiate(LazyConfig.load(str(MODELS / "medmask_lite0.py")).model)
+
+
+def test_efficientnet_detector_has_four_million_parameters(lite0):
+    """3 million are the backbone's, which EfficientNet-lite0 has without its head."""
+    assert count(lite0.backbone.parameters()) == 2_958_848
+    assert 3.8e6 < count(lite0.parameters()) < 4e6
+
+
+def test_backbone_of_the_efficientnet_detector_learns_at_a_lower_rate(lite0):
+    groups = build_parameter_groups(lite0, lr=1.0, weight_decay=0.0)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert {rates[id(p)] for p in lite0.backbone.parameters()} == {0.1}
+    assert {rates[id(p)] for p in lite0.neck.parameters()} == {1.0}
+
+
+def test_efficientnet_detector_learns_and_detects(lite0, make_input):
+    images = [make_input(75, 97, [[10.0, 20.0, 40.0, 60.0]]), make_input(64, 33)]
+    detector = copy.deepcopy(lite0).train()
+    sum(detector(images).values()).backward()
+    missing = [n for n, p in detector.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing
+    detections = [x["instances"] for x in detector.eval()(images)]
+    assert [d.image_size for d in detections] == [(75, 97), (64, 33)]
