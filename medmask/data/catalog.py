@@ -204,7 +204,7 @@ def _mammography(section: str, folder: str, split: str) -> Layout:
 
 
 def _splits_of_the_benchmark() -> Iterator[tuple[str, Layout]]:
-    """What benchmarks/real_mammograms/make_splits.py writes: any lesion, or the malignant ones."""
+    """What benchmarks/make_splits.py writes: any lesion, or the malignant ones."""
     folds = [f"fold{fold}_{part}" for fold in range(5) for part in ("train", "test")]
     for name, folders in (("mini_mias", ("mini_mias", "mias")), ("inbreast", ("inbreast",))):
         for label in ("lesion", "malignant"):

@@ -1,7 +1,8 @@
-"""Stage 3 of INbreast to mini-MIAS: an expert's embeddings of the labeled images teach the detector.
+"""Stage 3 of INbreast to mini-MIAS: an expert's embeddings of the labeled images.
 
-They are made by tools/extract_expert_embeddings.py --dataset inbreast_lesion_all --output output/experts,
-of BiomedCLIP or of the expert that tools/train_phantom_expert.py trains.
+They are made before, of BiomedCLIP or of the expert that tools/train_phantom_expert.py trains:
+
+  python tools/extract_expert_embeddings.py --dataset inbreast_lesion_all --output output/experts
 """
 
 from ...common.loss_hooks.expert_distillation import expert_distillation as _hook

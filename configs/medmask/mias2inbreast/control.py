@@ -1,4 +1,4 @@
-"""The control of mini-MIAS to INbreast: stage 1 continued, for as many steps as each later stage adds."""
+"""The control of mini-MIAS to INbreast: stage 1 continued for the steps of the later stages."""
 
 from ...common.stages.real_mammograms_later import (
     dataloader,

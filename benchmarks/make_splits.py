@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write the annotation files of the benchmark beside those of a tree, which stay as they are.
 
-From ``annotations/instances_{all,train,val,test}.json``, whose boxes are those of any lesion and say
-``malignant`` of each, come for both labels, lesion and malignant:
+From ``annotations/instances_{all,train,val,test}.json``, whose boxes are those of any lesion and
+say ``malignant`` of each, come for both labels, lesion and malignant:
 
   all, train, val, test      the same images
   heldout                    val and test together
@@ -27,7 +27,7 @@ _SPLITS = ("all", "train", "val", "test")
 _NAMES = ("instances_{}_lesion.json", "instances_{}_abnormality.json", "instances_{}.json")
 """Names of a file with any lesion; the first that exists is taken."""
 _EXAMPLES = """examples:
-  python benchmarks/real_mammograms/make_splits.py datasets/inbreast datasets/mini_mias
+  python benchmarks/make_splits.py datasets/inbreast datasets/mini_mias
 """
 
 
@@ -74,6 +74,9 @@ def deal_patients(content: dict[str, Any], folds: int, seed: int) -> list[set[st
         content: of a COCO file whose images have a ``patient_id``.
         folds: how many there are.
         seed: of their order.
+
+    Raises:
+        InputError: there are fewer patients than folds.
     """
     patient_of = {image["id"]: image["patient_id"] for image in content["images"]}
     with_lesions = {patient_of[each["image_id"]] for each in content["annotations"]}
@@ -82,9 +85,11 @@ def deal_patients(content: dict[str, Any], folds: int, seed: int) -> list[set[st
     def place(patient: str) -> bytes:
         return hashlib.sha256(f"{seed} {patient}".encode()).digest()
 
+    patients = [*sorted(with_lesions, key=place), *sorted(without, key=place)]
+    if len(patients) < folds:
+        raise InputError(f"{folds} folds need as many patients, but there are {len(patients)}")
     # The second group goes on where the first one stopped, or fold 0 would get all remainders.
-    order = [*sorted(with_lesions, key=place), *sorted(without, key=place)]
-    return [set(order[fold::folds]) for fold in range(folds)]
+    return [set(patients[fold::folds]) for fold in range(folds)]
 
 
 def _read(tree: Path, split: str) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""What the process of a cell is told, and the files that it leaves."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medmask.utils.json_files import write_json
+from real_mammograms.cells import Cell
+
+WEIGHTS = "model_final.pth"
+RECORD = "training.json"
+LOG = "log.txt"
+
+
+@dataclass(frozen=True)
+class Order:
+    """A cell, and what to do for it."""
+
+    cell: Cell
+    output: Path
+    """the folder of all cells"""
+    tests: tuple[str, ...]
+    minutes: float | None
+    """of training; None for the steps of the config"""
+    options: tuple[str, ...] = ()
+    """``key=value`` settings of the config"""
+    cores: tuple[int, ...] = ()
+    """that the process may use; all if empty"""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the cell."""
+        return self.output / self.cell.name
+
+    @property
+    def start_weights(self) -> Path | None:
+        """The weights of the cell that this one starts from."""
+        before = self.cell.before
+        return None if before is None else self.output / before.name / WEIGHTS
+
+    @property
+    def module(self) -> str:
+        """The module that carries the order out."""
+        return "real_mammograms.training"
+
+    def asked(self) -> dict[str, Any]:
+        """What a training depends on besides its cell, in JSON values."""
+        return {"minutes": self.minutes, "options": list(self.options)}
+
+    def write(self) -> Path:
+        """Write the order into the cell's folder."""
+        path = self.folder / "order.json"
+        write_json(path, asdict(self) | {"output": str(self.output)})
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> "Order":
+        """Read what :meth:`write` wrote."""
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        given = {name: tuple(fields[name]) for name in ("tests", "options", "cores")}
+        cell, output = Cell(**fields["cell"]), Path(fields["output"])
+        return cls(cell, output, minutes=fields["minutes"], **given)
+
+    def write_record(self, **facts: Any) -> None:
+        """Write the record of the training, which says that it is done."""
+        record = {**facts, "cores": list(self.cores), "asked": self.asked()}
+        write_json(self.folder / RECORD, record)
+
+
+def detections_file(folder: Path, test: str) -> Path:
+    """Where the detections of a test are."""
+    return folder / test / "froc_detections.json"

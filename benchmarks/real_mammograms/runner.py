@@ -1,0 +1,171 @@
+"""Running the processes of cells, several at a time, each on cores of its own."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from medmask.errors import InputError
+from medmask.utils.child_tools import ChildTools
+from medmask.utils.openmp import usable_cores
+from real_mammograms.cells import BENCHMARKS, STAGES, Cell, ready
+from real_mammograms.order import LOG, RECORD, Order, detections_file
+
+_BENCHMARKS_FOLDER = str(Path(__file__).parents[1])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that all cells of a call share."""
+
+    output: Path
+    tests: tuple[str, ...] = ()
+    """names; the benchmark's first if empty"""
+    minutes: float | None = None
+    options: tuple[str, ...] = ()
+    jobs: int = 1
+
+    def order(self, cell: Cell, *, is_asked_for: bool, cores: Sequence[int] = ()) -> Order:
+        """What a process is to do for a cell; one that is only started from needs no test."""
+        tests = self.tests or (next(iter(BENCHMARKS[cell.benchmark].tests)),)
+        if not is_asked_for:
+            tests = ()
+        for test in tests:
+            cell.test_set(test)
+        minutes = None if cell.method in STAGES else self.minutes
+        return Order(cell, self.output, tests, minutes, self.options, tuple(cores))
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    asked_for: Sequence[Cell],
+    settings: Settings,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Train and test what is not done yet.
+
+    Args:
+        cells: each after the one that it starts from.
+        asked_for: those among them that are tested.
+        settings: of all cells.
+        report: takes a line on each cell that ends.
+
+    Raises:
+        InputError: a cell failed, names its log; or was trained with other settings before. Cells
+            that do not need it are done all the same.
+        StoppedBySignal: a signal came; what was under way is done again the next time.
+    """
+    orders = {cell: settings.order(cell, is_asked_for=cell in asked_for) for cell in cells}
+    for cell in asked_for:
+        _check_same_training(orders[cell])
+    done = [cell for cell in cells if _is_done(orders[cell])]
+    waiting = [cell for cell in cells if cell not in done]
+    progress = _Progress(len(waiting), settings.jobs, report)
+    free_cores: SimpleQueue[tuple[int, ...]] = SimpleQueue()
+    for cores in share_cores(settings.jobs):
+        free_cores.put(cores)
+    children = ChildTools()
+    running: dict[Future[None], Cell] = {}
+    failures: list[InputError] = []
+
+    def work(cell: Cell) -> None:
+        cores = free_cores.get()
+        try:
+            _run(settings.order(cell, is_asked_for=cell in asked_for, cores=cores), children)
+        finally:
+            free_cores.put(cores)
+
+    with children.passing_signals_on(), ThreadPoolExecutor(settings.jobs) as pool:
+        while True:
+            for cell in list(ready(waiting, done))[: settings.jobs - len(running)]:
+                waiting.remove(cell)
+                running[pool.submit(work, cell)] = cell
+            if not running:  # what waits still, waits for one that failed
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                cell = running.pop(future)
+                try:
+                    future.result()
+                except InputError as error:
+                    failures.append(error)
+                    progress.tell(f"{cell.name}: {error}")
+                    continue
+                done.append(cell)
+                progress.tell(_describe(orders[cell]))
+    if failures:
+        raise failures[0]
+
+
+def share_cores(jobs: int) -> list[tuple[int, ...]]:
+    """The cores of each of several jobs, as many for each; () where cores cannot be chosen.
+
+    Raises:
+        InputError: there are more jobs than cores.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    each = usable_cores() // jobs
+    if not each:
+        raise InputError(f"--jobs is {jobs}, but only {usable_cores()} cores can be used")
+    return [tuple(cores[job * each : (job + 1) * each]) for job in range(jobs)]
+
+
+def _run(order: Order, children: ChildTools) -> None:
+    """Have a process carry an order out.
+
+    Raises:
+        InputError: it failed.
+    """
+    path = order.write()
+    log = order.folder / LOG
+    environment = {
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(len(order.cores), 1))),
+        "PYTHONPATH": os.pathsep.join([_BENCHMARKS_FOLDER, *sys.path]),
+    }
+    with open(log, "a") as file:
+        status = children.run(["-m", order.module, str(path)], file, environment)
+    if status:
+        raise InputError(f"{order.cell.name} failed with status {status}; see {log}")
+
+
+def _is_done(order: Order) -> bool:
+    files = [order.folder / RECORD, *(detections_file(order.folder, t) for t in order.tests)]
+    return all(file.is_file() for file in files)
+
+
+def _check_same_training(order: Order) -> None:
+    """Check that a cell that is there was trained as it is asked for now."""
+    path = order.folder / RECORD
+    if not path.is_file():
+        return
+    asked = json.loads(path.read_text(encoding="utf-8"))["asked"]
+    if asked != order.asked():
+        raise InputError(
+            f"{order.folder} was trained with {asked}, not with {order.asked()}: ask for the same, "
+            "or choose another --output"
+        )
+
+
+def _describe(order: Order) -> str:
+    record = json.loads((order.folder / RECORD).read_text(encoding="utf-8"))
+    return f"{order.cell.name}: {record['steps']} steps in {record['minutes']:.1f} minutes"
+
+
+class _Progress:
+    """Numbered lines with an estimate of the time that is left."""
+
+    def __init__(self, total: int, jobs: int, report: Callable[[str], None]) -> None:
+        self._total, self._jobs, self._report = total, jobs, report
+        self._told, self._start = 0, time.monotonic()
+        if total:
+            report(f"{total} to do, {jobs} at a time")
+
+    def tell(self, line: str) -> None:
+        self._told += 1
+        each = (time.monotonic() - self._start) / self._told
+        left = each * (self._total - self._told) / 60
+        self._report(f"[{self._told}/{self._total}] {line}; about {left:.0f} minutes left")

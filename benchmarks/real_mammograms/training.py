@@ -1,0 +1,121 @@
+"""Training and testing of one cell in a process of its own, as an order file says.
+
+Writes ``model_final.pth``, ``config.yaml`` and ``training.json`` (steps, minutes and so on) into
+the cell's folder, and ``<test>/froc_detections.json`` for each test. What is there already is not
+made again.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+from pathlib import Path
+
+from detectron2.evaluation import inference_on_dataset
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.logger import setup_logger
+from fvcore.common.param_scheduler import ParamScheduler
+from omegaconf import DictConfig
+
+from medmask.checkpoint import MedMaskCheckpointer, save_weights
+from medmask.config import load_config
+from medmask.config.building import build
+from medmask.config.yaml_files import write_config_yaml
+from medmask.data.loaders import load_dataset_dicts
+from medmask.engine.run import OneByOne, build_model, build_trainer
+from medmask.engine.run_checks import check_run
+from medmask.engine.trainer import MedMaskTrainer
+from medmask.evaluation import FROCEvaluator
+from medmask.solver.learning_rate import bound_to_run
+from medmask.utils.command_line import command_line_tool
+from medmask.utils.memory import keep_freed_memory
+from real_mammograms.budget import Budget, BudgetSpentError
+from real_mammograms.order import RECORD, WEIGHTS, Order, detections_file
+
+logger = logging.getLogger(__name__)
+
+_WITHOUT_END = 10**9
+"""Steps, where minutes end a training."""
+
+
+def load_cell_config(order: Order) -> DictConfig:
+    """Load the config of a cell's data and model."""
+    cell = order.cell
+    options = [*cell.options(), *order.options, f"train.output_dir={order.folder}"]
+    config = load_config(str(cell.page()), options)
+    start = order.start_weights
+    config.train.init_checkpoint = "" if start is None else str(start)
+    return config
+
+
+def train(order: Order, config: DictConfig) -> None:
+    """Train a cell, and leave its weights and its record.
+
+    The model that counts is the one that a loss hook gives beside the trained one, such as the
+    teacher, where there is one.
+    """
+    model = build_model(config)
+    trainer = build_trainer(config, model)
+    MedMaskCheckpointer(model).load_start_weights(config.train.init_checkpoint)
+    budget = _run(trainer, config, order.minutes)
+    extra = [each for hook in trainer.loss_hooks for each in hook.extra_models().values()]
+    save_weights(extra[0] if extra else model, order.folder / WEIGHTS)
+    order.write_record(
+        steps=budget.steps,
+        minutes=budget.seconds / 60,
+        batch_size=config.dataloader.train.total_batch_size,
+        images=len(load_dataset_dicts(config.dataloader.train.dataset)),
+        parameters=sum(p.numel() for p in model.parameters()),
+    )
+
+
+def test(order: Order, config: DictConfig) -> None:
+    """Detect in the images of each test that has no detections yet."""
+    tests = [each for each in order.tests if not detections_file(order.folder, each).is_file()]
+    if not tests:
+        return
+    model = build_model(config)
+    MedMaskCheckpointer(model).load_for_inference(str(order.folder / WEIGHTS))
+    for name in tests:
+        dataset = order.cell.test_set(name)
+        logger.info(f"testing on {dataset}")
+        config.dataloader.test.dataset = dataset
+        folder = detections_file(order.folder, name).parent
+        evaluator = FROCEvaluator(dataset, output_dir=str(folder))
+        inference_on_dataset(OneByOne(model), build(config, "dataloader.test"), evaluator)
+
+
+def _run(trainer: MedMaskTrainer, config: DictConfig, minutes: float | None) -> Budget:
+    schedule = build(config, "lr_multiplier", ParamScheduler)
+    budget = Budget(bound_to_run(schedule, config.train.max_iter), minutes)
+    trainer.register_hooks([budget])
+    with contextlib.suppress(BudgetSpentError):
+        trainer.train(0, config.train.max_iter if minutes is None else _WITHOUT_END)
+    return budget
+
+
+def _set_up(order: Order, seed: int) -> None:
+    for name in ("detectron2", "fvcore", "medmask", "real_mammograms"):
+        setup_logger(name=name)
+    if order.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, order.cores)  # of worker processes, too
+    keep_freed_memory()
+    seed_all_rng(seed)
+
+
+@command_line_tool
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("order", type=Path)
+    order = Order.read(parser.parse_args().order)
+    config = load_cell_config(order)
+    _set_up(order, config.train.seed)
+    if not (order.folder / RECORD).is_file():  # else it is there to be tested
+        check_run(config)
+        write_config_yaml(config, order.folder / "config.yaml")
+        train(order, config)
+    test(order, config)
+
+
+if __name__ == "__main__":
+    main()

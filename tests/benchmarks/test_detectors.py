@@ -1,0 +1,163 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from make_splits import make_splits
+from real_mammograms.cells import BENCHMARKS, Cell, make_cells, with_starts
+from real_mammograms.order import Order
+from real_mammograms.runner import share_cores
+
+from medmask.errors import InputError
+from medmask.evaluation import ground_truth_of, read_detections
+
+ROOT = Path(__file__).parents[2]
+TOOL = "benchmarks/detectors.py"
+SMALL = (
+    "dataloader.train.mapper.augmentation.short_edge_lengths=[64]",
+    "dataloader.test.mapper.augmentation.short_edge_length=64",
+    "dataloader.train.total_batch_size=2",
+    "train.device=cpu",
+)
+TWO_STEPS = ("--set", *SMALL, "train.max_iter=2")
+FOUR_STEPS = ("--set", *SMALL, "train.max_iter=4")
+
+
+@pytest.fixture(scope="module")
+def root(mammogram_trees):
+    for name in ("inbreast", "mini_mias"):
+        make_splits(mammogram_trees / name)
+    return mammogram_trees
+
+
+@pytest.fixture
+def run(run_tool, root, tmp_path):
+    def run(*options):
+        output = ("--output", tmp_path / "out")
+        return run_tool(TOOL, *output, *options, DETECTRON2_DATASETS=str(root))
+
+    return run
+
+
+def record_of(folder):
+    return json.loads((folder / "training.json").read_text())
+
+
+def test_trains_a_cell_and_finds_it_again(run, root, tmp_path, monkeypatch):
+    result = run(*TWO_STEPS)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "out" / "mias2inbreast" / "medmask" / "scratch" / "seed0"
+    record = record_of(folder)
+    assert record["steps"] == 2
+    assert record["minutes"] > 0
+    assert record["batch_size"] == 2
+    assert "[1/1] mias2inbreast/medmask/scratch/seed0: 2 steps" in result.stdout
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
+    development = ground_truth_of("inbreast_lesion_train")
+    assert len(read_detections(folder / "development" / "froc_detections.json", development))
+
+    # Other tests of the same weights; nothing is trained again.
+    weights = (folder / "model_final.pth").stat().st_mtime_ns
+    result = run(*TWO_STEPS, "--tests", "heldout", "all")
+    assert result.returncode == 0, result.stderr
+    assert (folder / "model_final.pth").stat().st_mtime_ns == weights
+    assert (folder / "heldout" / "froc_detections.json").exists()
+    assert (folder / "all" / "froc_detections.json").exists()
+    assert "to do" not in run(*TWO_STEPS, "--tests", "heldout").stdout
+
+    result = run("--minutes", 1, *TWO_STEPS)
+    assert result.returncode == 2
+    assert "was trained with {'minutes': None" in result.stderr
+
+
+@pytest.mark.slow
+def test_stage_goes_on_from_the_first_and_its_teacher_counts(run, tmp_path):
+    result = run(*TWO_STEPS)
+    assert result.returncode == 0, result.stderr
+    hooks = [f"loss_hooks.{name}.loader" for name in ("masked_autoencoder", "teacher")]
+    small = [f"{hook}.mapper.augmentation.short_edge_lengths=[64]" for hook in hooks]
+    small += ["loss_hooks.teacher.threshold.update_period=1"]
+    result = run("--methods", "teaching", *FOUR_STEPS, *small)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "out" / "mias2inbreast"
+    stage = folder / "teaching" / "scratch" / "seed0"
+    assert record_of(stage)["steps"] == 4
+    first = folder / "medmask" / "scratch" / "seed0" / "model_final.pth"
+    assert f"Starting from the weights of {first}" in (stage / "log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_minutes_end_a_training(run, tmp_path):
+    result = run("--minutes", 0.05, "--set", *SMALL)
+    assert result.returncode == 0, result.stderr
+    record = record_of(tmp_path / "out" / "mias2inbreast" / "medmask" / "scratch" / "seed0")
+    assert 0.05 <= record["minutes"] < 0.5
+    assert record["steps"] >= 1
+    assert record["asked"]["minutes"] == 0.05
+
+
+def test_failure_names_the_log(run, tmp_path):
+    result = run("--set", "train.max_iter=none_such")
+    assert result.returncode == 2
+    assert "failed with status 2; see" in result.stderr
+    log = tmp_path / "out" / "mias2inbreast" / "medmask" / "scratch" / "seed0" / "log.txt"
+    assert "train.max_iter" in log.read_text()
+
+
+def test_interrupted_training_is_no_result(root, tmp_path):
+    output = tmp_path / "out"
+    command = [sys.executable, str(ROOT / TOOL), "--output", str(output), "--minutes", "5"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(root)}
+    process = subprocess.Popen([*command, "--set", *SMALL], cwd=ROOT, env=environment)
+    folder = output / "mias2inbreast" / "medmask" / "scratch" / "seed0"
+    log = folder / "log.txt"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and "all start anew" in log.read_text()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=120) == 128 + signal.SIGTERM
+    assert not (folder / "training.json").exists()
+
+
+def test_cells_come_after_what_they_start_from():
+    asked = make_cells(["mias2inbreast"], ["teaching"], ["imagenet+phantoms"], [3], "malignant")
+    assert [cell.name for cell in with_starts(asked)] == [
+        "phantoms/medmask/imagenet/seed3",
+        "mias2inbreast-malignant/medmask/imagenet+phantoms/seed3",
+        "mias2inbreast-malignant/teaching/imagenet+phantoms/seed3",
+    ]
+    folds = make_cells(["inbreast_folds"], ["medmask"], ["scratch"], [0, 1], "lesion", [1, 4])
+    assert [cell.name for cell in folds] == [
+        f"inbreast_folds/medmask/scratch/seed{seed}/fold{fold}"
+        for seed in (0, 1)
+        for fold in (1, 4)
+    ]
+    assert folds[1].test_set("folds") == "inbreast_lesion_fold4_test"
+    assert "datasets.fold=4" in folds[1].options()
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_every_benchmark_has_its_page(benchmark):
+    cell = Cell(benchmark, "medmask", "scratch", seed=0, fold=0)
+    assert cell.page().is_file()
+    with pytest.raises(InputError, match="has no test 'nonsense'; it has"):
+        cell.test_set("nonsense")
+
+
+def test_order_is_read_as_it_was_written(tmp_path):
+    cell = Cell("inbreast_folds", "medmask", "scratch", 1, "malignant", 2)
+    order = Order(cell, tmp_path, ("folds",), 1.5, ("train.device=cpu",), (0, 1))
+    assert Order.read(order.write()) == order
+
+
+def test_cores_are_shared():
+    (alone,) = share_cores(1)
+    assert share_cores(len(alone)) == [(core,) for core in alone]
+    with pytest.raises(InputError, match=r"only .* cores can be used"):
+        share_cores(len(alone) + 1)
