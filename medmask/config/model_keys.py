@@ -54,6 +54,7 @@ from medmask.stages.mean_teacher.thresholds import (
     DynamicThreshold,
     FixedThreshold,
 )
+from medmask.stages.weight_averaging import WeightAveragingHook
 
 _CHANNELS = WholeNumber(lowest=1, highest=8192, meaning="channels")
 _LAYERS = WholeNumber(lowest=1, highest=100)
@@ -228,6 +229,11 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         "start": _SHARE.with_meaning("mask ratio of the first period"),
         "step": _SHARE.with_meaning("largest change, at the start of the run"),
         "period": Period(meaning="from one change to the next"),
+    },
+    WeightAveragingHook: {
+        "decay": Number(
+            highest=1, below=True, meaning="share of the average that stays in an iteration"
+        ),
     },
     TeacherHook: {
         "loader": Part(of=ResumableLoader, meaning="of pairs of views of unlabeled images"),

@@ -25,6 +25,8 @@ CONFIG = "config.yaml"
 EVALUATION_PREFIX = "evaluation_"
 TRAINING_FILES = (LAST, "metrics.json", "evaluations.json", "model_[0-9]*.pth", "model_final.pth")
 """Files that only training leaves."""
+EXTRA_MODELS = ("teacher", "average")
+"""Models that stages give besides the trained one."""
 RUN_FILES = (
     *TRAINING_FILES,
     CONFIG,
@@ -37,13 +39,12 @@ RUN_FILES = (
     "log.txt.rank*",
     "model_adabn.pth",
     "model_best.pth",
-    "teacher_best.pth",
-    "teacher_final.pth",
+    *(f"{model}_{which}.pth" for model in EXTRA_MODELS for which in ("best", "final")),
     "versions.json",
     "pictures/reconstruction_*.png",
     *(
         f"{folder}/{name}"
-        for folder in ("inference", "teacher/inference")
+        for folder in ("inference", *(f"{model}/inference" for model in EXTRA_MODELS))
         for name in (
             "coco_instances_results.json",
             "froc.json",
@@ -186,7 +187,8 @@ def _remove_run(path: Path) -> None:
     for file in _find(path, RUN_FILES):
         logger.info(f"Removing {file} (--overwrite)")
         file.unlink()
-    for folder in ("inference", "pictures", "teacher/inference", "teacher"):
+    extra = [folder for model in EXTRA_MODELS for folder in (f"{model}/inference", model)]
+    for folder in ("inference", "pictures", *extra):
         with contextlib.suppress(OSError):  # it is not there, or holds something of the user's
             (path / folder).rmdir()
 

@@ -2,5 +2,6 @@
 
 from medmask.stages.adabn import adapt_batchnorm
 from medmask.stages.loss_hook import LossHook
+from medmask.stages.weight_averaging import WeightAveragingHook
 
-__all__ = ["LossHook", "adapt_batchnorm"]
+__all__ = ["LossHook", "WeightAveragingHook", "adapt_batchnorm"]
