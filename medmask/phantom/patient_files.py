@@ -1,19 +1,15 @@
 """Writing the images of patients as files, by any number of worker processes."""
 
-import multiprocessing
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from medmask.errors import InputError
 from medmask.phantom.dicom import write_dicom
 from medmask.phantom.generator import PhantomImage, PhantomParameters, generate_patient
-from medmask.utils.parent import become_worker
+from medmask.utils.worker_pool import map_in_processes
 
 _PNG_COMPRESSION = [cv2.IMWRITE_PNG_COMPRESSION, 6]
 
@@ -37,27 +33,7 @@ def write_patients(tasks: Sequence[PatientTask], workers: int) -> Generator[list
     Raises:
         InputError: a worker process died.
     """
-    if workers == 1:
-        yield from map(_write_patient, tasks)
-        return
-    # Forking a process that runs the threads of PyTorch or OpenCV can hang the child.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_init_worker)
-    try:
-        yield from pool.map(_write_patient, tasks, chunksize=4)
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process died, perhaps for lack of memory: run the same again, with fewer "
-            f"workers than {workers}"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _init_worker() -> None:
-    become_worker()
-    cv2.setNumThreads(1)  # the processes share the cores already
+    yield from map_in_processes(_write_patient, tasks, workers, chunk=4)
 
 
 def _write_patient(task: PatientTask) -> list[dict]:

@@ -1,0 +1,26 @@
+"""The table of the data sets that can be converted; it imports none of them."""
+
+import importlib
+
+from medmask.data.converters.contract import Converter
+from medmask.errors import InputError
+
+CONVERTERS = {
+    "mini_mias": "mini-MIAS: 322 scanned films (PGM and Info.txt)",
+}
+"""Name of each set, which is that of its module beside this one, to one line about it."""
+
+
+def find_converter(name: str) -> Converter:
+    """Find the converter of a data set; hyphens in the name mean underscores.
+
+    Raises:
+        InputError: no set has this name; lists those that have.
+    """
+    module = name.replace("-", "_")
+    if module not in CONVERTERS:
+        raise InputError(
+            f"data set '{name}' has no converter; known are {', '.join(CONVERTERS)}; any folder of "
+            "DICOM files is converted as dicom_folder, without lesions"
+        )
+    return importlib.import_module(f"medmask.data.converters.{module}").CONVERTER
