@@ -38,6 +38,11 @@ COMMANDS = {
         "check_dataset.py",
         "find what is wrong with annotations, images and splits",
     ),
+    "convert": Command(
+        "medmask.commands.convert",
+        "convert_dataset.py",
+        "convert a raw download of a data set to a COCO tree",
+    ),
     "convert-checkpoint": Command(
         "medmask.commands.convert_checkpoint",
         "convert_checkpoint.py",

@@ -11,6 +11,18 @@
 """
 
 from medmask.data.images.dicom.parsing import DICOM_SUFFIXES, is_dicom
-from medmask.data.images.dicom.reading import count_dicom_frames, read_dicom, read_dicom_size
+from medmask.data.images.dicom.reading import (
+    count_dicom_frames,
+    read_dicom,
+    read_dicom_size,
+    read_dicom_values,
+)
 
-__all__ = ["DICOM_SUFFIXES", "count_dicom_frames", "is_dicom", "read_dicom", "read_dicom_size"]
+__all__ = [
+    "DICOM_SUFFIXES",
+    "count_dicom_frames",
+    "is_dicom",
+    "read_dicom",
+    "read_dicom_size",
+    "read_dicom_values",
+]

@@ -15,6 +15,7 @@ from medmask.data.images.dicom.description import (
 from medmask.data.images.dicom.elements import Elements
 from medmask.data.images.dicom.frame_elements import find_source, frame_sources
 from medmask.data.images.dicom.lookup import (
+    Rescale,
     Transform,
     Window,
     read_modality_transform,
@@ -93,6 +94,43 @@ def read_dicom(path: Path, frame: int | None = None) -> np.ndarray:
         if _is_for_processing(file.elements):
             _warn_for_processing(path)
         return _show(stored, layout, sources)
+
+
+def read_dicom_values(path: Path, frame: int | None = None) -> tuple[np.ndarray, int]:
+    """Read one frame without a loss: stored values, to be written to a file of 16 bits.
+
+    The window or table for presentation is not applied. A rescale slope is applied only as far as
+    its sign goes, since a scale changes nothing once gray levels are stretched; a modality table is
+    applied. MONOCHROME1 is inverted.
+
+    Args:
+        path: the file.
+        frame: as for :func:`read_dicom`.
+
+    Returns:
+        (H, W) float64 whole numbers, larger is brighter, NaN where there is only padding; or
+        (H, W, 3) for a color image. And the number of bits that a value takes in the file.
+
+    Raises:
+        InputError: as :func:`read_dicom`.
+    """
+    with open_dicom(path) as file:
+        size, layout = _describe(file)
+        stored = read_stored_values(file, size, layout, choose_frame(path, frame, size.frames))
+        if not layout.is_gray:
+            return stored.astype(np.float64), layout.bits_stored
+        sources = frame_sources(file.elements, frame)
+        modality = read_modality_transform(sources, signed=layout.signed)
+        is_inverted = layout.photometric == "MONOCHROME1"
+        values = stored.astype(np.float64)
+        if isinstance(modality, Rescale):
+            is_inverted ^= modality.slope < 0
+        else:
+            values = _apply(modality, stored)
+        if is_inverted:
+            values = float(sum(_value_range(layout))) - values
+        values[_padding_mask(stored, sources, signed=layout.signed)] = np.nan
+        return values, layout.bits_stored
 
 
 def _show(stored: np.ndarray, layout: PixelLayout, sources: list[Elements]) -> np.ndarray:

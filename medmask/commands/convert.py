@@ -1,0 +1,101 @@
+"""Convert a raw download of a data set to a COCO tree, with images as they are or smaller.
+
+Writes OUTPUT/images, OUTPUT/annotations/instances_{all,train,val,test}.json (malignant lesions) and
+instances_{all,train,val,test}_lesion.json (any lesion), provenance.json (hashes, counts, what was
+left out and why) and contact_sheet.png. Images are 16-bit PNG (8-bit for files of 8 bits) without a
+loss. Patients are never in two splits.
+
+The same command goes on where it was stopped, even by a kill; with other labels or --folds it adds
+annotation files and leaves the images. An image that cannot be converted is reported and does not
+stop the rest. Exit status: 0 if all went well, 1 if there were problems, 2 if it could not start.
+"""
+
+import argparse
+import os
+
+from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import folder
+from medmask.data.converters.registry import CONVERTERS
+
+_EXAMPLES = f"""
+data sets (what each converter decides: datasets/README.md):
+{chr(10).join(f"  {name:14} {text}" for name, text in CONVERTERS.items())}
+
+examples:
+  medmask convert mini_mias downloads/mias --output datasets/mini_mias
+  medmask convert mini_mias downloads/mias --output datasets/mini_mias --folds 5 --labels lesion
+  medmask convert mini_mias downloads/mias --output datasets/small --max-size 640 --workers 2
+  medmask check-data mini_mias_train mini_mias_val mini_mias_test
+"""
+# As in medmask.data.converters.annotations, which imports OpenCV; a test compares them.
+LABELS = ("malignant", "lesion")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = examples_parser(__doc__, _EXAMPLES)
+    parser.add_argument("set", metavar="SET", help="the data set: a name of the list below")
+    parser.add_argument("raw", type=folder, metavar="RAW", help="folder of the raw download")
+    parser.add_argument(
+        "--output", type=folder, required=True, metavar="DIR", help="folder to write"
+    )
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        choices=LABELS,
+        default=list(LABELS),
+        help="lesions to annotate, each in files of its own (default: both)",
+    )
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="write K patient folds instead of splits"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of splits and folds (default %(default)s)"
+    )
+    parser.add_argument(
+        "--max-size",
+        type=int,
+        metavar="PIXELS",
+        help="reduce images whose longer side has more pixels (default: full size)",
+    )
+    parser.add_argument(
+        "--link",
+        action="store_true",
+        help="link to the raw files (DICOM, PNG) instead of writing PNG files",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="W",
+        help="processes (default: one per core)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, and print counts and problems; the status is 0 if there are none."""
+    from medmask.data.converters.run import ConversionOptions, convert
+
+    options = ConversionOptions(
+        labels=tuple(args.labels),
+        folds=args.folds,
+        seed=args.seed,
+        max_size=args.max_size,
+        link=args.link,
+        workers=args.workers,
+    )
+    report = convert(args.set, args.raw, args.output, options, progress=True)
+    for name, (images, patients, lesions, with_lesions) in report.files.items():
+        print(
+            f"{name}: {images} images, {patients} patients, {lesions} lesions on {with_lesions} "
+            "images"
+        )
+    if report.left_out:
+        print(f"left out: {len(report.left_out)} images, see {args.output / 'provenance.json'}")
+    for problem in report.problems:
+        print(f"problem: {problem}")
+    print(f"wrote {args.output}: look at contact_sheet.png, and run medmask check-data")
+    return 1 if report.problems else 0
+
+
+main = entry_point(make_parser, run)
