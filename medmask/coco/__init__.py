@@ -5,6 +5,7 @@ annotations by :func:`read_coco`, so that they agree on what a file says, and on
 is sound. Nothing here imports PyTorch or Detectron2.
 """
 
+from medmask.coco.annotation_check import corners_are_lower_left
 from medmask.coco.categories import (
     category_names,
     check_class_names,
@@ -27,6 +28,7 @@ __all__ = [
     "check_content",
     "class_of_name",
     "column",
+    "corners_are_lower_left",
     "image_label",
     "is_length",
     "look_up",

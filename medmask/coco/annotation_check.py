@@ -79,9 +79,30 @@ def box_problems(table: AnnotationTable) -> Iterator[str]:
         is_box & ~has_area,
         lambda i: f"its bbox {show(table.given_boxes[i])} has a zero or negative width or height",
     )
-    sound = is_box & has_area & (table.image_indices >= 0)
     with np.errstate(over="ignore", invalid="ignore"):
-        yield from _outside_problems(table, sound)
+        yield from _outside_problems(table, _sound_boxes(table))
+
+
+def corners_are_lower_left(table: AnnotationTable) -> bool:
+    """Tell whether (x, y) of all boxes is their lower left corner, a known fault of converters.
+
+    It is, if boxes reach out of their images as they are, and none does with (x, y) as the lower
+    left corner; in a file that is right, boxes near the upper edge speak against that. Two boxes or
+    fewer are too little evidence.
+    """
+    sound = _sound_boxes(table)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(_is_outside(table)[sound].any()) and _corners_fit(table, sound)
+
+
+def _sound_boxes(table: AnnotationTable) -> np.ndarray:
+    """Mark boxes of finite numbers and positive size in a known image: (A,) bool."""
+    is_box = np.isfinite(table.boxes).all(axis=1)
+    return is_box & (table.boxes[:, 2:] > 0).all(axis=1) & (table.image_indices >= 0)
+
+
+def _is_outside(table: AnnotationTable) -> np.ndarray:
+    return ~(_overhang(table.boxes, table.image_sizes) <= OVERHANG_TOLERANCE)
 
 
 def _has_text(box: Any) -> bool:
@@ -89,8 +110,8 @@ def _has_text(box: Any) -> bool:
 
 
 def _outside_problems(table: AnnotationTable, sound: np.ndarray) -> Iterator[str]:
-    outside = sound & ~(_overhang(table.boxes, table.image_sizes) <= OVERHANG_TOLERANCE)
-    if outside.any() and _corners_are_lower_left(table, sound):
+    outside = sound & _is_outside(table)
+    if corners_are_lower_left(table):
         ids = [table.ids[i] for i in np.flatnonzero(outside)]
         yield (
             f"{len(ids)} of {np.count_nonzero(sound)} boxes reach outside their image below "
@@ -123,12 +144,8 @@ def _overhang(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.where(((near >= sizes) | (far <= 0)).any(axis=1), np.inf, beyond)
 
 
-def _corners_are_lower_left(table: AnnotationTable, sound: np.ndarray) -> bool:
-    """Tell whether all boxes make sense, if (x, y) is taken as the lower left corner.
-
-    In a file that is right, boxes near the upper edge speak against it. Two boxes or fewer are too
-    little evidence.
-    """
+def _corners_fit(table: AnnotationTable, sound: np.ndarray) -> bool:
+    """Tell whether all boxes are within their images, if (x, y) is their lower left corner."""
     boxes = table.boxes[sound]
     boxes[:, 1] -= boxes[:, 3]
     fits = _overhang(boxes, table.image_sizes[sound]) <= OVERHANG_TOLERANCE

@@ -46,6 +46,11 @@ class Row:
     def __getitem__(self, column: str) -> str | None:
         return self.cells[column]
 
+    @property
+    def place(self) -> str:
+        """Where the row stands, to name what it tells of: ``train.csv, line 7``."""
+        return f"{self.path.name}, line {self.line}"
+
     def text(self, column: str) -> str:
         """The text of a cell that has to be given.
 
