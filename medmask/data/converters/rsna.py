@@ -47,7 +47,7 @@ def read_rows(table: Path) -> Iterator[Row]:
 
 def describe(row: Row) -> dict[str, Any]:
     """Say what a row tells of its image, by the fields of a ``SourceImage``."""
-    attributes = {column: row.choice(column, _FLAGS) for column in _FLAG_COLUMNS}
+    attributes: dict[str, Any] = {name: row.choice(name, _FLAGS) for name in _FLAG_COLUMNS}
     attributes |= {"age": row.number("age"), "site": row["site_id"]}
     machine = row["machine_id"] and row.identifier("machine_id")
     return {
