@@ -1,0 +1,103 @@
+"""CBIS-DDSM: scanned films with masks of every mass and every cluster of calcifications.
+
+::
+
+    cases           the four tables
+    files           the DICOM files on disk
+    films           both together: films with their abnormalities
+
+71 films come twice, once with their masses and once with their calcifications: they become one
+image with both. 31 patients are in the training part of one kind and in the test part of the other:
+all their films are test films here, so that no patient is in both, and every film that was
+published for testing is one.
+"""
+
+from pathlib import Path
+
+from medmask.data.converters.cbis_ddsm.cases import TABLES, Region, read_regions
+from medmask.data.converters.cbis_ddsm.files import find_files
+from medmask.data.converters.cbis_ddsm.films import Film, group_films, locate
+from medmask.data.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.data.converters.problems import collect
+from medmask.data.converters.tables import find_file
+from medmask.errors import InputError
+
+
+def read(raw: Path) -> Contents:
+    """List the films of the four tables.
+
+    Raises:
+        InputError: there is no DICOM file of the set.
+    """
+    files = find_files(raw)
+    if not files.by_folder and not files.by_series:
+        raise InputError(
+            f"{raw} has no DICOM files of CBIS-DDSM, in folders such as "
+            "Mass-Training_P_00001_LEFT_CC; give the folder of the download (copies as JPEG are "
+            "not read, they lost the gray levels)"
+        )
+    problems: list[str] = []
+    sources, regions = _read_tables(raw, problems)
+    tested = {region.patient for region in regions if region.split == "test"}
+    images: list[SourceImage] = []
+    left_out: list[LeftOut] = []
+    missing: list[str] = []
+    films = group_films(regions)
+    for film in films:
+        absent = [place.folder for place in film.copies if not files.at((place,))]
+        if absent:
+            missing += absent
+            left_out.append(LeftOut(film.name, f"its DICOM file is missing ({absent[0]})"))
+            continue
+        with collect(problems):
+            located = locate(film, files)
+            if isinstance(located, str):
+                left_out.append(LeftOut(film.name, located))
+            else:
+                split = "test" if film.patient in tested else "train"
+                images.append(_source_image(film, *located, split=split))
+    if missing:
+        problems.append(
+            f"{len(missing)} folders of films are missing in {raw}, the first is {missing[0]}; "
+            "complete the download"
+        )
+    return Contents(images, left_out, sources, problems)
+
+
+def _read_tables(raw: Path, problems: list[str]) -> tuple[list[Path], list[Region]]:
+    sources: list[Path] = []
+    regions: list[Region] = []
+    for name in TABLES:
+        with collect(problems):
+            table = find_file(raw, name, f"csv/{name}")
+            regions += read_regions(table)
+            sources.append(table)
+    return sources, regions
+
+
+def _source_image(film: Film, path: Path, masks: list[Path], split: str) -> SourceImage:
+    lesions = tuple(
+        Lesion(
+            mask=mask,
+            malignant=region.malignant,
+            attributes={**region.attributes, "birads": region.assessment},
+        )
+        for region, mask in zip(film.regions, masks, strict=True)
+    )
+    densities = {region.density for region in film.regions}
+    return SourceImage(
+        path=path,
+        name=film.name,
+        patient_id=film.patient,
+        laterality=film.side[0],
+        view=film.view,
+        density=densities.pop() if len(densities) == 1 else None,
+        birads=max(region.assessment for region in film.regions),
+        malignant=any(region.malignant for region in film.regions),
+        attributes={"published_split": "+".join(sorted({r.split for r in film.regions}))},
+        lesions=lesions,
+        split=split,
+    )
+
+
+CONVERTER = Converter("cbis_ddsm", "CBIS-DDSM", read)
