@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from medmask.data.converters.contract import Contents, Converter, LeftOut, SourceImage
-from medmask.data.converters.problems import collect
+from medmask.data.converters.contract import Contents, Converter, SourceImage
+from medmask.data.converters.problems import collect, leave_out_if_faulty
 from medmask.data.converters.spreadsheet import read_sheet
 from medmask.data.converters.tables import Row, find_file
 from medmask.data.images.dicom.elements import Elements
@@ -63,17 +63,12 @@ def read(raw: Path) -> Contents:
     names: Counter[str] = Counter()
     found: set[str] = set()
     for path in paths:
-        image = None
-        with collect(contents.problems):
+        with leave_out_if_faulty(contents, str(path.relative_to(raw))):
             header = _read_header(path)
             found.add(header.patient)
             name = f"{header.patient}_{header.side}_{header.view}"
             names[name] += 1
-            image = _describe(path, header, name, names[name], labels)
-        if image is None:
-            contents.left_out.append(LeftOut(str(path.relative_to(raw)), "its header is at fault"))
-        else:
-            contents.images.append(image)
+            contents.images.append(_describe(path, header, name, names[name], labels))
     missing = sorted({patient for patient, _ in labels} - found)
     if missing:
         contents.problems.append(

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from medmask.data.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
-from medmask.data.converters.problems import collect
+from medmask.data.converters.problems import leave_out_if_faulty
 from medmask.data.converters.tables import Row, find_file, read_header, read_table
 from medmask.data.images.limits import check_image_size
 from medmask.errors import InputError
@@ -61,7 +61,7 @@ def read(raw: Path) -> Contents:
     contents = Contents(sources=[table])
     missing: list[str] = []
     for row in read_table(table, _COLUMNS, _OPTIONAL, delimiter=_delimiter(table)):
-        with collect(contents.problems):
+        with leave_out_if_faulty(contents, f"{table.name}, line {row.line}"):
             file = row.identifier("anon_filename")
             stem = file.removesuffix(".dcm")
             mask = files.masks.pop(stem, None)

@@ -6,6 +6,11 @@ from medmask.data.converters.contract import Converter
 from medmask.errors import InputError
 
 CONVERTERS = {
+    "cbis_ddsm": "CBIS-DDSM: 3,103 scanned films with masks (four CSV tables, DICOM)",
+    "cdd_cesm": "CDD-CESM: 1,003 low-energy images with regions (XLSX, CSV, JPEG)",
+    "cmmd": "CMMD: 5,202 images with the biopsy of breasts, no boxes (XLSX, DICOM)",
+    "csaw_cc": "CSAW-CC: 98,788 screening images, some with masks (CSV, DICOM, PNG)",
+    "ddsm": "DDSM: 2,620 cases of scanned films with outlines (ICS, OVERLAY, decoded LJPEG)",
     "mini_mias": "mini-MIAS: 322 scanned films (PGM and Info.txt)",
     "rsna": "RSNA screening mammography 2022: labels of breasts, no boxes (train.csv, DICOM)",
     "rsna_bsd1k": "RSNA-BSD1K: 1,000 images of the RSNA set with boxes (COCO, PNG)",

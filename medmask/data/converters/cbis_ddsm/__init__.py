@@ -18,7 +18,7 @@ from medmask.data.converters.cbis_ddsm.cases import TABLES, Region, read_regions
 from medmask.data.converters.cbis_ddsm.files import find_files
 from medmask.data.converters.cbis_ddsm.films import Film, group_films, locate
 from medmask.data.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
-from medmask.data.converters.problems import collect
+from medmask.data.converters.problems import collect, leave_out_if_faulty
 from medmask.data.converters.tables import find_file
 from medmask.errors import InputError
 
@@ -27,7 +27,7 @@ def read(raw: Path) -> Contents:
     """List the films of the four tables.
 
     Raises:
-        InputError: there is no DICOM file of the set.
+        InputError: there is no DICOM file of the set, or a table is missing or has a fault.
     """
     files = find_files(raw)
     if not files.by_folder and not files.by_series:
@@ -36,43 +36,44 @@ def read(raw: Path) -> Contents:
             "Mass-Training_P_00001_LEFT_CC; give the folder of the download (copies as JPEG are "
             "not read, they lost the gray levels)"
         )
-    problems: list[str] = []
-    sources, regions = _read_tables(raw, problems)
+    contents = Contents()
+    regions = _read_tables(raw, contents)
     tested = {region.patient for region in regions if region.split == "test"}
-    images: list[SourceImage] = []
-    left_out: list[LeftOut] = []
     missing: list[str] = []
-    films = group_films(regions)
-    for film in films:
+    for film in group_films(regions):
         absent = [place.folder for place in film.copies if not files.at((place,))]
         if absent:
             missing += absent
-            left_out.append(LeftOut(film.name, f"its DICOM file is missing ({absent[0]})"))
+            reason = f"its DICOM file is missing ({absent[0]})"
+            contents.left_out.append(LeftOut(film.name, reason))
             continue
-        with collect(problems):
+        with leave_out_if_faulty(contents, film.name):
             located = locate(film, files)
             if isinstance(located, str):
-                left_out.append(LeftOut(film.name, located))
+                contents.left_out.append(LeftOut(film.name, located))
             else:
                 split = "test" if film.patient in tested else "train"
-                images.append(_source_image(film, *located, split=split))
+                contents.images.append(_source_image(film, *located, split=split))
     if missing:
-        problems.append(
+        contents.problems.append(
             f"{len(missing)} folders of films are missing in {raw}, the first is {missing[0]}; "
             "complete the download"
         )
-    return Contents(images, left_out, sources, problems)
+    return contents
 
 
-def _read_tables(raw: Path, problems: list[str]) -> tuple[list[Path], list[Region]]:
-    sources: list[Path] = []
+def _read_tables(raw: Path, contents: Contents) -> list[Region]:
+    """All rows of the four tables, without which no film is known to have all of its lesions."""
     regions: list[Region] = []
+    problems: list[str] = []
     for name in TABLES:
         with collect(problems):
             table = find_file(raw, name, f"csv/{name}")
             regions += read_regions(table)
-            sources.append(table)
-    return sources, regions
+            contents.sources.append(table)
+    if problems:
+        raise InputError("\n".join(problems))
+    return regions
 
 
 def _source_image(film: Film, path: Path, masks: list[Path], split: str) -> SourceImage:

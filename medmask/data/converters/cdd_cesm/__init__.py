@@ -15,7 +15,7 @@ import numpy as np
 
 from medmask.data.converters.cdd_cesm.regions import read_outline
 from medmask.data.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
-from medmask.data.converters.problems import collect
+from medmask.data.converters.problems import collect, leave_out_if_faulty
 from medmask.data.converters.spreadsheet import read_sheet
 from medmask.data.converters.tables import Row, find_file, read_table
 
@@ -35,7 +35,7 @@ _PATHOLOGIES = {"normal", "benign", "malignant"}
 _SEPARATOR = "$"  # between the values of several findings of one image
 
 Outlines = list[np.ndarray | None]
-"""Of the regions of an image; None for one without area."""
+"""Of the regions of an image; None for a point, or one that cannot be read."""
 
 
 def read(raw: Path) -> Contents:
@@ -53,7 +53,7 @@ def read(raw: Path) -> Contents:
     regions = _read_regions(regions_table, contents.problems)
     missing: list[str] = []
     for name, image_rows in rows.items():
-        with collect(contents.problems):
+        with leave_out_if_faulty(contents, name):
             match = _match_name(name, image_rows[0])
             if match[3] == "CM":
                 contents.left_out.append(LeftOut(name, "it is a subtracted image"))
@@ -98,13 +98,14 @@ def _read_regions(table: Path, problems: list[str]) -> dict[str, Outlines]:
     for row in read_table(table, ("#filename", "region_shape_attributes")):
         with collect(problems):
             shape = row.text("region_shape_attributes")
+            if shape == "{}":
+                continue
+            outlines = regions[row.text("#filename").removesuffix(".jpg").strip()]
             try:
-                outline = read_outline(shape)
+                outlines.append(read_outline(shape))
             except ValueError as error:
+                outlines.append(None)
                 raise row.fault("region_shape_attributes", f"is no region: {error}") from None
-            if shape != "{}":
-                name = row.text("#filename").removesuffix(".jpg").strip()
-                regions[name].append(outline)
     return regions
 
 
@@ -127,7 +128,7 @@ def _describe(
     if pathologies != {"normal"} and not outlines:
         return LeftOut(name, "it has a finding, which is not outlined")
     if any(outline is None for outline in outlines):
-        return LeftOut(name, "one of its findings is marked by a point or a line")
+        return LeftOut(name, "the extent of one of its findings is not told")
     # which of several findings of different pathology a region shows is not told
     is_mixed = {"benign", "malignant"} <= pathologies
     malignant = None if is_mixed else "malignant" in pathologies

@@ -23,7 +23,7 @@ from medmask.data.converters.ddsm.pixels import (
     is_raw,
     read_pixels,
 )
-from medmask.data.converters.problems import collect
+from medmask.data.converters.problems import leave_out_if_faulty
 from medmask.errors import InputError
 
 _MALIGNANT = {
@@ -45,7 +45,7 @@ def read(raw: Path) -> Contents:
     undecoded: list[Path] = []
     for path in find_descriptions(raw):
         contents.sources.append(path)
-        with collect(contents.problems):
+        with leave_out_if_faulty(contents, path.stem):
             _add_case(read_case(path), path, contents, undecoded)
     if not contents.sources:
         raise InputError(
@@ -91,14 +91,9 @@ def _add_case(case: Case, path: Path, contents: Contents, undecoded: list[Path])
                     f"film {compressed} of {path} is missing; complete the download"
                 )
             continue
-        image = None
-        with collect(contents.problems):
+        with leave_out_if_faulty(contents, name):
             overlay = path.parent / f"{film_stem}.OVERLAY"
-            image = _describe(case, film, pixels, name, overlay)
-        if image is None:
-            contents.left_out.append(LeftOut(name, "its file or its overlay is at fault"))
-        else:
-            contents.images.append(image)
+            contents.images.append(_describe(case, film, pixels, name, overlay))
 
 
 def _fault_of_case(case: Case, path: Path, stem: str) -> str | None:

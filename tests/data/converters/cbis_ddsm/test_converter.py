@@ -141,22 +141,35 @@ def test_patients_of_both_parts_are_tested(raw):
 
 
 def test_incomplete_downloads(raw):
-    (raw / TABLES[3]).unlink()
     film = next((raw / "CBIS-DDSM/Calc-Training_P_00004_LEFT_CC").rglob("*.dcm"))
     film.unlink()
     mask = next((raw / "CBIS-DDSM/Mass-Training_P_00002_RIGHT_MLO_1").rglob("000001.dcm"))
     mask.unlink()
     contents = read(raw)
-    assert [image.name for image in contents.images] == ["P_00001_LEFT_CC", "P_00145_LEFT_CC"]
+    assert [image.name for image in contents.images] == [
+        "P_00001_LEFT_CC",
+        "P_00002_LEFT_CC",
+        "P_00145_LEFT_CC",
+    ]
     assert {left.name: left.reason for left in contents.left_out} == {
         "P_00002_RIGHT_MLO": "none of the files of Mass-Training_P_00002_RIGHT_MLO_1, or several, "
         "can be the mask of the lesion",
         "P_00004_LEFT_CC": "its DICOM file is missing (Calc-Training_P_00004_LEFT_CC)",
     }
-    no_table, no_film = contents.problems
-    assert f"has no {TABLES[3]}" in no_table
+    (no_film,) = contents.problems
     assert "1 folders of films are missing" in no_film
     assert "the first is Calc-Training_P_00004_LEFT_CC; complete the download" in no_film
+
+
+def test_all_tables_are_needed(raw):
+    """Without the calcifications, a film of both kinds would lack a part of its lesions."""
+    (raw / TABLES[2]).write_text((raw / TABLES[2]).read_text().replace("BENIGN", "?"))
+    (raw / TABLES[3]).unlink()
+    with pytest.raises(InputError) as error:
+        read(raw)
+    of_fault, of_absence = str(error.value).splitlines()
+    assert f"{TABLES[2]}, line 5: its pathology" in of_fault
+    assert f"has no {TABLES[3]}" in of_absence
 
 
 def test_copies_of_different_size(raw, add):

@@ -126,7 +126,7 @@ def test_left_out(raw):
     assert {left.name: left.reason for left in read(raw).left_out} == {
         "P1_L_CM_MLO": "it is a subtracted image",
         "P3_L_DM_CC": "it has a finding, which is not outlined",
-        "P3_R_DM_CC": "one of its findings is marked by a point or a line",
+        "P3_R_DM_CC": "the extent of one of its findings is not told",
         "P4_R_DM_MLO": "it is called normal and has a region",
     }
 
@@ -157,7 +157,9 @@ def test_faulty_row(raw, old, new, fault):
 
 def test_faulty_region(raw):
     write_regions(raw, {"P1_L_DM_MLO": [{"name": "star"}, CIRCLE]})
-    (problem,) = (p for p in read(raw).problems)
+    contents = read(raw)
+    (problem,) = contents.problems
+    assert "P1_L_DM_MLO" in {left.name for left in contents.left_out}
     assert "is no region: it is a 'star', which is no shape of VIA" in problem
 
 

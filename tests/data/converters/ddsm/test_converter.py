@@ -196,8 +196,8 @@ def test_incomplete_downloads(raw):
     assert contents.images == []
     assert {left.name: left.reason for left in contents.left_out} == {
         "A_0200_1_RIGHT_MLO": "its file is missing",
-        "C_1509_1_LEFT_CC": "its file or its overlay is at fault",
-        "C_1509_1_LEFT_MLO": "its file or its overlay is at fault",
+        "C_1509_1_LEFT_CC": "its record has a fault",
+        "C_1509_1_LEFT_MLO": "its record has a fault",
         "C_1509_1_RIGHT_CC": "it is not decoded from LJPEG",
         "D_0003_1_RIGHT_MLO": "its case is one of cancer, which is marked on none of its films",
     }
