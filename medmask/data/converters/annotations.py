@@ -87,6 +87,8 @@ def make_document(images: Sequence[ConvertedImage], label: str, description: str
 def _why_unknown(source: SourceImage, label: str) -> str | None:
     if source.malignant and not source.lesions:
         return "it is malignant, but no lesion is marked"
+    if source.malignant is None and not source.lesions:
+        return "it is not told whether it shows a lesion"
     if label == "lesion":
         return None
     if any(lesion.malignant is None for lesion in source.lesions):

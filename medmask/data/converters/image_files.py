@@ -85,6 +85,8 @@ def fit_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:
 
 def _write(task: ImageTask) -> WrittenImage:
     pixels = (task.read_pixels or read_pixels)(task.image)
+    if pixels.min() == pixels.max():
+        raise InputError(f"image {task.image.path} has the same gray level everywhere")
     source_size = pixels.shape[0], pixels.shape[1]
     size = fit_size(source_size, task.max_size)
     regions = _find_regions(task.image, source_size, size)

@@ -14,6 +14,7 @@ CONVERTERS = {
     "mini_mias": "mini-MIAS: 322 scanned films (PGM and Info.txt)",
     "rsna": "RSNA screening mammography 2022: labels of breasts, no boxes (train.csv, DICOM)",
     "rsna_bsd1k": "RSNA-BSD1K: 1,000 images of the RSNA set with boxes (COCO, PNG)",
+    "embed": "EMBED, AWS Open Data release: digital mammograms with marked regions (CSV, DICOM)",
     "vindr_mammo": "VinDr-Mammo: 5,000 exams (two CSV tables, DICOM)",
 }
 """Name of each set, which is that of its module beside this one, to one line about it."""

@@ -16,6 +16,8 @@ from medmask.data.converters.tables import Row, find_file, read_table
 _COLUMNS = ("patient_id", "image_id", "laterality", "view", "cancer")
 _FLAG_COLUMNS = ("biopsy", "invasive", "implant", "difficult_negative_case")
 _OPTIONAL = ("site_id", "age", "BIRADS", "density", "machine_id", *_FLAG_COLUMNS)
+_UNUSABLE_IMAGES = {"1942326353": "all of its pixels are zero"}
+_UNUSABLE_PATIENTS = {"27770": "its gray levels take more bits than its header states"}
 _SIDES = {"l": "L", "r": "R"}
 _FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 _DENSITIES = {letter.lower(): letter for letter in "ABCD"}
@@ -29,9 +31,13 @@ def read(raw: Path) -> Contents:
     for row in read_rows(table):
         with leave_out_if_faulty(contents, row.place):
             fields = describe(row)
-            path = raw / "train_images" / fields["patient_id"] / f"{row.identifier('image_id')}.dcm"
-            name = f"{fields['patient_id']}/{path.stem}"
-            if path.is_file():
+            patient, image_id = fields["patient_id"], row.identifier("image_id")
+            path = raw / "train_images" / patient / f"{image_id}.dcm"
+            name = f"{patient}/{image_id}"
+            unusable = _UNUSABLE_PATIENTS.get(patient) or _UNUSABLE_IMAGES.get(image_id)
+            if unusable:
+                contents.left_out.append(LeftOut(name, unusable))
+            elif path.is_file():
                 contents.images.append(SourceImage(path=path, name=name, **fields))
             else:
                 missing.append(path)

@@ -1,10 +1,17 @@
 """RSNA screening: labels of breasts, no boxes; files of all kinds that the set holds."""
 
+import struct
+
+import cv2
 import numpy as np
 import pytest
+from image_files import DEEP, PIXELS, SYNTAXES, compressed_frame, dicom_file, radiograph
 from raw_tables import write_csv
 
 from medmask.data.converters.rsna import CONVERTER, read
+from medmask.data.converters.run import ConversionOptions, convert
+from medmask.data.dataset_dicts import load_coco
+from medmask.data.dataset_report import inspect_dataset
 from medmask.errors import InputError
 
 
@@ -81,6 +88,17 @@ def test_missing_files_are_left_out_and_told_in_one_sentence(write_set):
     assert "train_images/10006/2.dcm" in problem
 
 
+def test_files_that_are_known_to_be_unusable_are_left_out(write_set):
+    raw = write_set(row_of(1, patient_id=27770), row_of(1942326353, patient_id=822), row_of(3))
+    contents = read(raw)
+    assert not contents.problems
+    assert [image.name for image in contents.images] == ["10006/3"]
+    assert [(left.name, left.reason) for left in contents.left_out] == [
+        ("27770/1", "its gray levels take more bits than its header states"),
+        ("822/1942326353", "all of its pixels are zero"),
+    ]
+
+
 def test_all_faulty_rows_are_told(write_set):
     raw = write_set(row_of(1, laterality="X"), row_of(2, cancer="yes"), row_of(3))
     contents = read(raw)
@@ -105,3 +123,55 @@ def test_another_folder_and_another_table(tmp_path):
         InputError, match="no column patient_id, image_id, laterality, view, cancer"
     ):
         CONVERTER.read(tmp_path)
+
+
+def compressed(pixels: np.ndarray, syntax: str) -> bytes:
+    """A DICOM file of 12 bits with compressed pixels."""
+    frame = compressed_frame(pixels, syntax, 12)
+    fragments = (b"", frame + bytes(len(frame) % 2))
+    value = b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(part)) + part for part in fragments)
+    value += struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    elements = radiograph() | {PIXELS: ("OB", value)}
+    return dicom_file(elements, SYNTAXES[syntax].encode())
+
+
+def test_files_of_all_kinds_become_a_sound_tree(write_set, write_dicom, tmp_path):
+    """JPEG lossless and JPEG 2000, several windows, MONOCHROME1; blank and faulty ones are told."""
+    pytest.importorskip("openjpeg")
+    rows = [row_of(number, patient_id=number, cancer=number % 2) for number in range(1, 8)]
+    raw = write_set(*rows)
+    files = [raw / f"train_images/{number}/{number}.dcm" for number in range(1, 8)]
+    files[0].write_bytes(compressed(DEEP, "JPEGLosslessProcess14_1"))
+    files[1].write_bytes(compressed(DEEP, "JPEG2000Lossless"))
+    windows = {"WindowCenter": [2000, 1000], "WindowWidth": [500, 900], "BitsStored": 12}
+    kinds = [
+        (DEEP, {**windows, "VOILUTFunction": "SIGMOID"}),
+        (DEEP, {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12}),
+        (DEEP, {"PixelPaddingValue": int(DEEP[0, 0]), "BitsStored": 12}),
+        (np.zeros_like(DEEP), {}),
+        (DEEP * np.uint16(15), {"BitsStored": 12}),
+    ]
+    for file, (pixels, elements) in zip(files[2:], kinds, strict=True):
+        write_dicom(pixels, name=str(file.relative_to(tmp_path)), **elements)
+
+    output = tmp_path / "rsna"
+    report = convert("rsna", raw, output, ConversionOptions(folds=2))
+    assert [left.name for left in report.left_out] == ["6/6", "7/7"]
+    blank, overflowing = report.problems
+    assert "has the same gray level everywhere" in blank
+    assert "its Bits Stored is 12, which is not enough" in overflowing
+    written = [
+        cv2.imread(str(output / f"images/{n}/{n}.png"), cv2.IMREAD_UNCHANGED) for n in range(1, 6)
+    ]
+    for pixels in written[:3]:
+        np.testing.assert_array_equal(pixels, DEEP)
+    np.testing.assert_array_equal(written[3], 4095 - DEEP)
+    np.testing.assert_array_equal(written[4], np.where(DEEP[0, 0] == DEEP, 0, DEEP))
+
+    json_file = output / "annotations/instances_all.json"
+    sound = inspect_dataset("rsna", json_file, output / "images", ["malignant"])
+    assert not sound.problems
+    assert (len(sound.file_names), sound.num_lesions, len(sound.patients)) == (5, 0, 5)
+    dataset_dicts = load_coco(json_file, output / "images", ["malignant"])
+    assert [x["malignant"] for x in dataset_dicts] == [True, False, True, False, True]
+    assert not any(x["annotations"] for x in dataset_dicts)

@@ -13,7 +13,12 @@ from medmask.errors import InputError
 
 
 def read_stored_values(
-    file: DicomFile, size: FrameSize, layout: PixelLayout, frame: int
+    file: DicomFile,
+    size: FrameSize,
+    layout: PixelLayout,
+    frame: int,
+    *,
+    keep_unused_bits: bool = False,
 ) -> np.ndarray:
     """Read one frame, and no other.
 
@@ -24,6 +29,7 @@ def read_stored_values(
         size: of its frames.
         layout: of its pixels.
         frame: the number of the frame, from 0.
+        keep_unused_bits: leave bits above Bits Stored in the values.
 
     Returns:
         (H, W) or (H, W, 3), of the type in which the file stores them.
@@ -32,6 +38,7 @@ def read_stored_values(
         InputError: the pixels cannot be decoded.
     """
     options = _decoding_options(file, size, layout)
+    options["correct_unused_bits"] = not keep_unused_bits
     try:
         if file.syntax.is_encapsulated:
             return decompress_frame(file, size, layout, frame, options)

@@ -112,11 +112,17 @@ def read_dicom_values(path: Path, frame: int | None = None) -> tuple[np.ndarray,
         (H, W, 3) for a color image. And the number of bits that a value takes in the file.
 
     Raises:
-        InputError: as :func:`read_dicom`.
+        InputError: as :func:`read_dicom`; or values take more bits than the file states, of which
+            nothing would be left but noise.
     """
     with open_dicom(path) as file:
         size, layout = _describe(file)
-        stored = read_stored_values(file, size, layout, choose_frame(path, frame, size.frames))
+        frame = choose_frame(path, frame, size.frames)
+        # bits above those of an unsigned value are its own, unless they hold an overlay
+        may_overflow = layout.is_gray and not layout.signed and not _has_overlay(file.elements)
+        stored = read_stored_values(file, size, layout, frame, keep_unused_bits=may_overflow)
+        if may_overflow:
+            _check_bits(stored, layout, path)
         if not layout.is_gray:
             return stored.astype(np.float64), layout.bits_stored
         sources = frame_sources(file.elements, frame)
@@ -131,6 +137,20 @@ def read_dicom_values(path: Path, frame: int | None = None) -> tuple[np.ndarray,
             values = float(sum(_value_range(layout))) - values
         values[_padding_mask(stored, sources, signed=layout.signed)] = np.nan
         return values, layout.bits_stored
+
+
+def _check_bits(stored: np.ndarray, layout: PixelLayout, path: Path) -> None:
+    if stored.dtype.kind == "u" and int(stored.max()) >> layout.bits_stored:
+        raise InputError(
+            f"DICOM file {path} has gray levels up to {stored.max()}, but its Bits Stored is "
+            f"{layout.bits_stored}, which is not enough for them; leave the image out, or correct "
+            "the element if you know it to be wrong"
+        )
+
+
+def _has_overlay(elements: Elements) -> bool:
+    """Tell whether the file has an overlay, which old files keep in unused bits of the pixels."""
+    return any(tag.group & 0xFF00 == 0x6000 for tag in list(elements.dataset.keys()))
 
 
 def _show(stored: np.ndarray, layout: PixelLayout, sources: list[Elements]) -> np.ndarray:
