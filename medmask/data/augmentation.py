@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from medmask.data.breast import BreastCrop
+from medmask.data.breast import BreastPreprocessing
 from medmask.errors import InputError
 
 
@@ -75,6 +75,7 @@ def build_train_augmentation(
     crop_short_edge_lengths: Sequence[int] = (400, 500, 600),
     crop_size_range: tuple[int, int] = (256, 600),
     breast_crop: bool = False,
+    breast_window: bool = False,
     scale_range: Sequence[float] = (1.0, 1.0),
     vertical_flip_probability: float = 0.0,
     rotation_degrees: float = 0.0,
@@ -92,7 +93,8 @@ def build_train_augmentation(
         crop_short_edge_lengths: see above, in pixels.
         crop_size_range: least and greatest height and width of the crop, in pixels, drawn
             independently; an image that is smaller is kept whole in that direction.
-        breast_crop: crop to the breast before all else, see :class:`BreastCrop`.
+        breast_crop: crop to the breast before all else, see :class:`BreastPreprocessing`.
+        breast_window: map the gray levels of the breast to [0, 255], likewise.
         scale_range: least and greatest factor on the final lengths, drawn evenly by its logarithm;
             it stands for pixel sizes and breasts other than those of the training images.
         vertical_flip_probability: of a vertical flip.
@@ -126,7 +128,7 @@ def build_train_augmentation(
         ]
     )
     steps = [
-        *_preprocessing(breast_crop),
+        *_preprocessing(breast_crop, breast_window),
         T.RandomFlip(flip_probability, horizontal=True),
         T.RandomApply(zoom, crop_probability),
         SmoothResizeShortestEdge(short_edge_lengths, max_size, scale_range),
@@ -140,7 +142,11 @@ def build_train_augmentation(
 
 
 def build_test_augmentation(
-    *, short_edge_length: int = 800, max_size: int = 1333, breast_crop: bool = False
+    *,
+    short_edge_length: int = 800,
+    max_size: int = 1333,
+    breast_crop: bool = False,
+    breast_window: bool = False,
 ) -> T.AugmentationList:
     """Resize the short edge to a fixed length, with the very resizing of training.
 
@@ -148,18 +154,21 @@ def build_test_augmentation(
         short_edge_length: in pixels.
         max_size: the longest that the long edge may become.
         breast_crop: as for :func:`build_train_augmentation`.
+        breast_window: likewise.
 
     Raises:
         InputError: a size is not positive.
     """
     _check_sizes("short_edge_length", [short_edge_length])
     resize = SmoothResizeShortestEdge([short_edge_length], max_size)
-    return T.AugmentationList([*_preprocessing(breast_crop), resize])
+    return T.AugmentationList([*_preprocessing(breast_crop, breast_window), resize])
 
 
-def _preprocessing(breast_crop: bool) -> list[T.Augmentation]:
+def _preprocessing(breast_crop: bool, breast_window: bool) -> list[T.Augmentation]:
     """What is done to every image alike, in training and testing, before anything else."""
-    return [BreastCrop()] if breast_crop else []
+    if not (breast_crop or breast_window):
+        return []
+    return [BreastPreprocessing(crop=breast_crop, window=breast_window)]
 
 
 def _check_sizes(name: str, sizes: Sequence[int]) -> None:

@@ -63,8 +63,12 @@ def load_coco(
     return dataset_dicts
 
 
-def read_dataset_image(dataset_dict: dict[str, Any]) -> np.ndarray:
+def read_dataset_image(dataset_dict: dict[str, Any], *, apply_voi: bool = True) -> np.ndarray:
     """Read the image of a dataset dict.
+
+    Args:
+        dataset_dict: of the image.
+        apply_voi: as for :func:`medmask.data.read_image`.
 
     Returns:
         (H, W, 3) RGB in [0, 255], see :func:`medmask.data.read_image`.
@@ -72,7 +76,7 @@ def read_dataset_image(dataset_dict: dict[str, Any]) -> np.ndarray:
     Raises:
         InputError: it cannot be read, or has another size than the dataset dict says.
     """
-    image = read_image(dataset_dict["file_name"])
+    image = read_image(dataset_dict["file_name"], apply_voi=apply_voi)
     height, width = image.shape[:2]
     if (height, width) != (dataset_dict["height"], dataset_dict["width"]):
         raise InputError(

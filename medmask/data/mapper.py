@@ -8,6 +8,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from medmask.data.breast import sets_window
 from medmask.data.dataset_dicts import box_corners, read_dataset_image
 from medmask.data.photometric import change_pixels
 
@@ -77,7 +78,7 @@ class DetectionMapper:
         Raises:
             InputError: the image cannot be read, or has another size than the dict says.
         """
-        image = read_dataset_image(dataset_dict)
+        image = read_dataset_image(dataset_dict, apply_voi=not sets_window(self.augmentation))
         augmented = augment_image(image, self.augmentation)
         image = augmented.pixels
         if self.photometric is not None:

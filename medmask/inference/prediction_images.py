@@ -49,13 +49,16 @@ class PredictionImage:
             return self.path
         return self.path.with_name(f"{self.path.stem}_{self.frame}{self.path.suffix}")
 
-    def read(self) -> np.ndarray:
+    def read(self, *, apply_voi: bool = True) -> np.ndarray:
         """Read the pixels: (H, W, 3) RGB in [0, 255].
+
+        Args:
+            apply_voi: as for :func:`medmask.data.read_image`.
 
         Raises:
             InputError: the file cannot be read, or its data set gives another size.
         """
-        pixels = read_image(self.path, self.frame)
+        pixels = read_image(self.path, self.frame, apply_voi=apply_voi)
         if self.size not in (None, pixels.shape[:2]):
             raise InputError(
                 f"image {self.path} is {pixels.shape[1]} x {pixels.shape[0]} (width x height), but "

@@ -129,11 +129,12 @@ def _predict(
     }
     overlay = None
     try:
-        pixels = image.read()
+        pixels = image.read(apply_voi=predictor.applies_voi)
         detections = predictor(pixels)["instances"].to("cpu")
         if options.overlays:
             shown = detections[detections.scores >= options.score_threshold]
-            overlay = encode_png(draw_overlay(pixels, shown, labels.names))
+            viewed = pixels if predictor.applies_voi else image.read()
+            overlay = encode_png(draw_overlay(viewed, shown, labels.names))
     except Exception as error:  # nothing that one image does may stop the rest
         return JournalEntry(**known, status="failed", error=_describe(image, error))
     if overlay is not None:  # an error here is one of the folder, and stops all

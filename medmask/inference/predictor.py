@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from medmask.checkpoint import MedMaskCheckpointer
 from medmask.config import load_config
 from medmask.config.building import build
+from medmask.data.breast import sets_window
 from medmask.data.images import read_image, to_rgb
 from medmask.data.mapper import augment_image, image_to_tensor
 from medmask.engine.run import autocast, build_model
@@ -50,6 +51,8 @@ class MedMaskPredictor:
         model: the detector.
         labels: names and category ids of its classes.
         metadata: the names as Detectron2's ``thing_classes``.
+        applies_voi: whether it reads DICOM files with the window of their own. A config that sets
+            the breast's window goes without, see :func:`medmask.data.read_image`.
         nms_iou: see below.
     """
 
@@ -84,6 +87,7 @@ class MedMaskPredictor:
         self.augmentation = build(
             self.config, "dataloader.test.mapper.augmentation", T.Augmentation
         )
+        self.applies_voi = not sets_window(self.augmentation)
         self.labels = find_class_labels(self.config.dataloader.test.dataset, self.model)
         self.metadata = Metadata(name="predictions", thing_classes=list(self.labels.names))
 
@@ -139,7 +143,11 @@ class MedMaskPredictor:
             raise InputError(
                 f"an image of type {type(image).__name__} was given; give a path or a numpy array"
             )
-        pixels = to_rgb(image) if isinstance(image, np.ndarray) else read_image(image)
+        pixels = (
+            to_rgb(image)
+            if isinstance(image, np.ndarray)
+            else read_image(image, apply_voi=self.applies_voi)
+        )
         height, width = pixels.shape[:2]
         augmented = augment_image(pixels, self.augmentation)
         return {

@@ -215,7 +215,8 @@ class MedMask(nn.Module):
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
         """Normalize the images and pad them to one size."""
-        images = [x["image"].to(self.device) for x in batched_inputs]
+        # a batch takes the type of its first image, and bytes would round the others
+        images = [x["image"].to(self.device).float() for x in batched_inputs]
         batch = ImageList.from_tensors(images, self.backbone.size_divisibility)
         pixels = (batch.tensor - self.pixel_mean) / self.pixel_std
         for image, (height, width) in zip(pixels, batch.image_sizes, strict=True):

@@ -25,6 +25,7 @@ class Detector:
     """Finds one box in every image, with a score by its brightness."""
 
     labels = ClassLabels(("malignant",), (7,))
+    applies_voi = True
 
     def __init__(self):
         self.calls = 0

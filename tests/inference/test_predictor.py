@@ -13,7 +13,7 @@ from medmask.config import load_config
 from medmask.config.yaml_files import write_config_yaml
 from medmask.data import register_coco_dataset
 from medmask.data.breast import find_breast
-from medmask.data.breast.cropping import MARGIN
+from medmask.data.breast.preprocessing import MARGIN
 from medmask.errors import InputError
 from medmask.evaluation.structures import Detections
 from medmask.evaluation.suppression import suppress_overlaps

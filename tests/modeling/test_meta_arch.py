@@ -138,6 +138,17 @@ def test_images_are_normalised_before_they_are_padded(make_model, make_input):
         assert (image[:, mask] == 0).all()
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["bytes-first", "floats-first"])
+def test_images_of_both_types_share_a_batch(make_model, make_input, order):
+    """A batch begins with bytes or with floats; neither is rounded."""
+    model = make_model()
+    inputs = [make_input(40, 30), make_input(40, 30)]
+    inputs[1]["image"] = inputs[1]["image"] * 0.3
+    alone = [model.preprocess_image([x]).tensor for x in inputs]
+    together = model.preprocess_image(inputs[::order]).tensor
+    torch.testing.assert_close(together, torch.cat(alone[::order]), rtol=0, atol=0)
+
+
 def test_targets_are_shares_of_the_unpadded_image(make_model, make_input):
     batch = [make_input(40, 80, [[20.0, 10.0, 60.0, 20.0]]), make_input(100, 100)]
     first, second = make_model().prepare_targets(batch)

@@ -26,6 +26,7 @@ dataloader.train = L(build_train_loader)(
             crop_short_edge_lengths=[400, 500, 600],
             crop_size_range=[256, 600],
             breast_crop=False,
+            breast_window=False,
         ),
     ),
     total_batch_size=8,
@@ -40,7 +41,10 @@ dataloader.test = L(build_test_loader)(
     mapper=L(DetectionMapper)(
         with_boxes=False,
         augmentation=L(build_test_augmentation)(
-            short_edge_length=800, max_size=1333, breast_crop=False
+            short_edge_length=800,
+            max_size=1333,
+            breast_crop=False,
+            breast_window=False,
         ),
     ),
     batch_size=1,

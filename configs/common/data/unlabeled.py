@@ -22,6 +22,7 @@ unlabeled = L(build_train_loader)(
             flip_probability=0.5,
             crop_probability=0.0,
             breast_crop=False,
+            breast_window=False,
         ),
         photometric=L(build_photometric_augmentation)(
             brightness=0.4,

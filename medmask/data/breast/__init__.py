@@ -1,6 +1,6 @@
-"""The breast in a mammogram: finding it, and cropping to it."""
+"""The breast in a mammogram: finding it, cropping to it, and its gray levels."""
 
-from medmask.data.breast.cropping import BreastCrop
 from medmask.data.breast.finding import Breast, find_breast
+from medmask.data.breast.preprocessing import BreastPreprocessing, sets_window
 
-__all__ = ["Breast", "BreastCrop", "find_breast"]
+__all__ = ["Breast", "BreastPreprocessing", "find_breast", "sets_window"]

@@ -32,10 +32,12 @@ class Breast:
 
     Attributes:
         mask: (h, w) bool, on a copy of the image of at most 256 x 256 pixels.
+        pixels: (h, w) float32: that copy, in the gray levels of the image.
         image_size: (height, width) of the image.
     """
 
     mask: np.ndarray
+    pixels: np.ndarray
     image_size: tuple[int, int]
 
     @property
@@ -63,25 +65,33 @@ def find_breast(image: np.ndarray) -> Breast | None:
         The breast, or None where nothing in the image looks like one.
     """
     small = _small_copy(image)
-    candidates = _above_background(small)
+    candidates = _above_background(_to_bytes(small))
     if candidates is None:
         return None
     mask = _largest_thick_piece(candidates)
-    return None if mask is None else Breast(mask, image.shape[:2])
+    return None if mask is None else Breast(mask, small, image.shape[:2])
 
 
 def _small_copy(image: np.ndarray) -> np.ndarray:
-    """(h, w) uint8, 0 to 255 from the image's own range, of at most 256 x 256 pixels."""
+    """(h, w) float32, of at most 256 x 256 pixels; the background where the image has none."""
     plane = image if image.ndim == 2 else image[..., 0]
     step = max(max(plane.shape) // _SUBSAMPLED_SIDE, 1)
-    plane = np.nan_to_num(plane[::step, ::step].astype(np.float32), nan=0, posinf=0, neginf=0)
+    plane = plane[::step, ::step].astype(np.float32)
+    is_pixel = np.isfinite(plane)
+    if not is_pixel.all():
+        background = plane[is_pixel].min() if is_pixel.any() else np.float32(0)
+        plane = np.where(is_pixel, plane, background)
     scale = min(_SIDE / max(plane.shape), 1)
     size = [max(round(side * scale), 1) for side in plane.shape[::-1]]
-    plane = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-    low, high = np.percentile(plane, (0, 99.5))
+    return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+
+
+def _to_bytes(small: np.ndarray) -> np.ndarray:
+    """(h, w) uint8, without noise: from the least to almost the greatest value of (h, w)."""
+    low, high = np.percentile(small, (0, 99.5))
     if high <= low:
-        return np.zeros(plane.shape, np.uint8)
-    levels = np.clip((plane - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
+        return np.zeros(small.shape, np.uint8)
+    levels = np.clip((small - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
     return cv2.medianBlur(levels, 3)
 
 

@@ -6,14 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from medmask.data.images.dicom import count_dicom_frames, is_dicom, read_dicom, read_dicom_size
+from medmask.data.images.dicom import (
+    count_dicom_frames,
+    is_dicom,
+    read_dicom,
+    read_dicom_size,
+    read_dicom_values,
+)
 from medmask.data.images.frames import choose_frame, split_frame_path
 from medmask.data.images.intensity import stretch_to_255, to_rgb
 from medmask.data.images.raster import count_raster_frames, read_raster, read_raster_size
 from medmask.errors import InputError
 
 
-def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:
+def read_image(
+    path: str | os.PathLike, frame: int | None = None, *, apply_voi: bool = True
+) -> np.ndarray:
     """Read an image as RGB.
 
     The EXIF orientation is applied, as Detectron2 does; an alpha channel is dropped.
@@ -23,6 +31,8 @@ def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:
             ``scan.dcm#3``.
         frame: the number of the frame, counted from 0, where the path does not name it. Files with
             several frames are read only frame by frame; see :func:`count_frames`.
+        apply_voi: apply the window or table of a DICOM file, as a viewer does. Without it, the
+            gray levels are those of the 16-bit PNG that a converter makes of the file.
 
     Returns:
         (H, W, 3) array in [0, 255]. Files of 8 bits come as uint8, with the values of the file.
@@ -35,7 +45,8 @@ def read_image(path: str | os.PathLike, frame: int | None = None) -> np.ndarray:
     """
     path, frame = _image_file(path, frame)
     if is_dicom(path):
-        return to_rgb(stretch_to_255(read_dicom(path, frame)))
+        values = read_dicom(path, frame) if apply_voi else read_dicom_values(path, frame)[0]
+        return to_rgb(stretch_to_255(values))
     return to_rgb(read_raster(path, frame))
 
 

@@ -125,6 +125,8 @@ def read_dicom_values(path: Path, frame: int | None = None) -> tuple[np.ndarray,
             _check_bits(stored, layout, path)
         if not layout.is_gray:
             return stored.astype(np.float64), layout.bits_stored
+        if _is_for_processing(file.elements):
+            _warn_for_processing(path)
         sources = frame_sources(file.elements, frame)
         modality = read_modality_transform(sources, signed=layout.signed)
         is_inverted = layout.photometric == "MONOCHROME1"
