@@ -1,0 +1,157 @@
+"""Raw downloads in miniature, sound ones, for campaigns to damage their index files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cbis_ddsm_tree import table_text
+from image_files import GRAY, dicom_file, radiograph
+from PIL import Image
+from raw_tables import write_csv
+from spreadsheets import write_xlsx
+
+
+def _write_dicom(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(dicom_file(radiograph()))
+
+
+def _rsna_row(patient: int, image: int) -> dict[str, Any]:
+    row = {"site_id": 1, "patient_id": patient, "image_id": image, "laterality": "LR"[image % 2]}
+    row |= {"view": "CC", "age": 61.0, "cancer": image % 2, "biopsy": 0, "invasive": 0}
+    return row | {"BIRADS": 0.0, "implant": 0, "density": "B", "machine_id": 29}
+
+
+def _rsna(raw: Path) -> None:
+    rows = [_rsna_row(patient, image) for patient, image in ((1, 11), (1, 12), (2, 21))]
+    write_csv(raw / "train.csv", *rows)
+    for row in rows:
+        _write_dicom(raw / f"train_images/{row['patient_id']}/{row['image_id']}.dcm")
+
+
+def _rsna_bsd1k(raw: Path) -> None:
+    write_csv(raw / "train.csv", _rsna_row(1, 11), _rsna_row(2, 21))
+    for split, names in (("train", ["1_11", "2_21"]), ("val", ["3_31", "4_41"])):
+        images = [
+            {"id": number, "file_name": f"{name}.png", "width": "28", "height": 40}
+            for number, name in enumerate(names)
+        ]
+        boxes = [[3, 4, 5, 6], [0, 1.5, 20, 30], ["2", "2", "9", "9"]]
+        content = {
+            "images": images,
+            "annotations": [
+                {"id": number, "image_id": number % 2, "category_id": 1, "bbox": box}
+                for number, box in enumerate(boxes)
+            ],
+            "categories": [{"id": 1, "name": "mal"}],
+        }
+        for image in images:
+            path = raw / "images" / split / image["file_name"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(GRAY).save(path)
+        path = raw / f"annotations/instances_{split}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+
+
+def _vindr_mammo(raw: Path) -> None:
+    breasts = [
+        {
+            **{"study_id": "e1", "image_id": image, "laterality": "L", "view_position": "CC"},
+            **{"height": 40, "width": 28, "breast_birads": "BI-RADS 4"},
+            **{"breast_density": "DENSITY C", "split": split},
+        }
+        for image, split in (("a", "training"), ("b", "training"), ("c", "test"))
+    ]
+    findings = [
+        {
+            **breasts[0],
+            "finding_categories": "['Mass', 'Asymmetry']",
+            "finding_birads": "BI-RADS 4",
+        },
+        {**breasts[1], "finding_categories": "['No Finding']", "finding_birads": None},
+    ]
+    for finding, box in zip(findings, ((1.5, 2, 20, 30), (None,) * 4), strict=True):
+        finding |= dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    write_csv(raw / "breast-level_annotations.csv", *breasts)
+    write_csv(raw / "finding_annotations.csv", *findings)
+    for row in breasts:
+        _write_dicom(raw / f"images/e1/{row['image_id']}.dicom")
+
+
+def _embed(raw: Path) -> None:
+    images = [
+        {
+            **{"empi_anon": 1, "acc_anon": 2, "anon_dicom_path": f"/mnt/x/cohort_1/1/2/{name}.dcm"},
+            **{"FinalImageType": kind, "ImageLateralityFinal": "R", "ViewPosition": "CC"},
+            **{"ROI_coords": regions, "spot_mag": None, "study_date_anon": "2015-04-16 00:00:00"},
+        }
+        for name, kind, regions in (
+            ("a", "2D", "((1, 2, 30, 20), (5, 5, 9, 9))"),
+            ("b", "2D", "()"),
+            ("c", "cview", "()"),
+        )
+    ]
+    finding = {"empi_anon": 1, "acc_anon": 2, "side": "R", "asses": "S", "tissueden": 2}
+    write_csv(raw / "tables/EMBED_OpenData_metadata.csv", *images)
+    write_csv(
+        raw / "tables/EMBED_OpenData_clinical.csv",
+        {**finding, "path_severity": 1.0, "bside": "R", "massshape": "X", "calcfind": None},
+        {**finding, "path_severity": None, "bside": None, "massshape": None, "calcfind": "F"},
+    )
+    for row in images:
+        _write_dicom(raw / f"images/cohort_1/1/2/{row['anon_dicom_path'][-5:]}")
+
+
+def _mini_mias(raw: Path) -> None:
+    lines = ["mdb001 G CIRC B 535 425 197", "mdb002 F CALC M 300 200 50", "mdb003 D NORM"]
+    raw.mkdir(parents=True, exist_ok=True)
+    (raw / "Info.txt").write_text("\n".join(lines) + "\n")
+    for number in (1, 2, 3):
+        (raw / f"mdb{number:03d}.pgm").write_bytes(b"P5 4 4 255\n" + bytes(16))
+
+
+def _cbis_ddsm(raw: Path) -> None:
+    for kind, name in (("mass", "Mass"), ("calc", "Calc")):
+        for split, part in (("train", "Training"), ("test", "Test")):
+            folder = f"{name}-{part}_P_0000{len(kind + split)}_LEFT_CC"
+            table = raw / f"{kind}_case_description_{split}_set.csv"
+            raw.mkdir(parents=True, exist_ok=True)
+            table.write_text(table_text(kind, [{"folder": folder, "pathology": "MALIGNANT"}]))
+            _write_dicom(raw / f"{folder}/1.1.1/1.2.1/000000.dcm")
+
+
+def _csaw_cc(raw: Path) -> None:
+    rows = [
+        {
+            **{"anon_patientid": 75, "anon_filename": f"00075_20990909_{side}_CC_1.dcm"},
+            **{"x_case": 1, "x_cancer_laterality": "Left", "rad_timing": 1},
+            **{"imagelaterality": name, "viewposition": "CC"},
+        }
+        for side, name in (("L", "Left"), ("R", "Right"))
+    ]
+    write_csv(raw / "CSAW-CC_breast_cancer_screening_data.csv", *rows)
+    for row in rows:
+        _write_dicom(raw / row["anon_filename"])
+
+
+def _cmmd(raw: Path) -> None:
+    raw.mkdir(parents=True, exist_ok=True)
+    header = ["ID1", "LeftRight", "Age", "abnormality", "classification", "subtype"]
+    row = ["D1-0001", "L", 44, "mass", "Malignant", None]
+    write_xlsx(raw / "CMMD_clinicaldata_revision.xlsx", {"Sheet1": [header, row]})
+    _write_dicom(raw / "CMMD/D1-0001/1-1.dcm")
+
+
+RAW_TREES: dict[str, Callable[[Path], None]] = {
+    "cbis_ddsm": _cbis_ddsm,
+    "cmmd": _cmmd,
+    "csaw_cc": _csaw_cc,
+    "embed": _embed,
+    "mini_mias": _mini_mias,
+    "rsna": _rsna,
+    "rsna_bsd1k": _rsna_bsd1k,
+    "vindr_mammo": _vindr_mammo,
+}
+"""Writers of a sound raw tree by the name of the converter."""
