@@ -8,8 +8,8 @@
 
 71 films come twice, once with their masses and once with their calcifications: they become one
 image with both. 31 patients are in the training part of one kind and in the test part of the other:
-all their films are test films here, so that no patient is in both, and every film that was
-published for testing is one.
+as all images of a patient are in the last of its splits, all their films are test films, and every
+film that was published for testing is one.
 """
 
 from pathlib import Path
@@ -38,7 +38,6 @@ def read(raw: Path) -> Contents:
         )
     contents = Contents()
     regions = _read_tables(raw, contents)
-    tested = {region.patient for region in regions if region.split == "test"}
     missing: list[str] = []
     for film in group_films(regions):
         absent = [place.folder for place in film.copies if not files.at((place,))]
@@ -52,8 +51,7 @@ def read(raw: Path) -> Contents:
             if isinstance(located, str):
                 contents.left_out.append(LeftOut(film.name, located))
             else:
-                split = "test" if film.patient in tested else "train"
-                contents.images.append(_source_image(film, *located, split=split))
+                contents.images.append(_source_image(film, *located))
     if missing:
         contents.problems.append(
             f"{len(missing)} folders of films are missing in {raw}, the first is {missing[0]}; "
@@ -76,7 +74,7 @@ def _read_tables(raw: Path, contents: Contents) -> list[Region]:
     return regions
 
 
-def _source_image(film: Film, path: Path, masks: list[Path], split: str) -> SourceImage:
+def _source_image(film: Film, path: Path, masks: list[Path]) -> SourceImage:
     lesions = tuple(
         Lesion(
             mask=mask,
@@ -85,6 +83,7 @@ def _source_image(film: Film, path: Path, masks: list[Path], split: str) -> Sour
         )
         for region, mask in zip(film.regions, masks, strict=True)
     )
+    splits = sorted({region.split for region in film.regions})  # test goes before train
     densities = {region.density for region in film.regions}
     return SourceImage(
         path=path,
@@ -95,9 +94,9 @@ def _source_image(film: Film, path: Path, masks: list[Path], split: str) -> Sour
         density=densities.pop() if len(densities) == 1 else None,
         birads=max(region.assessment for region in film.regions),
         malignant=any(region.malignant for region in film.regions),
-        attributes={"published_split": "+".join(sorted({r.split for r in film.regions}))},
+        attributes={"published_split": "+".join(splits)},
         lesions=lesions,
-        split=split,
+        split=splits[0],
     )
 
 

@@ -6,6 +6,7 @@ from cbis_ddsm_tree import table_text
 
 from medmask.data.converters.cbis_ddsm import read
 from medmask.data.converters.cbis_ddsm.cases import TABLES
+from medmask.data.converters.splits import assign_splits
 from medmask.errors import InputError
 
 ROWS = {
@@ -130,13 +131,15 @@ def test_pathology_is_that_of_each_lesion(raw):
 
 def test_patients_of_both_parts_are_tested(raw):
     images = {image.name: image for image in read(raw).images}
-    assert {name: image.split for name, image in images.items()} == {
+    chosen, how = assign_splits(list(images.values()), seed=0)
+    assert {name: "test" if split == "test" else "train" for name, split in chosen.items()} == {
         "P_00001_LEFT_CC": "train",
         "P_00002_LEFT_CC": "test",
         "P_00002_RIGHT_MLO": "test",
         "P_00004_LEFT_CC": "train",
         "P_00145_LEFT_CC": "test",
     }
+    assert "all images of the 1 patients in several of them are in the last" in how
     assert images["P_00002_RIGHT_MLO"].attributes["published_split"] == "train"
 
 
