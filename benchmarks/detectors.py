@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Train and test detectors on real mammograms: any set of methods, benchmarks, starts and seeds.
 
-Methods: medmask, Detectron2's faster_rcnn and retinanet with the same backbone, samples and start;
-and the stages that go on from medmask, with their controls. All are trained for the same minutes
-of wall-clock time (stages: for the steps of their config) on cores of their own, tests not counted.
+Methods: medmask; Detectron2's faster_rcnn and retinanet with the same backbone, samples and start;
+yolo11n, a program of another environment (benchmarks/real_mammograms/yolo.py says how to make it);
+and the stages that go on from medmask, with their controls. All are trained for the same minutes of
+wall-clock time (stages: for the steps of their config) on cores of their own, tests not counted.
 
 The data sets are those of benchmarks/make_splits.py, under DETECTRON2_DATASETS. What is done is
 found again: interrupted, the same command goes on with what is left. Each training leaves its
@@ -12,14 +13,15 @@ weights, training.json and, for each test, detections in COCO's result format.
 
 import argparse
 import math
+import shutil
 from pathlib import Path
 
 from options import positive
 from real_mammograms.cells import (
     BENCHMARKS,
+    IMAGENET,
     METHODS,
     NUM_FOLDS,
-    SCRATCH,
     STARTS,
     make_cells,
     with_starts,
@@ -52,6 +54,21 @@ def _minutes(text: str) -> float:
     return value
 
 
+def _file(text: str) -> str:
+    """Find a file; processes elsewhere are told its whole path."""
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text} is no file")
+    return str(Path(text).absolute())
+
+
+def _program(text: str) -> str:
+    """Find a program, in the search path too."""
+    found = shutil.which(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is no program that can be run")
+    return str(Path(found).absolute())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -64,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
         type=_minutes,
         metavar="M",
         help="of each training but those of stages (default: the steps of its config)",
+    )
+    parser.add_argument(
+        "--yolo",
+        type=_program,
+        metavar="FILE",
+        help="program of an environment with ultralytics, such as yolo/bin/yolo",
+    )
+    parser.add_argument(
+        "--yolo-weights", type=_file, metavar="FILE", help="it starts from (default: scratch)"
     )
     parser.add_argument(
         "--jobs",
@@ -95,7 +121,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     for name, choices, default in (
         ("methods", METHODS, "medmask"),
         ("benchmarks", BENCHMARKS, "mias2inbreast"),
-        ("starts", STARTS, SCRATCH),
+        ("starts", STARTS, IMAGENET),
     ):
         parser.add_argument(
             f"--{name}",
@@ -142,6 +168,8 @@ def main() -> None:
         minutes=options.minutes,
         options=tuple(options.options),
         jobs=options.jobs,
+        yolo=options.yolo,
+        yolo_weights=options.yolo_weights,
     )
     run_cells(with_starts(asked_for), asked_for, settings)
 

@@ -163,9 +163,12 @@ def test_parameters_learn_at_the_rates_that_the_config_means(workplace, model_of
         if not parameter.requires_grad:
             assert id(parameter) not in rates
             continue
-        slow = name.startswith("backbone.") and "backbone" in factors
-        slow |= any(f".{part}." in name for part in set(factors) - {"backbone"})
-        assert rates[id(parameter)] == pytest.approx(config.optimizer.lr * (0.1 if slow else 1))
+        parts = [part for part in factors if part != "backbone" and f".{part}." in name]
+        parts += ["backbone"] if name.startswith("backbone.") and "backbone" in factors else []
+        factor = factors[parts[0]] if parts else 1
+        assert rates[id(parameter)] == pytest.approx(config.optimizer.lr * factor)
+    in_common = set(factors.values()) if path.parent.name not in REAL else {0.1}
+    assert in_common == {0.1}
     names = {name: p for name, p in model.named_parameters() if "discriminators.backbone." in name}
     assert all(rates[id(p)] == config.optimizer.lr for p in names.values())
     assert bool(names) == (path.stem == "teaching")

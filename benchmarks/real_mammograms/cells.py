@@ -11,12 +11,14 @@ NUM_FOLDS = 5
 
 PEERS = ("faster_rcnn", "retinanet")
 """Detectron2's own detectors, with our backbone and on our samples."""
+YOLO = "yolo11n"
+"""A program of another environment; its only start is its own."""
 STAGES = ("control", "control_strong", "cross_domain", "teaching", "expert")
 """Stages that go on from the weights of ``medmask``, and their controls."""
-METHODS = ("medmask", *PEERS, *STAGES)
+METHODS = ("medmask", *PEERS, YOLO, *STAGES)
 
 SCRATCH, IMAGENET, PHANTOMS, BOTH = "scratch", "imagenet", "phantoms", "imagenet+phantoms"
-STARTS = (SCRATCH, IMAGENET, PHANTOMS, BOTH)
+STARTS = (IMAGENET, SCRATCH, PHANTOMS, BOTH)
 PHANTOM_TRAINING = "phantoms"
 """The benchmark whose weights the starts with phantoms take."""
 
@@ -84,7 +86,7 @@ class Cell:
         """The cell whose weights this one starts from."""
         if self.method in STAGES:
             return replace(self, method="medmask")
-        if self.start in (PHANTOMS, BOTH):
+        if self.start in (PHANTOMS, BOTH) and self.method != YOLO:
             start = SCRATCH if self.start == PHANTOMS else IMAGENET
             return Cell(PHANTOM_TRAINING, self.method, start, self.seed)
         return None
@@ -113,6 +115,10 @@ class Cell:
     def options(self) -> list[str]:
         """``key=value`` settings of the page."""
         options = [f"datasets.label={self.label}", f"train.seed={self.seed}"]
+        if self.start == SCRATCH:
+            # no weights to keep frozen, and no statistics
+            options += ["train.init_checkpoint=''", "+model.backbone.freeze_at=0"]
+            options += ["model.backbone.batch_norm=train"]
         given = BENCHMARKS[self.benchmark].options
         return options + [option.format(fold=self.fold) for option in given]
 
@@ -125,15 +131,16 @@ def make_cells(
     label: str,
     folds: Sequence[int] = range(NUM_FOLDS),
 ) -> list[Cell]:
-    """All cells of these; folds are those of the benchmarks that have any."""
-    return [
-        Cell(benchmark, method, start, seed, label, fold)
+    """All cells of these, none twice; folds are those of the benchmarks that have any."""
+    cells = [
+        Cell(benchmark, method, SCRATCH if method == YOLO else start, seed, label, fold)
         for seed in seeds
         for benchmark in benchmarks
         for fold in (folds if BENCHMARKS[benchmark].has_folds else (None,))
         for start in starts
         for method in methods
     ]
+    return list(dict.fromkeys(cells))
 
 
 def with_starts(cells: Sequence[Cell]) -> list[Cell]:

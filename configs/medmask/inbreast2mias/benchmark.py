@@ -10,13 +10,23 @@ benchmark = dict(
     test_dataset="mini_mias_lesion_all",
     metric="froc/R@0.5",
     runs=dict(
-        source_only=dict(config="source_only.py"),
-        control=dict(config="control.py", start="source_only"),
-        control_strong=dict(config="control_strong.py", start="source_only", controls=["control"]),
-        cross_domain=dict(config="cross_domain.py", start="source_only", controls=_CONTROLS),
+        source_only=dict(config="source_only.py", model="average"),
+        control=dict(config="control.py", start="source_only", model="average"),
+        control_strong=dict(
+            config="control_strong.py",
+            start="source_only",
+            controls=["control"],
+            model="average",
+        ),
+        cross_domain=dict(
+            config="cross_domain.py",
+            start="source_only",
+            controls=_CONTROLS,
+            model="average",
+        ),
         teaching=dict(
             config="teaching.py", start="source_only", controls=_CONTROLS, model="teacher"
         ),
-        expert=dict(config="expert.py", start="source_only", controls=_CONTROLS),
+        expert=dict(config="expert.py", start="source_only", controls=_CONTROLS, model="average"),
     ),
 )

@@ -2,10 +2,10 @@
 
 from ...common.data.real_mammograms import unlabeled as _unlabeled
 from ...common.loss_hooks.masked_autoencoder import masked_autoencoder as _hook
-from .control_strong import dataloader, datasets, lr_multiplier, model, optimizer, train
+from .control_strong import dataloader, datasets, loss_hooks, lr_multiplier, model, optimizer, train
 
-loss_hooks = dict(masked_autoencoder=_hook)
-loss_hooks["masked_autoencoder"].targets.res5 = [18, 14]
-loss_hooks["masked_autoencoder"].loader = _unlabeled
+loss_hooks.masked_autoencoder = _hook
+loss_hooks.masked_autoencoder.targets.res5 = [16, 12]
+loss_hooks.masked_autoencoder.loader = _unlabeled
 
 train.output_dir = "output/inbreast2mias/cross_domain"

@@ -6,9 +6,9 @@ They are made before, of BiomedCLIP or of the expert that tools/train_phantom_ex
 """
 
 from ...common.loss_hooks.expert_distillation import expert_distillation as _hook
-from .control_strong import dataloader, datasets, lr_multiplier, model, optimizer, train
+from .control_strong import dataloader, datasets, loss_hooks, lr_multiplier, model, optimizer, train
 
-loss_hooks = dict(expert_distillation=_hook)
-loss_hooks["expert_distillation"].stores = ["output/experts/${datasets.train}"]
+loss_hooks.expert_distillation = _hook
+loss_hooks.expert_distillation.stores = ["output/experts/${datasets.train}"]
 
 train.output_dir = "output/inbreast2mias/expert"

@@ -2,6 +2,7 @@
 
 from ...common.stages.real_mammograms_later import (
     dataloader,
+    loss_hooks,
     lr_multiplier,
     model,
     optimizer,

@@ -1,7 +1,7 @@
 """The stricter control: stage 1 continued, with the strong augmentation of the later stages."""
 
 from ...common.data.real_mammograms import unlabeled as _unlabeled
-from .control import dataloader, datasets, lr_multiplier, model, optimizer, train
+from .control import dataloader, datasets, loss_hooks, lr_multiplier, model, optimizer, train
 
 dataloader.train.mapper.photometric = _unlabeled.mapper.photometric
 

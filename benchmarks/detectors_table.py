@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Make the table of what benchmarks/detectors.py trained, in Markdown.
+
+Each row is a method, with its start, on the images of a test: sensitivity at 0.3 to 4 false
+positives per image (R@x, centers in boxes), their mean at 1/8 to 8 (CPM), AP at IoU 0.5 and image
+AUC, as means over the seeds, with 95% intervals from a bootstrap over patients. All rows are
+computed on the same resamples, so the difference of two has an interval of its own; a star marks
+one that does not hold 0. The intervals tell of other patients, not of other seeds.
+
+Of a benchmark with folds, the test images of all folds are pooled, each detected by the model that
+did not see its patient; scores of the five models are ranked together.
+"""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+from real_mammograms.cells import BENCHMARKS
+from real_mammograms.rows import find_rows, measure_rows
+from real_mammograms.statistics import METRICS, compare, summarize
+
+from medmask.errors import InputError
+from medmask.utils.command_line import command_line_tool
+from medmask.utils.files import atomic_write
+from medmask.utils.json_files import write_json
+
+_EXAMPLES = """examples:
+  python benchmarks/detectors_table.py --benchmark mias2inbreast --test heldout
+  python benchmarks/detectors_table.py --benchmark mias2inbreast --test heldout \\
+      --ours teaching/imagenet --others control_strong/imagenet
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--benchmark", choices=BENCHMARKS, required=True)
+    parser.add_argument("--test", metavar="NAME", help="default: the benchmark's first")
+    parser.add_argument("--label", choices=("lesion", "malignant"), default="lesion")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="S", help="default: all there are")
+    parser.add_argument(
+        "--ours",
+        default="medmask/imagenet",
+        metavar="METHOD/START",
+        help="the row that differences are taken from (default %(default)s)",
+    )
+    parser.add_argument(
+        "--others", nargs="+", metavar="METHOD/START", help="to compare with (default: all)"
+    )
+    parser.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="resamples")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output/detectors"),
+        metavar="DIR",
+        help="of detectors.py",
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures, too")
+    parser.add_argument("--markdown", type=Path, metavar="OUT", help="write the table, too")
+    return parser
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    header = ["method", "start", "seeds", "minutes", "steps", *METRICS]
+    lines = [f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]
+    for row in rows:
+        cells = [row["method"], row["start"], str(len(row["seeds"]))]
+        cells += [f"{row['minutes']:.1f}", f"{row['steps']:.0f}"]
+        cells += [_with_interval(*row["figures"][name]) for name in METRICS]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _differences(rows: list[dict[str, Any]], ours: str) -> str:
+    lines = [f"| {ours} minus | {' | '.join(METRICS)} |", "|" + " --- |" * (1 + len(METRICS))]
+    for row in rows:
+        if "differences" in row:
+            cells = [_signed(*row["differences"][name]) for name in METRICS]
+            lines.append(f"| {row['method']}/{row['start']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _with_interval(value: float, lower: float, upper: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.3f} ({lower:.3f} to {upper:.3f})"
+
+
+def _signed(value: float, lower: float, upper: float) -> str:
+    if math.isnan(value):
+        return "undefined"
+    star = "*" if lower > 0 or upper < 0 else ""
+    return f"{value:+.3f}{star} ({lower:+.3f} to {upper:+.3f})"
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+@command_line_tool
+def main() -> None:
+    options = _parser().parse_args()
+    test = options.test or next(iter(BENCHMARKS[options.benchmark].tests))
+    rows = find_rows(options.output, options.benchmark, options.label, test, options.seeds)
+    wanted = None if options.others is None else {options.ours, *options.others}
+    rows = [row for row in rows if wanted is None or row.name in wanted]
+    names = [row.name for row in rows]
+    missing = sorted((wanted or {options.ours}) - set(names))
+    if missing:
+        raise InputError(
+            f"{options.output} holds no detections of {missing[0]} on {options.benchmark}, test "
+            f"{test}; it holds {', '.join(names) or 'none'}"
+        )
+    counts, samples = measure_rows(rows, options.bootstrap)
+    ours = samples[names.index(options.ours)]
+    content = []
+    for row, of_row in zip(rows, samples, strict=True):
+        entry = row.facts() | {"figures": summarize(of_row)}
+        if row.name != options.ours:
+            entry["differences"] = dict(compare(ours, of_row))
+        content.append(entry)
+    text = f"{options.benchmark}, test {test}, {options.label}: {counts}\n\n{_table(content)}\n"
+    if len(rows) > 1:
+        text += f"\n{_differences(content, options.ours)}\n"
+    print(text)
+    if options.json:
+        rows_to_write = [_without_nan(row) for row in content]
+        write_json(options.json, {"test": test, "counts": counts, "rows": rows_to_write})
+    if options.markdown:
+        with atomic_write(options.markdown, "w") as file:
+            file.write(text)
+
+
+if __name__ == "__main__":
+    main()
