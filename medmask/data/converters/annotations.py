@@ -107,8 +107,8 @@ def _to_record(image: ConvertedImage) -> dict[str, Any]:
         "height": written.height,
     }
     record |= _given({name: getattr(source, name) for name in _RECORD_FIELDS})
-    if source.pixel_spacing_mm is not None:
-        spacing = source.pixel_spacing_mm * written.source_width / written.width
+    if written.pixel_spacing_mm is not None:
+        spacing = written.pixel_spacing_mm * written.source_width / written.width
         record["pixel_spacing_mm"] = round(spacing, 6)
     return {**_given(source.attributes), **record}
 

@@ -1,5 +1,6 @@
 """Writing one image of a data set, and finding its lesions in it; what worker processes do."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -12,7 +13,8 @@ import numpy as np
 from medmask.data.converters.contract import SourceImage
 from medmask.data.converters.pixels import read_pixels
 from medmask.data.converters.regions import Region, find_regions
-from medmask.data.images import read_image_size
+from medmask.data.images import is_dicom, read_image_size
+from medmask.data.images.dicom.parsing import open_dicom
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
 
@@ -54,6 +56,7 @@ class WrittenImage:
         width: in pixels.
         height: in pixels.
         source_width: of the raw file.
+        pixel_spacing_mm: of the raw file, as the set or else the file itself tells it.
         source_sha256: of the raw file; None where it was linked to and so not read.
         regions: of each lesion, in the order of the source image's lesions.
     """
@@ -64,6 +67,7 @@ class WrittenImage:
     width: int = 0
     height: int = 0
     source_width: int = 0
+    pixel_spacing_mm: float | None = None
     source_sha256: str | None = None
     regions: tuple[tuple[Region, ...], ...] = ()
 
@@ -124,6 +128,7 @@ def _result(
         width=size[1],
         height=size[0],
         source_width=source_size[1],
+        pixel_spacing_mm=_pixel_spacing_mm(task.image),
         source_sha256=digest,
         regions=regions,
     )
@@ -136,6 +141,19 @@ def _find_regions(
         return tuple(tuple(find_regions(lesion, source_size, size)) for lesion in image.lesions)
     except InputError as error:
         raise InputError(f"image {image.path}: {error}") from None
+
+
+def _pixel_spacing_mm(image: SourceImage) -> float | None:
+    """What the set says of the size of a pixel, or else the header of a DICOM file."""
+    if image.pixel_spacing_mm is not None or not is_dicom(image.path):
+        return image.pixel_spacing_mm
+    with open_dicom(image.path) as file:
+        for keyword in ("ImagerPixelSpacing", "PixelSpacing"):
+            with contextlib.suppress(InputError):  # what is no number tells nothing
+                spacing = file.elements.first_number(keyword)
+                if spacing > 0:
+                    return spacing
+    return None
 
 
 def _hash_file(path: Path) -> str:
