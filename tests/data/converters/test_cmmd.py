@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from spreadsheets import write_xlsx
 
 from medmask.data.converters.cmmd import CONVERTER, read
+from medmask.data.converters.run import ConversionOptions, convert
 from medmask.errors import InputError
 
 TABLE = "CMMD_clinicaldata_revision.xlsx"
@@ -30,7 +32,8 @@ def add(write_dicom):
             "StudyDate": "20150101",
             "ImagerPixelSpacing": [0.094, 0.094],
         } | elements
-        write_dicom(np.zeros((4, 3), np.uint8), name=f"raw/{path}", **elements)
+        noise = np.random.default_rng(0).integers(0, 256, (40, 30), dtype=np.uint8)
+        write_dicom(noise, name=f"raw/{path}", **elements)
 
     return write
 
@@ -111,3 +114,11 @@ def test_no_images(tmp_path):
     write_xlsx(tmp_path / TABLE, {"Sheet1": ROWS})
     with pytest.raises(InputError, match=r"has no files that end with \.dcm"):
         read(tmp_path)
+
+
+def test_whole_conversion(raw, tmp_path):
+    report = convert("cmmd", raw, tmp_path / "out", ConversionOptions())
+    assert report.problems == []
+    assert report.files["instances_all.json"] == (5, 2, 0, 0)
+    content = json.loads((tmp_path / "out/annotations/instances_all.json").read_text())
+    assert [image["malignant"] for image in content["images"][:3]] == [False, False, True]

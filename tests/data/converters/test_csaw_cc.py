@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from PIL import Image
 
 from medmask.data.converters.csaw_cc import read
+from medmask.data.converters.run import ConversionOptions, convert
 from medmask.errors import InputError
 
 TABLE = "CSAW-CC_breast_cancer_screening_data.csv"
@@ -128,3 +130,17 @@ def test_incomplete_downloads(raw):
     (raw / TABLE).unlink()
     with pytest.raises(InputError, match=f"has no {TABLE} or {OLD_TABLE}"):
         read(raw)
+
+
+def test_whole_conversion(raw, tmp_path, write_dicom):
+    """The mask, which is smaller than the image, holds two tumors."""
+    noise = np.random.default_rng(0).integers(0, 4096, (80, 60), dtype=np.uint16)
+    for path in raw.rglob("*.dcm"):
+        write_dicom(noise, name=str(path.relative_to(tmp_path)), BitsStored=12)
+
+    report = convert("csaw_cc", raw, tmp_path / "out", ConversionOptions())
+
+    assert report.problems == []
+    assert report.files["instances_all.json"] == (3, 2, 2, 1)
+    content = json.loads((tmp_path / "out/annotations/instances_all.json").read_text())
+    assert [a["bbox"] for a in content["annotations"]] == [[10, 10, 8, 8], [40, 40, 8, 6]]

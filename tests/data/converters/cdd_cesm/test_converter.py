@@ -2,10 +2,13 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from spreadsheets import write_xlsx
 
 from medmask.data.converters.cdd_cesm import read
+from medmask.data.converters.run import ConversionOptions, convert
 from medmask.errors import InputError
 
 SHEET = "Radiology-manual-annotations.xlsx"
@@ -171,3 +174,18 @@ def test_incomplete_downloads(raw):
     (raw / REGIONS).unlink()
     with pytest.raises(InputError, match=f"has no {REGIONS}"):
         read(raw)
+
+
+def test_whole_conversion(raw, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 50), dtype=np.uint8)
+    for path in raw.rglob("*.jpg"):
+        Image.fromarray(noise).save(path, quality=95)
+
+    report = convert("cdd_cesm", raw, tmp_path / "out", ConversionOptions())
+
+    assert report.problems == []
+    assert report.files["instances_all.json"] == (3, 2, 2, 1)
+    assert report.files["instances_all_lesion.json"] == (4, 2, 4, 3)
+    content = json.loads((tmp_path / "out/annotations/instances_all.json").read_text())
+    assert [a["bbox"] for a in content["annotations"]] == [[1, 2, 8, 6], [20, 30, 20, 20]]
+    assert content["annotations"][0]["segmentation"] == [[1, 2, 9, 2, 5, 8]]

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from medmask.data.converters.ddsm import CONVERTER, read
+from medmask.data.converters.run import ConversionOptions, convert
+from medmask.data.dataset_dicts import load_coco
 from medmask.errors import InputError
 
 HEIGHT, WIDTH = 30, 20
@@ -232,3 +234,17 @@ def test_unknown_digitizer(raw):
 def test_another_folder(tmp_path):
     with pytest.raises(InputError, match="has no case descriptions"):
         read(tmp_path)
+
+
+def test_whole_conversion(raw, tmp_path):
+    report = convert("ddsm", raw, tmp_path / "out", ConversionOptions())
+
+    assert report.problems == []
+    # the film with a lesion of unproven pathology is in no file of malignant lesions
+    assert report.files["instances_all.json"] == (3, 2, 1, 1)
+    assert report.files["instances_all_lesion.json"] == (4, 2, 3, 2)
+    json_file = tmp_path / "out/annotations/instances_all.json"
+    records = load_coco(str(json_file), str(tmp_path / "out/images"), ["malignant"])
+    (annotation,) = (a for record in records for a in record["annotations"])
+    assert annotation["bbox"] == [5.5, 6.5, 3, 3]
+    assert Image.open(tmp_path / "out/images/A_0200_1_RIGHT_MLO.png").mode == "I;16"
