@@ -11,10 +11,10 @@ from medmask.data.converters.ddsm.density import to_density, to_gray_levels
 from medmask.data.images.limits import check_image_size
 from medmask.errors import InputError
 
-RAW_SUFFIXES = (".LJPEG.1", ".LJPEG.raw", ".raw")
+RAW_SUFFIXES = (".LJPEG.1", ".raw")
 """Of files that hold nothing but the values, as big-endian words; the first is what the decoder of
 the set writes."""
-PICTURE_SUFFIXES = (".png", ".pgm", ".tif", ".tiff", ".LJPEG.png", ".LJPEG.pgm", ".LJPEG.tif")
+PICTURE_SUFFIXES = (".png", ".pgm", ".tif")
 
 _FORMATS = ("PNG", "PPM", "TIFF")
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L")
