@@ -79,6 +79,11 @@ _PIXELS = WholeNumber(lowest=1, highest=100_000)
 _BREAST_CROP = Flag(meaning="crop to the breast before all else")
 _FACTORS = ListOf(item=Number(above=True, highest=1000), shortest=2, longest=2, ascending=True)
 _BREAST_WINDOW = Flag(meaning="map the gray levels of the breast to [0, 255]")
+_PIXEL_SPACING = Number(
+    above=True,
+    optional=True,
+    meaning="millimeters; resize to it where an image states its own; null: by the short edge",
+)
 _STRENGTH = Number(meaning="largest relative change")
 
 DATA: Mapping[Callable, Mapping[str, Value]] = {
@@ -140,6 +145,7 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
         ),
         "breast_crop": _BREAST_CROP,
         "breast_window": _BREAST_WINDOW,
+        "pixel_spacing_mm": _PIXEL_SPACING,
         "scale_range": _FACTORS.with_meaning("least and greatest factor on the final lengths"),
         "vertical_flip_probability": _PROBABILITY.with_meaning("of a vertical flip"),
         "rotation_degrees": Number(highest=180, meaning="largest angle of a rotation"),
@@ -149,6 +155,7 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
         "max_size": _PIXELS.with_meaning("pixels; longest long edge"),
         "breast_crop": _BREAST_CROP,
         "breast_window": _BREAST_WINDOW,
+        "pixel_spacing_mm": _PIXEL_SPACING,
     },
     build_photometric_augmentation: {
         "brightness": _STRENGTH.with_meaning("largest relative change"),

@@ -5,65 +5,14 @@ scales, half of the time after zooming into a random part of the image. Scale ji
 and small rotations can be added.
 """
 
-import math
 from collections.abc import Sequence
 
 import detectron2.data.transforms as T
-import numpy as np
-import torch
-import torch.nn.functional as F
 
 from medmask.data.breast import BreastPreprocessing
+from medmask.data.pixel_spacing import ResizeToPixelSpacing
+from medmask.data.resizing import SmoothResizeShortestEdge
 from medmask.errors import InputError
-
-
-class SmoothResizeTransform(T.ResizeTransform):
-    """Resizing that low-pass filters images of every type before it shrinks them.
-
-    Detectron2 does so for uint8 only. Without it, float32 images (16-bit files, DICOM) would alias,
-    look unlike 8-bit ones, and lose microcalcifications of a few pixels.
-    """
-
-    def apply_image(self, img: np.ndarray, interp: int | None = None) -> np.ndarray:
-        """Resize an (H, W, 3) image, uint8 or float32, to (new_h, new_w, 3)."""
-        if img.dtype == np.uint8:
-            return super().apply_image(img, interp)
-        planes = torch.from_numpy(np.ascontiguousarray(img)).permute(2, 0, 1)
-        planes = F.interpolate(
-            planes[None], (self.new_h, self.new_w), mode="bilinear", antialias=True
-        )
-        return planes[0].permute(1, 2, 0).numpy()
-
-
-class SmoothResizeShortestEdge(T.ResizeShortestEdge):
-    """Detectron2's ``ResizeShortestEdge`` with :class:`SmoothResizeTransform`.
-
-    Args:
-        short_edge_length: the lengths in pixels to choose from.
-        max_size: the longest that the long edge may become; the short one is then shorter.
-        scale_range: least and greatest factor on both, drawn evenly by its logarithm.
-    """
-
-    def __init__(
-        self,
-        short_edge_length: Sequence[int],
-        max_size: int,
-        scale_range: Sequence[float] = (1.0, 1.0),
-    ) -> None:
-        super().__init__(list(short_edge_length), max_size, sample_style="choice")
-        self.scale_range = tuple(scale_range)
-
-    def get_transform(self, image: np.ndarray) -> SmoothResizeTransform:
-        """Draw a length; ``image`` (H, W, 3) gives the size to start from."""
-        height, width = image.shape[:2]
-        length = int(np.random.choice(self.short_edge_length))
-        scale = 1.0
-        if self.scale_range != (1.0, 1.0):
-            scale = math.exp(np.random.uniform(*np.log(self.scale_range)))
-        new_height, new_width = self.get_output_shape(
-            height, width, round(length * scale), round(self.max_size * scale)
-        )
-        return SmoothResizeTransform(height, width, max(new_height, 1), max(new_width, 1))
 
 
 def build_train_augmentation(
@@ -76,6 +25,7 @@ def build_train_augmentation(
     crop_size_range: tuple[int, int] = (256, 600),
     breast_crop: bool = False,
     breast_window: bool = False,
+    pixel_spacing_mm: float | None = None,
     scale_range: Sequence[float] = (1.0, 1.0),
     vertical_flip_probability: float = 0.0,
     rotation_degrees: float = 0.0,
@@ -95,6 +45,9 @@ def build_train_augmentation(
             independently; an image that is smaller is kept whole in that direction.
         breast_crop: crop to the breast before all else, see :class:`BreastPreprocessing`.
         breast_window: map the gray levels of the breast to [0, 255], likewise.
+        pixel_spacing_mm: resize images whose pixel spacing is known to this one, in millimeters, at
+            most to ``max_size``, instead of their short edge; see :class:`ResizeToPixelSpacing`. It
+            needs ``crop_probability=0``, for zooming would change the spacing.
         scale_range: least and greatest factor on the final lengths, drawn evenly by its logarithm;
             it stands for pixel sizes and breasts other than those of the training images.
         vertical_flip_probability: of a vertical flip.
@@ -121,6 +74,11 @@ def build_train_augmentation(
         raise InputError(f"scale_range is {tuple(scale_range)}, not (least, greatest) above 0")
     if not 0 <= rotation_degrees <= 180:
         raise InputError(f"rotation_degrees is {rotation_degrees}, but must lie in [0, 180]")
+    if pixel_spacing_mm is not None and crop_probability:
+        raise InputError(
+            f"crop_probability is {crop_probability}, but must be 0 with pixel_spacing_mm: zooming "
+            "would change the spacing"
+        )
     zoom = T.AugmentationList(
         [
             SmoothResizeShortestEdge(crop_short_edge_lengths, max_size),
@@ -131,7 +89,7 @@ def build_train_augmentation(
         *_preprocessing(breast_crop, breast_window),
         T.RandomFlip(flip_probability, horizontal=True),
         T.RandomApply(zoom, crop_probability),
-        SmoothResizeShortestEdge(short_edge_lengths, max_size, scale_range),
+        _resize(short_edge_lengths, max_size, pixel_spacing_mm, scale_range),
     ]
     # What is off draws no random numbers.
     if vertical_flip_probability:
@@ -147,6 +105,7 @@ def build_test_augmentation(
     max_size: int = 1333,
     breast_crop: bool = False,
     breast_window: bool = False,
+    pixel_spacing_mm: float | None = None,
 ) -> T.AugmentationList:
     """Resize the short edge to a fixed length, with the very resizing of training.
 
@@ -155,12 +114,13 @@ def build_test_augmentation(
         max_size: the longest that the long edge may become.
         breast_crop: as for :func:`build_train_augmentation`.
         breast_window: likewise.
+        pixel_spacing_mm: likewise.
 
     Raises:
         InputError: a size is not positive.
     """
     _check_sizes("short_edge_length", [short_edge_length])
-    resize = SmoothResizeShortestEdge([short_edge_length], max_size)
+    resize = _resize([short_edge_length], max_size, pixel_spacing_mm)
     return T.AugmentationList([*_preprocessing(breast_crop, breast_window), resize])
 
 
@@ -169,6 +129,19 @@ def _preprocessing(breast_crop: bool, breast_window: bool) -> list[T.Augmentatio
     if not (breast_crop or breast_window):
         return []
     return [BreastPreprocessing(crop=breast_crop, window=breast_window)]
+
+
+def _resize(
+    lengths: Sequence[int],
+    max_size: int,
+    pixel_spacing_mm: float | None,
+    scale_range: Sequence[float] = (1.0, 1.0),
+) -> T.Augmentation:
+    """The final resize: to the spacing where it is asked for and known, else of the short edge."""
+    resize = SmoothResizeShortestEdge(lengths, max_size, scale_range)
+    if pixel_spacing_mm is None:
+        return resize
+    return ResizeToPixelSpacing(pixel_spacing_mm, max_size, resize, scale_range)
 
 
 def _check_sizes(name: str, sizes: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from medmask.data.breast import sets_window
 from medmask.data.dataset_dicts import box_corners, read_dataset_image
 from medmask.data.photometric import change_pixels
+from medmask.data.pixel_spacing import PixelSpacing, pixel_spacing_of, uses_pixel_spacing
 
 _SLIVER = 1e-3
 """Pixels: rounding leaves this much of a box that a crop cut away at its very edge."""
@@ -27,9 +28,18 @@ class AugmentedImage(NamedTuple):
     original image, in its pixels; x0 > x1 if it is mirrored. None if it is turned."""
 
 
-def augment_image(image: np.ndarray, augmentation: T.Augmentation) -> AugmentedImage:
-    """Augment an (H, W, 3) image, and find out which part of it the result shows."""
+def augment_image(
+    image: np.ndarray, augmentation: T.Augmentation, pixel_spacing_mm: PixelSpacing | None = None
+) -> AugmentedImage:
+    """Augment an (H, W, 3) image, and find out which part of it the result shows.
+
+    Args:
+        image: in [0, 255].
+        augmentation: of the pixels and their places.
+        pixel_spacing_mm: height and width of a pixel in millimeters, if they are known.
+    """
     augmentation_input = T.AugInput(image)
+    augmentation_input.pixel_spacing_mm = pixel_spacing_mm
     transform = augmentation(augmentation_input)
     pixels = augmentation_input.image
     corners = _original_corners(transform, image.shape[:2], pixels.shape[:2])
@@ -79,7 +89,9 @@ class DetectionMapper:
             InputError: the image cannot be read, or has another size than the dict says.
         """
         image = read_dataset_image(dataset_dict, apply_voi=not sets_window(self.augmentation))
-        augmented = augment_image(image, self.augmentation)
+        uses_spacing = uses_pixel_spacing(self.augmentation)
+        spacing = pixel_spacing_of(dataset_dict) if uses_spacing else None
+        augmented = augment_image(image, self.augmentation, spacing)
         image = augmented.pixels
         if self.photometric is not None:
             image = change_pixels(image, self.photometric)

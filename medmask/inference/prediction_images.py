@@ -11,6 +11,7 @@ from detectron2.data import MetadataCatalog
 
 from medmask.data.images import count_frames, frame_path, read_image, split_frame_path
 from medmask.data.loaders import load_dataset_dicts
+from medmask.data.pixel_spacing import PixelSpacing, pixel_spacing_of
 from medmask.errors import InputError
 
 
@@ -24,6 +25,7 @@ class PredictionImage:
         frame: of a file of several frames, counted from 0; None for a file of one.
         image_id: of its data set; None for a file that belongs to none.
         size: (height, width) that its data set gives; None if nothing is known.
+        pixel_spacing_mm: the side of a pixel that its data set gives; None if it gives none.
     """
 
     path: Path
@@ -31,6 +33,7 @@ class PredictionImage:
     frame: int | None = None
     image_id: int | str | None = None
     size: tuple[int, int] | None = None
+    pixel_spacing_mm: float | None = None
 
     @property
     def name(self) -> str:
@@ -65,6 +68,15 @@ class PredictionImage:
                 f"its data set says {self.size[1]} x {self.size[0]}; run tools/check_dataset.py"
             )
         return pixels
+
+
+def read_spacing(image: PredictionImage) -> PixelSpacing | None:
+    """Find the (height, width) of a pixel in millimeters, as training does.
+
+    Raises:
+        InputError: what its data set or its file states is not a spacing.
+    """
+    return pixel_spacing_of({"file_name": image.name, "pixel_spacing_mm": image.pixel_spacing_mm})
 
 
 def images_of_files(
@@ -124,6 +136,7 @@ def images_of_dataset(name: str) -> list[PredictionImage]:
             file_name=_file_name(Path(_relative(record["file_name"], root))),
             image_id=record["image_id"],
             size=(record["height"], record["width"]),
+            pixel_spacing_mm=record.get("pixel_spacing_mm"),
         )
         for record in records
     ]

@@ -12,7 +12,7 @@ from medmask.evaluation.detection_files import detection_records
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.drawing import draw_overlay
 from medmask.inference.options import DETECTIONS, JOURNAL, OVERLAYS, PredictionOptions
-from medmask.inference.prediction_images import PredictionImage
+from medmask.inference.prediction_images import PredictionImage, read_spacing
 from medmask.inference.prediction_journal import (
     JournalEntry,
     PredictionJournal,
@@ -130,7 +130,8 @@ def _predict(
     overlay = None
     try:
         pixels = image.read(apply_voi=predictor.applies_voi)
-        detections = predictor(pixels)["instances"].to("cpu")
+        spacing = {"pixel_spacing_mm": read_spacing(image)} if predictor.uses_spacing else {}
+        detections = predictor(pixels, **spacing)["instances"].to("cpu")
         if options.overlays:
             shown = detections[detections.scores >= options.score_threshold]
             viewed = pixels if predictor.applies_voi else image.read()

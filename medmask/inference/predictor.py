@@ -18,8 +18,9 @@ from medmask.checkpoint import MedMaskCheckpointer
 from medmask.config import load_config
 from medmask.config.building import build
 from medmask.data.breast import sets_window
-from medmask.data.images import read_image, to_rgb
+from medmask.data.images import read_image, read_pixel_spacing, to_rgb
 from medmask.data.mapper import augment_image, image_to_tensor
+from medmask.data.pixel_spacing import PixelSpacing, uses_pixel_spacing
 from medmask.engine.run import autocast, build_model
 from medmask.errors import InputError
 from medmask.evaluation import Detections, EvaluationSettings
@@ -53,6 +54,7 @@ class MedMaskPredictor:
         metadata: the names as Detectron2's ``thing_classes``.
         applies_voi: whether it reads DICOM files with the window of their own. A config that sets
             the breast's window goes without, see :func:`medmask.data.read_image`.
+        uses_spacing: whether it resizes images to a pixel spacing where theirs is known.
         nms_iou: see below.
     """
 
@@ -88,11 +90,15 @@ class MedMaskPredictor:
             self.config, "dataloader.test.mapper.augmentation", T.Augmentation
         )
         self.applies_voi = not sets_window(self.augmentation)
+        self.uses_spacing = uses_pixel_spacing(self.augmentation)
         self.labels = find_class_labels(self.config.dataloader.test.dataset, self.model)
         self.metadata = Metadata(name="predictions", thing_classes=list(self.labels.names))
 
     def __call__(
-        self, images: ImageLike | Iterable[ImageLike]
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        *,
+        pixel_spacing_mm: PixelSpacing | None = None,
     ) -> dict[str, Instances] | list[dict[str, Instances]]:
         """Detect.
 
@@ -103,6 +109,8 @@ class MedMaskPredictor:
                 array, (H, W) gray or (H, W, 3) RGB, of uint8 or of floating-point numbers in
                 [0, 255]; others, such as those in [0, 1], are stretched from their own range to
                 that (:func:`medmask.data.images.intensity.to_rgb`).
+            pixel_spacing_mm: height and width of a pixel of all of these images in millimeters, for
+                a config that resizes by it; DICOM files state theirs where it is left out.
 
         Returns:
             ``{"instances": Instances}`` with ``pred_boxes`` in pixels of the image, ``scores``
@@ -112,8 +120,8 @@ class MedMaskPredictor:
             InputError: an image cannot be read, or the model's output for it is not finite.
         """
         if isinstance(images, (str, os.PathLike, np.ndarray)):
-            return self([images])[0]
-        inputs = [self._prepare(image) for image in _as_list(images)]
+            return self([images], pixel_spacing_mm=pixel_spacing_mm)[0]
+        inputs = [self._prepare(image, pixel_spacing_mm) for image in _as_list(images)]
         by_size = defaultdict(list)
         for index, x in enumerate(inputs):
             by_size[x["image"].shape].append(index)
@@ -137,7 +145,7 @@ class MedMaskPredictor:
             "nms_iou": self.nms_iou,
         }
 
-    def _prepare(self, image: ImageLike) -> dict[str, Any]:
+    def _prepare(self, image: ImageLike, spacing: PixelSpacing | None) -> dict[str, Any]:
         """The model's input for one image."""
         if not isinstance(image, (str, os.PathLike, np.ndarray)):
             raise InputError(
@@ -149,7 +157,9 @@ class MedMaskPredictor:
             else read_image(image, apply_voi=self.applies_voi)
         )
         height, width = pixels.shape[:2]
-        augmented = augment_image(pixels, self.augmentation)
+        if self.uses_spacing and spacing is None and not isinstance(image, np.ndarray):
+            spacing = read_pixel_spacing(image)
+        augmented = augment_image(pixels, self.augmentation, spacing)
         return {
             "image": image_to_tensor(augmented.pixels),
             "original_corners": augmented.original_corners,

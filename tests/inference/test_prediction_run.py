@@ -26,6 +26,7 @@ class Detector:
 
     labels = ClassLabels(("malignant",), (7,))
     applies_voi = True
+    uses_spacing = False
 
     def __init__(self):
         self.calls = 0

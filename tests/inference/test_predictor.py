@@ -216,3 +216,19 @@ def test_cropped_prediction_is_that_of_the_crop_moved(run):
         moved.pred_boxes.tensor, expected.pred_boxes.tensor + offset, rtol=1e-6, atol=1e-3
     )
     torch.testing.assert_close(moved.scores, expected.scores, rtol=0, atol=0)
+
+
+def test_spacing_of_a_dicom_file_or_of_the_call_decides_the_size(run, write_dicom, tmp_path):
+    """All images are brought to the 64 x 48 pixels that another predictor is given."""
+    pixels = np.random.default_rng(0).integers(0, 4096, (32, 24), dtype=np.uint16)
+    key = "dataloader.test.mapper.augmentation.pixel_spacing_mm=0.1"
+    size = "dataloader.test.mapper.augmentation.short_edge_length=48"
+    expected = load(run, size)(pixels)["instances"]
+    by_spacing = load(run, key, "dataloader.test.mapper.augmentation.short_edge_length=96")
+    of_file = by_spacing(write_dicom(pixels, BitsStored=12, ImagerPixelSpacing=[0.2, 0.2]))
+    of_call = by_spacing(pixels, pixel_spacing_mm=(0.2, 0.2))
+    for instances in (of_file["instances"], of_call["instances"]):
+        torch.testing.assert_close(instances.scores, expected.scores)
+        torch.testing.assert_close(instances.pred_boxes.tensor, expected.pred_boxes.tensor)
+    unknown = by_spacing(pixels)["instances"]
+    assert len(unknown) != len(expected) or not torch.equal(unknown.scores, expected.scores)

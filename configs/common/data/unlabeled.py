@@ -23,6 +23,7 @@ unlabeled = L(build_train_loader)(
             crop_probability=0.0,
             breast_crop=False,
             breast_window=False,
+            pixel_spacing_mm=None,
         ),
         photometric=L(build_photometric_augmentation)(
             brightness=0.4,

@@ -13,7 +13,12 @@
 from medmask.data.images.dicom import DICOM_SUFFIXES, is_dicom
 from medmask.data.images.frames import frame_path, split_frame_path
 from medmask.data.images.intensity import stretch_to_255, to_rgb
-from medmask.data.images.reading import count_frames, read_image, read_image_size
+from medmask.data.images.reading import (
+    count_frames,
+    read_image,
+    read_image_size,
+    read_pixel_spacing,
+)
 
 __all__ = [
     "DICOM_SUFFIXES",
@@ -22,6 +27,7 @@ __all__ = [
     "is_dicom",
     "read_image",
     "read_image_size",
+    "read_pixel_spacing",
     "split_frame_path",
     "stretch_to_255",
     "to_rgb",

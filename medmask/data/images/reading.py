@@ -11,6 +11,7 @@ from medmask.data.images.dicom import (
     is_dicom,
     read_dicom,
     read_dicom_size,
+    read_dicom_spacing,
     read_dicom_values,
 )
 from medmask.data.images.frames import choose_frame, split_frame_path
@@ -62,6 +63,25 @@ def read_image_size(path: str | os.PathLike, frame: int | None = None) -> tuple[
     """
     path, frame = _image_file(path, frame)
     return read_dicom_size(path, frame) if is_dicom(path) else read_raster_size(path, frame)
+
+
+def read_pixel_spacing(
+    path: str | os.PathLike, frame: int | None = None
+) -> tuple[float, float] | None:
+    """Read the (height, width) of a pixel in millimeters that a DICOM file states.
+
+    Args:
+        path: as for :func:`read_image`.
+        frame: likewise.
+
+    Returns:
+        None for a file that does not state it, as files of other formats.
+
+    Raises:
+        InputError: as for :func:`read_image`, or what is stated is not a spacing.
+    """
+    path, frame = _image_file(path, frame)
+    return read_dicom_spacing(path, frame) if is_dicom(path) else None
 
 
 def count_frames(path: str | os.PathLike) -> int:

@@ -17,6 +17,7 @@ from medmask.data.images.dicom.reading import (
     read_dicom_size,
     read_dicom_values,
 )
+from medmask.data.images.dicom.spacing import read_dicom_spacing
 
 __all__ = [
     "DICOM_SUFFIXES",
@@ -24,5 +25,6 @@ __all__ = [
     "is_dicom",
     "read_dicom",
     "read_dicom_size",
+    "read_dicom_spacing",
     "read_dicom_values",
 ]
