@@ -14,6 +14,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from medmask.coco import category_names, check_class_names, map_categories, read_categories
+from medmask.data.converters.registry import CONVERTERS
 from medmask.data.dataset_dicts import load_coco
 from medmask.errors import InputError
 
@@ -192,32 +193,60 @@ def _known_layouts() -> Iterator[tuple[str, Layout]]:
         yield f"sim10k_{split}", _sim10k(split)
         yield f"bdd100k_daytime_{split}", _bdd100k_daytime(split)
     yield from _splits_of_the_benchmark()
+    for name in CONVERTERS:
+        yield from _converted(name)
 
 
 def _mammography(section: str, folder: str, split: str) -> Layout:
     return Layout(
         section=section,
         json_files=(f"{folder}/annotations/instances_{split}.json",),
-        image_roots=(f"{folder}/images/{split}",),
+        image_roots=(f"{folder}/images/{split}", f"{folder}/images"),
         thing_classes=("malignant",),
     )
 
 
 def _splits_of_the_benchmark() -> Iterator[tuple[str, Layout]]:
-    """What benchmarks/make_splits.py writes: any lesion, or the malignant ones."""
+    """Files of benchmarks/make_splits.py, or else of the converter; lesions or malignant ones."""
     folds = [f"fold{fold}_{part}" for fold in range(5) for part in ("train", "test")]
     for name, folders in (("mini_mias", ("mini_mias", "mias")), ("inbreast", ("inbreast",))):
         for label in ("lesion", "malignant"):
             for split in ("all", "train", "val", "test", "heldout", *folds):
+                files = [f"{label}_{split}"]
+                if split != "heldout":
+                    files.append(_converted_file(split, label))
                 yield (
                     f"{name}_{label}_{split}",
                     Layout(
                         section="Splits of the benchmark",
-                        json_files=tuple(f"{f}/annotations/{label}_{split}.json" for f in folders),
+                        json_files=tuple(
+                            f"{folder}/annotations/{file}.json"
+                            for folder in folders
+                            for file in files
+                        ),
                         image_roots=tuple(f"{f}/images" for f in folders),
                         thing_classes=(label,),
                     ),
                 )
+
+
+def _converted(name: str) -> Iterator[tuple[str, Layout]]:
+    """What ``medmask convert`` writes."""
+    for label in ("malignant", "lesion"):
+        for split in ("all", "train", "val", "test"):
+            yield (
+                f"{name}_{split}" if label == "malignant" else f"{name}_{label}_{split}",
+                Layout(
+                    section="From raw downloads",
+                    json_files=(f"{name}/annotations/{_converted_file(split, label)}.json",),
+                    image_roots=(f"{name}/images",),
+                    thing_classes=(label,),
+                ),
+            )
+
+
+def _converted_file(split: str, label: str) -> str:
+    return f"instances_{split}" if label == "malignant" else f"instances_{split}_{label}"
 
 
 def _rsna_bsd1k(split: str) -> Layout:
@@ -230,8 +259,11 @@ def _rsna_bsd1k(split: str) -> Layout:
     folders = dict.fromkeys((f"images/{split}", f"{split}2017", "train2017"))
     return Layout(
         section="RSNA-BSD1K",
-        json_files=tuple(f"rsna-bsd1k/annotations/{name}.json" for name in names),
-        image_roots=tuple(f"rsna-bsd1k/{folder}" for folder in folders),
+        json_files=(
+            *(f"rsna-bsd1k/annotations/{name}.json" for name in names),
+            f"rsna_bsd1k/annotations/instances_{split}.json",
+        ),
+        image_roots=(*(f"rsna-bsd1k/{folder}" for folder in folders), "rsna_bsd1k/images"),
         thing_classes=("malignant",),
     )
 

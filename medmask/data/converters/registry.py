@@ -11,11 +11,13 @@ CONVERTERS = {
     "cmmd": "CMMD: 5,202 images with the biopsy of breasts, no boxes (XLSX, DICOM)",
     "csaw_cc": "CSAW-CC: 98,788 screening images, some with masks (CSV, DICOM, PNG)",
     "ddsm": "DDSM: 2,620 cases of scanned films with outlines (ICS, OVERLAY, decoded LJPEG)",
+    "inbreast": "INbreast release 1.0: 410 digital images (AllDICOMs, AllXML, INbreast.csv)",
     "mini_mias": "mini-MIAS: 322 scanned films (PGM and Info.txt)",
     "rsna": "RSNA screening mammography 2022: labels of breasts, no boxes (train.csv, DICOM)",
     "rsna_bsd1k": "RSNA-BSD1K: 1,000 images of the RSNA set with boxes (COCO, PNG)",
     "embed": "EMBED, AWS Open Data release: digital mammograms with marked regions (CSV, DICOM)",
     "vindr_mammo": "VinDr-Mammo: 5,000 exams (two CSV tables, DICOM)",
+    "dicom_folder": "any folder of DICOM mammograms, without lesions",
 }
 """Name of each set, which is that of its module beside this one, to one line about it."""
 

@@ -1,0 +1,16 @@
+"""Conversion of raw downloads of data sets into COCO trees.
+
+::
+
+    contract, registry    what a data set tells the engine; the table of the sets
+    run                   the engine
+    image_files           one image in a worker process: pixels, regions of its lesions
+    journal               what is done, to go on after a kill
+    splits                splits and folds by patient
+    annotations           COCO files
+    provenance            hashes, counts, what was left out
+    contact_sheet         a page for the eye
+    tables, problems      for the sets: index tables, problems that are told at once
+
+Every other module or folder is a data set.
+"""
