@@ -28,8 +28,16 @@ CLASSES |= {
     for label in ("lesion", "malignant")
     for split in ("all", "train", "heldout", "fold0_train", "fold4_test")
 }
+CLASSES |= {
+    f"{s}_{split}": [split.split("_")[0] if "_" in split else "malignant"]
+    for s in ("mini_mias", "vindr_mammo")
+    for split in ("all", "train", "test", "lesion_all", "lesion_val")
+}
 
 TREES = [
+    ("inbreast_val", "inbreast/annotations/instances_val.json", "inbreast/images"),
+    ("mini_mias_all", "mini_mias/annotations/instances_all.json", "mini_mias/images"),
+    ("vindr_mammo_test", "vindr_mammo/annotations/instances_test.json", "vindr_mammo/images"),
     ("inbreast_train", "inbreast/annotations/instances_train.json", "inbreast/images/train"),
     ("ddsm_val", "ddsm/annotations/instances_val.json", "ddsm/images/val"),
     ("ddsm_test", "ddsm/annotations/instances_test.json", "ddsm/images/test"),

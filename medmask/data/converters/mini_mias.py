@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL.PpmImagePlugin import PpmImageFile
 
 from medmask.data.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
 from medmask.data.images.limits import check_image_size
@@ -59,7 +59,7 @@ def read_pixels(image: SourceImage) -> np.ndarray:
         InputError: the file is none, or it is damaged.
     """
     try:
-        with Image.open(image.path, formats=["PPM"]) as opened:
+        with PpmImageFile(image.path) as opened:
             check_image_size(image.path, opened.height, opened.width)
             if opened.mode != "L":
                 raise OSError("it is not gray of 8 bits")

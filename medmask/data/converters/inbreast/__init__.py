@@ -14,7 +14,7 @@ from pathlib import Path
 
 from medmask.data.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
 from medmask.data.converters.inbreast.outlines import read_findings
-from medmask.data.converters.problems import collect
+from medmask.data.converters.problems import leave_out_if_faulty
 from medmask.data.converters.tables import Row, find_file, read_table
 from medmask.errors import InputError
 
@@ -36,11 +36,10 @@ def read(raw: Path) -> Contents:
     contents = Contents(sources=[table, *outlines.values()])
     listed = set()
     for row in read_table(table, _COLUMNS, delimiter=";"):
-        with collect(contents.problems):
-            number = row.identifier("File Name")
-            listed.add(number)
+        number = row.identifier("File Name")
+        listed.add(number)
+        with leave_out_if_faulty(contents, number):
             if number not in dicoms:
-                contents.left_out.append(LeftOut(number, "its DICOM file is missing"))
                 raise row.fault("File Name", "has no file in AllDICOMs; copy it from the set")
             _add(contents, row, dicoms[number], outlines.get(number))
     for number in sorted(set(dicoms) - listed):
@@ -78,11 +77,7 @@ def _find_outlines(folder: Path) -> dict[str, Path]:
 
 def _add(contents: Contents, row: Row, dicom: Path, outlines: Path | None) -> None:
     number = row.text("File Name")
-    try:
-        findings = read_findings(outlines) if outlines else None
-    except InputError:
-        contents.left_out.append(LeftOut(number, "its findings cannot be read"))
-        raise
+    findings = read_findings(outlines) if outlines else None
     if findings and findings.without_outline:
         kinds = ", ".join(sorted(set(findings.without_outline)))
         contents.left_out.append(LeftOut(number, f"its {kinds} is marked by less than 3 points"))
