@@ -24,6 +24,7 @@ _NAMES = re.compile(r"\[\s*((?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\
 _NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _NUMBERS = re.compile(r"[-+0-9.eE,\s()\[\]]*")
 _WHOLE_FLOAT = re.compile(r"([0-9]+)\.0*")
+_LONGEST_IDENTIFIER = 100  # characters; with a suffix it is still the name of a file
 
 Meaning = TypeVar("Meaning")
 
@@ -71,7 +72,7 @@ class Row:
         text = self.text(column)
         match = _WHOLE_FLOAT.fullmatch(text)
         text = match[1] if match else text
-        if text in (".", "..") or any(c in "/\\" or not c.isprintable() for c in text):
+        if len(text) > _LONGEST_IDENTIFIER or text in (".", "..") or any(c in "/\\" or not c.isprintable() for c in text):
             raise self.fault(column, "is no id, as it cannot be part of a file name; correct it")
         return text
 

@@ -44,6 +44,7 @@ _OPTIONAL = (
 )
 _SIDES = {"l": "L", "r": "R", "b": None}
 _IN_COHORT = re.compile(r"(?:.*/)?(cohort_[0-9]+/.+)")
+_LONGEST_NAME = 255  # bytes, of a file
 _IMAGE_FOLDERS = ("images", ".")
 _BIRADS_BY_WEIGHT = "1230456"  # an incomplete assessment (0) weighs more than a benign one
 
@@ -151,7 +152,8 @@ def _relative_path(row: Row) -> PurePosixPath:
     """The path of an image from the folder of its cohort on; what stands before it varies."""
     match = _IN_COHORT.fullmatch(row.text("anon_dicom_path"))
     path = PurePosixPath(match[1] if match else ".")
-    if not match or ".." in path.parts or "\0" in match[1]:
+    is_path = all(len(part.encode()) <= _LONGEST_NAME for part in path.parts)
+    if not match or not is_path or ".." in path.parts or "\0" in match[1]:
         raise row.fault("anon_dicom_path", "is no path in a folder such as cohort_1; correct it")
     return path
 
