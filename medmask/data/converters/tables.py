@@ -72,7 +72,11 @@ class Row:
         text = self.text(column)
         match = _WHOLE_FLOAT.fullmatch(text)
         text = match[1] if match else text
-        if len(text) > _LONGEST_IDENTIFIER or text in (".", "..") or any(c in "/\\" or not c.isprintable() for c in text):
+        if (
+            len(text) > _LONGEST_IDENTIFIER
+            or text in (".", "..")
+            or any(c in "/\\" or not c.isprintable() for c in text)
+        ):
             raise self.fault(column, "is no id, as it cannot be part of a file name; correct it")
         return text
 

@@ -110,7 +110,9 @@ def test_identifiers(write_table, text, identifier):
     assert read_cell(write_table(f"id,a\n1,{text}\n")).identifier("a") == identifier
 
 
-@pytest.mark.parametrize("text", ["../x", "..", "a/b", "a\\b", '"a\nb"', "\0", "9" * 400], ids=range(7))
+@pytest.mark.parametrize(
+    "text", ["../x", "..", "a/b", "a\\b", '"a\nb"', "\0", "9" * 400], ids=range(7)
+)
 def test_an_identifier_is_no_path(write_table, text):
     with pytest.raises(InputError, match="cannot be part of a file name"):
         read_cell(write_table(f"id,a\n1,{text}\n")).identifier("a")

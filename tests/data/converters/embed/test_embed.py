@@ -153,7 +153,9 @@ def test_faulty_rows_are_told(write_set, changes, words):
     assert words in contents.problems[0]
 
 
-@pytest.mark.parametrize("path", ["images/11/a.dcm", "cohort_1/../../a.dcm", f"cohort_1/{'a' * 300}.dcm"])
+@pytest.mark.parametrize(
+    "path", ["images/11/a.dcm", "cohort_1/../../a.dcm", f"cohort_1/{'a' * 300}.dcm"]
+)
 def test_paths_out_of_the_download_are_refused(write_set, path):
     raw = write_set([image_of("a")], [finding_of("R")])
     write_csv(raw / "tables/EMBED_OpenData_metadata.csv", image_of("a", anon_dicom_path=path))
