@@ -3,6 +3,8 @@ import pytest
 from painted_mammograms import box_of, paint_mammogram
 
 from medmask.data.breast import find_breast
+from medmask.phantom.generator import PhantomParameters, generate_patient
+from medmask.phantom.scanner import DOMAINS
 
 SIZES = [(1280, 960), (333, 257), (97, 61), (640, 641), (3001, 2003)]
 
@@ -61,3 +63,21 @@ def test_image_is_left_as_it_is():
     before = image.copy()
     find_breast(image)
     np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_lesions_of_phantoms_are_in_the_breast(domain):
+    """Labels, film borders, pectoral muscle and texture, as generated; boxes are known exactly."""
+    lesions = 0
+    for index in range(12):
+        for image in generate_patient(PhantomParameters(), domain, "test", index).images:
+            pixels = image.quantized(8)
+            x0, y0, x1, y1 = find_breast(pixels).box
+            assert (x1 - x0) * (y1 - y0) < 0.9 * pixels.size
+            for x, y, width, height in (lesion.box for lesion in image.lesions):
+                lesions += 1
+                assert x0 <= x + 1
+                assert y0 <= y + 1
+                assert x + width <= x1 + 1
+                assert y + height <= y1 + 1
+    assert lesions > 5
