@@ -9,6 +9,10 @@ _EXAMPLES = """
 example:
   medmask visualize-results --dataset phantom_ffdm_val \\
       --detections output/demo/expert/inference/froc_detections.json --output output/pictures
+
+  Pages of the hits, misses and false positives at 0.5 false positives per image:
+    medmask visualize-results --dataset phantom_ffdm_val --errors-at 0.5 --num-images 64 \\
+        --detections output/demo/expert/inference/froc_detections.json --output output/errors
 """
 
 
@@ -20,18 +24,39 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
     parser.add_argument(
-        "--num-images", type=int, default=20, metavar="N", help="default %(default)s"
+        "--num-images",
+        type=int,
+        default=20,
+        metavar="N",
+        help="images, or findings of each kind with --errors-at (default %(default)s)",
     )
     parser.add_argument(
         "--score-threshold", type=float, default=0.3, metavar="S", help="default %(default)s"
+    )
+    parser.add_argument(
+        "--errors-at",
+        type=float,
+        metavar="FPI",
+        help="draw a page each of hits, misses and false positives, instead of whole images, where "
+        "there are FPI false positives per image",
     )
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Draw the pictures."""
-    from medmask.inference import draw_results
+    from medmask.inference import draw_error_sheets, draw_results
 
+    if args.errors_at is not None:
+        counts = draw_error_sheets(
+            args.dataset,
+            args.detections,
+            args.output,
+            fpi=args.errors_at,
+            num_tiles=args.num_images,
+        )
+        print(", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items()))
+        return
     draw_results(
         args.dataset,
         args.detections,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from medmask.utils.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from medmask.inference.error_sheets import draw_error_sheets
     from medmask.inference.image_inputs import find_images
     from medmask.inference.options import PredictionOptions
     from medmask.inference.prediction_images import (
@@ -21,6 +22,7 @@ __all__ = [
     "PredictionImage",
     "PredictionOptions",
     "PredictionSummary",
+    "draw_error_sheets",
     "draw_results",
     "find_images",
     "images_of_dataset",
@@ -35,6 +37,7 @@ __getattr__, __dir__ = lazy_exports(
         "PredictionImage": "medmask.inference.prediction_images",
         "PredictionOptions": "medmask.inference.options",
         "PredictionSummary": "medmask.inference.prediction_run",
+        "draw_error_sheets": "medmask.inference.error_sheets",
         "draw_results": "medmask.inference.result_pictures",
         "find_images": "medmask.inference.image_inputs",
         "images_of_dataset": "medmask.inference.prediction_images",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from make_splits import make_splits
-from real_mammograms.cells import BENCHMARKS, Cell, make_cells, with_starts
+from real_mammograms.cells import BENCHMARKS, PEERS, Cell, make_cells, with_starts
 from real_mammograms.order import Order
 from real_mammograms.runner import share_cores
 
@@ -88,6 +88,18 @@ def test_stage_goes_on_from_the_first_and_its_teacher_counts(run, tmp_path):
     assert record_of(stage)["steps"] == 4
     first = folder / "medmask" / "imagenet" / "seed0" / "model_final.pth"
     assert f"Starting from the weights of {first}" in (stage / "log.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", PEERS)
+def test_peer_is_trained_and_tested_on_a_fold(run, tmp_path, method):
+    what = ("--benchmarks", "inbreast_folds", "--folds", 2, "--starts", "scratch")
+    result = run("--methods", method, *what, "--label", "malignant", *TWO_STEPS)
+    folder = tmp_path / "out" / "inbreast_folds-malignant" / method / "scratch" / "seed0" / "fold2"
+    assert result.returncode == 0, (folder / "log.txt").read_text()
+    assert record_of(folder)["steps"] == 2
+    assert record_of(folder)["model"] == "average"
+    assert (folder / "folds" / "froc_detections.json").exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,207 @@
+"""Pages of hits, misses and false positives at an operating point, to see what goes wrong."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from detectron2.data import DatasetCatalog
+from tqdm import tqdm
+
+from medmask.data.dataset_dicts import read_dataset_image
+from medmask.errors import InputError
+from medmask.evaluation import Detections, GroundTruth, ground_truth_of, read_detections
+from medmask.evaluation.froc import false_positive_budgets, froc_curve
+from medmask.evaluation.matching import localize
+from medmask.evaluation.settings import EvaluationSettings
+from medmask.evaluation.suppression import suppress_overlaps
+from medmask.utils.files import check_output_folder
+from medmask.utils.json_files import write_json
+from medmask.utils.png_files import write_png
+
+KINDS = ("hits", "misses", "false_positives")
+_COLUMNS = 8
+_TILE, _CAPTION = 200, 32  # pixels
+_CONTEXT = 3.0  # side of what is shown, in sides of the box
+_LEAST_CONTEXT = 0.12  # of the longer side of the image
+_GRAY, _INK = 40, (220, 220, 220)
+_LESION, _DETECTION = (77, 255, 77), (255, 160, 40)
+_NOT_TOLD = ("file_name", "annotations", "image_id", "height", "width", "patient_id")
+"""Fields of an image that a caption has no room for, or names otherwise."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A lesion, or a detection that hits none.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        image: index of its image.
+        box: (x0, y0, x1, y1) in pixels.
+        score: of a false positive, or of the best detection that hits the lesion; None if none.
+    """
+
+    kind: str
+    image: int
+    box: tuple[float, float, float, float]
+    score: float | None
+
+
+def find_errors(ground_truth: GroundTruth, detections: Detections, fpi: float) -> list[Finding]:
+    """Tell hits, misses and false positives apart at an operating point.
+
+    The score threshold is the lowest at which there are no more than ``fpi`` false positives per
+    image, after the suppression of the evaluation; hits are those of its center rule.
+
+    Args:
+        ground_truth: all images.
+        detections: on them.
+        fpi: false positives per image, at least 0.
+
+    Returns:
+        Hits and false positives from the highest score on; misses, too, and those that no detection
+        hits at any score last, the largest first.
+
+    Raises:
+        InputError: ``fpi`` is out of its range.
+    """
+    settings = EvaluationSettings(operating_points=(fpi,))
+    kept = suppress_overlaps(detections, settings.nms_iou)
+    localizations = localize(ground_truth, kept)
+    curve = froc_curve(localizations)
+    (budget,) = false_positive_budgets([fpi], np.array(ground_truth.num_images))
+    last = np.searchsorted(curve.false_positives, budget, side="right") - 1
+    threshold = curve.thresholds[last]
+
+    lesions = ground_truth.boxes[~ground_truth.is_crowd]
+    findings = [
+        Finding(
+            "hits" if score >= threshold else "misses",
+            int(image),
+            tuple(box.tolist()),
+            float(score) if score > -np.inf else None,
+        )
+        for box, image, score in zip(
+            lesions, localizations.lesion_images, localizations.lesion_scores, strict=True
+        )
+    ]
+    # A detection that is scored by its own number is named by the score of the false positive.
+    numbered = replace(kept, scores=np.arange(len(kept), dtype=np.float64))
+    for number in localize(ground_truth, numbered).false_positive_scores.astype(np.int64):
+        if kept.scores[number] >= threshold:
+            box, image = kept.boxes[number], int(kept.image_indices[number])
+            score = float(kept.scores[number])
+            findings.append(Finding("false_positives", image, tuple(box.tolist()), score))
+
+    def rank(finding: Finding) -> tuple[int, float, float]:
+        x0, y0, x1, y1 = finding.box
+        score = -1.0 if finding.score is None else finding.score
+        return KINDS.index(finding.kind), -score, -(x1 - x0) * (y1 - y0)
+
+    return sorted(findings, key=rank)
+
+
+def draw_error_sheets(
+    dataset: str, detections_file: str, output_dir: Path, *, fpi: float, num_tiles: int
+) -> dict[str, int]:
+    """Draw a page of each kind, and write all findings to ``findings.json``.
+
+    Lesions are green, detections orange. A caption tells the file, the score and what the
+    annotation file says of the image.
+
+    Args:
+        dataset: name of the registered data set that was evaluated.
+        detections_file: list of detections, see :func:`medmask.evaluation.read_detections`.
+        output_dir: gets ``hits.png``, ``misses.png`` and ``false_positives.png``; none for a kind
+            that does not occur.
+        fpi: false positives per image at which hits and misses are told apart.
+        num_tiles: at most so many of each kind are drawn, at least 1.
+
+    Returns:
+        How many there are of each kind.
+
+    Raises:
+        InputError: a number is out of its range, the data set or the file has problems, or they do
+            not belong together.
+    """
+    if num_tiles < 1:
+        raise InputError(f"the number of images to draw must be at least 1, got {num_tiles}")
+    check_output_folder(output_dir)
+    ground_truth = ground_truth_of(dataset)
+    detections = read_detections(detections_file, ground_truth)
+    findings = find_errors(ground_truth, detections, fpi)
+    dataset_dicts = DatasetCatalog.get(dataset)
+    for kind in KINDS:
+        of_kind = [finding for finding in findings if finding.kind == kind][:num_tiles]
+        if of_kind:
+            tiles = [
+                _draw(finding, dataset_dicts[finding.image], ground_truth)
+                for finding in tqdm(of_kind, desc=f"drawing {kind}", unit="tile")
+            ]
+            write_png(output_dir / f"{kind}.png", _join(tiles))
+    records = [_record(finding, dataset_dicts[finding.image], ground_truth) for finding in findings]
+    write_json(output_dir / "findings.json", records)
+    return {kind: sum(finding.kind == kind for finding in findings) for kind in KINDS}
+
+
+def _record(
+    finding: Finding, dataset_dict: Mapping[str, Any], ground_truth: GroundTruth
+) -> dict[str, Any]:
+    x0, y0, x1, y1 = finding.box
+    names = ground_truth.file_names or (None,) * ground_truth.num_images
+    told = {k: v for k, v in dataset_dict.items() if k not in ("file_name", "annotations")}
+    return {
+        "kind": finding.kind,
+        "file_name": names[finding.image],
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "score": finding.score,
+        "image": told,
+    }
+
+
+def _draw(
+    finding: Finding, dataset_dict: Mapping[str, Any], ground_truth: GroundTruth
+) -> np.ndarray:
+    """(H, W, 3) uint8: the surroundings of a finding, and what is known of it."""
+    pixels = np.clip(read_dataset_image(dataset_dict), 0, 255).astype(np.uint8)
+    x0, y0, x1, y1 = finding.box
+    side = max(_CONTEXT * max(x1 - x0, y1 - y0), _LEAST_CONTEXT * max(pixels.shape[:2]))
+    scale = _TILE / side
+    origin = np.array([(x0 + x1 - side) / 2, (y0 + y1 - side) / 2])
+    shift = np.column_stack([np.eye(2) * scale, -origin * scale])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    view = cv2.warpAffine(pixels, shift, (_TILE, _TILE), flags=interpolation)
+    in_image = (ground_truth.image_indices == finding.image) & ~ground_truth.is_crowd
+    for box in ground_truth.boxes[in_image]:
+        _draw_box(view, (box.reshape(2, 2) - origin) * scale, _LESION)
+    if finding.kind == "false_positives":
+        _draw_box(view, (np.reshape(finding.box, (2, 2)) - origin) * scale, _DETECTION)
+    tile = np.full((_TILE + _CAPTION, _TILE, 3), _GRAY, np.uint8)
+    tile[:_TILE] = view
+    score = "no hit" if finding.score is None else f"{finding.score:.2f}"
+    told = [f"{k} {v}" for k, v in dataset_dict.items() if k not in _NOT_TOLD and _is_short(v)]
+    for line, text in enumerate(
+        (f"{Path(dataset_dict['file_name']).stem} {score}", ", ".join(told))
+    ):
+        position = (3, _TILE + 12 + 15 * line)
+        cv2.putText(tile, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.35, _INK, 1, cv2.LINE_AA)
+    return tile
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str) and len(str(value)) < 12
+
+
+def _draw_box(image: np.ndarray, corners: np.ndarray, color: tuple[int, int, int]) -> None:
+    (x0, y0), (x1, y1) = np.clip(np.round(corners), -10_000, 10_000).astype(int).tolist()
+    cv2.rectangle(image, (x0, y0), (x1, y1), color, 1)
+
+
+def _join(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of eight tiles, fewer where there are fewer."""
+    columns = min(_COLUMNS, len(tiles))
+    padded = [*tiles, *[np.full_like(tiles[0], _GRAY)] * (-len(tiles) % columns)]
+    rows = [padded[start : start + columns] for start in range(0, len(padded), columns)]
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])

@@ -1,0 +1,144 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from medmask.data import register_coco_dataset
+from medmask.errors import InputError
+from medmask.evaluation import Detections, EvaluationSettings, GroundTruth, evaluate_detections
+from medmask.inference import draw_error_sheets
+from medmask.inference.error_sheets import find_errors
+
+TRUTH = GroundTruth(
+    image_ids=(1, 2),
+    category_ids=(1,),
+    category_names=("lesion",),
+    boxes=np.array([[10, 10, 30, 30], [50, 50, 60, 60], [10, 10, 20, 40], [0, 0, 90, 90.0]]),
+    image_indices=np.array([0, 0, 1, 1]),
+    category_indices=np.zeros(4, dtype=np.int64),
+    is_crowd=np.array([False, False, False, True]),
+    patients=("a", "b"),
+    lateralities=("L", "R"),
+)
+FOUND = [
+    # image, box, score
+    (0, [12, 12, 28, 28], 0.9),  # a hit
+    (0, [70, 10, 80, 20], 0.8),  # false
+    (0, [70, 70, 80, 80], 0.6),  # false
+    (0, [51, 51, 59, 59], 0.5),  # a hit below two false ones
+    (1, [60, 60, 70, 70], 0.95),  # on the region to ignore
+]
+
+
+def detections(rows=FOUND):
+    return Detections(
+        boxes=np.array([box for _, box, _ in rows], dtype=np.float64).reshape(-1, 4),
+        scores=np.array([score for *_, score in rows], dtype=np.float64),
+        image_indices=np.array([image for image, *_ in rows], dtype=np.int64),
+        category_indices=np.zeros(len(rows), dtype=np.int64),
+    )
+
+
+def told(findings):
+    return [(f.kind, f.image, f.score) for f in findings]
+
+
+def test_kinds_at_an_operating_point():
+    assert told(find_errors(TRUTH, detections(), fpi=0.5)) == [
+        ("hits", 0, 0.9),
+        ("misses", 0, 0.5),
+        ("misses", 1, None),
+        ("false_positives", 0, 0.8),
+    ]
+    # all that is allowed are two false positives, below which the second lesion is found
+    assert told(find_errors(TRUTH, detections(), fpi=1)) == [
+        ("hits", 0, 0.9),
+        ("hits", 0, 0.5),
+        ("misses", 1, None),
+        ("false_positives", 0, 0.8),
+        ("false_positives", 0, 0.6),
+    ]
+    assert told(find_errors(TRUTH, detections([]), fpi=1)) == [
+        ("misses", 0, None),
+        ("misses", 1, None),
+        ("misses", 0, None),
+    ]
+    with pytest.raises(InputError, match="operating points"):
+        find_errors(TRUTH, detections(), fpi=-1)
+
+
+@pytest.mark.parametrize("fpi", [0.2, 0.5, 1.0, 2.0])
+def test_hits_are_those_of_the_evaluation(fpi):
+    random = np.random.default_rng(3)
+    corners = random.uniform(0, 90, (40, 2))
+    boxes = np.concatenate([corners, corners + 10], axis=1)
+    rows = [
+        (i % 2, box, score)
+        for i, (box, score) in enumerate(zip(boxes, random.uniform(0, 1, 40), strict=True))
+    ]
+    findings = find_errors(TRUTH, detections(rows), fpi)
+    settings = EvaluationSettings(operating_points=(fpi,), bootstrap=0)
+    result = evaluate_detections(TRUTH, detections(rows), settings)
+    hits = sum(finding.kind == "hits" for finding in findings)
+    assert hits / 3 == pytest.approx(result.sensitivity[0])
+    assert sum(f.kind == "false_positives" for f in findings) <= 2 * fpi
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    images = [
+        {"id": i, "file_name": f"{i}.png", "height": 100, "width": 100, "view": "CC", "birads": "5"}
+        for i in (1, 2)
+    ]
+    for image in images:
+        cv2.imwrite(str(tmp_path / image["file_name"]), np.full((100, 100), 90, np.uint8))
+    annotations = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]},
+        {"id": 2, "image_id": 2, "category_id": 1, "bbox": [10, 10, 10, 30]},
+    ]
+    content = {"images": images, "annotations": annotations}
+    content["categories"] = [{"id": 1, "name": "lesion"}]
+    (tmp_path / "set.json").write_text(json.dumps(content))
+    found = [
+        {"image_id": 1, "category_id": 1, "bbox": [12, 12, 16, 16], "score": 0.9},
+        {"image_id": 1, "category_id": 1, "bbox": [90, 90, 9, 9], "score": 0.8},
+    ]
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    register_coco_dataset("set_with_errors", tmp_path / "set.json", tmp_path)
+    yield "set_with_errors"
+    DatasetCatalog.remove("set_with_errors")
+    MetadataCatalog.remove("set_with_errors")
+
+
+def test_pages_and_list(dataset, tmp_path):
+    out = tmp_path / "out"
+    counts = draw_error_sheets(dataset, str(tmp_path / "found.json"), out, fpi=0.5, num_tiles=5)
+    assert counts == {"hits": 1, "misses": 1, "false_positives": 1}
+    colors = {"hits": (77, 255, 77), "misses": (77, 255, 77), "false_positives": (255, 160, 40)}
+    for kind, color in colors.items():
+        page = cv2.imread(str(out / f"{kind}.png"))[..., ::-1]
+        assert (page == color).all(axis=2).any(), kind
+    findings = json.loads((out / "findings.json").read_text())
+    assert [finding["kind"] for finding in findings] == ["hits", "misses", "false_positives"]
+    assert findings[0]["bbox"] == [10, 10, 20, 20]
+    assert findings[0]["image"]["birads"] == "5"
+    assert findings[2]["file_name"] == "1.png"
+    with pytest.raises(InputError, match="at least 1, got 0"):
+        draw_error_sheets(dataset, str(tmp_path / "found.json"), out, fpi=0.5, num_tiles=0)
+
+
+def test_tool_draws_pages(run_tool, datasets, tmp_path):
+    found = tmp_path / "found.json"
+    found.write_text("[]")
+    result = run_tool(
+        "visualize_results.py",
+        *("--dataset", "phantom_film_val", "--detections", found, "--errors-at", 0.5),
+        *("--num-images", 2, "--output", tmp_path / "out"),
+        DETECTRON2_DATASETS=str(datasets),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("0 hits, ")
+    assert (tmp_path / "out" / "misses.png").exists()
+    assert not (tmp_path / "out" / "hits.png").exists()
