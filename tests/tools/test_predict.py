@@ -248,3 +248,37 @@ def test_results_of_an_evaluation_are_drawn_over_the_lesions(phantoms, tmp_path,
     picture = cv2.imread(str(tmp_path / "pictures" / f"{Path(file_name).stem}.png")).astype(int)
     # a lesion's dashed outline is green: channels are BGR
     assert ((picture[:, :, 1] - picture[:, :, 2] > 80) & (picture[:, :, 1] > 150)).sum() > 100
+
+
+def test_cropped_windowed_and_resampled_predictions_are_those_of_the_evaluation(phantoms, tmp_path):
+    """The tool, the predictor on paths, and the mapper of the test loader see the same of DICOM."""
+    options = ("breast_crop=True", "breast_window=True", "pixel_spacing_mm=0.8")
+    overrides = [f"dataloader.test.mapper.augmentation.{option}" for option in options]
+    config = load_config(str(CONFIG), ["train.device=cpu", *overrides])
+    torch.manual_seed(0)
+    weights = tmp_path / "model_best.pth"
+    torch.save({"model": instantiate(config.model).state_dict()}, weights)
+    LazyConfig.save(config, str(tmp_path / "config.yaml"))
+    folder = phantoms / "dicom" / "phantom" / "film" / "images"
+    arguments = ("--output", tmp_path / "out", "--checkpoint", weights, "--device", "cpu")
+    result = run_tool("predict.py", folder, *arguments)
+    assert result.status == 0, result.errors
+    detections = json.loads((tmp_path / "out" / "detections.json").read_text())
+
+    predictor = MedMaskPredictor(tmp_path / "config.yaml", weights, ["train.device=cpu"])
+    everything = MedMaskPredictor(
+        tmp_path / "config.yaml", weights, ["train.device=cpu"], nms_iou=None
+    )
+    mapper = instantiate(config.dataloader.test.mapper)
+    for path in images_of(phantoms, "dicom"):
+        of_path = predictor(path)["instances"]
+        written = [d["score"] for d in detections if Path(d["file_name"]).name == path.name]
+        np.testing.assert_allclose(written, of_path.scores, rtol=1e-5)
+        sample = mapper({"file_name": str(path), "image_id": 1, "height": 128, "width": 96})
+        x0, y0, x1, y1 = sample["original_corners"]
+        assert (x1 - x0) * (y1 - y0) < 0.9 * 128 * 96
+        spacing = float(pydicom.dcmread(path).ImagerPixelSpacing[0])
+        assert sample["image"].shape[1] == round((y1 - y0) * spacing / 0.8)
+        with torch.no_grad():
+            evaluated = everything.model([sample])[0]["instances"]
+        torch.testing.assert_close(evaluated.scores, everything(path)["instances"].scores)
