@@ -129,6 +129,37 @@ def test_default_predictor_detects_in_an_image_file_and_visualizer_draws(config,
 
 
 @pytest.mark.parametrize(
+    ("name", "network_options"),
+    [("test_efficientnet", {}), ("test_vit", {"depth": 4})],
+    ids=["efficientnet", "vit"],
+)
+def test_default_predictor_detects_with_a_network_of_timm(config, tmp_path, name, network_options):
+    make_small(config)
+    config.MODEL.BACKBONE.NAME = "build_timm_backbone_from_config"
+    config.MODEL.BACKBONE.FREEZE_AT = 1
+    config.MODEL.MEDMASK.TIMM.NAME = name
+    config.MODEL.MEDMASK.TIMM.PYRAMID_CHANNELS = 32
+    config.MODEL.MEDMASK.TIMM.NETWORK_OPTIONS.update(network_options)
+    config.MODEL.WEIGHTS = str(tmp_path / "model.pth")
+    trained = build_model(config).eval()
+    torch.save({"model": trained.state_dict()}, config.MODEL.WEIGHTS)
+    network = next(m for n, m in trained.backbone.named_modules() if f".{n}".endswith(".network"))
+    learns = [p.requires_grad for p in network.parameters()]
+    assert learns[0] is False
+    assert learns[-1] is True
+
+    predictor = DefaultPredictor(config)
+    image = np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    instances = predictor(image)["instances"]
+    resized = predictor.aug.get_transform(image).apply_image(image[:, :, ::-1])
+    pixels = torch.from_numpy(resized.astype("float32").transpose(2, 0, 1))
+    with torch.no_grad():
+        (expected,) = trained([{"image": pixels, "height": 90, "width": 130}])
+    assert len(instances) == 7
+    torch.testing.assert_close(instances.pred_boxes.tensor, expected["instances"].pred_boxes.tensor)
+
+
+@pytest.mark.parametrize(
     ("fault", "words"),
     [
         (lambda weights: weights.clear(), "no parameter of this model"),

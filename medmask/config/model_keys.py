@@ -153,11 +153,13 @@ MODEL: Mapping[Callable, Mapping[str, Value]] = {
             meaning="BatchNorm as it is; with fixed statistics; or with fixed scale and shift, too",
         ),
         "freeze_at": WholeNumber(
-            highest=100, meaning="first maps of the network whose layers do not learn"
+            highest=100,
+            meaning="first stages that do not learn, or blocks of a vision transformer",
         ),
         "gradient_checkpointing": Flag(
             meaning="recompute layers in the backward pass: less memory, more time"
         ),
+        "pyramid_channels": _CHANNELS.with_meaning("of the maps made of a plain transformer's"),
         "network_options": MappingTo(
             item=_NETWORK_OPTION,
             optional=True,

@@ -7,12 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import Backbone
+from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from medmask.errors import InputError
-from medmask.modeling.timm_networks import create_feature_network
+from medmask.modeling.simple_pyramid import SimplePyramid
+from medmask.modeling.timm_networks import create_feature_network, stage_modules
 
 BatchNormMode = Literal["train", "eval", "frozen"]
 _KEY = "model.backbone"
@@ -31,40 +34,31 @@ class TimmBackbone(Backbone):
 
     def __init__(
         self,
-        *,
+        network: nn.Module,
         name: str,
-        strides: Sequence[int] = (8, 16, 32),
+        strides: Sequence[int],
+        *,
         batch_norm: BatchNormMode = "eval",
         freeze_at: int = 0,
-        gradient_checkpointing: bool = False,
-        network_options: Mapping[str, Any] | None = None,
     ):
-        """Build the network with random weights; see :func:`build_timm_backbone`."""
+        """Choose maps of a network, and what of it learns; see :func:`build_timm_backbone`."""
         super().__init__()
         self.name = name
-        self.network = create_feature_network(name, network_options)
-        self._batch_norm = batch_norm
-        reductions = self.network.feature_info.reduction()
-        self._indices = _find_strides(name, reductions, strides)
-        if self._indices[-1] + 1 < len(reductions):
-            out_indices = self.network.feature_info.out_indices[: self._indices[-1] + 1]
-            self.network = create_feature_network(name, network_options, out_indices)
-            self._freeze_deeper_layers()
-        channels = self.network.feature_info.channels()
-        self._out_features = [f"res{round(math.log2(stride))}" for stride in strides]
-        self._out_feature_strides = dict(zip(self._out_features, strides, strict=True))
-        self._out_feature_channels = {
-            feature: channels[index]
-            for feature, index in zip(self._out_features, self._indices, strict=True)
+        self.network = network
+        info = network.feature_info
+        self._indices = _find_strides(name, info.reduction(), strides)
+        channels = info.channels()
+        self._shapes = {
+            f"res{round(math.log2(stride))}": ShapeSpec(channels=channels[index], stride=stride)
+            for stride, index in zip(strides, self._indices, strict=True)
         }
-        if gradient_checkpointing:
-            _checkpoint_gradients(self.network, name, batch_norm)
-        self._fixed_norms = self._freeze(freeze_at)
+        self._freeze_stages_after(info.out_indices[self._indices[-1]])
+        self._fixed_norms = self._freeze(batch_norm, freeze_at)
 
     @property
     def size_divisibility(self) -> int:
-        """Divides the height and width of padded images: the coarsest map has whole cells."""
-        return max(self._out_feature_strides.values())
+        """Divides the height and width of padded images: all maps have whole cells."""
+        return max(shape.stride for shape in self._shapes.values())
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Compute the maps, from fine to coarse.
@@ -76,18 +70,13 @@ class TimmBackbone(Backbone):
             Name -> (N, C_i, H / stride_i, W / stride_i).
         """
         maps = self.network(images)
-        chosen = (maps[index] for index in self._indices)
+        chosen = [maps[index] for index in self._indices]
         if getattr(self.network, "output_fmt", "NCHW") == "NHWC":
-            chosen = (m.permute(0, 3, 1, 2) for m in chosen)
-        return dict(zip(self._out_features, chosen, strict=True))
+            chosen = [m.permute(0, 3, 1, 2) for m in chosen]
+        return dict(zip(self._shapes, chosen, strict=True))
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        return {
-            name: ShapeSpec(
-                channels=self._out_feature_channels[name], stride=self._out_feature_strides[name]
-            )
-            for name in self._out_features
-        }
+        return dict(self._shapes)
 
     def train(self, mode: bool = True) -> "TimmBackbone":
         """Switch the mode, but for BatchNorm layers whose statistics are fixed."""
@@ -96,32 +85,29 @@ class TimmBackbone(Backbone):
             norm.eval()
         return self
 
-    def _freeze_deeper_layers(self) -> None:
+    def _freeze_stages_after(self, stage: int) -> None:
         """Switch off gradients behind the last map: some of timm's networks keep these layers."""
-        used = set(_first_layers(self.network, self.name, self._indices[-1] + 1))
-        for module in self.network.modules():
-            if module not in used:
-                module.requires_grad_(False)
+        if stage + 1 < len(self.network.feature_info.info):
+            used = set(stage_modules(self.network, self.name, stage + 1))
+            for module in self.network.modules():
+                if module not in used:
+                    module.requires_grad_(False)
 
-    def _freeze(self, freeze_at: int) -> list[nn.Module]:
+    def _freeze(self, batch_norm: BatchNormMode, freeze_at: int) -> list[nn.Module]:
         """Switch off gradients; return the BatchNorm layers that keep their statistics.
 
         A map that depends on no trained parameter is computed without a graph, so frozen layers
         cost neither a backward pass nor memory for it.
         """
-        frozen = _first_layers(self.network, self.name, freeze_at) if freeze_at else []
+        frozen = set(stage_modules(self.network, self.name, freeze_at)) if freeze_at else set()
         for module in frozen:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad = False
-        norms = [
-            m for m in self.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)
-        ]
-        if self._batch_norm == "train":
-            norms = [m for m in norms if m in set(frozen)]
-        if self._batch_norm == "frozen":
+        norms = [m for m in self.network.modules() if isinstance(m, _BatchNorm)]
+        if batch_norm == "frozen":
             for norm in norms:
                 norm.requires_grad_(False)
-        return norms
+        return [norm for norm in norms if batch_norm != "train" or norm in frozen]
 
 
 def build_timm_backbone(
@@ -130,6 +116,7 @@ def build_timm_backbone(
     batch_norm: BatchNormMode = "eval",
     freeze_at: int = 0,
     gradient_checkpointing: bool = False,
+    pyramid_channels: int = 256,
     network_options: Mapping[str, Any] | None = None,
 ) -> Backbone:
     """Build a backbone from a network of timm, with random weights.
@@ -142,8 +129,11 @@ def build_timm_backbone(
         strides: of the maps to give, from fine to coarse.
         batch_norm: ``"train"``: as it is; ``"eval"``: the statistics stay, scale and shift learn;
             ``"frozen"``: neither changes.
-        freeze_at: number of the network's own maps, from the finest on, whose layers do not learn.
+        freeze_at: number of first stages that do not learn. A stage ends with a map that timm can
+            give, so the stem of a ResNet is one, and a block of a vision transformer.
         gradient_checkpointing: recompute layers in the backward pass.
+        pyramid_channels: of each map, if the network is a plain vision transformer, whose only map
+            becomes a :class:`~medmask.modeling.simple_pyramid.SimplePyramid`.
         network_options: further arguments of the network's constructor, such as
             ``{"drop_path_rate": 0.1}``.
 
@@ -151,13 +141,31 @@ def build_timm_backbone(
         InputError: timm is not installed or does not know the name, the network gives no such
             maps, or an option does not fit it.
     """
-    return TimmBackbone(
-        name=name,
-        strides=strides,
-        batch_norm=batch_norm,
-        freeze_at=freeze_at,
-        gradient_checkpointing=gradient_checkpointing,
-        network_options=network_options,
+    network = create_feature_network(name, network_options)
+    reductions = network.feature_info.reduction()
+    is_plain = len(set(reductions)) == 1
+    own_strides = reductions[:1] if is_plain else strides
+    last = _find_strides(name, reductions, own_strides)[-1]
+    if last + 1 < len(reductions):
+        out_indices = network.feature_info.out_indices[: last + 1]
+        network = create_feature_network(name, network_options, out_indices)
+    if gradient_checkpointing:
+        _checkpoint_gradients(network, name, batch_norm)
+    backbone = TimmBackbone(network, name, own_strides, batch_norm=batch_norm, freeze_at=freeze_at)
+    return SimplePyramid(backbone, strides, pyramid_channels) if is_plain else backbone
+
+
+@BACKBONE_REGISTRY.register()
+def build_timm_backbone_from_config(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
+    """The backbone of a yacs config: ``MODEL.MEDMASK.TIMM`` and ``MODEL.BACKBONE.FREEZE_AT``."""
+    options = cfg.MODEL.MEDMASK.TIMM
+    return build_timm_backbone(
+        options.NAME,
+        strides=options.STRIDES,
+        batch_norm=options.BATCH_NORM,
+        freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
+        pyramid_channels=options.PYRAMID_CHANNELS,
+        network_options=options.NETWORK_OPTIONS,
     )
 
 
@@ -171,28 +179,13 @@ def _find_strides(name: str, reductions: Sequence[int], strides: Sequence[int]) 
             f"{_KEY}.strides asks for {missing}, but {name} gives maps of the strides "
             f"{sorted(set(reductions))}: choose among these"
         )
+    odd = [stride for stride in strides if not math.log2(stride).is_integer()]
+    if odd:
+        raise InputError(
+            f"{_KEY}: {name} has maps of stride {odd[0]}, which is no power of 2, so the pyramid's "
+            "levels do not fit: choose another network, such as one with patches of 16 pixels"
+        )
     return [max(i for i, r in enumerate(reductions) if r == stride) for stride in strides]
-
-
-def _first_layers(network: nn.Module, name: str, num_maps: int) -> list[nn.Module]:
-    """The modules up to the ``num_maps``-th map of a network, in the order of computation."""
-    maps = network.feature_info.get_dicts()
-    if num_maps > len(maps):
-        raise InputError(
-            f"{_KEY}.freeze_at is {num_maps}, but {name} gives {len(maps)} maps: take a number "
-            f"from 0 to {len(maps)}"
-        )
-    # A name such as stages.0, which timm's feature networks may flatten to stages_0.
-    last = maps[num_maps - 1]["module"]
-    names = [n for n, _ in network.named_modules()]
-    last = next((n for n in (last, last.replace(".", "_"), f"model.{last}") if n in names), None)
-    if last is None:
-        raise InputError(
-            f"{_KEY}: the layers of {name} cannot be told apart: set freeze_at to 0, and let "
-            "strides end with its coarsest map"
-        )
-    end = max(i for i, n in enumerate(names) if f"{n}.".startswith(f"{last}."))
-    return list(network.modules())[: end + 1]
 
 
 def _checkpoint_gradients(network: nn.Module, name: str, batch_norm: BatchNormMode) -> None:
@@ -202,7 +195,7 @@ def _checkpoint_gradients(network: nn.Module, name: str, batch_norm: BatchNormMo
             "BatchNorm statistics twice: set batch_norm to eval or frozen"
         )
     try:
-        network.set_grad_checkpointing(True)
+        getattr(network, "model", network).set_grad_checkpointing(True)
     except (AttributeError, AssertionError):
         raise InputError(
             f"{_KEY}.gradient_checkpointing is not there for {name}: set it to False"

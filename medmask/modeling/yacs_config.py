@@ -42,3 +42,10 @@ def add_medmask_config(cfg: CfgNode) -> None:
     medmask.MATCHES_PER_PROPOSAL_TARGET = 1
     # for MODEL.BACKBONE.NAME "build_small_resnet_backbone"
     medmask.SMALL_RESNET_WIDTHS = [16, 32, 48, 64, 96]
+    # for MODEL.BACKBONE.NAME "build_timm_backbone_from_config", with MODEL.BACKBONE.FREEZE_AT
+    medmask.TIMM = CfgNode()
+    medmask.TIMM.NAME = "tf_efficientnet_lite0"
+    medmask.TIMM.STRIDES = [8, 16, 32]
+    medmask.TIMM.BATCH_NORM = "eval"
+    medmask.TIMM.PYRAMID_CHANNELS = 256
+    medmask.TIMM.NETWORK_OPTIONS = CfgNode(new_allowed=True)

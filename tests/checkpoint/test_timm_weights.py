@@ -23,6 +23,7 @@ NETWORKS = {
     "resnet": dict(name="test_resnet"),
     "convnext": dict(name="test_convnext"),  # whose feature network flattens names
     "efficientnet": dict(name="test_efficientnet"),
+    "vit": dict(name="test_vit", pyramid_channels=32),
 }
 
 
@@ -111,12 +112,16 @@ def test_file_in_the_names_of_timm_fills_the_backbone(name, tmp_path, caplog):
     published = timm.create_model(options["name"])
     save_file(published.state_dict(), tmp_path / "model.safetensors")
     torch.save(published.state_dict(), tmp_path / "model.pth")
-    images = torch.randn(1, 3, 64, 64)
+    images = torch.randn(1, 3, 160, 160)
     expected = published.eval().forward_intermediates(images, intermediates_only=True)
     caplog.set_level("INFO")
     for file in ("model.safetensors", "model.pth"):
         model = Detector(**options).eval()
         MedMaskCheckpointer(model).load_start_weights(str(tmp_path / file))
+        if name == "vit":
+            assert "new are parts of backbone, head" in caplog.text  # the pyramid
+            assert torch.equal(model.backbone.pyramid.net(images)["res4"], expected[-1])
+            continue
         assert "new are parts of head;" in caplog.text
         maps = model.backbone(images)
         for m, e in zip(maps.values(), expected[-3:], strict=True):

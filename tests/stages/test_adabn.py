@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from medmask.errors import InputError
-from medmask.modeling import build_small_resnet
+from medmask.modeling import build_small_resnet, build_timm_backbone
 from medmask.stages.adabn import adapt_batchnorm
 
 SIZES = [4, 4, 3]  # images a batch
@@ -55,6 +55,16 @@ def test_same_images_give_the_same_model(make_model, loader):
     for name, value in detector.state_dict().items():
         if "num_batches_tracked" not in name:
             assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_fixed_statistics_of_a_network_of_timm_are_adapted(make_model, loader):
+    detector = make_model().train()
+    detector.backbone = build_timm_backbone("test_efficientnet", batch_norm="eval").train()
+    norm = detector.backbone.network.bn1
+    before = norm.running_mean.clone()
+    adapt_batchnorm(detector, loader)
+    assert not torch.equal(norm.running_mean, before)
+    assert not norm.training
 
 
 def test_model_without_trained_batchnorm_is_refused(make_model, loader):

@@ -14,13 +14,18 @@ SMALL = """
 from detectron2.config import LazyCall as L
 from detectron2.config import LazyConfig
 
-from medmask.modeling import build_small_resnet
+from medmask.modeling import build_small_resnet, build_timm_backbone
 
 globals().update(LazyConfig.load({config!r}))
-model.backbone = L(build_small_resnet)(widths=[8, 8, 16, 24, 32], norm="FrozenBN")
+model.backbone = {backbone}
 model.transformer.update(embed_dim=32, num_heads=2, num_points=2, feed_forward_dim=32)
 model.transformer.update(num_queries=10, num_encoder_layers=1, num_decoder_layers=2)
 """
+BACKBONES = {
+    "resnet": 'L(build_small_resnet)(widths=[8, 8, 16, 24, 32], norm="FrozenBN")',
+    "efficientnet": 'L(build_timm_backbone)(name="test_efficientnet")',
+    "vit": 'L(build_timm_backbone)(name="test_vit", pyramid_channels=16)',
+}
 FAMILIES = {
     "ddsm": ("source_only", "cross_domain", "expert"),
     "ddsm2inbreast": ("source_only", "cross_domain", "expert", "teaching"),
@@ -44,10 +49,11 @@ def workplace(all_datasets, tmp_path, monkeypatch, make_expert_store):
     make_expert_store("store", dataset="ddsm_train", dim=16)
 
 
-def run_of(benchmark, stage):
+def run_of(benchmark, stage, backbone="resnet"):
     """Arguments of the tool for a short run of a small model."""
     config = Path(f"{stage}.py")
-    config.write_text(SMALL.format(config=str(CONFIGS / benchmark / f"{stage}.py")))
+    page = str(CONFIGS / benchmark / f"{stage}.py")
+    config.write_text(SMALL.format(config=page, backbone=BACKBONES[backbone]))
     arguments = [
         "--config-file",
         config,
@@ -72,10 +78,17 @@ def run_of(benchmark, stage):
     return arguments
 
 
-@pytest.mark.parametrize("benchmark", FAMILIES)
-def test_each_stage_goes_on_from_the_one_before(workplace, run_training_here, benchmark):
+@pytest.mark.parametrize(
+    ("benchmark", "backbone"),
+    [
+        *((benchmark, "resnet") for benchmark in FAMILIES),
+        ("ddsm2inbreast", "efficientnet"),
+        ("ddsm2inbreast", "vit"),
+    ],
+)
+def test_each_stage_goes_on_from_the_one_before(workplace, run_training_here, benchmark, backbone):
     for stage in FAMILIES[benchmark]:
-        status, _, errors = run_training_here(run_of(benchmark, stage))
+        status, _, errors = run_training_here(run_of(benchmark, stage, backbone))
         assert status == 0, f"{stage}: {errors}"
 
         output = Path("output") / benchmark / stage
