@@ -182,6 +182,17 @@ def test_a_category_of_unknown_meaning(write_split, name):
     assert "neither malignant nor benign" in read(raw).problems[0]
 
 
+@pytest.mark.parametrize("name", ["", " ", None, 5])
+def test_an_image_without_a_name(write_split, name):
+    content = content_of({"1_11": []})
+    raw = write_split("annotations/instances_train.json", "images/train", content)
+    content["images"][0]["file_name"] = name
+    (raw / "annotations/instances_train.json").write_text(json.dumps(content))
+    contents = read(raw)
+    assert not contents.images
+    assert "file_name" in contents.problems[0]
+
+
 def test_benign_boxes_are_not_malignant(write_split):
     content = content_of({"1_11": [[5, 6, 7, 8]]}, categories=[{"id": 1, "name": "Benign"}])
     (image,) = read(write_split("annotations/instances_train.json", "images/train", content)).images

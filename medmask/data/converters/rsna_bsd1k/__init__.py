@@ -92,7 +92,7 @@ def _read_annotations(path: Path) -> CocoTables:
         problems += [
             f"image {image['id']} has no file_name"
             for image in content["images"]
-            if not isinstance(image.get("file_name"), str)
+            if not (isinstance(image.get("file_name"), str) and image["file_name"].strip())
         ]
         if tables is not None and not problems:
             return tables
