@@ -136,7 +136,14 @@ def test_real_set():
     for number, source in enumerate(contents.images, start=1):
         assert read_pixels(source).shape == (1024, 1024)
         regions = tuple(tuple(find_regions(each, (1024, 1024), size)) for each in source.lesions)
-        written = WrittenImage(source.name, f"{source.name}.png", None, *size, 1024, None, regions)
+        written = WrittenImage(
+            source.name,
+            f"{source.name}.png",
+            height=size[0],
+            width=size[1],
+            source_width=1024,
+            regions=regions,
+        )
         images.append(ConvertedImage(number, source, written))
     document = make_document(images, "lesion", "")
     assert boxes_of(document) == boxes_of(expected)
