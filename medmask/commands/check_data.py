@@ -1,14 +1,9 @@
 """Check data sets: annotations, images on disk, overlap between splits. Prints all problems."""
 
 import argparse
-import itertools
-from typing import TYPE_CHECKING
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.errors import InputError
-
-if TYPE_CHECKING:
-    from medmask.data.dataset_report import DatasetReport
 
 _EXAMPLES = """
 examples:
@@ -20,7 +15,7 @@ Splits of one data set that are given together must not share images or patients
 up under the folder in DETECTRON2_DATASETS (default ./datasets; see datasets/README.md). The exit
 status is 0 if nothing is wrong, else 1.
 """
-_SPLITS = ("train", "val", "test")
+_SPLITS = ("train", "val", "test", "heldout")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -48,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
     )
 
     reports = [inspect_registered_dataset(name) for name in args.names]
-    reports += [
-        inspect_dataset(json_file, json_file, image_root)
-        for json_file, image_root in zip(args.json, args.images, strict=True)
-    ]
+    families = [_family(name) for name in args.names]
+    for json_file, image_root in zip(args.json, args.images, strict=True):
+        reports.append(inspect_dataset(json_file, json_file, image_root))
+        families.append("")
     for report in reports:
         print(f"{report.name}: {len(report.problems) or 'no'} problems")
         for problem in report.problems:
@@ -59,17 +54,18 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {report.summary()}\n")
 
     overlaps = []
-    for _, group in itertools.groupby(sorted(reports, key=_family), key=_family):
-        overlaps += find_overlaps(list(group))
+    for family in dict.fromkeys(families):
+        group = [r for r, own in zip(reports, families, strict=True) if own == family]
+        overlaps += find_overlaps(group)
     for overlap in overlaps:
         print(overlap)
     return 1 if overlaps or any(report.problems for report in reports) else 0
 
 
-def _family(report: "DatasetReport") -> str:
-    """The data set that a report's split belongs to; that of all files given by --json is ''."""
-    stem, _, split = report.name.rpartition("_")
-    return stem if split in _SPLITS else ""
+def _family(name: str) -> str:
+    """The data set of whose splits no two must overlap; what is no split is a set of its own."""
+    stem, _, split = name.rpartition("_")
+    return stem if split in _SPLITS else name
 
 
 main = entry_point(make_parser, run)

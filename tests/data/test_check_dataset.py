@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medmask.data import register_coco_dataset
 from medmask.data.dataset_report import find_overlaps, inspect_dataset
 
 TOOL = Path(__file__).parents[2] / "tools" / "check_dataset.py"
@@ -87,6 +88,19 @@ def test_tool_on_names(run, coco_content, write_tree, monkeypatch, tmp_path):
     assert code == 1
     assert "ddsm_train and ddsm_val share 3 images" in out
     assert "data set 'ddsm_test' has no annotation file" in out
+
+
+def test_sets_are_compared_with_their_own_splits_only(run, coco_content, write_tree):
+    json_file, image_root = write_tree(coco_content)
+    for name in ("one_train", "one_val", "two_val", "one_all", "one_fold0_train"):
+        register_coco_dataset(f"family_{name}", json_file, image_root)
+    names = ("family_one_train", "family_two_val", "family_one_all", "family_one_fold0_train")
+    status, out, _ = run(*names)
+    assert status == 0
+    assert "share" not in out
+    status, out, _ = run(*names, "family_one_val")
+    assert status == 1
+    assert out.count("share") == out.count("family_one_train and family_one_val share")
 
 
 def test_tool_on_wrong_arguments(run):
