@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from detectron2.config import LazyConfig, instantiate
+from detectron2.modeling import FPN
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -154,3 +155,12 @@ def test_weights_of_a_wider_network_are_refused(tmp_path):
     torch.save(timm.create_model("resnet18").state_dict(), path)
     with pytest.raises(InputError, match="cannot be taken"):
         MedMaskCheckpointer(Detector(name="test_resnet")).load_start_weights(path)
+
+
+def test_backbone_within_a_feature_pyramid_of_detectron2_is_filled(lite0):
+    model = nn.Module()
+    bottom_up = build_timm_backbone("tf_efficientnet_lite0")
+    model.backbone = FPN(bottom_up, ["res3", "res4", "res5"], out_channels=16)
+    MedMaskCheckpointer(model).load_start_weights(ADDRESS)
+    for name, value in bottom_up.state_dict().items():
+        assert torch.equal(value, lite0.backbone.state_dict()[name]), name
