@@ -127,13 +127,17 @@ def test_interrupted_training_is_no_result(root, tmp_path):
     process = subprocess.Popen([*command, "--set", *SMALL], cwd=ROOT, env=environment)
     folder = output / "mias2inbreast" / "medmask" / "imagenet" / "seed0"
     log = folder / "log.txt"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and "all start anew" in log.read_text()):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=120) == 128 + signal.SIGTERM
+    deadline = time.monotonic() + 240
+    try:
+        while not (log.exists() and "Starting from the weights of" in log.read_text()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=120) == 128 + signal.SIGTERM
+    finally:
+        process.kill()  # its processes end with it
+        process.wait()
     assert not (folder / "training.json").exists()
 
 
