@@ -1,20 +1,43 @@
 """Raw downloads in miniature, sound ones, for campaigns to damage their index files."""
 
 import json
+import plistlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cbis_ddsm_tree import table_text
-from image_files import GRAY, dicom_file, radiograph
+from image_files import GRAY, Elements, dicom_file, radiograph
 from PIL import Image
 from raw_tables import write_csv
 from spreadsheets import write_xlsx
 
+_INDEX_SUFFIXES = (".csv", ".json", ".txt", ".xlsx", ".xml", ".ics", ".OVERLAY")
 
-def _write_dicom(path: Path) -> None:
+
+def find_indexes(name: str, raw: Path) -> list[Path]:
+    """The files that tell what a download holds; of a folder of DICOM, the images themselves."""
+    suffixes = (".dcm",) if name == "dicom_folder" else _INDEX_SUFFIXES
+    return sorted(path for path in raw.rglob("*") if path.suffix in suffixes)
+
+
+def mammogram(instance: int = 1) -> Elements:
+    """A radiograph whose header tells the patient, the side, the view and the spacing."""
+    return radiograph() | {
+        0x00080018: ("UI", f"1.2.{instance}".encode()),
+        0x00080020: ("DA", b"20150416"),
+        0x00080070: ("LO", b"ACME"),
+        0x00081090: ("LO", b"Model 1"),
+        0x00100020: ("LO", b"patient 1"),
+        0x00181164: ("DS", b"0.07\\0.07"),
+        0x00185101: ("CS", b"MLO"),
+        0x00200062: ("CS", b"L"),
+    }
+
+
+def _write_dicom(path: Path, elements: Elements | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(dicom_file(radiograph()))
+    path.write_bytes(dicom_file(elements or radiograph()))
 
 
 def _rsna_row(patient: int, image: int) -> dict[str, Any]:
@@ -144,11 +167,98 @@ def _cmmd(raw: Path) -> None:
     _write_dicom(raw / "CMMD/D1-0001/1-1.dcm")
 
 
+def _inbreast(raw: Path) -> None:
+    rows = [
+        {
+            **{"Patient ID": "removed", "Patient age": "removed", "Laterality": "L", "View": "ML"},
+            **{"Acquisition date": 201001, "File Name": number, "ACR": 2, "Bi-Rads": birads},
+        }
+        for number, birads in ((101, "1"), (102, "4a"), (103, "2"))
+    ]
+    outlines = {
+        102: [("Mass", [(3, 4), (20, 5.5), (9, 30)]), ("Calcification", [(7, 8)])],
+        103: [("Cluster", [(1, 1), (5, 1), (5, 9), (1, 9)]), ("Point 1", [(2.25, 3)])],
+    }
+    write_csv(raw / "INbreast.csv", *rows, delimiter=";")
+    for row in rows:
+        name = f"{row['File Name']}_e634830794f5c1bd_MG_L_ML_ANON.dcm"
+        _write_dicom(raw / "AllDICOMs" / name)
+    (raw / "AllXML").mkdir()
+    for number, regions in outlines.items():
+        rois = [
+            {
+                "Name": kind,
+                "NumberOfPoints": len(points),
+                "Point_px": [f"({x}, {y})" for x, y in points],
+            }
+            for kind, points in regions
+        ]
+        content = {"Images": [{"ImageIndex": 0, "NumberOfROIs": len(rois), "ROIs": rois}]}
+        (raw / f"AllXML/{number}.xml").write_bytes(plistlib.dumps(content))
+
+
+def _ddsm(raw: Path) -> None:
+    folder = raw / "cases/cancers/cancer_08/case1509"
+    folder.mkdir(parents=True)
+    lines = [
+        *("ics_version 1.0", "filename C-1509-1", "DATE_OF_STUDY 2 7 1995", "PATIENT_AGE 42"),
+        *("FILM ", "DENSITY 4", "DIGITIZER LUMISYS LASER", "SEQUENCE"),
+        "LEFT_CC LINES 30 PIXELS_PER_LINE 20 BITS_PER_PIXEL 12 RESOLUTION 50 OVERLAY",
+        "RIGHT_CC LINES 30 PIXELS_PER_LINE 20 BITS_PER_PIXEL 12 RESOLUTION 50 NON_OVERLAY",
+    ]
+    (folder / "C-1509-1.ics").write_text("\n".join(lines) + "\n")
+    lines = ["TOTAL_ABNORMALITIES 2"]
+    for number, pathology in ((1, "MALIGNANT"), (2, "BENIGN")):
+        lines += [
+            *(f"ABNORMALITY {number}", "LESION_TYPE MASS SHAPE OVAL MARGINS SPICULATED"),
+            *("ASSESSMENT 4", "SUBTLETY 2", f"PATHOLOGY {pathology}", "TOTAL_OUTLINES 2"),
+            *("BOUNDARY", "5 6 2 2 2 4 4 4 6 6 6 0 0 0 #", "\tCORE", "6 7 2 4 6 0 #"),
+        ]
+    (folder / "C_1509_1.LEFT_CC.OVERLAY").write_text("\n".join(lines) + "\n")
+    for side in ("LEFT", "RIGHT"):
+        (folder / f"C_1509_1.{side}_CC.LJPEG.1").write_bytes(bytes(2 * 30 * 20))
+
+
+def _cdd_cesm(raw: Path) -> None:
+    header = ["Image_name", "Age", "Breast density (ACR)", "BIRADS", "Findings", "Machine"]
+    header.append("Pathology Classification/ Follow up")
+    shapes = {
+        "P1_L_DM_MLO": {"name": "circle", "cx": 14, "cy": 20, "r": 5},
+        "P1_L_CM_MLO": {"name": "polygon", "all_points_x": [1, 9, 5], "all_points_y": [2, 2, 8]},
+        "P2_R_DM_CC": {"name": "ellipse", "cx": 9, "cy": 9, "rx": 4, "ry": 2, "theta": 0.5},
+        "P3_R_DM_CC": {},
+    }
+    rows = [
+        [f"{name} ", 44, "C", "4$2", "mass$ distortion", "GE", "Malignant" if shape else "Normal"]
+        for name, shape in shapes.items()
+    ]
+    raw.mkdir(parents=True, exist_ok=True)
+    write_xlsx(raw / "Radiology-manual-annotations.xlsx", {"all": [header, *rows]})
+    write_csv(
+        raw / "Radiology_hand_drawn_segmentations_v2.csv",
+        *(
+            {"#filename": f"{name} .jpg", "region_shape_attributes": json.dumps(shape)}
+            for name, shape in shapes.items()
+        ),
+    )
+    for name in shapes:
+        Image.fromarray(GRAY).save(raw / f"{name}.jpg")
+
+
+def _dicom_folder(raw: Path) -> None:
+    for instance in (1, 2):
+        _write_dicom(raw / f"case{instance}/a.dcm", mammogram(instance))
+
+
 RAW_TREES: dict[str, Callable[[Path], None]] = {
     "cbis_ddsm": _cbis_ddsm,
+    "cdd_cesm": _cdd_cesm,
     "cmmd": _cmmd,
     "csaw_cc": _csaw_cc,
+    "ddsm": _ddsm,
+    "dicom_folder": _dicom_folder,
     "embed": _embed,
+    "inbreast": _inbreast,
     "mini_mias": _mini_mias,
     "rsna": _rsna,
     "rsna_bsd1k": _rsna_bsd1k,

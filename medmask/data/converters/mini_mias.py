@@ -125,6 +125,8 @@ def _to_lesion(words: list[str]) -> Lesion:
         x, y, radius = map(int, position)
     except ValueError:
         raise ValueError(f"the position in {' '.join(words)!r} is not x, y and radius") from None
+    if not (0 <= x <= _SIDE and 0 <= y <= _SIDE and 0 < radius <= _SIDE):
+        raise ValueError(f"the position in {' '.join(words)!r} is no circle in an image")
     y = _SIDE - y
     return Lesion(
         box=(x - radius, y - radius, x + radius, y + radius),

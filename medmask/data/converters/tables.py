@@ -198,7 +198,7 @@ def read_boxes(row: Row, column: str) -> list[tuple[float, float, float, float]]
     nested = re.sub(r",\s*\]", "]", text.replace("(", "[").replace(")", "]"))
     try:
         boxes = list(_quadruples(json.loads(nested)))
-    except (ValueError, RecursionError, OverflowError):
+    except (ValueError, TypeError, RecursionError, OverflowError):
         raise fault from None
     return boxes
 

@@ -81,6 +81,14 @@ def test_all_problems_are_told_at_once(tmp_path):
         assert words in problem
 
 
+@pytest.mark.parametrize("position", ["1 2 0", "1 2 -3", "1 -2 3", "2000 2 3", "1 2 " + "9" * 400])
+def test_circles_that_are_in_no_image(tmp_path, position):
+    contents = read(write_mini_mias(tmp_path, [f"mdb001 G CIRC B {position}", "mdb002 G NORM"]))
+    assert [image.name for image in contents.images] == ["mdb002"]
+    (problem,) = contents.problems
+    assert "is no circle in an image; copy it again" in problem
+
+
 def test_another_folder(tmp_path):
     with pytest.raises(InputError, match=r"Info\.txt cannot be read .* give the folder"):
         read(tmp_path)

@@ -176,8 +176,9 @@ def test_boxes(write_table, text, boxes):
         "(" * 60_000 + ")" * 60_000,
         "((1, 2, 3, nan),)",
         "print(1)",
+        "((1, 2, 3, (4,)),)",
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_what_are_no_boxes(write_table, text):
     with pytest.raises(InputError, match="no list of boxes"):

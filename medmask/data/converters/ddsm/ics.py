@@ -9,10 +9,12 @@ from medmask.errors import InputError
 
 _CASE = re.compile(r"([A-D])-(\d+)-\d+")
 _FILM = re.compile(
-    r"(?P<side>LEFT|RIGHT)_(?P<view>CC|MLO) LINES (?P<lines>\d+) PIXELS_PER_LINE (?P<pixels>\d+) "
-    r"BITS_PER_PIXEL (?P<bits>\d+) RESOLUTION (?P<resolution>\d+(\.\d+)?) "
-    r"(?P<overlay>(NON_)?OVERLAY)"
+    r"(?P<side>LEFT|RIGHT)_(?P<view>CC|MLO) LINES (?P<lines>[1-9]\d{0,4}) "
+    r"PIXELS_PER_LINE (?P<pixels>[1-9]\d{0,4}) BITS_PER_PIXEL (?P<bits>8|1[0-6]) "
+    r"RESOLUTION (?P<resolution>[1-9]\d{0,2}(\.\d{1,6})?) (?P<overlay>(NON_)?OVERLAY)",
+    re.ASCII,
 )
+_FILM_NAME = re.compile(r"(LEFT|RIGHT)_.*")
 _DIGITIZERS = ("DBA", "HOWTEK", "LUMISYS")
 
 
@@ -78,7 +80,7 @@ def read_case(path: Path) -> Case:
     digitizer = fields.get("DIGITIZER", "").split(" ")[0]
     if digitizer not in _DIGITIZERS:
         raise _fault(path, f"names no DIGITIZER of {', '.join(_DIGITIZERS)}")
-    films = tuple(_film(match) for line in lines if (match := _FILM.fullmatch(line)))
+    films = tuple(_film(path, line) for line in lines if _FILM_NAME.fullmatch(line))
     if not films:
         raise _fault(path, "describes no film such as LEFT_CC LINES 4544 PIXELS_PER_LINE 3120 ...")
     return Case(
@@ -92,7 +94,14 @@ def read_case(path: Path) -> Case:
     )
 
 
-def _film(match: re.Match) -> Film:
+def _film(path: Path, line: str) -> Film:
+    match = _FILM.fullmatch(line)
+    if match is None:
+        raise _fault(
+            path,
+            f"has the line {line[:80]!r}, which is not such as LEFT_CC LINES 4544 PIXELS_PER_LINE "
+            "3120 BITS_PER_PIXEL 12 RESOLUTION 50 OVERLAY",
+        )
     return Film(
         side=match["side"],
         view=match["view"],

@@ -49,7 +49,11 @@ def test_older_files(tmp_path):
     [
         ("filename C-0419-1", "filename X", "no line 'filename'"),
         ("LUMISYS LASER", "KODAK", "names no DIGITIZER of DBA, HOWTEK, LUMISYS"),
-        (" LINES", " ROWS", "describes no film"),
+        ("RIGHT_MLO LINES", "RIGHT_MLO ROWS", "the line 'RIGHT_MLO ROWS 4560 .*', which is not"),
+        ("RESOLUTION 50", "RESOLUTION 0", "the line 'LEFT_CC .*', which is not"),
+        ("RESOLUTION 50", "RESOLUTION " + "9" * 400, "the line 'LEFT_CC .*', which is not"),
+        ("PIXEL 12", "PIXEL 999999999", "the line 'LEFT_CC .*', which is not"),
+        (ICS[ICS.index("LEFT_CC") :], "", "describes no film"),
     ],
 )
 def test_faults(tmp_path, old, new, fault):
