@@ -6,7 +6,7 @@ yolo11n, a program of another environment (benchmarks/real_mammograms/yolo.py sa
 and the stages that go on from medmask, with their controls. All are trained for the same minutes of
 wall-clock time (stages: for the steps of their config) on cores of their own, tests not counted.
 
-The data sets are those of benchmarks/make_splits.py, under DETECTRON2_DATASETS. What is done is
+The data sets are those that medmask convert writes, under DETECTRON2_DATASETS. What is done is
 found again: interrupted, the same command goes on with what is left. Each training leaves its
 weights, training.json and, for each test, detections in COCO's result format.
 """

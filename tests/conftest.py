@@ -90,9 +90,10 @@ def make_input() -> Callable[..., dict]:
 def all_datasets(tmp_path_factory) -> Path:
     """Tiny data sets under all names of datasets/README.md; the root of their tree."""
     root = tmp_path_factory.mktemp("all_datasets")
-    for name in DatasetCatalog.list():
-        layout = getattr(MetadataCatalog.get(name), "layout", None)
-        if layout is not None and layout.section is not None:
+    entries = [MetadataCatalog.get(name) for name in DatasetCatalog.list()]
+    layouts = {getattr(entry, "layout", None) for entry in entries} - {None}
+    for layout in layouts:
+        if layout.section is not None:
             file, folder = root / layout.json_files[0], root / layout.image_roots[0]
             _write_tiny_dataset(file, folder, layout.thing_classes)
     return root

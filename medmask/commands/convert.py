@@ -1,9 +1,9 @@
 """Convert a raw download of a data set to a COCO tree, with images as they are or smaller.
 
-Writes OUTPUT/images, OUTPUT/annotations/instances_{all,train,val,test}.json (malignant lesions) and
-instances_{all,train,val,test}_lesion.json (any lesion), provenance.json (hashes, counts, what was
-left out and why) and contact_sheet.png. Images are 16-bit PNG (8-bit for files of 8 bits) without a
-loss. Patients are never in two splits.
+Writes OUTPUT/images, OUTPUT/annotations/instances_{all,train,val,test,heldout}.json (malignant
+lesions) and the same with _lesion.json (any lesion), provenance.json (hashes, counts, what was left
+out and why) and contact_sheet.png; heldout is val and test together. Images are 16-bit PNG (8-bit
+for files of 8 bits) without a loss. Patients are never in two splits.
 
 The same command goes on where it was stopped, even by a kill; with other labels or --folds it adds
 annotation files and leaves the images. An image that cannot be converted is reported and does not
@@ -15,6 +15,7 @@ import os
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import folder
+from medmask.data.converters.parts import LABELS
 from medmask.data.converters.registry import CONVERTERS
 
 _EXAMPLES = f"""
@@ -24,11 +25,10 @@ data sets (what each converter decides: datasets/README.md):
 examples:
   medmask convert mini_mias downloads/mias --output datasets/mini_mias
   medmask convert mini_mias downloads/mias --output datasets/mini_mias --folds 5 --labels lesion
+  medmask convert coco_tree my_set --output datasets/coco_tree --link --folds 5
   medmask convert mini_mias downloads/mias --output datasets/small --max-size 640 --workers 2
   medmask check-data mini_mias_train mini_mias_val mini_mias_test
 """
-# As in medmask.data.converters.annotations, which imports OpenCV; a test compares them.
-LABELS = ("malignant", "lesion")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ The folder trees are described in ``datasets/README.md``. The root is the enviro
 ``DETECTRON2_DATASETS`` (``./datasets`` if unset), read when a data set is used, not before.
 """
 
+import difflib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from medmask.coco import category_names, check_class_names, map_categories, read_categories
+from medmask.data.converters.parts import PARTS, annotation_file
 from medmask.data.converters.registry import CONVERTERS
 from medmask.data.dataset_dicts import load_coco
 from medmask.errors import InputError
@@ -105,14 +107,18 @@ def check_registered(name: str) -> None:
     """Check that a data set has this name.
 
     Raises:
-        InputError: none has; lists the known names.
+        InputError: none has; lists the most similar names.
     """
     if name not in DatasetCatalog:
         raise InputError(
-            f"data set '{name}' is not registered; known are "
-            f"{', '.join(sorted(DatasetCatalog.list()))}; register your own by "
-            "medmask.data.register_coco_dataset"
+            f"data set '{name}' is not registered{_similar_names(name)}; datasets/README.md has "
+            "all names; register your own by medmask.data.register_coco_dataset"
         )
+
+
+def _similar_names(name: str) -> str:
+    similar = difflib.get_close_matches(name, DatasetCatalog.list(), n=5)
+    return f"; similar names are {', '.join(similar)}" if similar else ""
 
 
 def dataset_root() -> Path:
@@ -192,9 +198,12 @@ def _known_layouts() -> Iterator[tuple[str, Layout]]:
         yield f"foggy_cityscapes_{split}", _foggy_cityscapes(split)
         yield f"sim10k_{split}", _sim10k(split)
         yield f"bdd100k_daytime_{split}", _bdd100k_daytime(split)
-    yield from _splits_of_the_benchmark()
     for name in CONVERTERS:
-        yield from _converted(name)
+        for part in PARTS:
+            malignant = _converted(name, part, "malignant")
+            yield f"{name}_{part}", malignant
+            yield f"{name}_malignant_{part}", malignant
+            yield f"{name}_lesion_{part}", _converted(name, part, "lesion")
 
 
 def _mammography(section: str, folder: str, split: str) -> Layout:
@@ -206,47 +215,14 @@ def _mammography(section: str, folder: str, split: str) -> Layout:
     )
 
 
-def _splits_of_the_benchmark() -> Iterator[tuple[str, Layout]]:
-    """Files of benchmarks/make_splits.py, or else of the converter; lesions or malignant ones."""
-    folds = [f"fold{fold}_{part}" for fold in range(5) for part in ("train", "test")]
-    for name, folders in (("mini_mias", ("mini_mias", "mias")), ("inbreast", ("inbreast",))):
-        for label in ("lesion", "malignant"):
-            for split in ("all", "train", "val", "test", "heldout", *folds):
-                files = [f"{label}_{split}"]
-                if split != "heldout":
-                    files.append(_converted_file(split, label))
-                yield (
-                    f"{name}_{label}_{split}",
-                    Layout(
-                        section="Splits of the benchmark",
-                        json_files=tuple(
-                            f"{folder}/annotations/{file}.json"
-                            for folder in folders
-                            for file in files
-                        ),
-                        image_roots=tuple(f"{f}/images" for f in folders),
-                        thing_classes=(label,),
-                    ),
-                )
-
-
-def _converted(name: str) -> Iterator[tuple[str, Layout]]:
+def _converted(name: str, part: str, label: str) -> Layout:
     """What ``medmask convert`` writes."""
-    for label in ("malignant", "lesion"):
-        for split in ("all", "train", "val", "test"):
-            yield (
-                f"{name}_{split}" if label == "malignant" else f"{name}_{label}_{split}",
-                Layout(
-                    section="From raw downloads",
-                    json_files=(f"{name}/annotations/{_converted_file(split, label)}.json",),
-                    image_roots=(f"{name}/images",),
-                    thing_classes=(label,),
-                ),
-            )
-
-
-def _converted_file(split: str, label: str) -> str:
-    return f"instances_{split}" if label == "malignant" else f"instances_{split}_{label}"
+    return Layout(
+        section="From raw downloads",
+        json_files=(f"{name}/annotations/{annotation_file(part, label)}",),
+        image_roots=(f"{name}/images",),
+        thing_classes=(label,),
+    )
 
 
 def _rsna_bsd1k(split: str) -> Layout:

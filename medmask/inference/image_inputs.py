@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medmask.data.images import DICOM_SUFFIXES, is_dicom, split_frame_path
+from medmask.data.images import IMAGE_SUFFIXES, is_dicom, split_frame_path
 from medmask.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *DICOM_SUFFIXES)
 """Files of a folder that are taken for images by their names; the names' case does not matter."""
 
 _DIRECTORY_FILE = "DICOMDIR"  # the table of contents of a DICOM medium (PS3.10 chapter 8)
@@ -61,7 +60,7 @@ def find_images(inputs: Sequence[str | os.PathLike]) -> FoundImages:
         if (len(found.paths), len(found.problems)) == before:
             raise InputError(
                 f"input {text} holds no image: give files, folders with DICOM files or files of "
-                f"the types {' '.join(SUFFIXES)}, or quoted patterns"
+                f"the types {' '.join(IMAGE_SUFFIXES)}, or quoted patterns"
             )
     if not found.paths:
         raise InputError(found.problems[0])
@@ -107,7 +106,7 @@ def _search_folder(folder: Path, found: FoundImages) -> None:
         problem = _why_not_a_file(path)
         if problem:
             found.problems.append(problem)
-        elif path.suffix.lower() in SUFFIXES or is_dicom(path):
+        elif path.suffix.lower() in IMAGE_SUFFIXES or is_dicom(path):
             found.paths.append(path)
         else:
             passed_over.append(path)

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from make_splits import make_splits
 from real_mammograms.cells import BENCHMARKS, PEERS, Cell, make_cells, with_starts
 from real_mammograms.order import Order
 from real_mammograms.runner import share_cores
@@ -29,8 +28,6 @@ FOUR_STEPS = ("--set", *SMALL, "train.max_iter=4")
 
 @pytest.fixture(scope="module")
 def root(mammogram_trees):
-    for name in ("inbreast", "mini_mias"):
-        make_splits(mammogram_trees / name)
     return mammogram_trees
 
 

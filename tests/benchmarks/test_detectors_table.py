@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from make_splits import make_splits
 from real_mammograms.cells import NUM_FOLDS, Cell
 from real_mammograms.order import Order, detections_file
 from real_mammograms.pooling import pool
@@ -130,7 +129,6 @@ def test_pooled_folds_rank_all_detections_together():
 def output(mammogram_trees, tmp_path, monkeypatch):
     """Two methods on two seeds: one finds every lesion, the other one nothing but the corner."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(mammogram_trees))
-    make_splits(mammogram_trees / "inbreast")
     cells = [
         Cell("mias2inbreast", method, "imagenet", seed)
         for method in ("medmask", "retinanet")

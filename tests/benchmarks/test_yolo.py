@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from make_splits import make_splits
 from real_mammograms.cells import Cell
 from real_mammograms.yolo_files import read_detections, write_images
 
@@ -54,8 +53,6 @@ def program(tmp_path):
 @pytest.fixture
 def root(mammogram_trees, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(mammogram_trees))
-    for name in ("inbreast", "mini_mias"):
-        make_splits(mammogram_trees / name)
     return mammogram_trees
 
 

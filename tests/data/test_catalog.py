@@ -9,6 +9,8 @@ from detectron2.structures import Boxes, Instances
 
 import medmask.data
 from medmask.data import catalog, register_coco_dataset
+from medmask.data.catalog import check_registered
+from medmask.data.converters.registry import CONVERTERS
 from medmask.errors import InputError
 
 CITYSCAPES = ["person", "car", "train", "rider", "truck", "motorcycle", "bicycle", "bus"]
@@ -20,22 +22,30 @@ NATURAL = {
     "sim10k": ["car"],
     "bdd100k_daytime": CITYSCAPES,
 }
+PARTS = ["all", "train", "val", "test", "heldout"]
+PARTS += [f"fold{fold}_{part}" for fold in range(5) for part in ("train", "test")]
 CLASSES = {f"{s}_{split}": ["malignant"] for s in MAMMOGRAPHY for split in ("train", "val", "test")}
 CLASSES |= {f"{s}_{split}": NATURAL[s] for s in NATURAL for split in ("train", "val")}
 CLASSES |= {
-    f"{s}_{label}_{split}": [label]
-    for s in ("inbreast", "mini_mias")
-    for label in ("lesion", "malignant")
-    for split in ("all", "train", "heldout", "fold0_train", "fold4_test")
-}
-CLASSES |= {
-    f"{s}_{split}": [split.split("_")[0] if "_" in split else "malignant"]
-    for s in ("mini_mias", "vindr_mammo")
-    for split in ("all", "train", "test", "lesion_all", "lesion_val")
+    f"{s}{infix}_{part}": ["lesion" if infix == "_lesion" else "malignant"]
+    for s in CONVERTERS
+    for infix in ("", "_malignant", "_lesion")
+    for part in PARTS
 }
 
 TREES = [
     ("inbreast_val", "inbreast/annotations/instances_val.json", "inbreast/images"),
+    ("inbreast_heldout", "inbreast/annotations/instances_heldout.json", "inbreast/images"),
+    (
+        "ddsm_lesion_fold2_test",
+        "ddsm/annotations/instances_fold2_test_lesion.json",
+        "ddsm/images",
+    ),
+    (
+        "coco_tree_malignant_fold3_train",
+        "coco_tree/annotations/instances_fold3_train.json",
+        "coco_tree/images",
+    ),
     ("mini_mias_all", "mini_mias/annotations/instances_all.json", "mini_mias/images"),
     ("vindr_mammo_test", "vindr_mammo/annotations/instances_test.json", "vindr_mammo/images"),
     ("inbreast_train", "inbreast/annotations/instances_train.json", "inbreast/images/train"),
@@ -135,8 +145,8 @@ def _tree_categories(coco_content, names_by_id, used):
 def test_trees(coco_content, write_tree, data_root, name, json_file, image_root):
     if name.endswith("caronly_val"):  # the file of the car-only set may define all categories
         _tree_categories(coco_content, dict(enumerate(CITYSCAPES, start=1)), used=2)
-    elif CLASSES[name] == ["car"]:
-        _tree_categories(coco_content, {1: "car"}, used=1)
+    elif CLASSES[name] in (["car"], ["lesion"]):
+        _tree_categories(coco_content, {1: CLASSES[name][0]}, used=1)
     elif CLASSES[name] == CITYSCAPES:
         _tree_categories(coco_content, dict(enumerate(CITYSCAPES, start=1)), used=7)
     write_tree(coco_content, json_file, image_root)
@@ -152,16 +162,27 @@ def test_trees(coco_content, write_tree, data_root, name, json_file, image_root)
     )
 
 
-def _readme() -> str:
-    """The page that describes the trees, once for each split that its braces stand for."""
+@pytest.fixture(scope="module")
+def readme() -> str:
+    """The page that describes the trees, with each name that its braces stand for."""
     text = (Path(__file__).parents[2] / "datasets" / "README.md").read_text()
-    splits = re.compile(r"\{train,val(,test)?\}")
-    return "".join(splits.sub(split, text) for split in ("train", "val", "test"))
+    names = re.findall(r"[^\s`]*\{\S*\}[^\s`]*", text)
+    return "\n".join([text, *(name for pattern in names for name in _expand(pattern))])
+
+
+def _expand(pattern: str) -> list[str]:
+    """``a{b,c}`` as a shell expands it."""
+    match = re.search(r"\{([^{}]*)\}", pattern)
+    if match is None:
+        return [pattern]
+    parts = [
+        pattern[: match.start()] + part + pattern[match.end() :] for part in match[1].split(",")
+    ]
+    return [name for part in parts for name in _expand(part)]
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_missing_files_name_paths_and_section(data_root, name):
-    readme = _readme()
+def test_missing_files_name_paths_and_section(data_root, readme, name):
     with pytest.raises(InputError) as error:
         DatasetCatalog.get(name)
     message = str(error.value)
@@ -194,6 +215,18 @@ def test_evaluator_built_before_loading(coco_content, write_tree):
         instances.pred_classes = torch.zeros(len(boxes), dtype=torch.int64)
         evaluator.process([record], [{"instances": instances}])
     assert evaluator.evaluate()["bbox"]["AP"] == pytest.approx(100)
+
+
+def test_unknown_name_gets_the_most_similar_ones_and_no_list():
+    with pytest.raises(InputError) as error:
+        check_registered("inbrest_leison_train")
+    message = str(error.value)
+    assert "similar names are inbreast_lesion_train, " in message
+    assert message.count("_train") < 8
+    with pytest.raises(
+        InputError, match=r"'qqq' is not registered; datasets/README.md has all names"
+    ):
+        check_registered("qqq")
 
 
 def test_own_set(coco_content, write_tree, new_name):

@@ -7,6 +7,7 @@
     image_files           one image in a worker process: pixels, regions of its lesions
     journal               what is done, to go on after a kill
     splits                splits and folds by patient
+    parts                 splits, folds and labels: their names and those of their files
     annotations           COCO files
     provenance            hashes, counts, what was left out
     contact_sheet         a page for the eye

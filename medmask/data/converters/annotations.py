@@ -8,7 +8,6 @@ from medmask.data.converters.contract import LeftOut, Lesion, SourceImage
 from medmask.data.converters.image_files import WrittenImage
 from medmask.data.converters.regions import Region
 
-LABELS = ("malignant", "lesion")
 _RECORD_FIELDS = (
     "patient_id",
     "study_date",
@@ -36,12 +35,6 @@ class ConvertedImage:
     written: WrittenImage
 
 
-def file_name(split: str, label: str) -> str:
-    """Name of the annotation file of a split."""
-    suffix = "" if label == "malignant" else f"_{label}"
-    return f"instances_{split}{suffix}.json"
-
-
 def find_unknown(
     images: Sequence[ConvertedImage], label: str, *, is_labeled: bool
 ) -> dict[str, LeftOut]:
@@ -49,7 +42,7 @@ def find_unknown(
 
     Args:
         images: all of a set.
-        label: of :data:`LABELS`.
+        label: of :data:`~medmask.data.converters.parts.LABELS`.
         is_labeled: whether the set marks lesions.
     """
     unknown = {}

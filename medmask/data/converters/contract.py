@@ -19,6 +19,8 @@ SPLITS = ("train", "val", "test")
 class Lesion:
     """One lesion, in one of three forms: outlines, a box, or a mask in a file.
 
+    A set may give outlines and a box; the box is then that of the lesion, whatever the outlines.
+
     Coordinates are continuous, in pixels of the source image: x to the right, y down, and (0, 0) is
     the upper left corner of the upper left pixel. What reaches beyond the image is cut off there.
 

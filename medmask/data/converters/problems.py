@@ -1,10 +1,12 @@
 """Problems of a raw download, collected so that all are told at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from medmask.data.converters.contract import Contents, LeftOut
+from medmask.data.images import read_image_size
 from medmask.errors import InputError
 
 
@@ -47,3 +49,24 @@ def missing_files(missing: list[Path], count: int, index: Path) -> list[str]:
         f"{len(missing)} of the {count} images of {index} are missing, the first is {missing[0]}; "
         "complete the download or unpack the rest of it"
     ]
+
+
+def check_size(file: Path, image: Mapping[str, Any], index: Path) -> None:
+    """Refuse an image whose boxes are in pixels of another size.
+
+    Args:
+        file: the image.
+        image: its record in an annotation file; ``width`` and ``height`` may be absent.
+        index: the annotation file.
+
+    Raises:
+        InputError: the sizes differ, or the image cannot be read.
+    """
+    height, width = read_image_size(file)
+    told = image.get("width", width), image.get("height", height)
+    if told != (width, height):
+        raise InputError(
+            f"image {file} is {width} x {height} (width x height), but {index} says "
+            f"{told[0]} x {told[1]}; its boxes would be wrong: take the images that belong to the "
+            "annotations"
+        )

@@ -47,7 +47,7 @@ def find_regions(
     if lesion.mask is not None:
         shapes = _mask_shapes(lesion, source_size)
     elif lesion.box is not None:
-        shapes = iter([(np.reshape(lesion.box, (2, 2)), ())])
+        shapes = iter([(np.reshape(lesion.box, (2, 2)), lesion.outlines)])
     else:
         shapes = iter([(np.concatenate(lesion.outlines), lesion.outlines)])
     scale = np.array([size[1] / width, size[0] / height])

@@ -17,6 +17,7 @@ CONVERTERS = {
     "rsna_bsd1k": "RSNA-BSD1K: 1,000 images of the RSNA set with boxes (COCO, PNG)",
     "embed": "EMBED, AWS Open Data release: digital mammograms with marked regions (CSV, DICOM)",
     "vindr_mammo": "VinDr-Mammo: 5,000 exams (two CSV tables, DICOM)",
+    "coco_tree": "your own COCO tree, to split by patient or reduce in size (JSON and images)",
     "dicom_folder": "any folder of DICOM mammograms, without lesions",
 }
 """Name of each set, which is that of its module beside this one, to one line about it."""
@@ -31,7 +32,7 @@ def find_converter(name: str) -> Converter:
     module = name.replace("-", "_")
     if module not in CONVERTERS:
         raise InputError(
-            f"data set '{name}' has no converter; known are {', '.join(CONVERTERS)}; any folder of "
-            "DICOM files is converted as dicom_folder, without lesions"
+            f"data set '{name}' has no converter; known are {', '.join(CONVERTERS)}; a COCO set of "
+            "your own is converted as coco_tree, any folder of DICOM files as dicom_folder"
         )
     return importlib.import_module(f"medmask.data.converters.{module}").CONVERTER

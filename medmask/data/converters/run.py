@@ -4,8 +4,8 @@
 
     OUTPUT/
       images/<name>.png                           or links to the raw files
-      annotations/instances_<split>.json          malignant lesions
-      annotations/instances_<split>_lesion.json   all lesions
+      annotations/instances_<part>.json           malignant lesions of a split, a fold or all images
+      annotations/instances_<part>_lesion.json    all lesions
       provenance.json                             what it was made from and how, what was left out
       contact_sheet.png                           images with their lesions, for the eye
       images.jsonl                                what is done, to go on after a kill
@@ -24,16 +24,15 @@ from typing import Any
 from tqdm import tqdm
 
 from medmask.data.converters.annotations import (
-    LABELS,
     ConvertedImage,
-    file_name,
     find_unknown,
     make_document,
 )
 from medmask.data.converters.contact_sheet import write_contact_sheet
-from medmask.data.converters.contract import Contents, Converter, LeftOut, SourceImage
+from medmask.data.converters.contract import SPLITS, Contents, Converter, LeftOut, SourceImage
 from medmask.data.converters.image_files import ImageTask, WrittenImage, write_image
 from medmask.data.converters.journal import ImageJournal, open_journal
+from medmask.data.converters.parts import ALL, HELDOUT, LABELS, annotation_file, fold_part
 from medmask.data.converters.provenance import describe_sources, update_provenance
 from medmask.data.converters.registry import find_converter
 from medmask.data.converters.splits import assign_splits, deal_folds, patient_of
@@ -117,6 +116,8 @@ def convert(
         raise InputError(f"the files of {converter.title} cannot be linked to: leave --link out")
     if not raw.is_dir():
         raise InputError(f"raw folder {raw} does not exist or is no folder; give the download's")
+    if output.resolve() == raw.resolve():
+        raise InputError(f"--output {output} is the raw folder itself: choose another one")
     contents = _check_names(converter.read(raw))
     if not contents.images:
         raise InputError("\n".join(contents.problems) or f"{raw} holds no images to convert")
@@ -201,8 +202,8 @@ def _write_rest(
                 if image.source.name in names and image.source.name not in unknown
             ]
             document = make_document(chosen, label, f"{converter.title}, {label}, {part}: {how}")
-            write_json(output / ANNOTATIONS / file_name(part, label), document)
-            files[file_name(part, label)] = _count(chosen, document)
+            write_json(output / ANNOTATIONS / annotation_file(part, label), document)
+            files[annotation_file(part, label)] = _count(chosen, document)
     update_provenance(
         output,
         {
@@ -231,16 +232,17 @@ def _choose_parts(
     images: Sequence[SourceImage], options: ConversionOptions
 ) -> tuple[dict[str, set[str]], str]:
     """The names of the images of each annotation file, and how they were chosen."""
-    parts = {"all": {image.name for image in images}}
+    parts = {ALL: {image.name for image in images}}
     if options.folds is None:
         splits, how = assign_splits(images, options.seed)
-        for split in ("train", "val", "test"):
+        for split in SPLITS:
             parts[split] = {name for name, each in splits.items() if each == split}
+        parts[HELDOUT] = parts["val"] | parts["test"]
         return parts, how
     fold_of = deal_folds(images, options.folds, options.seed)
     for fold in range(options.folds):
         test = {name for name, each in fold_of.items() if each == fold}
-        parts |= {f"fold{fold}_test": test, f"fold{fold}_train": parts["all"] - test}
+        parts |= {fold_part(fold, "test"): test, fold_part(fold, "train"): parts[ALL] - test}
     return parts, f"{options.folds} folds by patient, by a hash with the seed {options.seed}"
 
 

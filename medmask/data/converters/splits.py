@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 
 from medmask.data.converters.contract import SPLITS, SourceImage
+from medmask.errors import InputError
 
 _TRAIN, _VAL = 60, 75  # percent of the patients up to the end of train and of val
 _VAL_OF_TRAIN = 20  # percent of the training patients where a set has no val of its own
@@ -41,9 +42,17 @@ def deal_folds(images: Sequence[SourceImage], folds: int, seed: int) -> dict[str
 
     Returns:
         The fold in whose test set each image is, by its name.
+
+    Raises:
+        InputError: there are fewer patients than folds.
     """
     with_lesions = {patient_of(image) for image in images if image.lesions}
     without = {patient_of(image) for image in images} - with_lesions
+    count = len(with_lesions) + len(without)
+    if count < folds:
+        raise InputError(
+            f"{folds} folds need as many patients, but there are {count}: lower --folds"
+        )
 
     def place(patient: str) -> bytes:
         return hashlib.sha256(f"{seed} {patient}".encode()).digest()

@@ -14,6 +14,7 @@ from medmask.data.images.dicom import DICOM_SUFFIXES, is_dicom
 from medmask.data.images.frames import frame_path, split_frame_path
 from medmask.data.images.intensity import stretch_to_255, to_rgb
 from medmask.data.images.reading import (
+    IMAGE_SUFFIXES,
     count_frames,
     read_image,
     read_image_size,
@@ -22,6 +23,7 @@ from medmask.data.images.reading import (
 
 __all__ = [
     "DICOM_SUFFIXES",
+    "IMAGE_SUFFIXES",
     "count_frames",
     "frame_path",
     "is_dicom",

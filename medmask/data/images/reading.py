@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medmask.data.images.dicom import (
+    DICOM_SUFFIXES,
     count_dicom_frames,
     is_dicom,
     read_dicom,
@@ -18,6 +19,9 @@ from medmask.data.images.frames import choose_frame, split_frame_path
 from medmask.data.images.intensity import stretch_to_255, to_rgb
 from medmask.data.images.raster import count_raster_frames, read_raster, read_raster_size
 from medmask.errors import InputError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *DICOM_SUFFIXES)
+"""Of the files that are read, in lower case; DICOM may have any other or none."""
 
 
 def read_image(

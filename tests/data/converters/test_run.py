@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from mini_mias_tree import many_films, write_mini_mias
 
-from medmask.commands import convert as command
-from medmask.data.converters import annotations
 from medmask.data.converters.run import ConversionOptions, convert
 from medmask.data.dataset_report import find_overlaps, inspect_dataset
 from medmask.errors import InputError
@@ -32,10 +30,6 @@ def read(output, name):
     return json.loads((output / "annotations" / name).read_text())
 
 
-def test_parser_offers_the_labels_of_the_engine():
-    assert command.LABELS == annotations.LABELS == ConversionOptions().labels
-
-
 def test_tree_passes_the_check_of_data_sets(converted):
     output, report = converted
     assert not report.problems
@@ -52,6 +46,9 @@ def test_tree_passes_the_check_of_data_sets(converted):
         assert [each.problems for each in reports] == [[], [], []]
         assert not find_overlaps(reports)
         assert sum(len(each.file_names) for each in reports) == 24
+        heldout = read(output, f"instances_heldout{suffix}.json")["images"]
+        names = {image["file_name"] for image in heldout}
+        assert names == {*reports[1].file_names, *reports[2].file_names}
         assert sum(each.num_lesions for each in reports) == (8 if suffix else 4)
 
 
@@ -190,6 +187,8 @@ def test_other_settings_and_other_folders_are_refused(raw, converted, tmp_path):
         convert("mini_mias", tmp_path / "nothing", tmp_path / "out", OPTIONS)
     with pytest.raises(InputError, match="has no converter; known are"):
         convert("mine", raw, tmp_path / "out", OPTIONS)
+    with pytest.raises(InputError, match="is the raw folder itself"):
+        convert("mini_mias", raw, raw.parent / "." / raw.name, OPTIONS)
     with pytest.raises(InputError, match="cannot be linked to"):
         convert("mini-mias", raw, tmp_path / "out", ConversionOptions(link=True))
 

@@ -1,11 +1,13 @@
 """Splits and folds by patient."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from medmask.data.converters.contract import Lesion, SourceImage
 from medmask.data.converters.splits import assign_splits, deal_folds
+from medmask.errors import InputError
 
 
 def image(name, patient=None, split=None, lesions=()):
@@ -57,3 +59,21 @@ def test_folds_have_equal_shares_of_patients_with_lesions():
     for chosen, least, most in ((range(12), 2, 3), (range(53), 10, 11)):
         counts = [sum(folds[str(n)] == fold for n in chosen) for fold in range(5)]
         assert all(least <= count <= most for count in counts)
+
+
+def test_folds_are_dealt_by_a_hash_of_seed_and_patient():
+    """Those of published figures: another rule would be another comparison."""
+    lesion = (Lesion(box=(0, 0, 1, 1)),)
+    images = [
+        image(f"{p}_{v}", f"p{p}", lesions=lesion if p < 7 else ()) for p in range(23) for v in "ab"
+    ]
+    for seed in (0, 1):
+        hashes = {p: hashlib.sha256(f"{seed} p{p}".encode()).hexdigest() for p in range(23)}
+        order = sorted(range(7), key=hashes.get) + sorted(range(7, 23), key=hashes.get)
+        expected = {f"{p}_{v}": i % 5 for i, p in enumerate(order) for v in "ab"}
+        assert deal_folds(images, 5, seed) == deal_folds(images[::-1], 5, seed) == expected
+
+
+def test_more_folds_than_patients():
+    with pytest.raises(InputError, match="3 folds need as many patients, but there are 2"):
+        deal_folds([image("a", "1"), image("b", "1"), image("c", "2")], 3, seed=0)

@@ -18,11 +18,15 @@ from medmask.coco import CocoTables, check_content, class_of_name
 from medmask.coco.check import structure_problems
 from medmask.data.converters import rsna
 from medmask.data.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
-from medmask.data.converters.problems import collect, leave_out_if_faulty, missing_files
+from medmask.data.converters.problems import (
+    check_size,
+    collect,
+    leave_out_if_faulty,
+    missing_files,
+)
 from medmask.data.converters.rsna_bsd1k.faults import repair
 from medmask.data.converters.rsna_bsd1k.layout import ImageFinder, find_annotation_files
 from medmask.data.converters.rsna_bsd1k.splits import separate
-from medmask.data.images import read_image_size
 from medmask.errors import InputError
 from medmask.utils.json_files import read_json
 
@@ -74,7 +78,7 @@ def _read_split(
             contents.left_out.append(LeftOut(image["file_name"], "its file is missing"))
             continue
         with leave_out_if_faulty(contents, image["file_name"]):
-            _check_size(file, image, path)
+            check_size(file, image, path)
             images.append(_to_image(file, split, metadata, lesions[image["id"]]))
     contents.problems.extend(missing_files(missing, len(tables.images), path))
     return images
@@ -117,18 +121,6 @@ def _read_lesions(tables: CocoTables, path: Path) -> dict[Any, list[Lesion]]:
         box = (x, y, x + width, y + height)
         lesions[image_id].append(Lesion(box=box, malignant=_MEANINGS[meaning]))
     return lesions
-
-
-def _check_size(file: Path, image: dict[str, Any], path: Path) -> None:
-    """Refuse an image whose boxes are in pixels of another size."""
-    height, width = read_image_size(file)
-    told = image.get("width", width), image.get("height", height)
-    if told != (width, height):
-        raise InputError(
-            f"image {file} is {width} x {height} (width x height), but {path} says "
-            f"{told[0]} x {told[1]}; its boxes would be wrong: take the images that belong to the "
-            "annotations"
-        )
 
 
 def _to_image(file: Path, split: str, metadata: Metadata, lesions: list[Lesion]) -> SourceImage:
