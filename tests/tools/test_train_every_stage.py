@@ -82,7 +82,7 @@ def run_of(benchmark, stage, backbone="resnet"):
     ("benchmark", "backbone"),
     [
         *((benchmark, "resnet") for benchmark in FAMILIES),
-        ("ddsm2inbreast", "efficientnet"),
+        ("ddsm", "efficientnet"),
         ("ddsm2inbreast", "vit"),
     ],
 )

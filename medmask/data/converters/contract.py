@@ -28,8 +28,8 @@ class Lesion:
         outlines: polygons, each (N, 2) float x, y with N of at least 3; all of them together are
             the lesion.
         box: (x0, y0, x1, y1).
-        mask: an image file in which every value but 0 is the lesion; it is resized to the image
-            where its size differs.
+        mask: an image file in which every value but 0 is the lesion, and most are the highest; it
+            is resized to the image where its size differs.
         is_split: whether each connected part of ``mask`` is a lesion of its own.
         malignant: None where the set does not tell; images with such a lesion are left out of the
             annotation files of malignant lesions.

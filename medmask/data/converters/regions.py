@@ -12,6 +12,7 @@ from medmask.errors import InputError
 
 _DECIMALS = 2  # of coordinates in annotation files
 _TOLERANCE = 0.5  # pixels of a mask by which its polygon may differ from its border
+_LEAST_WHITE = 0.5  # share of a mask at its highest value; the rest may be smooth edges
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,15 @@ def _mask_shapes(
     lesion: Lesion, source_size: tuple[int, int]
 ) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
     """The corners and polygons of each region of a mask, in pixels of the source image."""
-    mask = (read_image(lesion.mask)[..., 0] > 0).astype(np.uint8)
+    values = read_image(lesion.mask)[..., 0]
+    mask = (values > 0).astype(np.uint8)
     if not mask.any():
         raise InputError(f"mask {lesion.mask} is empty")
+    if np.count_nonzero(values == values.max()) < _LEAST_WHITE * np.count_nonzero(mask):
+        raise InputError(
+            f"mask {lesion.mask} has many gray levels, as a picture of the lesion has; it may have "
+            "taken the mask's place, copy the mask again"
+        )
     scale = np.array([source_size[1] / mask.shape[1], source_size[0] / mask.shape[0]])
     if lesion.is_split:
         count, labels = cv2.connectedComponents(mask)

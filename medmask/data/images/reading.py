@@ -37,7 +37,8 @@ def read_image(
         frame: the number of the frame, counted from 0, where the path does not name it. Files with
             several frames are read only frame by frame; see :func:`count_frames`.
         apply_voi: apply the window or table of a DICOM file, as a viewer does. Without it, the
-            gray levels are those of the 16-bit PNG that a converter makes of the file.
+            gray levels are those of the 16-bit PNG that a converter makes of the file, and a file
+            with gray levels above its Bits Stored is refused.
 
     Returns:
         (H, W, 3) array in [0, 255]. Files of 8 bits come as uint8, with the values of the file.

@@ -61,9 +61,12 @@ def test_fields(release):
     np.testing.assert_array_equal(lesion.outlines[0], SQUARE)
 
 
-def test_ml_of_the_table_means_mlo_and_blank_density_is_not_given(release):
-    (image,) = read(release((1, "1", None), (2, "2", [roi("Mass", SQUARE)]), view="ML")).images[:1]
-    assert image.view == "MLO"
+@pytest.mark.parametrize(
+    ("given", "view"), [("ML", "MLO"), ("ml", "MLO"), ("MLO", "MLO"), ("CC", "CC"), ("FB", "FB")]
+)
+def test_ml_of_the_table_means_mlo(release, given, view):
+    raw = release((1, "1", None), (2, "2", [roi("Mass", SQUARE)]), view=given)
+    assert [image.view for image in read(raw).images] == [view, view]
 
 
 def test_blank_density(release):

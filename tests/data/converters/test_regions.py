@@ -87,6 +87,18 @@ def test_mask_of_one_pixel_has_a_box(write_mask):
     assert not region.polygons
 
 
+def test_mask_with_smooth_edges(write_mask):
+    mask = cv2.blur(np.pad(np.full((12, 12), 255, np.uint8), 4), (3, 3))
+    (region,) = find_regions(Lesion(mask=write_mask(mask)), (20, 20), (20, 20))
+    assert region.box == (3, 3, 14, 14)
+
+
+def test_picture_in_the_place_of_a_mask(write_mask):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 20), np.uint8)
+    with pytest.raises(InputError, match=r"mask\.png has many gray levels, .* copy the mask again"):
+        find_regions(Lesion(mask=write_mask(picture)), (20, 20), (20, 20))
+
+
 def test_empty_mask(write_mask):
     with pytest.raises(InputError, match=r"mask\.png is empty"):
         find_regions(Lesion(mask=write_mask(np.zeros((20, 20), np.uint8))), (20, 20), (20, 20))

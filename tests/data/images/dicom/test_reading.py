@@ -54,6 +54,18 @@ def test_windows_follow_the_standard(write_dicom, function, photometric):
     np.testing.assert_allclose(image, np.stack([expected] * 3, axis=-1), atol=1e-3)
 
 
+def test_gray_levels_of_more_bits_than_stored(write_dicom):
+    """A viewer ignores the bits above; without a window the file is refused by name."""
+    path = write_dicom(PIXELS, BitsStored=11)
+    expected = _to_255(PIXELS & 2047)
+    np.testing.assert_allclose(read_image(path)[..., 0], expected, atol=1e-3)
+    match = (
+        rf"{path} has gray levels up to {PIXELS.max()}, but its Bits Stored is 11, .* correct the"
+    )
+    with pytest.raises(InputError, match=match):
+        read_image(path, apply_voi=False)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
 def test_without_a_window_the_values_are_stretched(write_dicom, dtype):
     pixels = (PIXELS // 16).astype(dtype)
