@@ -1,7 +1,10 @@
 """The defaults and choices of parsers, which import nothing heavy, are those of the package."""
 
-from medmask.commands import extract_embeddings, make_phantoms, train, train_phantom_expert
+from medmask.commands import convert, extract_embeddings, make_phantoms, train, train_phantom_expert
 from medmask.commands.registry import COMMANDS
+from medmask.data.converters.parts import LABELS
+from medmask.data.converters.registry import CONVERTERS
+from medmask.data.converters.run import ConversionOptions
 from medmask.engine import RunMode
 from medmask.experts import DEFAULT_PROMPTS
 from medmask.experts.extraction import ExtractionSettings
@@ -23,6 +26,16 @@ def test_phantoms():
     assert make_phantoms.SPLIT_SIZES == DEFAULT_SPLIT_SIZES
     assert tuple(args.domains) == make_phantoms.DOMAINS == tuple(DOMAINS)
     assert make_phantoms.FORMATS == FORMATS
+
+
+def test_conversion():
+    assert tuple(convert.SETS) == CONVERTERS
+    assert convert.LABELS == LABELS
+    args = convert.make_parser().parse_args(["cmmd", "raw", "--output", "x"])
+    defaults = ConversionOptions()
+    for name in ("folds", "seed", "max_size", "link"):
+        assert getattr(args, name) == getattr(defaults, name), name
+    assert tuple(args.labels) == defaults.labels
 
 
 def test_phantom_expert():

@@ -1,26 +1,26 @@
-"""The table of the data sets that can be converted; it imports none of them."""
+"""The data sets that can be converted; none of them is imported before it is asked for."""
 
 import importlib
 
 from medmask.data.converters.contract import Converter
 from medmask.errors import InputError
 
-CONVERTERS = {
-    "cbis_ddsm": "CBIS-DDSM: 3,103 scanned films with masks (four CSV tables, DICOM)",
-    "cdd_cesm": "CDD-CESM: 1,003 low-energy images with regions (XLSX, CSV, JPEG)",
-    "cmmd": "CMMD: 5,202 images with the biopsy of breasts, no boxes (XLSX, DICOM)",
-    "csaw_cc": "CSAW-CC: 98,788 screening images, some with masks (CSV, DICOM, PNG)",
-    "ddsm": "DDSM: 2,620 cases of scanned films with outlines (ICS, OVERLAY, decoded LJPEG)",
-    "inbreast": "INbreast release 1.0: 410 digital images (AllDICOMs, AllXML, INbreast.csv)",
-    "mini_mias": "mini-MIAS: 322 scanned films (PGM and Info.txt)",
-    "rsna": "RSNA screening mammography 2022: labels of breasts, no boxes (train.csv, DICOM)",
-    "rsna_bsd1k": "RSNA-BSD1K: 1,000 images of the RSNA set with boxes (COCO, PNG)",
-    "embed": "EMBED, AWS Open Data release: digital mammograms with marked regions (CSV, DICOM)",
-    "vindr_mammo": "VinDr-Mammo: 5,000 exams (two CSV tables, DICOM)",
-    "coco_tree": "your own COCO tree, to split by patient or reduce in size (JSON and images)",
-    "dicom_folder": "any folder of DICOM mammograms, without lesions",
-}
-"""Name of each set, which is that of its module beside this one, to one line about it."""
+CONVERTERS = (
+    "cbis_ddsm",
+    "cdd_cesm",
+    "cmmd",
+    "csaw_cc",
+    "ddsm",
+    "inbreast",
+    "mini_mias",
+    "rsna",
+    "rsna_bsd1k",
+    "embed",
+    "vindr_mammo",
+    "coco_tree",
+    "dicom_folder",
+)
+"""Name of each set, which is that of its module beside this one."""
 
 
 def find_converter(name: str) -> Converter:
