@@ -69,7 +69,7 @@ def test_image_is_left_as_it_is():
 def test_lesions_of_phantoms_are_in_the_breast(domain):
     """Labels, film borders, pectoral muscle and texture, as generated; boxes are known exactly."""
     lesions = 0
-    for index in range(12):
+    for index in range(4):
         for image in generate_patient(PhantomParameters(), domain, "test", index).images:
             pixels = image.quantized(8)
             x0, y0, x1, y1 = find_breast(pixels).box
@@ -80,4 +80,4 @@ def test_lesions_of_phantoms_are_in_the_breast(domain):
                 assert y0 <= y + 1
                 assert x + width <= x1 + 1
                 assert y + height <= y1 + 1
-    assert lesions > 5
+    assert lesions >= 2
