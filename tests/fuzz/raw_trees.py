@@ -78,6 +78,33 @@ def _rsna_bsd1k(raw: Path) -> None:
         path.write_text(json.dumps(content))
 
 
+def _coco_tree(raw: Path) -> None:
+    (raw / "images").mkdir(parents=True)
+    (raw / "annotations").mkdir()
+    images = [
+        {
+            **{"id": number, "file_name": f"{number}.png", "width": 28, "height": 40},
+            **{"patient_id": f"p{number}", "laterality": "L", "pixel_spacing_mm": 0.1},
+        }
+        for number in range(3)
+    ]
+    outline = [3.5, 4, 8, 4, 8, 10]
+    annotations = [
+        {"id": 1, "image_id": 0, "category_id": 2, "bbox": [3, 4, 5, 6], "malignant": True},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [3, 4, 5, 6], "segmentation": [outline]},
+    ]
+    categories = [{"id": 1, "name": "benign"}, {"id": 2, "name": "mass"}]
+    for name, numbers in (("all", (0, 1, 2)), ("train", (0,)), ("test", (1, 2))):
+        content = {
+            "images": [images[number] for number in numbers],
+            "annotations": [each for each in annotations if each["image_id"] in numbers],
+            "categories": categories,
+        }
+        (raw / "annotations" / f"instances_{name}.json").write_text(json.dumps(content))
+    for image in images:
+        Image.fromarray(GRAY).save(raw / "images" / image["file_name"])
+
+
 def _vindr_mammo(raw: Path) -> None:
     breasts = [
         {
@@ -254,6 +281,7 @@ RAW_TREES: dict[str, Callable[[Path], None]] = {
     "cbis_ddsm": _cbis_ddsm,
     "cdd_cesm": _cdd_cesm,
     "cmmd": _cmmd,
+    "coco_tree": _coco_tree,
     "csaw_cc": _csaw_cc,
     "ddsm": _ddsm,
     "dicom_folder": _dicom_folder,
