@@ -256,6 +256,19 @@ def test_teaching_follows_the_published_recipe(benchmark):
         assert config.train.max_iter == pytest.approx(recipe.epochs * epoch, rel=0.01)
 
 
+@pytest.mark.parametrize("benchmark", ["phantom2ffdm", "mias2inbreast", "inbreast2mias"])
+def test_short_teaching_has_thresholds_of_mrt_and_retrains_within_the_run(benchmark):
+    config = load_config(str(FOLDER / benchmark / "teaching.py"))
+    teacher = config.loss_hooks.teacher
+    assert (teacher.teach_boxes, teacher.threshold.scale, teacher.threshold.highest) == (
+        False,
+        0.5,
+        0.45,
+    )
+    hook = instantiate(config.loss_hooks.selective_retraining)
+    hook.set_run_length(config.train.max_iter)  # refuses what would never act
+
+
 TEACHING = "ddsm2inbreast/teaching.py"
 MASKED = "city2foggy/cross_domain.py"
 LOSS_DRIVEN = (

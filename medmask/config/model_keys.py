@@ -267,7 +267,10 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         "encoder_weight": _WEIGHT.with_meaning("factor of the loss on encoder tokens"),
         "decoder_weight": _WEIGHT.with_meaning("factor of the loss on decoder queries"),
     },
-    SelectiveRetrainingHook: {"period": Period(meaning="from one reset to the next")},
+    SelectiveRetrainingHook: {
+        "period": Period(meaning="from one reset to the next"),
+        "keep_heads": Flag(meaning="class and box heads are kept with the decoder's layers"),
+    },
     ExpertDistillationHook: {
         "stores": OneOrList(item=Text(), meaning="folder or folders of expert stores"),
         "loss": Part(of=ContrastiveLoss, meaning="of the image and the lesion level"),

@@ -21,6 +21,11 @@ FROM_SCRATCH = (
 def test_student_and_teacher_of_a_run_predict(training_runs, tmp_path):
     run = training_runs.run(training_runs.command(CONFIG, tmp_path, *FROM_SCRATCH))
     assert run.returncode == 0, run.stderr
+    log = (tmp_path / "log.txt").read_text()
+    assert log.count("Selective retraining: before iteration") == 1
+    assert "Selective retraining: before iteration 6," in log  # half of the run
+    losses = training_runs.losses(tmp_path)
+    assert all("loss_class_target" in x and "loss_box_target" not in x for x in losses.values())
     image = torch.randint(0, 256, (64, 48), dtype=torch.uint8).numpy()
     scores = []
     for name in ("model_final", "model_best", "teacher_final", "teacher_best"):
@@ -40,6 +45,8 @@ def test_killed_and_resumed_run_repeats_the_whole_run_bit_for_bit(training_runs,
         tmp_path,
         *FROM_SCRATCH,
         "model.transformer.dropout=0.1",
+        "loss_hooks.teacher.teach_boxes=True",
+        "loss_hooks.selective_retraining.keep_heads=True",
         kill_at=8,
         resume_options=["loss_hooks.teacher.loader.num_workers=2"],
     )

@@ -25,4 +25,4 @@ domain_adversarial = L(DomainAdversarialHook)(
     backbone_weight=0.3, encoder_weight=1.0, decoder_weight=1.0
 )
 
-selective_retraining = L(SelectiveRetrainingHook)(period=0.5)
+selective_retraining = L(SelectiveRetrainingHook)(period=0.5, keep_heads=False)

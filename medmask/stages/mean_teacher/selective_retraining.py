@@ -5,6 +5,7 @@ now and then gives them another way from the same start, under a decoder and a t
 learned since.
 """
 
+import logging
 from typing import Any
 
 import torch
@@ -18,24 +19,28 @@ KEY = "loss_hooks.selective_retraining.period"
 KEPT = ("transformer.decoder.layers.", "training_modules.")
 """Prefixes of the parameters that are never set back: the decoder's layers, and what only training
 uses"""
+HEADS = ("transformer.decoder.class_heads.", "transformer.decoder.box_heads.")
+"""Prefixes of the heads' parameters, which are set back unless they are to be kept"""
 
 
 class SelectiveRetrainingHook(LossHook):
     """Sets all but the decoder's layers back to the weights that the stage started from.
 
     It does so before every iteration whose number is a multiple of ``period``, so what is evaluated
-    and saved just before is the trained model. The class and box heads, the neck and the queries
-    (of a two-stage detector: the proposals) are set back with backbone and encoder, BatchNorm
-    statistics with the weights; a teacher is left alone.
+    and saved just before is the trained model; the log tells of every reset. The class and box
+    heads, the neck and the queries (of a two-stage detector: the proposals) are set back with
+    backbone and encoder, BatchNorm statistics with the weights; a teacher is left alone.
 
     The start weights are part of the checkpoint, so that a resumed run needs no other file.
     """
 
-    def __init__(self, *, period: Period) -> None:
+    def __init__(self, *, period: Period, keep_heads: bool = False) -> None:
         """Create the hook.
 
         Args:
             period: from one reset to the next, in iterations or as a share of the run.
+            keep_heads: whether the decoder keeps its class and box heads, too. MRT sets them back,
+                under layers whose queries they have not been trained on.
 
         Raises:
             InputError: it is neither.
@@ -43,6 +48,7 @@ class SelectiveRetrainingHook(LossHook):
         super().__init__()
         check_period(period, KEY)
         self.period = period
+        self.kept = (*KEPT, *HEADS) if keep_heads else KEPT
         self.start_weights: dict[str, Tensor] = {}
 
     def build(self, detector: MedMask) -> None:
@@ -58,12 +64,17 @@ class SelectiveRetrainingHook(LossHook):
     def before_step(self) -> None:
         if self.trainer.iter > 0 and self.trainer.iter % self._iterations == 0:
             self._set_back(self.trainer.detector)
+            logging.getLogger(__name__).info(
+                "Selective retraining: before iteration %d, %d tensors are set back to the start",
+                self.trainer.iter,
+                len(self.start_weights),
+            )
 
     def _remember(self, detector: nn.Module) -> None:
         self.start_weights = {
             name: value.detach().clone()
             for name, value in detector.state_dict().items()
-            if not name.startswith(KEPT)
+            if not name.startswith(self.kept)
         }
 
     @torch.no_grad()

@@ -55,6 +55,19 @@ def test_all_but_the_decoder_is_set_back_now_and_then(
             )
 
 
+def test_heads_are_kept_by_option(make_detector, make_trainer):
+    recorder = Recorder()
+    hook = SelectiveRetrainingHook(period=2, keep_heads=True)
+    make_trainer(make_detector(), hook, recorder).train(0, 3)
+    start, _, after = recorder.by_iteration
+    heads = ("transformer.decoder.class_heads.", "transformer.decoder.box_heads.")
+    for name in start:
+        if name.startswith(heads):
+            assert not torch.equal(start[name], after[name]), name
+        elif not is_kept(name):
+            assert torch.equal(start[name], after[name]), name
+
+
 def test_statistics_are_set_back_with_the_weights(make_detector, make_trainer):
     recorder = Recorder()
     trainer = make_trainer(make_detector(), SelectiveRetrainingHook(period=2), recorder)
