@@ -25,6 +25,7 @@ from medmask.engine.buffers import BufferBroadcast
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.evaluators import build_evaluators
+from medmask.engine.gradient_norm_hook import GradientNormHook
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.progress import MetricWriters, build_writers
 from medmask.engine.run_checks import check_classes
@@ -73,6 +74,8 @@ def build_trainer(config: DictConfig, model: nn.Module) -> MedMaskTrainer:
     loss_hooks = [
         build(config, f"loss_hooks.{name}", LossHook) for name in config.get("loss_hooks") or {}
     ]
+    if options.gradient_norm_period:
+        loss_hooks.append(GradientNormHook(options.gradient_norm_period))
     for hook in loss_hooks:
         hook.build(model)
     config.optimizer.params.model = model

@@ -240,6 +240,8 @@ class MedMaskTrainer(TrainerBase):
             for hook in self.loss_hooks:
                 losses = join_losses(losses, hook.step_losses())
         losses = {name: loss / self.gradient_accumulation for name, loss in losses.items()}
+        for hook in self.loss_hooks:
+            hook.before_backward(losses)
         self.grad_scaler.scale(sum(losses.values())).backward()
         return {name: loss.detach() for name, loss in losses.items()}
 

@@ -34,6 +34,8 @@ class StageTrainer(Protocol):
     """iterations of the whole run"""
     gradient_accumulation: int
     """batches of an iteration"""
+    grad_scaler: torch.amp.GradScaler
+    """scales the sum of the losses up for the backward pass in half precision"""
     storage: EventStorage
     """of metrics and pictures"""
 
@@ -67,7 +69,10 @@ class LossHook(HookBase):
         supervised step on the labeled batch
         hook.output_losses(step)             losses on its outputs
         hook.step_losses()                   losses of steps of the hook's own
-        backward, clip
+        hook.before_backward(losses)         a look at all losses of the batch
+        backward
+        hook.after_backward()
+        clip
         hook.load(iteration + 1)             the images of the next iteration
         update
         hook.after_step()                    schedules, averages of weights, all other state
@@ -180,6 +185,14 @@ class LossHook(HookBase):
     def step_losses(self) -> dict[str, Tensor]:
         """Compute weighted losses of steps of the hook's own, on batches of its loader."""
         return {}
+
+    def before_backward(self, losses: Mapping[str, Tensor]) -> None:
+        """Look at all losses of a batch, before their backward pass.
+
+        Args:
+            losses: name -> weighted loss, with its graph, as it is summed for the backward pass:
+                divided by the batches of the iteration.
+        """
 
     def extra_models(self) -> Mapping[str, nn.Module]:
         """Name the models that the stage gives besides the trained one.
