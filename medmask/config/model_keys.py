@@ -39,6 +39,8 @@ from medmask.stages.distillation import (
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.hook import ExpertDistillationHook
 from medmask.stages.domain_adversarial.hook import DomainAdversarialHook
+from medmask.stages.image_labels import ImageLabelHook, LogSumExpPooling, NoisyOrPooling
+from medmask.stages.image_labels.pooling import BagPooling
 from medmask.stages.masked_autoencoding.hook import MaskedAutoencoderHook
 from medmask.stages.masked_autoencoding.mask_ratio import (
     ConstantMaskRatio,
@@ -271,6 +273,17 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         "period": Period(meaning="from one reset to the next"),
         "keep_heads": Flag(meaning="class and box heads are kept with the decoder's layers"),
     },
+    ImageLabelHook: {
+        "loader": Part(of=ResumableLoader, meaning="of images whose records tell if malignant"),
+        "pooling": Part(of=BagPooling, meaning="from the queries' logits to that of the image"),
+        "weight": _WEIGHT.with_meaning("factor of the loss"),
+        "class_id": WholeNumber(highest=1000, meaning="class that the label is about"),
+        "negatives": Flag(meaning="images that are not malignant count, too"),
+    },
+    LogSumExpPooling: {
+        "sharpness": Number(above=True, meaning="from the mean (0) to the maximum (infinity)")
+    },
+    NoisyOrPooling: {},
     ExpertDistillationHook: {
         "stores": OneOrList(item=Text(), meaning="folder or folders of expert stores"),
         "loss": Part(of=ContrastiveLoss, meaning="of the image and the lesion level"),

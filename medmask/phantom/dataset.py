@@ -178,7 +178,7 @@ def _coco_document(
     }
     for image_id, record in enumerate(images, start=1):
         lesions = record.pop("lesions")
-        document["images"].append({"id": image_id, **record})
+        document["images"].append({"id": image_id, **record, "malignant": bool(lesions)})
         for lesion in lesions:
             document["annotations"].append(
                 {

@@ -1,0 +1,6 @@
+"""Training by labels of whole images, without boxes."""
+
+from medmask.stages.image_labels.hook import ImageLabelHook
+from medmask.stages.image_labels.pooling import LogSumExpPooling, NoisyOrPooling
+
+__all__ = ["ImageLabelHook", "LogSumExpPooling", "NoisyOrPooling"]

@@ -1,0 +1,132 @@
+"""Training by labels of whole images, which need no boxes (weak labels).
+
+Screening sets (RSNA, CMMD) tell whether a mammogram shows cancer, but not where. The detector's own
+class logits are pooled over its queries to one logit for the image, and that one is held to the
+label: no head is added, so what is learned is what detects.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from medmask.data.loaders import TrainLoader
+from medmask.errors import InputError
+from medmask.modeling import MedMask
+from medmask.stages.image_labels.pooling import BagPooling
+from medmask.stages.loss_hook import LossHook
+
+LABEL = "malignant"
+"""The field of an image's record that holds its label: true or false."""
+
+
+class ImageLabelHook(LossHook):
+    """Adds ``loss_image_label``: cross-entropy between pooled scores and the image's label.
+
+    With z the pooled logit of an image (see :class:`BagPooling`), of the last decoder layer, and y
+    its label, the loss is the mean of -y log sigmoid(z) - (1 - y) log(1 - sigmoid(z)) over the
+    images of a batch. Records without a label count as zero; how many there are is logged once.
+    """
+
+    def __init__(
+        self,
+        *,
+        loader: TrainLoader,
+        pooling: BagPooling,
+        weight: float = 1.0,
+        class_id: int = 0,
+        negatives: bool = True,
+    ) -> None:
+        """Create the hook.
+
+        Args:
+            loader: of images whose records have the field ``malignant``, true or false.
+            pooling: from the logits of the queries to that of the image.
+            weight: factor of the loss.
+            class_id: the detector's class that the label is about.
+            negatives: whether images that are not malignant count. A detector of any lesion has to
+                leave them out, for they may show benign ones.
+
+        Raises:
+            InputError: a number makes no sense.
+        """
+        super().__init__(loader)
+        if weight < 0:
+            raise InputError(f"ImageLabelHook: weight is {weight}, but must not be negative")
+        self.pooling = pooling
+        self.weight = weight
+        self.class_id = class_id
+        self.negatives = negatives
+
+    def build(self, detector: MedMask) -> None:
+        num_classes = detector.transformer.num_classes
+        if not 0 <= self.class_id < num_classes:
+            raise InputError(
+                f"loss_hooks.image_labels.class_id is {self.class_id}, but the detector's classes "
+                f"are 0 to {num_classes - 1}"
+            )
+
+    def before_train(self) -> None:
+        labels = [read_label(record) for record in self.loader.stream.dataset_dicts]
+        counts = {label: labels.count(label) for label in (True, False, None)}
+        if not counts[True]:
+            raise InputError(
+                "loss_hooks.image_labels.loader: no image of its dataset has malignant=true in its "
+                "record, so there is nothing to learn; name a set with labels of images"
+            )
+        logging.getLogger(__name__).info(
+            "Labels of images: %d malignant, %d not malignant%s, %d without a label (not used)",
+            counts[True],
+            counts[False],
+            "" if self.negatives else " (not used)",
+            counts[None],
+        )
+        super().before_train()
+
+    def step_losses(self) -> dict[str, Tensor]:
+        batch = self.next_batch()
+        logits = self.trainer.model(batch, step=_class_logits)[..., self.class_id]  # (N, Q)
+        loss = image_label_loss(self.pooling(logits.float()), self._targets(batch))
+        return {"loss_image_label": self.weight * loss}
+
+    def _targets(self, batch: Sequence[dict[str, Any]]) -> list[bool | None]:
+        labels = [read_label(sample) for sample in batch]
+        return [label if label or self.negatives else None for label in labels]
+
+
+def read_label(record: dict[str, Any]) -> bool | None:
+    """Read the label of an image; None if its record has none.
+
+    Raises:
+        InputError: it is neither true nor false.
+    """
+    label = record.get(LABEL)
+    if label is None or isinstance(label, bool):
+        return label
+    if label in (0, 1):
+        return bool(label)
+    raise InputError(
+        f"{record['file_name']}: malignant is {label!r} in its record, but must be true or false"
+    )
+
+
+def image_label_loss(logits: Tensor, labels: Sequence[bool | None]) -> Tensor:
+    """Cross-entropy of images, divided by the number of all images, labeled or not.
+
+    That number is the same in all processes, so their mean is the loss of the whole batch.
+
+    Args:
+        logits: (N,).
+        labels: of the N images; None counts as zero.
+    """
+    targets = logits.new_tensor([bool(label) for label in labels])
+    known = logits.new_tensor([label is not None for label in labels])
+    losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return (losses * known).sum() / len(labels)
+
+
+def _class_logits(detector: MedMask, batch: list[dict[str, Any]]) -> Tensor:
+    """(N, Q, K) of the last decoder layer."""
+    return detector.detect(detector.preprocess_image(batch)).decoder.logits[-1]
