@@ -22,6 +22,7 @@ from tabulate import tabulate
 from medmask.experts import (
     DEFAULT_PROMPTS,
     ExpertStore,
+    ExpertView,
     ImageEmbeddings,
     StoreSettings,
     StoreWriter,
@@ -80,6 +81,7 @@ def _write_store(folder: Path, dicts: Sequence[dict], dim: int) -> None:
                 random.normal(size=dim),
                 random.normal(size=(len(image["annotations"]), dim)),
                 None,
+                ExpertView((0, 0, 1, 1), (0, 0, 1, 1)),
             )
             for image in writer.shard_dicts(number)
         ]

@@ -17,7 +17,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
 from detectron2.structures import Boxes, ImageList, Instances
-from expert_stores import write_expert_store
+from expert_stores import WHOLE, write_expert_store
 from torch import Tensor
 
 from medmask.checkpoint import convert_checkpoint
@@ -120,7 +120,7 @@ def make_expert_store() -> Callable[..., None]:
         def embed(record: dict) -> ImageEmbeddings:
             image = random.normal(size=dim)
             lesions = random.normal(size=(len(record["annotations"]), dim))
-            return ImageEmbeddings(sign_file(record["file_name"]), image, lesions, None)
+            return ImageEmbeddings(sign_file(record["file_name"]), image, lesions, None, WHOLE)
 
         prompts = random.normal(size=(2, dim))
         write_expert_store(Path(folder), settings, records, embed, prompts, shard_size=100)

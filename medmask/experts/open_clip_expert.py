@@ -5,7 +5,6 @@ reads what experts have written, and runs without it.
 """
 
 import contextlib
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from medmask.errors import InputError
 from medmask.experts.preprocessing import ExpertPreprocessing
+from medmask.experts.weights_hash import hash_weights
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class OpenClipExpert:
         open_clip = import_open_clip()
         model = _create_model(open_clip, name, checkpoint).eval().requires_grad_(False)
         self.name = name
-        self.weights_sha256 = _hash_weights(model)
+        self.weights_sha256 = hash_weights(model)
         self.logit_scale = float(model.logit_scale.float().exp())
         self.preprocessing = ExpertPreprocessing.from_open_clip(model.visual.preprocess_cfg)
         self._device = torch.device(device)
@@ -216,12 +216,3 @@ def _create_tokenizer(open_clip: ModuleType, name: str) -> Callable[[Sequence[st
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"the tokenizer of expert '{name}' cannot be loaded ({reason})") from error
-
-
-def _hash_weights(model: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of all weights."""
-    digest = hashlib.sha256()
-    for name, values in sorted(model.state_dict().items()):
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        digest.update(values.contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

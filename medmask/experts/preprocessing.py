@@ -7,7 +7,7 @@ nothing is cut off.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,18 @@ from torch.nn import functional as F
 from medmask.errors import InputError
 
 _INTERPOLATIONS = ("bicubic", "bilinear")
+
+
+Corners = tuple[float, float, float, float]
+
+
+class ExpertView(NamedTuple):
+    """The part of an image that an expert has seen, and where it saw it."""
+
+    region: Corners
+    """(x0, y0, x1, y1) in pixels of the image, as it is in its file"""
+    placement: Corners
+    """(x0, y0, x1, y1) of that region as shares of the expert's input; around it is padding"""
 
 
 @dataclass(frozen=True)
@@ -54,12 +66,16 @@ class ExpertPreprocessing:
             interpolation=interpolation if interpolation in _INTERPOLATIONS else "bicubic",
         )
 
-    def describe(self, crop_context: float) -> dict[str, Any]:
+    def describe(
+        self, crop_context: float, *, breast_crop: bool = False, breast_window: bool = False
+    ) -> dict[str, Any]:
         """Describe the preprocessing, of lesions as well, for a store's manifest."""
         return {
             **asdict(self),
             "aspect": "scaled to fit, padded with black on both sides",
             "lesion_crop": f"square round the box, {crop_context:g} times its longer side",
+            "breast_crop": breast_crop,
+            "breast_window": breast_window,
         }
 
     def __call__(self, image: np.ndarray) -> torch.Tensor:
@@ -78,11 +94,23 @@ class ExpertPreprocessing:
             pixels, (height, width), mode=self.interpolation, align_corners=False, antialias=True
         )
         pixels = pixels.clamp_(0, 255).div_(255)  # bicubic interpolation overshoots at edges
-        top, left = (self.size[0] - height) // 2, (self.size[1] - width) // 2
+        top, left = self._offsets(height, width)
         bottom, right = self.size[0] - height - top, self.size[1] - width - left
         pixels = F.pad(pixels, (left, right, top, bottom))[0]
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         return (pixels - mean[:, None, None]) / std[:, None, None]
+
+    def placement(self, height: int, width: int) -> Corners:
+        """Where an image of this size lies in the input, see :class:`ExpertView`."""
+        fitted_height, fitted_width = self.fitted_size(height, width)
+        top, left = self._offsets(fitted_height, fitted_width)
+        rows, columns = self.size
+        bottom, right = top + fitted_height, left + fitted_width
+        return left / columns, top / rows, right / columns, bottom / rows
+
+    def _offsets(self, height: int, width: int) -> tuple[int, int]:
+        """(top, left) of an image of the fitted size."""
+        return (self.size[0] - height) // 2, (self.size[1] - width) // 2
 
     def fitted_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of an image inside the input; the rest of the input is padding."""

@@ -1,8 +1,9 @@
 """A shard: the embeddings of some consecutive images of a data set, on disk.
 
-<shard>/images.npy        one row an image: key, signature of its file, lesions, embedding
+<shard>/images.npy        one row an image: key, signature of its file, view, lesions, embedding
 <shard>/lesions.npy       one row an annotation: box and embedding; an image's rows are consecutive
 <shard>/patch_grids.npy   (images, h, w, C); absent where the expert has no patch tokens
+<shard>/patch_moments.npy (3, C) count, sums and sums of squares of the patches that show the image
 <shard>/shard.json        fingerprint of the store's settings, checksums of these files
 
 The arrays are plain .npy files, opened memory-mapped. A shard is written into a folder of another
@@ -33,11 +34,14 @@ from medmask.experts.checksums import (
 )
 from medmask.experts.image_signature import FileSignature, has_signature, image_key
 from medmask.experts.manifest import StoreSettings
+from medmask.experts.patch_statistics import patch_moments
+from medmask.experts.preprocessing import ExpertView
 from medmask.utils.files import current_umask
 
 PARTIAL_PREFIX = ".partial-"
 
 _IMAGES, _LESIONS, _PATCH_GRIDS = "images.npy", "lesions.npy", "patch_grids.npy"
+_PATCH_MOMENTS = "patch_moments.npy"
 _DESCRIPTION = "shard.json"
 
 
@@ -50,12 +54,14 @@ class ImageEmbeddings:
         image_embedding: (D,), length 1.
         lesion_embeddings: (T, D), length 1, one per annotation of the dataset dict.
         patch_grid: (h, w, C) patch tokens, or None.
+        view: what the expert saw of the image.
     """
 
     signature: FileSignature
     image_embedding: np.ndarray
     lesion_embeddings: np.ndarray
     patch_grid: np.ndarray | None
+    view: ExpertView
 
 
 def write_shard(
@@ -75,7 +81,7 @@ def write_shard(
     Raises:
         InputError: there are numbers that the store's type cannot hold.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         arrays = _to_arrays(dataset_dicts, embeddings, settings)
     _check_finite(arrays, dataset_dicts, settings.dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +117,8 @@ def _to_arrays(
             ("sha256", "u1", (32,)),
             ("size", "<i8"),
             ("mtime_ns", "<i8"),
+            ("region", "<f8", (4,)),
+            ("placement", "<f8", (4,)),
             ("lesions", "<i8"),
             ("embedding", dtype, (dim,)),
         ],
@@ -121,6 +129,7 @@ def _to_arrays(
         image["key"] = keys[row]
         image["sha256"] = np.frombuffer(signature.sha256, np.uint8)
         image["size"], image["mtime_ns"] = signature.size, signature.mtime_ns
+        image["region"], image["placement"] = of_image.view
         image["lesions"] = len(boxes[row])
         if len(of_image.lesion_embeddings) != len(boxes[row]):
             raise ValueError(f"image {keys[row]} has another number of boxes than of embeddings")
@@ -129,7 +138,9 @@ def _to_arrays(
     lesions["embedding"] = np.concatenate([e.lesion_embeddings for e in embeddings])
     arrays = {_IMAGES: images, _LESIONS: lesions}
     if settings.patch_grid is not None:
-        arrays[_PATCH_GRIDS] = np.stack([e.patch_grid for e in embeddings]).astype(dtype)
+        grids = np.stack([e.patch_grid for e in embeddings]).astype(dtype)
+        arrays[_PATCH_GRIDS] = grids
+        arrays[_PATCH_MOMENTS] = patch_moments(grids, images["placement"])
     return arrays
 
 
@@ -178,6 +189,9 @@ class Shard:
         self._lesions = open_array(folder / _LESIONS, self._checksums[_LESIONS])
         if _PATCH_GRIDS in self._checksums:
             check_size(folder / _PATCH_GRIDS, self._checksums[_PATCH_GRIDS])
+            self.patch_moments = open_array(
+                folder / _PATCH_MOMENTS, self._checksums[_PATCH_MOMENTS]
+            )
         self._ends = np.cumsum(self._images["lesions"])
 
     @property
@@ -238,12 +252,14 @@ class ExpertEntry:
     Attributes:
         image_embedding: (D,) float32, length 1.
         lesion_embeddings: (T, D) float32, length 1, T annotations of the dataset dict.
+        view: what the expert saw of the image.
     """
 
     def __init__(self, shard: Shard, row: int) -> None:
         image, lesions = shard.read(row)
         self.image_embedding: np.ndarray = image["embedding"].astype(np.float32)
         self.lesion_embeddings: np.ndarray = lesions["embedding"].astype(np.float32)
+        self.view = ExpertView(*(tuple(image[name].tolist()) for name in ExpertView._fields))
         self._shard, self._row = shard, row
 
     @property

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from medmask.errors import InputError
-from medmask.experts.checksums import damaged, open_array
+from medmask.experts.checksums import Checksum, damaged, open_array
 from medmask.experts.image_signature import image_key
 from medmask.experts.manifest import read_manifest
 from medmask.experts.prompts import PromptEmbeddings
@@ -43,7 +43,9 @@ class ExpertStore:
     Attributes:
         folder: the store.
         settings: of the store, :class:`medmask.experts.manifest.StoreSettings`.
-        prompts: the text prompts and their embeddings.
+        prompts: the text prompts and their embeddings; None if the expert reads no texts.
+        patch_moments: (3, C) of all patches, see :mod:`medmask.experts.patch_statistics`; None
+            without patch grids.
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
@@ -64,10 +66,7 @@ class ExpertStore:
                 f"expert store {folder} is not complete: run tools/extract_expert_embeddings.py "
                 "again with the same options; it goes on where it stopped"
             )
-        prompt_embeddings = open_array(self.folder / PROMPTS, manifest.prompts)
-        self.prompts = PromptEmbeddings.of(
-            self.settings.prompts, np.array(prompt_embeddings), self.settings.logit_scale
-        )
+        self.prompts = self._read_prompts(manifest.prompts)
         self._shards = [Shard(folder, self.settings) for folder in folders]
         self._rows = {
             key: (shard, row)
@@ -76,6 +75,16 @@ class ExpertStore:
         }
         if len(self._rows) != manifest.images:
             raise damaged(self.folder, f"it does not hold {manifest.images} images")
+        self.patch_moments: np.ndarray | None = None
+        if self.settings.patch_grid is not None:
+            self.patch_moments = np.sum([shard.patch_moments for shard in self._shards], axis=0)
+
+    def _read_prompts(self, checksum: Checksum) -> PromptEmbeddings | None:
+        embeddings = open_array(self.folder / PROMPTS, checksum)
+        prompts, scale = self.settings.prompts, self.settings.logit_scale
+        if prompts is None or scale is None:
+            return None
+        return PromptEmbeddings.of(prompts, np.array(embeddings), scale)
 
     def __len__(self) -> int:
         return len(self._rows)

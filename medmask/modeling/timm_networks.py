@@ -107,8 +107,12 @@ def stage_modules(network: nn.Module, name: str, num_stages: int) -> list[nn.Mod
     return list(network.modules())[: last + 1]
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, option: str = "model.backbone.name") -> None:
     """Check that timm has a network of this name, which may end with the tag of its weights.
+
+    Args:
+        name: of the network.
+        option: that names it, for messages.
 
     Raises:
         InputError: it has none.
@@ -119,4 +123,4 @@ def check_name(name: str) -> None:
 
         close = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
         hint = f": did you mean {', '.join(close)}?" if close else ""
-        raise InputError(f"model.backbone.name: timm knows no network {name}{hint}")
+        raise InputError(f"{option}: timm knows no network {name}{hint}")

@@ -137,6 +137,7 @@ def test_every_format_gives_the_same_picture(image_file):
     mapper = DetectionMapper(with_boxes=False, augmentation=augmentation)
     sample = mapper(_dataset_dict(path, [(1, 1, 2, 2)]))
     image = sample.pop("image")
+    np.testing.assert_allclose(sample.pop("to_original"), [[0.5, 0, 0], [0, 0.5, 0]], atol=1e-9)
     assert sample == {
         "file_name": str(path),
         "image_id": 5,

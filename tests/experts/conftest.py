@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.structures import BoxMode
-from expert_stores import write_expert_store
+from expert_stores import WHOLE, write_expert_store
 from PIL import Image
 
 from medmask.experts import DEFAULT_PROMPTS, ImageEmbeddings, StoreSettings, sign_file
@@ -85,6 +85,7 @@ def _embed(record: dict) -> ImageEmbeddings:
         image_embedding=_unit(random, DIM),
         lesion_embeddings=_unit(random, len(record["annotations"]), DIM),
         patch_grid=random.normal(size=(2, 3, 5)),
+        view=WHOLE,
     )
 
 

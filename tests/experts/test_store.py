@@ -141,7 +141,7 @@ def test_folders_that_hold_no_sound_store(records, write_store, tmp_path):
     manifest = folder / "manifest.json"
     text = manifest.read_text()
     write_hashed_json(manifest, {"format_version": 2})
-    with pytest.raises(InputError, match=r"format version 2, .* reads 3: .*--overwrite"):
+    with pytest.raises(InputError, match=r"format version 2, .* reads 4: .*--overwrite"):
         ExpertStore(folder)
     manifest.write_text(text[:50])
     with pytest.raises(InputError, match="not the manifest of an expert store"):

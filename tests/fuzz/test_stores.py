@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from campaign import REFUSED, RIGHT, run_campaign, seeds
 from detectron2.structures import BoxMode
-from expert_stores import write_expert_store
+from expert_stores import WHOLE, write_expert_store
 from isolation import assert_accepted, call
 from mutations import damage_bytes, damage_json, to_json_bytes
 from PIL import Image
@@ -61,7 +61,7 @@ def extract(folder: Path, records: list[dict], *, overwrite: bool = False) -> No
         row = values[record["image_id"]]
         lesions = row[None, :DIM].repeat(len(record["annotations"]), axis=0)
         signature = sign_file(record["file_name"])
-        return ImageEmbeddings(signature, row[:DIM], lesions, row[DIM:].reshape(GRID))
+        return ImageEmbeddings(signature, row[:DIM], lesions, row[DIM:].reshape(GRID), WHOLE)
 
     write_expert_store(folder, settings, records, embed, prompts, shard_size=2, overwrite=overwrite)
 

@@ -11,5 +11,9 @@ expert_distillation = L(ExpertDistillationHook)(
     image_weight=1.0,
     lesion_weight=1.0,
     zero_shot_weight=1.0,
+    dense_weight=0.0,  # above 0: encoder tokens learn the expert's patches, too
+    dense_strides=[16, 32],
+    dense_loss="cosine",  # or "smooth_l1"
+    heads_alone=None,  # or iterations, or a share of the run
     missing="error",
 )

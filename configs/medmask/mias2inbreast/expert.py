@@ -2,7 +2,8 @@
 
 They are made before, of BiomedCLIP or of the expert that tools/train_phantom_expert.py trains:
 
-  python tools/extract_expert_embeddings.py --dataset mini_mias_lesion_all --output output/experts
+  python tools/extract_expert_embeddings.py --dataset mini_mias_lesion_all --breast-crop \\
+      --breast-window --output output/experts
 """
 
 from ...common.loss_hooks.expert_distillation import expert_distillation as _hook

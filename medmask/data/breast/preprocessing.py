@@ -66,6 +66,13 @@ def sets_window(augmentation: T.Augmentation) -> bool:
     return any(map(sets_window, getattr(augmentation, "augs", ())))
 
 
+def crops_to_breast(augmentation: T.Augmentation) -> bool:
+    """Tell whether an augmentation crops to the breast."""
+    if isinstance(augmentation, BreastPreprocessing):
+        return augmentation.crop
+    return any(map(crops_to_breast, getattr(augmentation, "augs", ())))
+
+
 def _crop(breast: Breast, margin: float) -> T.CropTransform:
     height, width = breast.image_size
     x0, y0, x1, y1 = breast.box

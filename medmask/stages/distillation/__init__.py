@@ -7,6 +7,7 @@ from medmask.stages.distillation.contrastive_losses import (
     MarginLoss,
     TripletLoss,
 )
+from medmask.stages.distillation.dense import DenseDistillation
 from medmask.stages.distillation.embedding_queue import EmbeddingQueue
 from medmask.stages.distillation.expert_contrast import ExpertContrast, unit_vectors
 from medmask.stages.distillation.heads import ExpertDistillation, ExpertEmbeddings, WordClasses
@@ -15,6 +16,7 @@ from medmask.stages.distillation.hook import ExpertDistillationHook
 __all__ = [
     "ContrastiveLoss",
     "CosineLoss",
+    "DenseDistillation",
     "EmbeddingQueue",
     "ExpertContrast",
     "ExpertDistillation",

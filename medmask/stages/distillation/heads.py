@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from medmask.layers import MLP
 from medmask.modeling.matcher import Matches
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
+from medmask.stages.distillation.dense import DenseDistillation
 from medmask.stages.distillation.embedding_queue import EmbeddingQueue
 from medmask.stages.distillation.expert_contrast import ExpertContrast, unit_vectors
 from medmask.utils.distributed import mean_over_processes
@@ -74,6 +75,7 @@ class ExpertDistillation(nn.Module):
         image_weight: float,
         lesion_weight: float,
         zero_shot_weight: float,
+        dense: DenseDistillation | None = None,
     ) -> None:
         """Create what the losses of a weight above 0 need, and nothing else.
 
@@ -85,11 +87,13 @@ class ExpertDistillation(nn.Module):
             image_weight: of the image level.
             lesion_weight: of the lesion level.
             zero_shot_weight: of the zero-shot assignment, whose gradient grows with s.
+            dense: the dense level, which is called by itself.
         """
         super().__init__()
         self.image_weight = image_weight
         self.lesion_weight = lesion_weight
         self.zero_shot_weight = zero_shot_weight
+        self.dense = dense
         if image_weight:
             self.image_head = MLP(query_dim, query_dim, expert_dim, num_layers=2)
             self.image_contrast = ExpertContrast(loss, queue_size, expert_dim)
@@ -110,7 +114,7 @@ class ExpertDistillation(nn.Module):
         matches: Matches,
         images: ExpertEmbeddings,
         lesions: ExpertEmbeddings,
-        classes: WordClasses,
+        classes: WordClasses | None,
     ) -> dict[str, Tensor]:
         """Compute the weighted losses that are on.
 
@@ -119,26 +123,26 @@ class ExpertDistillation(nn.Module):
             matches: which query answers for which lesion.
             images: of those images of the batch that the expert has seen, by index into the batch.
             lesions: of those matches whose lesion the expert has seen, by index into ``matches``.
-            classes: what lesions are assigned to.
+            classes: what lesions are assigned to; None if the zero-shot assignment is off.
 
         Returns:
-            ``loss_expert_image``, ``loss_expert_lesion``, ``loss_expert_zero_shot``: scalars.
+            ``image``, ``lesion``, ``zero_shot``: scalars.
         """
         losses = {}
         if self.image_weight:
             pooled = unit_vectors(queries).mean(dim=1)  # (N, C)
             student = self.image_head(pooled[images.index])
             loss = self.image_contrast(student, images.embeddings, images.keys)
-            losses["loss_expert_image"] = self.image_weight * loss
+            losses["image"] = self.image_weight * loss
         if self.lesion_weight or self.zero_shot_weight:
             matched = queries[matches.image[lesions.index], matches.prediction[lesions.index]]
             student = self.lesion_head(matched)  # (R, D)
         if self.lesion_weight:
             loss = self.lesion_contrast(student, lesions.embeddings, lesions.keys)
-            losses["loss_expert_lesion"] = self.lesion_weight * loss
-        if self.zero_shot_weight:
+            losses["lesion"] = self.lesion_weight * loss
+        if self.zero_shot_weight and classes is not None:
             loss = zero_shot_divergence(student, lesions.embeddings, classes)
-            losses["loss_expert_zero_shot"] = self.zero_shot_weight * loss
+            losses["zero_shot"] = self.zero_shot_weight * loss
         return losses
 
 

@@ -6,37 +6,39 @@ import torch
 from torch import Tensor
 
 from medmask.errors import InputError
-from medmask.experts import ExpertStore
+from medmask.experts import ExpertStore, patch_statistics
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
+from medmask.stages.distillation.dense import DENSE_LOSSES, DenseDistillation
+from medmask.stages.distillation.fit import (
+    check_breast_crop,
+    check_offers,
+    check_same_expert,
+    levels_of_strides,
+)
 from medmask.stages.distillation.heads import ExpertDistillation, WordClasses
 from medmask.stages.distillation.store_lookup import ExpertLookup
 from medmask.stages.loss_hook import LossHook
+from medmask.utils.periods import Period, check_period, to_iterations_within
 
 _MISSING = ("error", "skip")
-_SAME_IN_ALL_STORES = (
-    "model",
-    "weights_sha256",
-    "embedding_dim",
-    "preprocessing",
-    "prompts",
-    "logit_scale",
-)
+_DEFAULT_NAME = "expert"
 
 
 class ExpertDistillationHook(LossHook):
     """Adds the losses of :class:`ExpertDistillation` to the step of the labeled batch.
 
     The expert's embeddings come from stores that tools/extract_expert_embeddings.py made of the
-    training images ahead of time; neither the expert nor open_clip is needed here. They are of the
-    whole image, and of upright crops around lesions: the student learns to see through the
-    flips and crops of train augmentation.
+    training images ahead of time; neither the expert nor open_clip is needed here. Those of the
+    whole image, and of upright crops around lesions, leave it to the student to see through the
+    flips and crops of train augmentation; the patches of the dense level follow them.
+
+    Several experts teach at once by several hooks, each with a name of its own.
 
     Target images, whose boxes are guesses, teach nothing. The past embeddings that serve as
     negatives are buffers of the hook's module; a new run starts without any.
     """
 
-    module_name = "expert_distillation"
     module: ExpertDistillation
 
     def __init__(
@@ -48,7 +50,12 @@ class ExpertDistillationHook(LossHook):
         image_weight: float = 1.0,
         lesion_weight: float = 1.0,
         zero_shot_weight: float = 1.0,
+        dense_weight: float = 0.0,
+        dense_strides: Sequence[int] = (16, 32),
+        dense_loss: str = "cosine",
+        heads_alone: Period | None = None,
         missing: str = "error",
+        name: str = _DEFAULT_NAME,
     ) -> None:
         """Create the hook; no file is read.
 
@@ -61,25 +68,42 @@ class ExpertDistillationHook(LossHook):
             zero_shot_weight: of the zero-shot assignment, whose gradient grows with the expert's
                 factor from similarity to logit (about 14 for the phantoms' expert, up to 100 for
                 CLIP).
+            dense_weight: of the dense level, the encoder's tokens against the expert's patches; see
+                :class:`DenseDistillation`.
+            dense_strides: of the levels whose tokens learn, in pixels.
+            dense_loss: ``"cosine"`` or ``"smooth_l1"``.
+            heads_alone: iterations, or a share of the run, in which the losses train the new heads
+                and nothing else; none if None. Random heads would first pull the detector anywhere.
             missing: treatment of training images that no store holds: ``"error"`` names them
                 and stops; ``"skip"`` counts them in the log and trains on them without expert. An
                 image that changed since the store was made is an error in any case.
+            name: of the expert, in the names of the losses, ``loss_<name>_image``, and of the
+                hook's module, ``<name>_distillation``; of the hook's key in ``loss_hooks``, too, so
+                that messages name the right one.
 
         Raises:
             InputError: no store is given, ``missing`` is something else, or no loss is on.
         """
         super().__init__()
+        self.name = name
+        self.module_name = f"{name}_distillation"
+        self._key = f"loss_hooks.{self.module_name}"
         self.folders = [stores] if isinstance(stores, str) else list(stores)
         if not self.folders:
             raise InputError(
-                "loss_hooks.expert_distillation.stores is empty: name the expert store of each "
-                "labeled data set"
+                f"{self._key}.stores is empty: name the expert store of each labeled data set"
             )
-        if missing not in _MISSING:
-            raise InputError(
-                f"loss_hooks.expert_distillation.missing is {missing!r}: choose "
-                f"{' or '.join(_MISSING)}"
-            )
+        for key, value, choices in (
+            ("missing", missing, _MISSING),
+            ("dense_loss", dense_loss, DENSE_LOSSES),
+        ):
+            if value not in choices:
+                raise InputError(f"{self._key}.{key} is {value!r}: choose {' or '.join(choices)}")
+        if heads_alone is not None:
+            check_period(heads_alone, f"{self._key}.heads_alone")
+        self.heads_alone = heads_alone
+        self.dense_strides = list(dense_strides)
+        self.dense_loss = dense_loss
         self.missing = missing
         self.loss = loss
         self.queue_size = queue_size
@@ -88,7 +112,8 @@ class ExpertDistillationHook(LossHook):
             "lesion_weight": lesion_weight,
             "zero_shot_weight": zero_shot_weight,
         }
-        _check_weights(self.weights)
+        self.dense_weight = dense_weight
+        _check_weights({**self.weights, "dense_weight": dense_weight}, self._key)
 
     def build(self, detector: MedMask) -> None:
         """Open the stores, and make projections into the space of their embeddings.
@@ -99,19 +124,34 @@ class ExpertDistillationHook(LossHook):
         self.stores = [ExpertStore(folder) for folder in self.folders]
         first = self.stores[0]
         for store in self.stores:
-            _check_same_expert(store, first)
+            check_same_expert(store, first)
+            check_offers(store, self.weights["zero_shot_weight"], self.dense_weight, self._key)
         distillation = ExpertDistillation(
             query_dim=detector.transformer.embed_dim,
             expert_dim=first.settings.embedding_dim,
             loss=self.loss,
             queue_size=self.queue_size,
+            dense=self._build_dense(detector) if self.dense_weight else None,
             **self.weights,
         )
         self.register_module(detector, distillation)
-        self._classes = WordClasses(
-            torch.from_numpy(first.prompts.class_embeddings).to(detector.device),
-            first.prompts.logit_scale,
+        self._classes = _word_classes(first, detector.device)
+
+    def _build_dense(self, detector: MedMask) -> DenseDistillation:
+        levels = levels_of_strides(detector, self.dense_strides, f"{self._key}.dense_strides")
+        moments = [store.patch_moments for store in self.stores if store.patch_moments is not None]
+        statistics = patch_statistics(moments)
+        return DenseDistillation(
+            detector.transformer.embed_dim, levels, statistics, self.dense_loss
         )
+
+    def set_run_length(self, max_iter: int) -> None:
+        """See :class:`LossHook`; the heads must not be alone for the whole run."""
+        self._heads_alone_for = 0
+        if self.heads_alone is not None:
+            self._heads_alone_for = to_iterations_within(
+                self.heads_alone, max_iter, f"{self._key}.heads_alone"
+            )
 
     def before_train(self) -> None:
         """Find every training image in the stores.
@@ -120,47 +160,52 @@ class ExpertDistillationHook(LossHook):
             InputError: an image is missing or has changed, see the constructor.
         """
         super().before_train()
-        records = self.trainer.loader.stream.dataset_dicts
+        stream = self.trainer.loader.stream
+        if self.weights["image_weight"]:
+            check_breast_crop(self.stores, stream.mapper, self._key)
+        records = stream.dataset_dicts
         self._lookup = ExpertLookup(self.stores, records, skip_missing=self.missing == "skip")
         if self.trainer.start_iter == 0:
             # with the weights that a run starts from may come embeddings of another expert
             self.module.clear_queues()
 
     def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
-        """Compute ``loss_expert_image``, ``loss_expert_lesion``, ``loss_expert_zero_shot``.
+        """Compute ``loss_<name>_image``, ``_lesion``, ``_zero_shot`` and ``_dense``.
 
         Those that are on. None for target images: the labeled batch takes in every parameter.
         """
         if step.domain is not Domain.SOURCE:
             return {}
-        queries = step.outputs.decoder.queries
+        queries, memory = step.outputs.decoder.queries, step.outputs.memory
+        if self.trainer.iter < self._heads_alone_for:
+            queries, memory = queries.detach(), memory.detach()
         samples, matches = step.batched_inputs, step.matches
-        return self.module(
+        losses = self.module(
             queries,
             matches,
             self._lookup.image_embeddings(samples).to(queries.device),
             self._lookup.lesion_embeddings(samples, matches).to(queries.device),
             self._classes,
         )
+        if self.module.dense is not None:
+            maps = step.outputs.tokens.split_levels(memory)
+            dense = self.module.dense(maps, self._lookup.patches(samples))
+            losses["dense"] = self.dense_weight * dense
+        return {f"loss_{self.name}_{level}": loss for level, loss in losses.items()}
 
 
-def _check_weights(weights: Mapping[str, float]) -> None:
+def _word_classes(store: ExpertStore, device: torch.device) -> WordClasses | None:
+    if store.prompts is None:
+        return None
+    embeddings = torch.from_numpy(store.prompts.class_embeddings).to(device)
+    return WordClasses(embeddings, store.prompts.logit_scale)
+
+
+def _check_weights(weights: Mapping[str, float], key: str) -> None:
     for name, weight in weights.items():
         if weight < 0:
-            raise InputError(
-                f"loss_hooks.expert_distillation.{name} is {weight}, but must be at least 0"
-            )
+            raise InputError(f"{key}.{name} is {weight}, but must be at least 0")
     if not any(weights.values()):
         raise InputError(
-            f"all of loss_hooks.expert_distillation's {', '.join(weights)} are 0: set one above 0, "
-            "or remove the hook"
+            f"all of {key}'s {', '.join(weights)} are 0: set one above 0, or remove the hook"
         )
-
-
-def _check_same_expert(store: ExpertStore, first: ExpertStore) -> None:
-    for key in _SAME_IN_ALL_STORES:
-        if getattr(store.settings, key) != getattr(first.settings, key):
-            raise InputError(
-                f"expert stores {first.folder} and {store.folder} were made with another {key}: "
-                "make both with the same options of tools/extract_expert_embeddings.py"
-            )

@@ -14,6 +14,7 @@ from medmask.errors import InputError
 from medmask.experts import ExpertStore, name_first
 from medmask.modeling.matcher import Matches
 from medmask.stages.distillation.heads import ExpertEmbeddings
+from medmask.stages.distillation.patch_targets import ExpertPatches
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +110,33 @@ class ExpertLookup:
             embedding = place.store[place.image_id].lesion_embeddings[annotation]
             rows.append((index, embedding, place.first_lesion_key + annotation))
         return self._to_tensors(rows)
+
+    def patches(self, samples: Sequence[dict[str, Any]]) -> list[ExpertPatches]:
+        """The patch grids of the images of a batch.
+
+        Args:
+            samples: with ``file_name``, ``image`` and ``to_original``.
+
+        Raises:
+            InputError: an image is missing and must not be, its patches are damaged, or no matrix
+                leads from the sample to the original image.
+        """
+        found = []
+        for index, sample in enumerate(samples):
+            place = self._find(sample)
+            if place is None:
+                continue
+            if sample.get("to_original") is None:
+                raise InputError(
+                    f"image {sample['file_name']} comes without the matrix to_original that dense "
+                    "distillation needs: take medmask.data.DetectionMapper as "
+                    "dataloader.train.mapper, with flips, crops, resizes and rotations alone"
+                )
+            entry = place.store[place.image_id]
+            grid = torch.from_numpy(np.array(entry.patch_grid, np.float32))
+            size = tuple(sample["image"].shape[-2:])
+            found.append(ExpertPatches(index, grid, entry.view, sample["to_original"], size))
+        return found
 
     def _find(self, sample: dict[str, Any]) -> _Place | None:
         place = self._places.get(sample["file_name"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, Instances
-from expert_stores import write_expert_store
+from expert_stores import WHOLE, write_expert_store
 from PIL import Image
 
 from medmask.data import (
@@ -104,6 +104,7 @@ def write_store(folder, records, scanner=0, dim=DIM, **options):
             image_embedding(record["image_id"], scanner)[:dim],
             np.array(lesions).reshape(-1, dim),
             None,
+            WHOLE,
         )
 
     prompt_embeddings = unit(np.random.default_rng(1), 3, dim)
@@ -271,11 +272,13 @@ def test_second_hook_of_a_kind_is_refused(make_model, store):
     ("options", "message"),
     [
         ({"stores": []}, "stores is empty"),
+        ({"dense_loss": "mse"}, "dense_loss is 'mse': choose cosine or smooth_l1"),
+        ({"heads_alone": 0}, r"expert_distillation\.heads_alone is 0"),
         ({"missing": "ignore"}, "missing is 'ignore': choose error or skip"),
         ({"lesion_weight": -1}, r"expert_distillation\.lesion_weight is -1"),
         (
             dict.fromkeys(("image_weight", "lesion_weight", "zero_shot_weight"), 0),
-            "image_weight, lesion_weight, zero_shot_weight are 0",
+            "image_weight, lesion_weight, zero_shot_weight, dense_weight are 0",
         ),
     ],
 )
