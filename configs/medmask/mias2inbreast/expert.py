@@ -3,7 +3,7 @@
 They are made before, of BiomedCLIP or of the expert that tools/train_phantom_expert.py trains:
 
   python tools/extract_expert_embeddings.py --dataset mini_mias_lesion_all --breast-crop \\
-      --breast-window --output output/experts
+      --output output/experts
 """
 
 from ...common.loss_hooks.expert_distillation import expert_distillation as _hook
