@@ -306,6 +306,38 @@ def test_plan_can_be_read(path):
     assert load_comparison(path).test_dataset in DatasetCatalog.list()
 
 
+@pytest.mark.parametrize("path", PLANS, ids=name_of)
+def test_every_row_of_a_plan_can_start(workplace, model_of, path):
+    for run in load_comparison(path).runs:
+        config = load_config(str(run.config), ["train.device=cpu", *run.options])
+        check_run(config)
+        hooks = build_trainer(config, model_of(config)).loss_hooks
+        for hook in hooks:
+            hook.set_run_length(config.train.max_iter)
+        models = {"model", *(name for hook in hooks for name in hook.extra_models())}
+        assert run.model in models, run.name
+
+
+@pytest.mark.parametrize("benchmark", ["phantom2ffdm", "mias2inbreast"])
+def test_ablation_leaves_each_part_out_and_adds_what_is_off(benchmark):
+    runs = load_comparison(FOLDER / f"{benchmark}_ablation" / "benchmark.py").runs
+    hooks = {
+        run.name: load_config(str(run.config), run.options).get("loss_hooks") or {} for run in runs
+    }
+    parts = {name for name, hook in hooks["teaching"].items() if hook is not None}
+    for row, missing in (
+        ("without_discriminators", "domain_adversarial"),
+        ("without_masked_autoencoding", "masked_autoencoder"),
+        ("without_retraining", "selective_retraining"),
+    ):
+        assert {name for name, hook in hooks[row].items() if hook is not None} == parts - {missing}
+    assert hooks["teaching"].teacher.copy_paste is None
+    assert hooks["with_copy_paste"].teacher.copy_paste is not None
+    assert hooks["with_pseudo_boxes"].teacher.teach_boxes
+    assert hooks["without_ema"].teacher.ema_decay == 0
+    assert hooks["without_pseudo_labels"].teacher.loss_weight == 0
+
+
 def test_page_of_a_benchmark_of_ones_own_works_as_the_readme_says(
     coco_content, write_tree, tmp_path
 ):

@@ -108,6 +108,8 @@ def _several_faults(node: Any, key: str, empty: str) -> Iterator[str]:
         return
     for name in range(len(node)) if isinstance(node, ListConfig) else node:
         child = node._get_node(name)
+        if isinstance(node, DictConfig) and child._is_none():
+            continue  # a hook that a page adds and the command line leaves out
         if not (isinstance(child, DictConfig) and not child._is_none() and "_target_" in child):
             yield f"{key}.{name} must be a group of keys with a _target_"
         else:

@@ -28,6 +28,7 @@ from medmask.config.values import (
 )
 from medmask.data import (
     DetectionMapper,
+    Mixup,
     PairedViewMapper,
     build_photometric_augmentation,
     build_test_augmentation,
@@ -106,6 +107,9 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
             above=True, highest=1, meaning="share of the patients whose images are used"
         ),
         "label_seed": WholeNumber(highest=2**32 - 1, meaning="chooses these patients"),
+        "mix": Part(
+            of=Mixup, optional=True, meaning="mixes images with others of the set; null for none"
+        ),
     },
     build_test_loader: {
         "dataset": _DATASET.with_meaning(
@@ -116,6 +120,16 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
             lowest=1, highest=1_000_000, meaning="images a batch, in each process"
         ),
         "num_workers": _WORKERS.with_meaning("worker processes of each process"),
+    },
+    Mixup: {
+        "probability": _PROBABILITY.with_meaning("that an image is mixed with another"),
+        "share_range": ListOf(
+            item=Number(above=True, highest=0.5),
+            shortest=2,
+            longest=2,
+            ascending=True,
+            meaning="least and greatest share of the other image",
+        ),
     },
     DetectionMapper: {
         "with_boxes": Flag(meaning="give the boxes"),

@@ -49,6 +49,7 @@ from medmask.stages.masked_autoencoding.mask_ratio import (
     LossDrivenMaskRatio,
     MaskRatioSchedule,
 )
+from medmask.stages.mean_teacher.copy_paste import LesionCopyPaste
 from medmask.stages.mean_teacher.hook import TeacherHook
 from medmask.stages.mean_teacher.selective_retraining import SelectiveRetrainingHook
 from medmask.stages.mean_teacher.thresholds import (
@@ -250,6 +251,18 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         ),
         "loss_weight": _WEIGHT.with_meaning("factor of the losses on pseudo labels"),
         "teach_boxes": Flag(meaning="pseudo boxes count, too, not their classes alone"),
+        "copy_paste": Part(
+            of=LesionCopyPaste,
+            optional=True,
+            meaning="of lesions between labeled and unlabeled images; null for none",
+        ),
+    },
+    LesionCopyPaste: {
+        "to_unlabeled_probability": _SHARE.with_meaning("of lesions pasted into unlabeled images"),
+        "to_labeled_probability": _SHARE.with_meaning("of pseudo lesions pasted into labeled ones"),
+        "border": WholeNumber(
+            lowest=1, highest=1000, meaning="pixels over which a lesion fades into the image"
+        ),
     },
     FixedThreshold: {"value": _SHARE.with_meaning("threshold of every class")},
     DynamicThreshold: {

@@ -8,6 +8,7 @@ from medmask.data.catalog import register_coco_dataset, register_datasets
 from medmask.data.images import count_frames, read_image
 from medmask.data.loaders import build_test_loader, build_train_loader
 from medmask.data.mapper import DetectionMapper
+from medmask.data.mixup import Mixup
 from medmask.data.paired_view_mapper import PairedViewMapper
 from medmask.data.photometric import build_photometric_augmentation
 
@@ -15,6 +16,7 @@ register_datasets()
 
 __all__ = [
     "DetectionMapper",
+    "Mixup",
     "PairedViewMapper",
     "build_photometric_augmentation",
     "build_test_augmentation",

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from medmask.data.catalog import check_registered
 from medmask.data.label_fraction import select_share_of_patients
+from medmask.data.mixup import Mixup
 from medmask.data.sample_stream import GlobalBatchSampler, SampleStream
 from medmask.data.worker_loader import Batch, WorkerLoader
 from medmask.errors import InputError
@@ -74,6 +75,7 @@ def build_train_loader(
     seed: int,
     label_fraction: float = 1.0,
     label_seed: int = 0,
+    mix: Mixup | None = None,
 ) -> TrainLoader:
     """Build the loader of one or several data sets; images without lesions are kept.
 
@@ -87,6 +89,7 @@ def build_train_loader(
             :func:`medmask.data.label_fraction.select_share_of_patients`.
         label_seed: chooses these patients. It is not ``seed``, so that runs of several seeds have
             the same labels.
+        mix: mixes some samples with one of another image.
 
     Raises:
         InputError: a name is unknown, a data set is empty or broken, several do not have the same
@@ -100,7 +103,7 @@ def build_train_loader(
             f"number of processes ({world_size})"
         )
     chosen = select_share_of_patients(load_dataset_dicts(dataset), label_fraction, label_seed)
-    stream = SampleStream(DatasetFromList(chosen, copy=False), mapper, seed)
+    stream = SampleStream(DatasetFromList(chosen, copy=False), mapper, seed, mix)
     return TrainLoader(stream, total_batch_size=total_batch_size, num_workers=num_workers)
 
 

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from medmask.data.mixup import Mixup
+
 _SHUFFLES, _SAMPLES, _SEEDS = 0, 1, 2  # keep the seeds of these apart
 
 
@@ -30,14 +32,20 @@ class SampleStream(Dataset):
         mapper: turns a dataset dict into a sample; it may draw from Python's, numpy's and torch's
             global CPU generators.
         seed: of the stream, >= 0.
+        mix: mixes some samples with one of another image, drawn evenly.
     """
 
     def __init__(
-        self, dataset_dicts: Sequence[dict], mapper: Callable[[dict], dict[str, Any]], seed: int
+        self,
+        dataset_dicts: Sequence[dict],
+        mapper: Callable[[dict], dict[str, Any]],
+        seed: int,
+        mix: Mixup | None = None,
     ) -> None:
         self.dataset_dicts = dataset_dicts
         self.mapper = mapper
         self.seed = seed
+        self.mix = mix
 
     def __getitem__(self, sample_index: int) -> dict[str, Any]:
         """Sample ``sample_index`` of the stream, any number from 0 on."""
@@ -45,6 +53,9 @@ class SampleStream(Dataset):
         shuffle = _shuffle(self.seed, epoch, len(self.dataset_dicts))
         with seeded(self.seed, sample_index):
             sample = self.mapper(self.dataset_dicts[int(shuffle[index])])
+            if self.mix is not None and self.mix.is_drawn():
+                other = np.random.randint(len(self.dataset_dicts))
+                sample = self.mix(sample, self.mapper(self.dataset_dicts[int(other)]))
         return sample | {"random_seed": _random_seed(self.seed, sample_index)}
 
 

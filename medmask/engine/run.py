@@ -72,7 +72,9 @@ def build_trainer(config: DictConfig, model: nn.Module) -> MedMaskTrainer:
     """
     options = config.train
     loss_hooks = [
-        build(config, f"loss_hooks.{name}", LossHook) for name in config.get("loss_hooks") or {}
+        build(config, f"loss_hooks.{name}", LossHook)
+        for name, hook in (config.get("loss_hooks") or {}).items()
+        if hook is not None
     ]
     if options.gradient_norm_period:
         loss_hooks.append(GradientNormHook(options.gradient_norm_period))

@@ -236,6 +236,8 @@ class MedMaskTrainer(TrainerBase):
         with torch.autocast(
             self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
         ):
+            for hook in self.loss_hooks:
+                batch = hook.prepare_batch(batch)
             losses = self.supervised_losses(batch, Domain.SOURCE)
             for hook in self.loss_hooks:
                 losses = join_losses(losses, hook.step_losses())

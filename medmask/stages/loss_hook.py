@@ -66,6 +66,7 @@ class LossHook(HookBase):
     like this, with what a loss hook can do in it::
 
         hook.before_step()
+        hook.prepare_batch(batch)            changes to the labeled images
         supervised step on the labeled batch
         hook.output_losses(step)             losses on its outputs
         hook.step_losses()                   losses of steps of the hook's own
@@ -173,6 +174,15 @@ class LossHook(HookBase):
     def next_batch(self) -> list[dict[str, Any]]:
         """Take the next batch of the hook's loader."""
         return self._loaded.popleft()
+
+    def prepare_batch(self, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Change a labeled batch before the supervised step, or return it as it is.
+
+        Args:
+            batch: samples with ``instances``, of the mapper or as another hook left them; they are
+                not to be changed in place.
+        """
+        return batch
 
     def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
         """Compute weighted losses on the outputs of a supervised step.

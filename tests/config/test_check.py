@@ -148,6 +148,7 @@ LEGAL = {
     f"{MASKING}.duration": ("null", "5", "0.5"),
     f"{MASKING}.picture_period": ("null", "0", "5"),
     "+loss_hooks.masked_autoencoder.scope": ("all", "masked"),
+    "loss_hooks.domain_adversarial": ("null",),
 }
 
 

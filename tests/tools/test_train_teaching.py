@@ -1,5 +1,7 @@
 """Teaching as a user runs it."""
 
+import json
+
 import pytest
 import torch
 
@@ -58,6 +60,30 @@ def test_killed_and_resumed_run_repeats_the_whole_run_bit_for_bit(training_runs,
         assert torch.equal(value, teachers[1][name]), name
     losses = training_runs.losses(tmp_path / "whole")
     assert any(values["loss_box_target"] > 0 for values in losses.values())
+
+
+def test_lesions_are_pasted_and_images_mixed(training_runs, tmp_path):
+    run = training_runs.run(
+        training_runs.command(
+            CONFIG,
+            tmp_path,
+            *FROM_SCRATCH,
+            "train.max_iter=4",
+            "+loss_hooks.teacher.copy_paste._target_=medmask.stages.mean_teacher.LesionCopyPaste",
+            "+loss_hooks.teacher.copy_paste.to_unlabeled_probability=1.0",
+            "+loss_hooks.teacher.copy_paste.border=2",
+            "+dataloader.train.mix._target_=medmask.data.Mixup",
+            "+dataloader.train.mix.probability=1.0",
+            "loss_hooks.domain_adversarial=null",
+        )
+    )
+    assert run.returncode == 0, run.stderr
+    steps = training_runs.losses(tmp_path).values()
+    assert not any("domain" in name for values in steps for name in values)  # null: left out
+    lines = [json.loads(x) for x in (tmp_path / "metrics.json").read_text().splitlines()]
+    pasted = [x["pseudo_labels/pasted_per_image"] for x in lines if "total_loss" in x]
+    assert len(pasted) == 4
+    assert max(pasted) > 0
 
 
 def test_two_processes_teach_like_one(training_runs, tmp_path):

@@ -19,6 +19,7 @@ teacher = L(TeacherHook)(
     ema_decay=0.9996,
     loss_weight=1.0,
     teach_boxes=False,  # True: the losses on pseudo boxes count, too, not those on classes alone
+    copy_paste=None,  # or LesionCopyPaste(): of labeled and pseudo lesions
 )
 
 domain_adversarial = L(DomainAdversarialHook)(

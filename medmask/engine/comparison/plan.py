@@ -132,8 +132,12 @@ def _read_run(path: Path, name: str, fields: Any) -> Run:
             raise InputError(f"{where}: {field} must be a {_KINDS[kinds[field]]}")
     if not fields.get("config"):
         raise InputError(f"{where} has no config")
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if v is not None}
-    run = Run(name, **given | {"config": path.parent / fields["config"]})
+    given: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in fields.items() if v is not None
+    }
+    # A page's relative imports are resolved from its path as it is written, "..", too.
+    given["config"] = Path(os.path.normpath(path.parent / fields["config"]))
+    run = Run(name, **given)
     if not run.config.is_file():
         raise InputError(f"{where} names {run.config}, which does not exist")
     return run

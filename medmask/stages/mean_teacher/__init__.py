@@ -1,5 +1,6 @@
 """Adaptation without target labels: a teacher labels unlabeled images for its student."""
 
+from medmask.stages.mean_teacher.copy_paste import LesionCopyPaste
 from medmask.stages.mean_teacher.hook import TeacherHook
 from medmask.stages.mean_teacher.selective_retraining import SelectiveRetrainingHook
 from medmask.stages.mean_teacher.thresholds import (
@@ -12,6 +13,7 @@ __all__ = [
     "ConfidenceRefinement",
     "DynamicThreshold",
     "FixedThreshold",
+    "LesionCopyPaste",
     "SelectiveRetrainingHook",
     "TeacherHook",
 ]

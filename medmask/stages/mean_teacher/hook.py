@@ -18,7 +18,9 @@ from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.modeling.weights import without_training_modules
+from medmask.stages.distillation.hook import ExpertDistillationHook
 from medmask.stages.loss_hook import LossHook
+from medmask.stages.mean_teacher.copy_paste import LesionCopyPaste
 from medmask.stages.mean_teacher.ema import make_average, update_average
 from medmask.stages.mean_teacher.pseudo_label_metrics import (
     NUM_COUNTS,
@@ -40,8 +42,9 @@ class TeacherHook(LossHook):
     follow its source batches and its strong target batches in turn, so the teacher normalizes weak
     target images by statistics of the mixture.
 
-    Logged, besides the losses ``..._target``: thresholds and pseudo boxes per image and, where the
-    loader gives ``instances`` (ground truth, used for nothing else), precision and recall.
+    Logged, besides the losses ``..._target``: thresholds and pseudo boxes per image; pasted lesions
+    per image with copy-paste; and, where the loader gives ``instances`` (ground truth, used for
+    nothing else), precision and recall.
     """
 
     makes_target_steps = True
@@ -54,6 +57,7 @@ class TeacherHook(LossHook):
         ema_decay: float = 0.9996,
         loss_weight: float = 1.0,
         teach_boxes: bool = False,
+        copy_paste: LesionCopyPaste | None = None,
     ) -> None:
         """Create the hook.
 
@@ -64,6 +68,7 @@ class TeacherHook(LossHook):
             loss_weight: of the supervised losses on pseudo labels; losses of other hooks on the
                 outputs have weights of their own.
             teach_boxes: whether the losses on boxes count, too, not those on classes alone.
+            copy_paste: of lesions between the labeled and the unlabeled images of an iteration.
 
         Raises:
             InputError: a number makes no sense.
@@ -77,6 +82,7 @@ class TeacherHook(LossHook):
         self.ema_decay = ema_decay
         self.loss_weight = loss_weight
         self.teach_boxes = teach_boxes
+        self.copy_paste = copy_paste
         self.quality = PseudoLabelQuality()
 
     def build(self, detector: MedMask) -> None:
@@ -88,6 +94,12 @@ class TeacherHook(LossHook):
         self.threshold.set_run_length(max_iter)
 
     def before_train(self) -> None:
+        distills = any(isinstance(x, ExpertDistillationHook) for x in self.trainer.loss_hooks)
+        if self.copy_paste is not None and distills:
+            raise InputError(
+                "loss_hooks.teacher.copy_paste cannot go with loss_hooks.expert_distillation, "
+                "which has no embeddings of images with pasted lesions: set one of them to null"
+            )
         super().before_train()
         if self.trainer.start_iter == 0:
             # The student got its weights after build().
@@ -98,7 +110,7 @@ class TeacherHook(LossHook):
         self._thresholds = self.threshold.at(self.trainer.iter / self.trainer.max_iter)
         num_classes = self.threshold.num_classes
         self._positives = torch.zeros(2, num_classes, dtype=torch.float64, device=self._device)
-        self._counted = torch.zeros(2 + NUM_COUNTS, dtype=torch.float64)
+        self._counted = torch.zeros(3 + NUM_COUNTS, dtype=torch.float64)
 
     def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
         """Note the scores on labeled images for the threshold; no loss."""
@@ -107,16 +119,23 @@ class TeacherHook(LossHook):
             self._positives += sum_positive_scores(logits, step.matches)
         return {}
 
-    def step_losses(self) -> dict[str, Tensor]:
-        batch = self.next_batch()
-        labels = self._label(batch)
-        student_batch = [
+    def prepare_batch(self, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Label the unlabeled batch and, with copy-paste, exchange lesions with the labeled one."""
+        unlabeled = self.next_batch()
+        labels = self._label(unlabeled)
+        self._count(unlabeled, labels)
+        self._student_batch = [
             {**sample, "image": _strong_view(sample), "instances": instances}
-            for sample, instances in zip(batch, labels, strict=True)
+            for sample, instances in zip(unlabeled, labels, strict=True)
         ]
-        self._count(batch, labels)
+        if self.copy_paste is not None:
+            batch, self._student_batch, pasted = self.copy_paste(batch, self._student_batch)
+            self._counted[2] += pasted
+        return batch
+
+    def step_losses(self) -> dict[str, Tensor]:
         return self.trainer.supervised_losses(
-            student_batch, Domain.TARGET, self.loss_weight, classes_only=not self.teach_boxes
+            self._student_batch, Domain.TARGET, self.loss_weight, classes_only=not self.teach_boxes
         )
 
     @torch.no_grad()
@@ -137,7 +156,7 @@ class TeacherHook(LossHook):
         for sample, instances in zip(batch, labels, strict=True):
             if "instances" in sample:
                 ground_truth = sample["instances"].to(instances.scores.device)
-                self._counted[2:] += count_hits(instances, ground_truth)
+                self._counted[3:] += count_hits(instances, ground_truth)
 
     def after_step(self) -> None:
         update_average(self.teacher, self.trainer.detector, self.ema_decay)
@@ -149,12 +168,14 @@ class TeacherHook(LossHook):
         if comm.get_world_size() > 1:
             distributed.all_reduce(everything)
         num_classes = self.threshold.num_classes
-        score_sums, counts, (num_images, num_labels), hits = everything.cpu().split(
-            (num_classes, num_classes, 2, NUM_COUNTS)
+        score_sums, counts, (num_images, num_labels, num_pasted), hits = everything.cpu().split(
+            (num_classes, num_classes, 3, NUM_COUNTS)
         )
         self.threshold.observe(score_sums, counts)
         self.quality.add(hits)
         values = {"boxes_per_image": (num_labels / num_images).item()}
+        if self.copy_paste is not None:
+            values["pasted_per_image"] = (num_pasted / num_images).item()
         values |= {f"threshold_{k}": value for k, value in enumerate(self._thresholds.tolist())}
         values |= self.quality.metrics()
         self.trainer.storage.put_scalars(**{f"pseudo_labels/{k}": v for k, v in values.items()})

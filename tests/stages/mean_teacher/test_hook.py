@@ -1,5 +1,6 @@
 import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,9 +9,16 @@ from torch import nn
 
 from medmask.errors import InputError
 from medmask.modeling import Domain
+from medmask.stages.distillation import InfoNCE
+from medmask.stages.distillation.hook import ExpertDistillationHook
 from medmask.stages.domain_adversarial import DomainAdversarialHook
 from medmask.stages.loss_hook import LossHook
-from medmask.stages.mean_teacher import DynamicThreshold, FixedThreshold, TeacherHook
+from medmask.stages.mean_teacher import (
+    DynamicThreshold,
+    FixedThreshold,
+    LesionCopyPaste,
+    TeacherHook,
+)
 from medmask.stages.mean_teacher.ema import make_average, update_average
 from medmask.stages.mean_teacher.pseudo_label_metrics import PseudoLabelQuality, count_hits
 
@@ -213,6 +221,68 @@ def test_resumed_teaching_repeats_the_whole_run(check_resume, pairs):
         return hook, DomainAdversarialHook()
 
     check_resume(make_hooks, stop_at=3, max_iter=5)
+
+
+@pytest.fixture
+def seeded_pairs(pairs):
+    """Pairs with the seeds that a sample stream gives; nearly all of the image is breast."""
+
+    def seed(batch, first):
+        for i, sample in enumerate(batch):
+            height, width = sample["image"].shape[1:]
+            sample["image"] = torch.full((3, height, width), 120, dtype=torch.uint8)
+            sample["image"][:, :, -5:] = 0
+            sample["strong_image"] = sample["image"] // 2
+            sample["random_seed"] = first + i
+        return batch
+
+    return [seed(next(pairs.iterate_from(i)), 10 * i) for i in range(2)]
+
+
+def test_labels_of_pasted_lesions_teach_with_those_of_the_teacher(
+    make_detector, make_trainer, make_hook, seeded_pairs
+):
+    always = LesionCopyPaste(to_unlabeled_probability=1.0, to_labeled_probability=0.0, border=1)
+    hook = make_hook(value=1.0, copy_paste=always)  # the teacher itself labels nothing
+    trainer = make_trainer(make_detector(), hook)
+    labeled, unlabeled = seeded_pairs
+    for sample in labeled:
+        sample["instances"].gt_boxes.tensor[:] = torch.tensor([10.0, 20.0, 18.0, 30.0])
+        sample["image"][:, 20:30, 10:18] = 200  # 80 above its tissue
+    hook.load = lambda iteration: hook._loaded.append(unlabeled)
+    given = []
+    supervised_losses = trainer.supervised_losses
+
+    def spy(batch, *args, **options):
+        given.append(batch)
+        return supervised_losses(batch, *args, **options)
+
+    trainer.supervised_losses = spy
+    trainer.loader.iterate_from = lambda iteration: iter([labeled])
+    trainer.train(0, 1)
+    assert all(len(sample["instances"]) == 1 for batch in given for sample in batch)
+    for sample in given[1]:
+        x0, y0, x1, y1 = sample["instances"].gt_boxes.tensor[0].int().tolist()
+        assert (x1 - x0, y1 - y0) == (8, 10)
+        assert (sample["image"][:, y0:y1, x0:x1] == 60 + 80).all()
+    assert trainer.storage.latest()["pseudo_labels/pasted_per_image"][0] == 1
+    assert trainer.storage.latest()["pseudo_labels/boxes_per_image"][0] == 0
+
+
+def test_copy_paste_does_not_go_with_an_expert(make_hook):
+    expert = ExpertDistillationHook(
+        stores="store",
+        loss=InfoNCE(temperature=0.1),
+        queue_size=2,
+        image_weight=1.0,
+        lesion_weight=1.0,
+        zero_shot_weight=1.0,
+        missing="error",
+    )
+    hook = make_hook(copy_paste=LesionCopyPaste())
+    hook.trainer = SimpleNamespace(loss_hooks=[hook, expert])
+    with pytest.raises(InputError, match=r"copy_paste cannot go with loss_hooks\.expert"):
+        hook.before_train()
 
 
 def test_teacher_is_evaluated_and_saved(make_detector, make_trainer, make_hook):

@@ -1,0 +1,116 @@
+"""Bidirectional copy-paste of lesions between labeled and unlabeled images (Bai et al., 2023).
+
+Labeled lesions are pasted into unlabeled images, where their boxes join the teacher's labels: the
+student sees lesions that are certain on the new scanner's tissue. What the teacher found in
+unlabeled images is pasted into labeled ones: the new scanner's lesions, on tissue that is known.
+Neither direction costs a forward computation.
+"""
+
+from typing import Any
+
+import torch
+from detectron2.structures import Boxes, Instances
+
+from medmask.data.lesion_pasting import paste_lesions
+from medmask.errors import InputError
+
+Sample = dict[str, Any]
+
+
+class LesionCopyPaste:
+    """Pastes the lesions of each labeled image into an unlabeled one, and the other way round."""
+
+    def __init__(
+        self,
+        *,
+        to_unlabeled_probability: float = 0.5,
+        to_labeled_probability: float = 0.5,
+        border: int = 4,
+    ) -> None:
+        """Create it.
+
+        Args:
+            to_unlabeled_probability: that an unlabeled image gets the lesions of a labeled one.
+            to_labeled_probability: that a labeled image gets the pseudo lesions of an unlabeled
+                one.
+            border: pixels around a box over which a lesion fades into the other image.
+
+        Raises:
+            InputError: a number makes no sense.
+        """
+        probabilities = {
+            "to_unlabeled_probability": to_unlabeled_probability,
+            "to_labeled_probability": to_labeled_probability,
+        }
+        for name, value in probabilities.items():
+            if not 0 <= value <= 1:
+                raise InputError(f"LesionCopyPaste: {name} is {value}, but must lie in [0, 1]")
+        if border < 1:
+            raise InputError(f"LesionCopyPaste: border is {border}, but must be at least 1 pixel")
+        self.to_unlabeled_probability = to_unlabeled_probability
+        self.to_labeled_probability = to_labeled_probability
+        self.border = border
+
+    def __call__(
+        self, labeled: list[Sample], unlabeled: list[Sample]
+    ) -> tuple[list[Sample], list[Sample], int]:
+        """Exchange lesions between the images of two batches of one iteration.
+
+        The i-th image of a batch exchanges with the i-th of the other; of the longer batch, the
+        rest goes on from the other's first.
+
+        Args:
+            labeled: with ``image``, ``instances`` and ``random_seed``.
+            unlabeled: the same, ``image`` being the student's view and ``instances`` the pseudo
+                labels, on any device.
+
+        Returns:
+            Both batches anew, and how many lesions were pasted. ``instances`` of an image that got
+            lesions have ``gt_boxes`` and ``gt_classes`` alone.
+        """
+        unlabeled = [{**x, "instances": _to_cpu(x["instances"])} for x in unlabeled]
+        new_labeled, new_unlabeled, count = [], [], 0
+        for i, sample in enumerate(labeled):
+            donor = unlabeled[i % len(unlabeled)]
+            generator = torch.Generator().manual_seed(sample["random_seed"])
+            result, number = self._paste(sample, donor, self.to_labeled_probability, generator)
+            new_labeled.append(result)
+            count += number
+        for i, sample in enumerate(unlabeled):
+            donor = labeled[i % len(labeled)]
+            generator = torch.Generator().manual_seed(sample["random_seed"])
+            result, number = self._paste(sample, donor, self.to_unlabeled_probability, generator)
+            new_unlabeled.append(result)
+            count += number
+        return new_labeled, new_unlabeled, count
+
+    def _paste(
+        self, sample: Sample, donor: Sample, probability: float, generator: torch.Generator
+    ) -> tuple[Sample, int]:
+        own, given = sample["instances"], donor["instances"]
+        if torch.rand((), generator=generator) >= probability:
+            return sample, 0
+        image, boxes, index = paste_lesions(
+            sample["image"],
+            own.gt_boxes,
+            donor["image"],
+            given.gt_boxes,
+            border=self.border,
+            generator=generator,
+        )
+        if not len(index):
+            return sample, 0
+        instances = Instances(
+            own.image_size,
+            gt_boxes=Boxes.cat([own.gt_boxes, boxes]),
+            gt_classes=torch.cat((own.gt_classes, given.gt_classes[index])),
+        )
+        return {**sample, "image": image, "instances": instances}, len(index)
+
+
+def _to_cpu(instances: Instances) -> Instances:
+    return Instances(
+        instances.image_size,
+        gt_boxes=instances.gt_boxes.to("cpu"),
+        gt_classes=instances.gt_classes.cpu(),
+    )
