@@ -66,9 +66,10 @@ def mix_samples(sample: dict[str, Any], other: dict[str, Any], share: float) -> 
     Returns:
         The fields of ``sample``, and anew: its views, (1 - share) of its own and ``share`` of the
         other's, black where either ends; ``instances``, if there, with ``gt_boxes`` and
-        ``gt_classes`` of both; ``original_corners`` None, for it shows no part of one image.
+        ``gt_classes`` of both; ``original_corners`` and ``to_original`` None, for it
+        shows no part of one image.
     """
-    mixed = {**sample, "original_corners": None}
+    mixed = {**sample, "original_corners": None, "to_original": None}
     for view in _VIEWS:
         if view in sample:
             mixed[view] = _mix(sample[view], other[view], share)

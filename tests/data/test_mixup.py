@@ -15,6 +15,7 @@ def test_pixels_are_weighted_sums_on_the_larger_canvas(make_input, dtype):
     mixed = mix_samples(a, b, 0.3)
     assert mixed["image"].shape == (3, 6, 9)
     assert mixed["image"].dtype == dtype
+    assert mixed["original_corners"] is mixed["to_original"] is None
     for c, y, x in np.ndindex(3, 6, 9):
         first = float(a["image"][c, y, x]) if x < 4 else 0.0
         second = float(b["image"][c, y, x]) if y < 3 else 0.0

@@ -1,13 +1,25 @@
-"""The parts of teaching on phantoms, film to ffdm, for tools/run_benchmark.py."""
+"""The parts of teaching on phantoms, film to ffdm, for tools/run_benchmark.py.
+
+Beside them stands training by labels of whole ffdm images, which teaching does without.
+"""
 
 from ...common.teaching_ablation import ablate_teaching
+
+_AVERAGING = [
+    "+loss_hooks.weight_averaging._target_=medmask.stages.WeightAveragingHook",
+    "+loss_hooks.weight_averaging.decay=0.99",
+]
 
 benchmark = ablate_teaching(
     pages="../phantom2ffdm",
     test_dataset="phantom_ffdm_test",
     metric="froc/R@0.3",
-    averaging=[
-        "+loss_hooks.weight_averaging._target_=medmask.stages.WeightAveragingHook",
-        "+loss_hooks.weight_averaging.decay=0.99",
-    ],
+    averaging=_AVERAGING,
+)
+benchmark["runs"]["image_labels"] = dict(
+    config="../phantom2ffdm/image_labels.py",
+    start="source_only",
+    controls=["control_strong"],
+    model="average",
+    options=_AVERAGING,
 )

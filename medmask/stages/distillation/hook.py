@@ -157,10 +157,16 @@ class ExpertDistillationHook(LossHook):
         """Find every training image in the stores.
 
         Raises:
-            InputError: an image is missing or has changed, see the constructor.
+            InputError: an image is missing or has changed, see the constructor, or the loader mixes
+                images, of whose sums there are no embeddings.
         """
-        super().before_train()
         stream = self.trainer.loader.stream
+        if getattr(stream, "mix", None) is not None:
+            raise InputError(
+                "dataloader.train.mix cannot go with loss_hooks.expert_distillation, which has no "
+                "embeddings of mixed images: set one of them to null"
+            )
+        super().before_train()
         if self.weights["image_weight"]:
             check_breast_crop(self.stores, stream.mapper, self._key)
         records = stream.dataset_dicts

@@ -7,6 +7,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import nn
 
+from medmask.data import Mixup
 from medmask.errors import InputError
 from medmask.modeling import Domain
 from medmask.stages.distillation import InfoNCE
@@ -269,7 +270,7 @@ def test_labels_of_pasted_lesions_teach_with_those_of_the_teacher(
     assert trainer.storage.latest()["pseudo_labels/boxes_per_image"][0] == 0
 
 
-def test_copy_paste_does_not_go_with_an_expert(make_hook):
+def test_pasted_and_mixed_images_do_not_go_with_an_expert(make_hook):
     expert = ExpertDistillationHook(
         stores="store",
         loss=InfoNCE(temperature=0.1),
@@ -283,6 +284,10 @@ def test_copy_paste_does_not_go_with_an_expert(make_hook):
     hook.trainer = SimpleNamespace(loss_hooks=[hook, expert])
     with pytest.raises(InputError, match=r"copy_paste cannot go with loss_hooks\.expert"):
         hook.before_train()
+    loader = SimpleNamespace(stream=SimpleNamespace(mix=Mixup()))
+    expert.trainer = SimpleNamespace(loader=loader)
+    with pytest.raises(InputError, match=r"train\.mix cannot go with loss_hooks\.expert"):
+        expert.before_train()
 
 
 def test_teacher_is_evaluated_and_saved(make_detector, make_trainer, make_hook):
