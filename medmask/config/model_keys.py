@@ -38,6 +38,7 @@ from medmask.stages.distillation import (
 )
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.dense import DENSE_LOSSES
+from medmask.stages.distillation.embedding_space import SPACES
 from medmask.stages.distillation.hook import ExpertDistillationHook
 from medmask.stages.domain_adversarial.hook import DomainAdversarialHook
 from medmask.stages.image_labels import ImageLabelHook, LogSumExpPooling, NoisyOrPooling
@@ -307,6 +308,20 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         "image_weight": _WEIGHT.with_meaning("factor of the image level"),
         "lesion_weight": _WEIGHT.with_meaning("factor of the lesion level"),
         "zero_shot_weight": _WEIGHT.with_meaning("factor of the zero-shot assignment"),
+        "image_loss": Part(
+            of=ContrastiveLoss, optional=True, meaning="of the image level, if it is another"
+        ),
+        "embedding_space": Text(
+            choices=SPACES, meaning="in which image and lesion level compare embeddings"
+        ),
+        "same_patient_negatives": Flag(
+            meaning="another image or lesion of the patient is a negative"
+        ),
+        "highest_negative_similarity": Number(
+            lowest=-1,
+            highest=1,
+            meaning="cosine of the expert's embeddings above which they are no negatives",
+        ),
         "dense_weight": _WEIGHT.with_meaning("factor of the dense level"),
         "dense_strides": ListOf(
             item=WholeNumber(lowest=1),

@@ -199,6 +199,16 @@ class Shard:
         """(n,) bytes, the keys of the images."""
         return self._images["key"]
 
+    @property
+    def image_embeddings(self) -> np.ndarray:
+        """(n, D) in the store's dtype."""
+        return self._images["embedding"]
+
+    @property
+    def lesion_embeddings(self) -> np.ndarray:
+        """(T, D) in the store's dtype, of all images."""
+        return self._lesions["embedding"]
+
     @functools.cached_property
     def patch_grids(self) -> np.ndarray | None:
         """(n, h, w, C) in the store's dtype, or None.

@@ -106,6 +106,16 @@ class ExpertStore:
             )
         return ExpertEntry(*location)
 
+    @property
+    def image_embeddings(self) -> np.ndarray:
+        """(n, D) of all images, in the store's dtype."""
+        return np.concatenate([shard.image_embeddings for shard in self._shards])
+
+    @property
+    def lesion_embeddings(self) -> np.ndarray:
+        """(T, D) of all lesions, in the store's dtype."""
+        return np.concatenate([shard.lesion_embeddings for shard in self._shards])
+
     def check(self, dataset_dicts: Sequence[dict[str, Any]]) -> None:
         """Check that the store fits a data set: its images, their contents and their boxes.
 

@@ -11,6 +11,10 @@ expert_distillation = L(ExpertDistillationHook)(
     image_weight=1.0,
     lesion_weight=1.0,
     zero_shot_weight=1.0,
+    image_loss=None,  # or L(InfoNCE)(temperature=0.02), say, if it is another
+    embedding_space="as_is",  # or "centered", "whitened"
+    same_patient_negatives=True,
+    highest_negative_similarity=1.0,  # of the expert's embeddings; 1: no limit
     dense_weight=0.0,  # above 0: encoder tokens learn the expert's patches, too
     dense_strides=[16, 32],
     dense_loss="cosine",  # or "smooth_l1"

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from medmask.errors import InputError
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.embedding_queue import EmbeddingQueue
+from medmask.stages.distillation.embedding_space import EmbeddingSpace
 from medmask.utils.distributed import gather_rows, mean_over_processes
 
 
@@ -15,10 +16,18 @@ class ExpertContrast(nn.Module):
 
     The negatives of an object are the expert's embeddings of all other objects of the batch, those
     of other processes included, and of objects of past batches, from a queue. Keys tell objects
-    apart: what has the object's own key is no negative of it, wherever it comes from.
+    apart: what has the object's own key is no negative of it, wherever it comes from. Nor is what
+    the expert itself finds all but the same: such negatives are mostly false.
     """
 
-    def __init__(self, loss: ContrastiveLoss, queue_size: int, embedding_dim: int) -> None:
+    def __init__(
+        self,
+        loss: ContrastiveLoss,
+        queue_size: int,
+        embedding_dim: int,
+        space: EmbeddingSpace | None = None,
+        highest_negative_similarity: float = 1.0,
+    ) -> None:
         """Create the contrast.
 
         Args:
@@ -26,6 +35,9 @@ class ExpertContrast(nn.Module):
             queue_size: embeddings of past batches that are kept, 0 for none. A loss that uses no
                 negatives gets no queue.
             embedding_dim: D.
+            space: in which student and expert are compared; that of the embeddings if None.
+            highest_negative_similarity: cosine of the expert's embeddings, in that space, above
+                which an object is no negative of another; 1 for no limit.
 
         Raises:
             InputError: ``queue_size`` is negative.
@@ -34,6 +46,8 @@ class ExpertContrast(nn.Module):
         if queue_size < 0:
             raise InputError(f"queue_size is {queue_size}, but must be at least 0")
         self.loss = loss
+        self.space = space
+        self.highest_negative_similarity = highest_negative_similarity
         has_queue = loss.uses_negatives and queue_size > 0
         self.queue = EmbeddingQueue(queue_size, embedding_dim) if has_queue else None
 
@@ -53,12 +67,17 @@ class ExpertContrast(nn.Module):
         with torch.autocast(student.device.type, enabled=False):
             student = unit_vectors(student)
             expert = unit_vectors(expert).to(student.dtype)
+            if self.space is not None:
+                student = unit_vectors(self.space(student))
+                expert = unit_vectors(self.space(expert))
             positive = (student * expert).sum(dim=1)
             others, other_keys, is_filled = self._candidates(expert, keys)
             # with no object there is no similarity to learn from, but a loss in the graph
             losses = positive
             if len(keys):
                 is_negative = (keys[:, None] != other_keys) & is_filled
+                if self.highest_negative_similarity < 1:
+                    is_negative &= expert @ others.T <= self.highest_negative_similarity
                 losses = self.loss(positive, student @ others.T, is_negative)
             return mean_over_processes(losses)
 

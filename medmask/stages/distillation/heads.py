@@ -26,6 +26,7 @@ from medmask.modeling.matcher import Matches
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.dense import DenseDistillation
 from medmask.stages.distillation.embedding_queue import EmbeddingQueue
+from medmask.stages.distillation.embedding_space import EmbeddingSpace
 from medmask.stages.distillation.expert_contrast import ExpertContrast, unit_vectors
 from medmask.utils.distributed import mean_over_processes
 
@@ -76,6 +77,10 @@ class ExpertDistillation(nn.Module):
         lesion_weight: float,
         zero_shot_weight: float,
         dense: DenseDistillation | None = None,
+        image_loss: ContrastiveLoss | None = None,
+        image_space: EmbeddingSpace | None = None,
+        lesion_space: EmbeddingSpace | None = None,
+        highest_negative_similarity: float = 1.0,
     ) -> None:
         """Create what the losses of a weight above 0 need, and nothing else.
 
@@ -88,6 +93,10 @@ class ExpertDistillation(nn.Module):
             lesion_weight: of the lesion level.
             zero_shot_weight: of the zero-shot assignment, whose gradient grows with s.
             dense: the dense level, which is called by itself.
+            image_loss: of the image level, if it is another.
+            image_space: in which images are compared.
+            lesion_space: in which lesions are compared.
+            highest_negative_similarity: see :class:`ExpertContrast`.
         """
         super().__init__()
         self.image_weight = image_weight
@@ -96,11 +105,15 @@ class ExpertDistillation(nn.Module):
         self.dense = dense
         if image_weight:
             self.image_head = MLP(query_dim, query_dim, expert_dim, num_layers=2)
-            self.image_contrast = ExpertContrast(loss, queue_size, expert_dim)
+            self.image_contrast = ExpertContrast(
+                image_loss or loss, queue_size, expert_dim, image_space, highest_negative_similarity
+            )
         if lesion_weight or zero_shot_weight:
             self.lesion_head = MLP(query_dim, query_dim, expert_dim, num_layers=2)
         if lesion_weight:
-            self.lesion_contrast = ExpertContrast(loss, queue_size, expert_dim)
+            self.lesion_contrast = ExpertContrast(
+                loss, queue_size, expert_dim, lesion_space, highest_negative_similarity
+            )
 
     def clear_queues(self) -> None:
         """Forget past embeddings, such as those that came with the weights of another run."""

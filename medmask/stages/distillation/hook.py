@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +11,11 @@ from medmask.experts import ExpertStore, patch_statistics
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.dense import DENSE_LOSSES, DenseDistillation
+from medmask.stages.distillation.embedding_space import (
+    SPACES,
+    EmbeddingSpace,
+    join_embeddings,
+)
 from medmask.stages.distillation.fit import (
     check_breast_crop,
     check_offers,
@@ -54,6 +60,10 @@ class ExpertDistillationHook(LossHook):
         dense_strides: Sequence[int] = (16, 32),
         dense_loss: str = "cosine",
         heads_alone: Period | None = None,
+        image_loss: ContrastiveLoss | None = None,
+        embedding_space: str = "as_is",
+        same_patient_negatives: bool = True,
+        highest_negative_similarity: float = 1.0,
         missing: str = "error",
         name: str = _DEFAULT_NAME,
     ) -> None:
@@ -74,6 +84,13 @@ class ExpertDistillationHook(LossHook):
             dense_loss: ``"cosine"`` or ``"smooth_l1"``.
             heads_alone: iterations, or a share of the run, in which the losses train the new heads
                 and nothing else; none if None. Random heads would first pull the detector anywhere.
+            image_loss: of the image level, if it is another: an expert whose images are nearly
+                alike needs a temperature of 0.01 to 0.02 there.
+            embedding_space: in which image and lesion level compare: ``"as_is"``, ``"centered"`` or
+                ``"whitened"`` by the statistics of the stores, see :class:`EmbeddingSpace`.
+            same_patient_negatives: whether another image or lesion of the patient is a negative.
+            highest_negative_similarity: cosine of the expert's embeddings in that space above which
+                they are no negatives of each other; 1 for no limit.
             missing: treatment of training images that no store holds: ``"error"`` names them
                 and stops; ``"skip"`` counts them in the log and trains on them without expert. An
                 image that changed since the store was made is an error in any case.
@@ -96,6 +113,7 @@ class ExpertDistillationHook(LossHook):
         for key, value, choices in (
             ("missing", missing, _MISSING),
             ("dense_loss", dense_loss, DENSE_LOSSES),
+            ("embedding_space", embedding_space, SPACES),
         ):
             if value not in choices:
                 raise InputError(f"{self._key}.{key} is {value!r}: choose {' or '.join(choices)}")
@@ -104,6 +122,10 @@ class ExpertDistillationHook(LossHook):
         self.heads_alone = heads_alone
         self.dense_strides = list(dense_strides)
         self.dense_loss = dense_loss
+        self.image_loss = image_loss
+        self.embedding_space = embedding_space
+        self.same_patient_negatives = same_patient_negatives
+        self.highest_negative_similarity = highest_negative_similarity
         self.missing = missing
         self.loss = loss
         self.queue_size = queue_size
@@ -132,10 +154,20 @@ class ExpertDistillationHook(LossHook):
             loss=self.loss,
             queue_size=self.queue_size,
             dense=self._build_dense(detector) if self.dense_weight else None,
+            image_loss=self.image_loss,
+            image_space=self._space([store.image_embeddings for store in self.stores]),
+            lesion_space=self._space([store.lesion_embeddings for store in self.stores]),
+            highest_negative_similarity=self.highest_negative_similarity,
             **self.weights,
         )
         self.register_module(detector, distillation)
         self._classes = _word_classes(first, detector.device)
+
+    def _space(self, embeddings: Sequence[np.ndarray]) -> EmbeddingSpace | None:
+        if self.embedding_space == "as_is":
+            return None
+        dim = self.stores[0].settings.embedding_dim
+        return EmbeddingSpace(join_embeddings(embeddings, dim), self.embedding_space)
 
     def _build_dense(self, detector: MedMask) -> DenseDistillation:
         levels = levels_of_strides(detector, self.dense_strides, f"{self._key}.dense_strides")
@@ -170,7 +202,12 @@ class ExpertDistillationHook(LossHook):
         if self.weights["image_weight"]:
             check_breast_crop(self.stores, stream.mapper, self._key)
         records = stream.dataset_dicts
-        self._lookup = ExpertLookup(self.stores, records, skip_missing=self.missing == "skip")
+        self._lookup = ExpertLookup(
+            self.stores,
+            records,
+            skip_missing=self.missing == "skip",
+            same_patient_negatives=self.same_patient_negatives,
+        )
         if self.trainer.start_iter == 0:
             # with the weights that a run starts from may come embeddings of another expert
             self.module.clear_queues()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from detectron2.utils import comm
 
+from medmask.data.dataset_dicts import patient_of
 from medmask.errors import InputError
 from medmask.experts import ExpertStore, name_first
 from medmask.modeling.matcher import Matches
@@ -26,6 +27,7 @@ class _Place(NamedTuple):
     image_id: int | str
     image_key: int
     first_lesion_key: int
+    patient_key: int
 
 
 class ExpertLookup:
@@ -35,6 +37,8 @@ class ExpertLookup:
         stores: of one expert; each image is in one of them, which its id and its content tell.
         records: of the training set, in Detectron2's format.
         skip_missing: whether images may be missing from all stores; their number is logged.
+        same_patient_negatives: whether images and lesions of one patient have keys of their own;
+            else they have the patient's, by which they are no negatives of each other.
 
     Raises:
         InputError: images are missing, or they or their boxes have changed since the store was
@@ -42,10 +46,16 @@ class ExpertLookup:
     """
 
     def __init__(
-        self, stores: Sequence[ExpertStore], records: Iterable[dict[str, Any]], skip_missing: bool
+        self,
+        stores: Sequence[ExpertStore],
+        records: Iterable[dict[str, Any]],
+        skip_missing: bool,
+        same_patient_negatives: bool = True,
     ) -> None:
         self.embedding_dim = stores[0].settings.embedding_dim
         self._skip_missing = skip_missing
+        self._same_patient_negatives = same_patient_negatives
+        patients: dict[str, int] = {}
         self._places: dict[str, _Place] = {}
         missing = []
         by_store: dict[ExpertStore, list[dict]] = {store: [] for store in stores}
@@ -57,7 +67,13 @@ class ExpertLookup:
                 missing.append(f"{image_id!r} ({name})")
             else:
                 by_store[store].append(record)
-                self._places[name] = _Place(store, image_id, image_key, lesion_key)
+                self._places[name] = _Place(
+                    store,
+                    image_id,
+                    image_key,
+                    lesion_key,
+                    patients.setdefault(patient_of(record), len(patients)),
+                )
             lesion_key += len(record["annotations"])
         if missing:
             _report_missing(missing, stores, skip_missing and bool(self._places))
@@ -77,7 +93,8 @@ class ExpertLookup:
             place = self._find(sample)
             if place is not None:
                 embedding = place.store[place.image_id].image_embedding
-                rows.append((index, embedding, place.image_key))
+                key = place.image_key if self._same_patient_negatives else place.patient_key
+                rows.append((index, embedding, key))
         return self._to_tensors(rows)
 
     def lesion_embeddings(
@@ -108,7 +125,10 @@ class ExpertLookup:
                 )
             annotation = int(instances.gt_annotation_index[target])
             embedding = place.store[place.image_id].lesion_embeddings[annotation]
-            rows.append((index, embedding, place.first_lesion_key + annotation))
+            key = place.first_lesion_key + annotation
+            rows.append(
+                (index, embedding, key if self._same_patient_negatives else place.patient_key)
+            )
         return self._to_tensors(rows)
 
     def patches(self, samples: Sequence[dict[str, Any]]) -> list[ExpertPatches]:

@@ -163,6 +163,16 @@ def test_every_image_and_every_annotation_has_its_own_key(records, store):
     assert len(set(lesion_keys)) == sum(map(len, BOXES)) == len(lesion_keys)
 
 
+def test_images_and_lesions_of_a_patient_share_a_key_unless_they_are_negatives(records, store):
+    for record, patient in zip(records, "aabcb", strict=True):
+        record["patient_id"] = patient
+    lookup = ExpertLookup([ExpertStore(store)], records, False, same_patient_negatives=False)
+    samples = [make_sample(record, [0] * len(BOXES[i])) for i, record in enumerate(records)]
+    assert lookup.image_embeddings(samples).keys.tolist() == [0, 0, 1, 2, 1]
+    matches = Matches(*torch.tensor([[0, 1, 4], [0, 0, 0], [0, 0, 0]]))
+    assert lookup.lesion_embeddings(samples, matches).keys.tolist() == [0, 0, 1]
+
+
 def test_batch_without_lesions_has_empty_embeddings(records, store):
     empty = torch.empty(0, dtype=torch.int64)
     lesions = make_lookup([store], records).lesion_embeddings(
@@ -272,6 +282,7 @@ def test_second_hook_of_a_kind_is_refused(make_model, store):
     ("options", "message"),
     [
         ({"stores": []}, "stores is empty"),
+        ({"embedding_space": "flat"}, "embedding_space is 'flat': choose as_is or centered"),
         ({"dense_loss": "mse"}, "dense_loss is 'mse': choose cosine or smooth_l1"),
         ({"heads_alone": 0}, r"expert_distillation\.heads_alone is 0"),
         ({"missing": "ignore"}, "missing is 'ignore': choose error or skip"),
