@@ -220,6 +220,19 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         ),
         "scope": Text(choices=("masked", "all"), meaning="tokens whose error counts"),
         "weight": _WEIGHT.with_meaning("factor of the loss"),
+        "target_network": Text(
+            choices=("model", "start", "average"),
+            meaning="backbone whose maps are rebuilt: the model's own, a copy of it from the start "
+            "of the run, or its moving average",
+        ),
+        "target_decay": Number(
+            highest=1, below=True, meaning="share of that average that stays in an iteration"
+        ),
+        "standardize": Flag(meaning="bring each channel of the maps to mean 0 and variance 1"),
+        "warmup": Period(
+            optional=True,
+            meaning="first iterations, in which the loss trains its own decoder alone; null: none",
+        ),
         "duration": Period(optional=True, meaning="of masked autoencoding; null: the whole run"),
         "picture_period": Period(
             or_end=True, optional=True, meaning="from one picture to the next; null: no pictures"

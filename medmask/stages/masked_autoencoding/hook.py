@@ -16,9 +16,13 @@ from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, Recons
 from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
 from medmask.stages.masked_autoencoding.masking import MASKING_STRATEGIES
 from medmask.stages.masked_autoencoding.reconstruction import (
+    MakeTargets,
     reconstruction_loss,
     reconstruction_step,
 )
+from medmask.stages.masked_autoencoding.standardization import ChannelStatistics
+from medmask.stages.masked_autoencoding.target_network import TARGET_NETWORKS, TargetNetwork
+from medmask.stages.masked_autoencoding.targets import TargetMaps
 from medmask.stages.masked_autoencoding.visualization import draw_reconstructions
 from medmask.utils.periods import Period, to_iterations_or_end, to_iterations_within
 from medmask.utils.png_files import write_png
@@ -47,6 +51,10 @@ class MaskedAutoencoderHook(LossHook):
         masking: str = "independent",
         scope: str = "masked",
         weight: float = 1.0,
+        target_network: str = "start",
+        target_decay: float = 0.998,
+        standardize: bool = True,
+        warmup: Period | None = None,
         duration: Period | None = None,
         picture_period: Period | None = None,
         num_pictured: int = 4,
@@ -64,6 +72,14 @@ class MaskedAutoencoderHook(LossHook):
                 :mod:`medmask.stages.masked_autoencoding.masking`.
             scope: positions that count: ``"masked"`` ones or ``"all"``; padding never does.
             weight: of the loss.
+            target_network: the backbone whose maps are rebuilt: the ``"model"``'s own, which
+                changes while it is aimed at; a copy of it as at the ``"start"`` of the run; or its
+                ``"average"``.
+            target_decay: share of the average that stays in each iteration, in [0, 1).
+            standardize: whether each channel of the maps is brought to mean 0 and variance 1; see
+                :class:`ChannelStatistics`.
+            warmup: iterations at the beginning, or a share of the run, in which the loss trains
+                its own decoder alone, and the detector gets no gradient of it; None for none.
             duration: of masked autoencoding, in iterations or as a share of the run; None for all
                 of it. Afterwards no image is loaded any more, and the loss is zero.
             picture_period: from one picture to the next, in iterations or as a share of the run;
@@ -73,7 +89,8 @@ class MaskedAutoencoderHook(LossHook):
             output_dir: pictures are written to ``<output_dir>/pictures``.
 
         Raises:
-            InputError: there is no target, no such strategy or no such scope.
+            InputError: there is no target, no such strategy, scope or network, or the decay is out
+                of its range.
         """
         super().__init__(loader)
         if not targets:
@@ -81,17 +98,25 @@ class MaskedAutoencoderHook(LossHook):
         for option, value, choices in (
             ("masking", masking, sorted(MASKING_STRATEGIES)),
             ("scope", scope, SCOPES),
+            ("target_network", target_network, TARGET_NETWORKS),
         ):
             if value not in choices:
                 raise InputError(
                     f"{_KEY}.{option} is {value!r}: choose one of {', '.join(choices)}"
                 )
+        if not 0 <= target_decay < 1:
+            raise InputError(f"{_KEY}.target_decay is {target_decay}, but must lie in [0, 1)")
         self.mask_ratio = mask_ratio
         self.targets = targets
         self.num_layers = num_layers
         self.masking = masking
         self.scope = scope
         self.weight = weight
+        self.target_maps = TargetMaps(
+            TargetNetwork(target_network, target_decay),
+            ChannelStatistics() if standardize else None,
+        )
+        self.warmup = warmup
         self.duration = duration
         self.picture_period = picture_period
         self.num_pictured = num_pictured
@@ -104,11 +129,27 @@ class MaskedAutoencoderHook(LossHook):
             targets=targets, num_layers=self.num_layers, **detector.transformer.layer_options
         )
         self.register_module(detector, autoencoder)
+        self.target_maps.network.build(detector)
+
+    def before_train(self) -> None:
+        super().before_train()
+        if self.trainer.start_iter == 0:
+            # The detector got its weights after build().
+            self.target_maps.network.start(self.trainer.detector)
 
     def set_run_length(self, max_iter: int) -> None:
         self._num_active = max_iter
         if self.duration is not None:
             self._num_active = to_iterations_within(self.duration, max_iter, f"{_KEY}.duration")
+        self._num_warmup = 0
+        if self.warmup is not None:
+            self._num_warmup = to_iterations_within(self.warmup, max_iter, f"{_KEY}.warmup")
+        if self._num_warmup >= self._num_active:
+            raise InputError(
+                f"{_KEY}.warmup is {self._num_warmup} iterations, but masked autoencoding ends "
+                f"after {self._num_active} ({_KEY}.duration), so the detector would never learn "
+                "from it: shorten the warm-up"
+            )
         self._picture_iterations = None
         if self.picture_period is not None:
             self._picture_iterations = to_iterations_or_end(
@@ -126,22 +167,35 @@ class MaskedAutoencoderHook(LossHook):
 
     def before_step(self) -> None:
         self._step_losses.clear()
+        self.target_maps.begin_iteration()
         if self.is_active:
             self._current_ratio = self.mask_ratio.ratio(self.trainer.iter / self.trainer.max_iter)
             self.trainer.storage.put_scalar("mask_ratio", self._current_ratio, smoothing_hint=False)
 
-    def _reconstruction_step(self) -> TrainingStep:
+    @property
+    def is_warming_up(self) -> bool:
+        """True if this iteration trains the decoder of masked autoencoding alone."""
+        return self.trainer.iter < self._num_warmup
+
+    def observation_step(self) -> TrainingStep:
+        """Make the step of this iteration for a look at it, which changes no state of the hook."""
+        return self._reconstruction_step(self.target_maps.of_observation)
+
+    def _reconstruction_step(self, make_targets: MakeTargets) -> TrainingStep:
         return functools.partial(
             reconstruction_step,
             autoencoder=self.module,
             masking=MASKING_STRATEGIES[self.masking],
             mask_ratio=self._current_ratio,
+            make_targets=make_targets,
+            trains_detector=not self.is_warming_up,
         )
 
     def step_losses(self) -> dict[str, Tensor]:
         if not self.is_active:
             return {}
-        step = self.trainer.model(self.next_batch(), step=self._reconstruction_step())
+        training_step = self._reconstruction_step(self.target_maps.of_training)
+        step = self.trainer.model(self.next_batch(), step=training_step)
         loss = self.weight * reconstruction_loss(step, masked_only=self.scope == "masked")
         self._step_losses.append(loss.detach())
         return {"loss_mae": loss}
@@ -157,6 +211,7 @@ class MaskedAutoencoderHook(LossHook):
             return
         for loss in self._step_losses:
             self.mask_ratio.add_loss(loss)
+        self.target_maps.end_iteration(self.trainer.detector)
         if self._picture_is_due and comm.is_main_process():
             self._draw()
         done = self.trainer.iter + 1
@@ -176,17 +231,21 @@ class MaskedAutoencoderHook(LossHook):
         batch = [stream[index] for index in range(self.num_pictured)]
         caption = f"{self._current_ratio:.0%} masked"
         picture = draw_reconstructions(
-            self.trainer.detector, batch, self._reconstruction_step(), caption
+            self.trainer.detector, batch, self.observation_step(), caption
         )
         with self.trainer.failing_after_step():
             write_png(self.picture_dir / f"reconstruction_{self.trainer.iter + 1:07}.png", picture)
         self.trainer.storage.put_image("reconstruction", picture.transpose(2, 0, 1))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"mask_ratio": self.mask_ratio.state_dict()}
+        return {
+            "mask_ratio": self.mask_ratio.state_dict(),
+            "targets": self.target_maps.state_dict(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.mask_ratio.load_state_dict(state_dict["mask_ratio"])
+        self.target_maps.load_state_dict(state_dict["targets"])
 
 
 def _make_target(detector: MedMask, name: str, base_size: Sequence[int]) -> ReconstructionTarget:

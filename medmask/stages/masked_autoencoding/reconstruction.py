@@ -3,7 +3,7 @@
 The encoder is the detector's own; the detection decoder does not run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,20 @@ from medmask.layers.visible_tokens import find_visible_tokens
 from medmask.modeling import MedMask
 from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder
 from medmask.stages.masked_autoencoding.masking import MaskingStrategy, draw_scores
+
+MakeTargets = Callable[[MedMask, Tensor, Mapping[str, Tensor], Mapping[str, Tensor]], Any]
+"""Makes the maps to rebuild, {name: (N, C_i, h, w)}, from the detector, the normalized images
+(N, 3, H, W), the backbone's maps of them, and the padding of those to rebuild"""
+
+
+def own_maps(
+    detector: MedMask,
+    pixels: Tensor,
+    features: Mapping[str, Tensor],
+    padding: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Aim at the maps of the backbone that is trained, as they are."""
+    return {name: features[name].detach() for name in padding}
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,8 @@ def reconstruction_step(
     autoencoder: MaskedAutoencoder,
     masking: MaskingStrategy,
     mask_ratio: float,
+    make_targets: MakeTargets = own_maps,
+    trains_detector: bool = True,
 ) -> ReconstructionStep:
     """Mask tokens of a batch and rebuild the targets.
 
@@ -50,27 +66,34 @@ def reconstruction_step(
         autoencoder: rebuilds the maps; made for the detector.
         masking: chooses the tokens.
         mask_ratio: share of the unpadded tokens to mask, in [0, 1].
+        make_targets: makes the maps to rebuild.
+        trains_detector: whether gradients of the reconstruction reach the detector; without them
+            the autoencoder alone is trained.
     """
     images = detector.preprocess_image(batched_inputs)
-    features = detector.backbone(images.tensor)
-    tokens = detector.make_tokens(detector.neck(features), images)
-    padding = tokens.split_levels(tokens.padding_mask)
-    sizes = [tuple(level.shape[1:]) for level in padding]
-    scores = draw_scores(sizes, [_generator(sample) for sample in batched_inputs])
-    scores = [level.to(detector.device, non_blocking=True) for level in scores]
-    masked = masking(padding, scores, mask_ratio)
-    masked_tokens = torch.cat([level.flatten(1) for level in masked], dim=1)
-    value_mask = masked_tokens | tokens.padding_mask
-    visible_indices = find_visible_tokens(value_mask)
-    memory = detector.transformer.encode(tokens, value_mask, visible_indices)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and trains_detector):
+        features = detector.backbone(images.tensor)
+        tokens = detector.make_tokens(detector.neck(features), images)
+        padding = tokens.split_levels(tokens.padding_mask)
+        sizes = [tuple(level.shape[1:]) for level in padding]
+        scores = draw_scores(sizes, [_generator(sample) for sample in batched_inputs])
+        scores = [level.to(detector.device, non_blocking=True) for level in scores]
+        masked = masking(padding, scores, mask_ratio)
+        masked_tokens = torch.cat([level.flatten(1) for level in masked], dim=1)
+        value_mask = masked_tokens | tokens.padding_mask
+        visible_indices = find_visible_tokens(value_mask)
+        memory = detector.transformer.encode(tokens, value_mask, visible_indices)
     levels = {name: target.level for name, target in autoencoder.targets.items()}
+    target_padding = {name: padding[level] for name, level in levels.items()}
+    with torch.no_grad():
+        targets = make_targets(detector, images.tensor, features, target_padding)
     return ReconstructionStep(
         image_sizes=images.image_sizes,
         padded_size=tuple(images.tensor.shape[-2:]),
-        targets={name: features[name].detach() for name in levels},
+        targets=targets,
         reconstructions=autoencoder(memory, tokens, masked_tokens, visible_indices),
         masked={name: masked[level] for name, level in levels.items()},
-        padding={name: padding[level] for name, level in levels.items()},
+        padding=target_padding,
     )
 
 

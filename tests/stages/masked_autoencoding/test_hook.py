@@ -1,5 +1,6 @@
 """The hook in a real training loop. Run by itself, this file is a process of the last test."""
 
+import copy
 from argparse import Namespace
 from pathlib import Path
 
@@ -176,10 +177,21 @@ def test_run_resumed_after_the_end_loads_nothing():
     assert history(trainer, "loss_mae") == [0, 0]
 
 
-@pytest.mark.parametrize("stop", [2, 3, 5], ids=["at_a_period_s_end", "amid_a_period", "later"])
-def test_resumed_run_repeats_the_whole_run(stop):
+@pytest.mark.parametrize(
+    ("stop", "target_network", "standardize"),
+    [(2, "model", False), (3, "start", True), (5, "average", True)],
+    ids=["at_a_period_s_end", "amid_a_period", "later"],
+)
+def test_resumed_run_repeats_the_whole_run(stop, target_network, standardize):
     def make(model):
-        return make_trainer(model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2))
+        return make_trainer(
+            model,
+            mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2),
+            target_network=target_network,
+            target_decay=0.5,
+            standardize=standardize,
+            warmup=4,
+        )
 
     whole, stopped, resumed = make_model(), make_model(), make_model()
     torch.manual_seed(7)
@@ -198,7 +210,10 @@ def test_resumed_run_repeats_the_whole_run(stop):
     second.train(stop, 6)
 
     assert_same_weights(whole, resumed)
-    assert hook.state_dict() == expected.loss_hooks[0].state_dict()
+    state, whole_state = hook.state_dict(), expected.loss_hooks[0].state_dict()
+    copies = [each["targets"].pop("network") for each in (state, whole_state)]
+    assert state == whole_state
+    assert all(torch.equal(value, copies[1][name]) for name, value in copies[0].items())
     assert hook.mask_ratio.ratio(1) != 0.5
     for name in ("loss_mae", "mask_ratio"):
         assert history(second, name) == history(expected, name)[stop:]
@@ -222,10 +237,85 @@ def die_at(trainer, iteration):
 
 
 def test_state_is_plain_data(tmp_path):
-    trainer, _ = make_trainer(make_model(), mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2))
+    trainer, _ = make_trainer(
+        make_model(),
+        mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2),
+        target_network="model",  # another one's weights are tensors
+    )
     trainer.train(0, 5)
     torch.save(trainer.state_dict(), tmp_path / "state.pth")
     assert torch.load(tmp_path / "state.pth", weights_only=True) == trainer.state_dict()
+
+
+def gradients_of(model):
+    """Of the loss alone, in each parameter."""
+    return {name: p.grad is not None and bool(p.grad.any()) for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("iteration", [0, 1, 2])
+def test_warmup_trains_the_decoder_of_masked_autoencoding_alone(iteration):
+    model = make_model()
+    trainer, hook = make_trainer(model, warmup=2)
+    trainer.train(0, 3)
+    trainer.iter = iteration
+    trainer.before_step()
+    hook._batches = hook.loader.iterate_from(0)
+    hook.load(0)
+    model.zero_grad()
+    hook.step_losses()["loss_mae"].backward()
+    for name, has_gradient in gradients_of(model).items():
+        if name.startswith("training_modules."):
+            assert has_gradient, name
+        elif iteration < 2:
+            assert not has_gradient, name
+    reached = [name for name, has_gradient in gradients_of(model).items() if has_gradient]
+    for part in ("backbone.", "neck.", "transformer.encoder."):
+        assert any(name.startswith(part) for name in reached) == (iteration == 2)
+
+
+def test_standardized_loss_of_a_constant_is_the_share_of_channels_that_vary():
+    """The mean of each channel is what a decoder without weights gives."""
+    model = make_model()
+    trainer, hook = make_trainer(model, scope="all", mask_ratio=ConstantMaskRatio(0.9))
+    for parameter in hook.module.output_projections.parameters():
+        torch.nn.init.zeros_(parameter)
+    batch = [hook.loader[0], hook.loader[1]]
+    model.backbone.eval()
+    with torch.no_grad():
+        values = model.backbone(model.preprocess_image(batch).tensor)["res5"]
+    varying = (values.transpose(0, 1).flatten(1).var(1) > 0).double().mean().item()
+    trainer.train(0, 1)
+    assert varying > 0.5
+    assert history(trainer, "loss_mae") == pytest.approx([varying], rel=1e-4)
+
+
+@pytest.mark.parametrize("target_network", ["start", "average", "model"])
+def test_target_is_the_map_of_the_network_that_is_named(target_network):
+    model = make_model()
+    trainer, hook = make_trainer(
+        model, target_network=target_network, target_decay=0.25, standardize=False
+    )
+    start = copy.deepcopy(model.backbone)
+    trainer.train(0, 1)
+    network = copy.deepcopy(model.backbone)
+    if target_network == "start":
+        network = start
+    if target_network == "average":
+        with torch.no_grad():
+            for mean, first in zip(network.parameters(), start.parameters(), strict=True):
+                mean.lerp_(first, 0.25)
+    batch = [hook.loader[0]]
+    step = model(batch, step=hook.observation_step())
+    network = (model.backbone if target_network == "model" else network.eval()).requires_grad_(
+        False
+    )
+    images = model.preprocess_image(batch)
+    if target_network == "average":  # its BatchNorm has averaged statistics
+        network.load_state_dict(
+            hook.target_maps.network.backbone.state_dict()
+            | {name: p for name, p in network.named_parameters()}
+        )
+    torch.testing.assert_close(step.targets["res5"], network(images.tensor)["res5"])
 
 
 def test_mixed_precision():
@@ -294,6 +384,11 @@ def test_map_that_the_detector_does_not_read_is_refused(targets, words):
     [
         ({"masking": "alligned"}, "masking is 'alligned': choose one of aligned, independent"),
         ({"scope": "visible"}, "scope is 'visible': choose one of masked, all"),
+        (
+            {"target_network": "teacher"},
+            "target_network is 'teacher': choose one of model, start, average",
+        ),
+        ({"target_decay": 1.0}, r"target_decay is 1.0, but must lie in \[0, 1\)"),
     ],
 )
 def test_unknown_choice_names_the_known_ones(option, words):
@@ -316,6 +411,8 @@ def test_last_picture_is_that_of_the_last_iteration_with_masked_autoencoding(tmp
         ({"duration": 3}, "duration is 3 iterations, but the run has 3"),
         ({"duration": 0}, "duration is 0, but"),
         ({"duration": 1.0}, "duration is 1.0, but"),
+        ({"warmup": 3}, "warmup is 3 iterations, but the run has 3"),
+        ({"warmup": 2, "duration": 1}, "warmup is 2 iterations, but masked autoencoding ends"),
         ({"picture_period": 4}, "picture_period is 4 iterations, but the run has 3"),
         ({"picture_period": -1}, "picture_period is -1, but"),
     ],
@@ -335,7 +432,7 @@ def train_in_two_processes(args):
     """Different masks, one set of weights and one ratio; with and after masked autoencoding."""
     model = make_model()
     trainer, hook = make_trainer(
-        model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=1), duration=4
+        model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=1), duration=3, warmup=1
     )
     torch.manual_seed(distributed.get_rank())
     trainer.train(0, 6)
@@ -343,6 +440,9 @@ def train_in_two_processes(args):
     everybody = [None, None]
     distributed.all_gather_object(everybody, mine)
     assert everybody[0] == everybody[1]
+    states = [None, None]
+    distributed.all_gather_object(states, hook.target_maps.statistics.state_dict())
+    assert states[0] == states[1]
     assert hook.mask_ratio.ratio(1) != 0.5
 
 
