@@ -214,12 +214,21 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
             meaning="map of the backbone to reconstruct -> (h, w) of the learned queries",
         ),
         "num_layers": _LAYERS.with_meaning("layers of the decoder that reconstructs"),
+        "positional_content": Flag(
+            meaning="queries of masked positions carry the position in their content, too"
+        ),
         "masking": Text(
             choices=("independent", "aligned"),
             meaning="independent on each level, or aligned between levels",
         ),
         "scope": Text(choices=("masked", "all"), meaning="tokens whose error counts"),
         "weight": _WEIGHT.with_meaning("factor of the loss"),
+        "gradient_share": Number(
+            above=True,
+            optional=True,
+            meaning="norm of the loss's gradient in the encoder, as a share of detection's, which "
+            "the weight then follows; null: the weight stays",
+        ),
         "target_network": Text(
             choices=("model", "start", "average"),
             meaning="backbone whose maps are rebuilt: the model's own, a copy of it from the start "

@@ -53,6 +53,7 @@ class MaskedAutoencoder(nn.Module):
         feed_forward_dim: int,
         num_layers: int = 2,
         dropout: float = 0.0,
+        positional_content: bool = False,
     ) -> None:
         """Create the decoder.
 
@@ -65,11 +66,16 @@ class MaskedAutoencoder(nn.Module):
             feed_forward_dim: hidden channels of the feed-forward networks.
             num_layers: depth.
             dropout: in [0, 1).
+            positional_content: whether the content of a masked position begins as the mask query
+                plus the position half, as in masked autoencoders of images. Deformable layers take
+                position halves to know where to look, and never into what they put out: without
+                this no output can depend on its position but by way of the visible tokens.
         """
         super().__init__()
         self.targets = dict(targets)
         self.embed_dim = embed_dim
         self.num_levels = num_levels
+        self.positional_content = positional_content
         self.queries = nn.ParameterDict(
             {name: _initial_queries(embed_dim, t.base_size) for name, t in self.targets.items()}
         )
@@ -125,6 +131,13 @@ class MaskedAutoencoder(nn.Module):
             for name, target in self.targets.items()
         }
 
+    @torch.no_grad()
+    def begin_with_the_mean(self) -> None:
+        """Have fresh output layers give zero everywhere, the mean of standardized maps."""
+        for projection in self.output_projections.values():
+            nn.init.zeros_(projection.weight)
+            nn.init.zeros_(projection.bias)
+
     def _rebuild(
         self,
         name: str,
@@ -137,7 +150,10 @@ class MaskedAutoencoder(nn.Module):
         """Rebuild one map, given the (N, h, w) positions of which nothing is known."""
         size = unknown.shape[1:]
         positions, contents = self._queries_of_size(name, size).chunk(2, dim=-1)  # (h*w, C)
-        queries = torch.where(unknown.flatten(1)[..., None], self.mask_query, contents)
+        fill = self.mask_query
+        if self.positional_content:
+            fill = fill + positions
+        queries = torch.where(unknown.flatten(1)[..., None], fill, contents)
         positions = positions.expand(len(memory), -1, -1)
         references = self.reference_points(positions).float().sigmoid()
         reference_points = references_on_levels(references, tokens.valid_ratios)

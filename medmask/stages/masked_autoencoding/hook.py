@@ -1,6 +1,7 @@
 """Stage 2: masked autoencoding on unlabeled images, beside the supervised losses."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep, TrainingStep
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, ReconstructionTarget
+from medmask.stages.masked_autoencoding.gradient_share import GradientShare
 from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
 from medmask.stages.masked_autoencoding.masking import MASKING_STRATEGIES
 from medmask.stages.masked_autoencoding.reconstruction import (
@@ -29,6 +31,7 @@ from medmask.utils.png_files import write_png
 
 SCOPES = ("masked", "all")
 _KEY = "loss_hooks.masked_autoencoder"
+_LOSS = "loss_mae"
 
 
 class MaskedAutoencoderHook(LossHook):
@@ -48,9 +51,11 @@ class MaskedAutoencoderHook(LossHook):
         mask_ratio: MaskRatioSchedule,
         targets: Mapping[str, Sequence[int]],
         num_layers: int = 2,
+        positional_content: bool = True,
         masking: str = "independent",
         scope: str = "masked",
         weight: float = 1.0,
+        gradient_share: float | None = None,
         target_network: str = "start",
         target_decay: float = 0.998,
         standardize: bool = True,
@@ -68,10 +73,15 @@ class MaskedAutoencoderHook(LossHook):
             targets: name of a backbone map to rebuild -> (h, w) for which queries are learned; for
                 maps of other sizes they are interpolated.
             num_layers: depth of the decoder that rebuilds them.
+            positional_content: whether its masked queries carry their positions in their content,
+                see :class:`MaskedAutoencoder`.
             masking: ``"independent"`` on each level or ``"aligned"``; see
                 :mod:`medmask.stages.masked_autoencoding.masking`.
             scope: positions that count: ``"masked"`` ones or ``"all"``; padding never does.
             weight: of the loss.
+            gradient_share: norm of the weighted loss's gradient in the encoder, as a share of
+                detection's; the weight then follows it (:class:`GradientShare`) from the end of the
+                warm-up on. None leaves the weight as it is.
             target_network: the backbone whose maps are rebuilt: the ``"model"``'s own, which
                 changes while it is aimed at; a copy of it as at the ``"start"`` of the run; or its
                 ``"average"``.
@@ -89,8 +99,8 @@ class MaskedAutoencoderHook(LossHook):
             output_dir: pictures are written to ``<output_dir>/pictures``.
 
         Raises:
-            InputError: there is no target, no such strategy, scope or network, or the decay is out
-                of its range.
+            InputError: there is no target, no such strategy, scope or network, or the decay or
+                the share is out of its range.
         """
         super().__init__(loader)
         if not targets:
@@ -109,9 +119,12 @@ class MaskedAutoencoderHook(LossHook):
         self.mask_ratio = mask_ratio
         self.targets = targets
         self.num_layers = num_layers
+        self.positional_content = positional_content
         self.masking = masking
         self.scope = scope
-        self.weight = weight
+        if gradient_share is not None and not 0 < gradient_share < math.inf:
+            raise InputError(f"{_KEY}.gradient_share is {gradient_share}, but must be positive")
+        self.weighting = GradientShare(weight, gradient_share)
         self.target_maps = TargetMaps(
             TargetNetwork(target_network, target_decay),
             ChannelStatistics() if standardize else None,
@@ -126,8 +139,13 @@ class MaskedAutoencoderHook(LossHook):
     def build(self, detector: MedMask) -> None:
         targets = {name: _make_target(detector, name, size) for name, size in self.targets.items()}
         autoencoder = MaskedAutoencoder(
-            targets=targets, num_layers=self.num_layers, **detector.transformer.layer_options
+            targets=targets,
+            num_layers=self.num_layers,
+            positional_content=self.positional_content,
+            **detector.transformer.layer_options,
         )
+        if self.target_maps.statistics is not None:
+            autoencoder.begin_with_the_mean()
         self.register_module(detector, autoencoder)
         self.target_maps.network.build(detector)
 
@@ -168,9 +186,16 @@ class MaskedAutoencoderHook(LossHook):
     def before_step(self) -> None:
         self._step_losses.clear()
         self.target_maps.begin_iteration()
+        self.weighting.begin_iteration(
+            self.trainer.detector, self.trainer.iter - self._num_warmup if self.is_active else -1
+        )
         if self.is_active:
             self._current_ratio = self.mask_ratio.ratio(self.trainer.iter / self.trainer.max_iter)
             self.trainer.storage.put_scalar("mask_ratio", self._current_ratio, smoothing_hint=False)
+            if self.weighting.share is not None:
+                self.trainer.storage.put_scalar(
+                    "mae_weight", self.weighting.weight, smoothing_hint=False
+                )
 
     @property
     def is_warming_up(self) -> bool:
@@ -196,15 +221,21 @@ class MaskedAutoencoderHook(LossHook):
             return {}
         training_step = self._reconstruction_step(self.target_maps.of_training)
         step = self.trainer.model(self.next_batch(), step=training_step)
-        loss = self.weight * reconstruction_loss(step, masked_only=self.scope == "masked")
+        loss = reconstruction_loss(step, masked_only=self.scope == "masked")
         self._step_losses.append(loss.detach())
-        return {"loss_mae": loss}
+        return {_LOSS: self.weighting.weight * loss}
+
+    def before_backward(self, losses: Mapping[str, Tensor]) -> None:
+        self.weighting.add(losses, _LOSS, self.trainer.grad_scaler.get_scale())
+
+    def after_backward(self) -> None:
+        self.weighting.measure(_LOSS)
 
     def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
         if self.is_active or step.domain is not Domain.SOURCE:
             return {}
         # Distributed training waits for a gradient of every parameter.
-        return {"loss_mae": sum(0 * parameter.sum() for parameter in self.module.parameters())}
+        return {_LOSS: sum(0 * parameter.sum() for parameter in self.module.parameters())}
 
     def after_step(self) -> None:
         if not self.is_active:
@@ -212,6 +243,7 @@ class MaskedAutoencoderHook(LossHook):
         for loss in self._step_losses:
             self.mask_ratio.add_loss(loss)
         self.target_maps.end_iteration(self.trainer.detector)
+        self.weighting.end_iteration()
         if self._picture_is_due and comm.is_main_process():
             self._draw()
         done = self.trainer.iter + 1
@@ -241,11 +273,13 @@ class MaskedAutoencoderHook(LossHook):
         return {
             "mask_ratio": self.mask_ratio.state_dict(),
             "targets": self.target_maps.state_dict(),
+            "weighting": self.weighting.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.mask_ratio.load_state_dict(state_dict["mask_ratio"])
         self.target_maps.load_state_dict(state_dict["targets"])
+        self.weighting.load_state_dict(state_dict["weighting"])
 
 
 def _make_target(detector: MedMask, name: str, base_size: Sequence[int]) -> ReconstructionTarget:

@@ -43,7 +43,7 @@ class MaskRatioSchedule:
         """
 
     def add_loss(self, loss: Tensor) -> None:
-        """Take note of the loss of a batch, a scalar without gradient."""
+        """Take note of the loss of a batch, a scalar without weight and gradient."""
 
     def end_iteration(self, iterations: int) -> None:
         """Change the ratio, if it is time to, after so many ``iterations`` of the run."""

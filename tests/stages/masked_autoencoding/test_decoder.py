@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from medmask.modeling.multi_scale_tokens import flatten_levels
 from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, ReconstructionTarget
 
 BASE_SIZE = (8, 6)
@@ -98,3 +99,39 @@ def test_fresh_queries_look_where_they_stand(size, embed_dim):
             x, y = points[row, column].tolist()
             assert abs(x * w - 0.5 - column) < 1
             assert abs(y * h - 0.5 - row) < 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("positional_content", [False, True])
+def test_position_reaches_the_output_through_the_content_alone(positional_content):
+    """Where all visible tokens are alike, their places say nothing of a masked position."""
+    torch.manual_seed(0)
+    autoencoder = MaskedAutoencoder(
+        targets={"res5": ReconstructionTarget(2, 8, (4, 3))},
+        embed_dim=64,
+        num_heads=4,
+        num_levels=3,
+        num_points=4,
+        feed_forward_dim=32,
+        positional_content=positional_content,
+    )
+    sizes = [(16, 12), (8, 6), (4, 3)]
+    maps = [torch.zeros(1, 64, *size) for size in sizes]
+    tokens = flatten_levels(maps, maps, [torch.zeros(1, *size, dtype=torch.bool) for size in sizes])
+    masked = tokens.padding_mask.clone()
+    masked[:, -12:] = True
+    memory = torch.ones_like(tokens.tokens)
+    for layer in autoencoder.layers:  # sampling at the point itself, which is never outside
+        torch.nn.init.zeros_(layer.cross_attention.sampling_offsets.weight)
+        torch.nn.init.zeros_(layer.cross_attention.sampling_offsets.bias)
+        torch.nn.init.zeros_(layer.cross_attention.attention_weights.weight)
+    output = autoencoder(memory, tokens, masked)["res5"].flatten(2)[0]
+    spread = output.var(dim=1).max()
+    assert (spread > 1e-3) == positional_content
+
+
+def test_decoder_may_begin_with_zero(make_autoencoder):
+    autoencoder = make_autoencoder(["res3", "res5"])
+    autoencoder.begin_with_the_mean()
+    for projection in autoencoder.output_projections.values():
+        assert not projection(torch.randn(5, 64)).any()

@@ -137,7 +137,7 @@ def test_schedule_hears_of_every_batch(gradient_accumulation):
     trainer.train(0, 4)
     n = gradient_accumulation
     means = [sum(schedule.losses[i : i + n]) / n for i in range(0, 4 * n, n)]
-    assert history(trainer, "loss_mae") == pytest.approx(means, rel=1e-5)
+    assert history(trainer, "loss_mae") == pytest.approx([3 * m for m in means], rel=1e-5)
     assert schedule.ends == [(i + 1, (i + 1) * n) for i in range(4)]
     assert schedule.asked == [0, 0.25, 0.5, 0.75]
     assert hook.loader.given == 4 * n
@@ -189,6 +189,7 @@ def test_resumed_run_repeats_the_whole_run(stop, target_network, standardize):
             mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=2),
             target_network=target_network,
             target_decay=0.5,
+            gradient_share=0.3,
             standardize=standardize,
             warmup=4,
         )
@@ -388,6 +389,7 @@ def test_map_that_the_detector_does_not_read_is_refused(targets, words):
             {"target_network": "teacher"},
             "target_network is 'teacher': choose one of model, start, average",
         ),
+        ({"gradient_share": 0.0}, "gradient_share is 0.0, but must be positive"),
         ({"target_decay": 1.0}, r"target_decay is 1.0, but must lie in \[0, 1\)"),
     ],
 )
@@ -432,7 +434,11 @@ def train_in_two_processes(args):
     """Different masks, one set of weights and one ratio; with and after masked autoencoding."""
     model = make_model()
     trainer, hook = make_trainer(
-        model, mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=1), duration=3, warmup=1
+        model,
+        mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=1),
+        duration=3,
+        warmup=1,
+        gradient_share=0.3,
     )
     torch.manual_seed(distributed.get_rank())
     trainer.train(0, 6)
@@ -443,6 +449,9 @@ def train_in_two_processes(args):
     states = [None, None]
     distributed.all_gather_object(states, hook.target_maps.statistics.state_dict())
     assert states[0] == states[1]
+    distributed.all_gather_object(states, hook.weighting.state_dict())
+    assert states[0] == states[1]
+    assert hook.weighting.weight not in (0.0, 1.0)
     assert hook.mask_ratio.ratio(1) != 0.5
 
 
