@@ -69,7 +69,8 @@ class MedMaskTrainer(TrainerBase):
             clip_gradient_norm: largest norm of the gradient of all parameters together.
             amp_dtype: ``torch.bfloat16`` or ``torch.float16`` for mixed precision, None without.
             gradient_accumulation: batches whose gradients are averaged for one update.
-            loss_hooks: at most one of each class, built for the model; they are registered here,
+            loss_hooks: at most one of each class and name of module, built for the model;
+                they are registered here,
                 before other hooks, so that a checkpoint holds what they did in the iteration.
 
         Raises:
@@ -81,7 +82,9 @@ class MedMaskTrainer(TrainerBase):
             raise InputError(
                 f"train.gradient_accumulation is {gradient_accumulation}, but must be at least 1"
             )
-        for hook_class, count in Counter(map(type, loss_hooks)).items():
+        # hooks that each train a module of another name are apart in checkpoints
+        kinds = Counter((type(hook), getattr(hook, "module_name", "")) for hook in loss_hooks)
+        for (hook_class, _), count in kinds.items():
             if count > 1:
                 raise InputError(
                     f"loss_hooks holds {count} of {hook_class.__name__}; a run can have one"

@@ -82,13 +82,13 @@ def write_images(folder, scanner=0):
     return folder / "instances.json", folder
 
 
-def write_store(folder, records, scanner=0, dim=DIM, **options):
+def write_store(folder, records, scanner=0, dim=DIM, patch_grid=None, **options):
     prompts = Prompts.from_groups({"malignant": ["a", "b"], "normal": ["c"]})
     defaults = {"model": "an expert", "weights_sha256": "0", "logit_scale": 10.0}
     settings = StoreSettings(
         **(defaults | options),
         embedding_dim=dim,
-        patch_grid=None,
+        patch_grid=patch_grid,
         preprocessing={},
         prompts=prompts,
         dtype="float32",
@@ -103,7 +103,7 @@ def write_store(folder, records, scanner=0, dim=DIM, **options):
             sign_file(record["file_name"]),
             image_embedding(record["image_id"], scanner)[:dim],
             np.array(lesions).reshape(-1, dim),
-            None,
+            None if patch_grid is None else np.random.default_rng(0).normal(size=patch_grid),
             WHOLE,
         )
 
@@ -298,7 +298,7 @@ def test_settings_out_of_range(options, message):
         ExpertDistillationHook(**({"stores": ["x"], "loss": InfoNCE()} | options))
 
 
-def make_trainer(detector, store):
+def make_trainer(detector, *hooks):
     loader = build_train_loader(
         dataset=NAME,
         mapper=DetectionMapper(
@@ -308,14 +308,14 @@ def make_trainer(detector, store):
         num_workers=0,
         seed=0,
     )
-    hook = make_hook(store)
-    hook.build(detector)
+    for hook in hooks:
+        hook.build(detector)
     return MedMaskTrainer(
         detector,
         loader,
         torch.optim.SGD(detector.parameters(), lr=1e-3),
         clip_gradient_norm=1.0,
-        loss_hooks=[hook],
+        loss_hooks=list(hooks),
     )
 
 
@@ -329,16 +329,16 @@ def no_open_clip(monkeypatch):
 def test_resumed_run_is_the_uninterrupted_one(make_model, store):
     torch.manual_seed(0)
     whole = make_model()
-    trainer = make_trainer(whole, store)
+    trainer = make_trainer(whole, make_hook(store))
     trainer.train(0, 5)
     names = {"loss_expert_image", "loss_expert_lesion", "loss_expert_zero_shot"}
     assert names <= trainer.storage.latest().keys()
     torch.manual_seed(0)
     first = make_model()
-    first_trainer = make_trainer(first, store)
+    first_trainer = make_trainer(first, make_hook(store))
     first_trainer.train(0, 3)
     resumed = make_model()
-    second_trainer = make_trainer(resumed, store)
+    second_trainer = make_trainer(resumed, make_hook(store))
     resumed.load_state_dict(first.state_dict())
     second_trainer.load_state_dict(first_trainer.state_dict())
     second_trainer.train(3, 5)
@@ -352,7 +352,7 @@ def test_resumed_run_is_the_uninterrupted_one(make_model, store):
 
 
 def test_new_run_forgets_the_queue_that_came_with_its_weights(make_model, store):
-    trainer = make_trainer(make_model(), store)
+    trainer = make_trainer(make_model(), make_hook(store))
     queue = trainer.loss_hooks[0].module.image_contrast.queue
     queue.enqueue(torch.randn(5, DIM), torch.arange(5))
     trainer.train(0, 1)
@@ -361,7 +361,7 @@ def test_new_run_forgets_the_queue_that_came_with_its_weights(make_model, store)
 
 def test_losses_are_added_to_source_steps_only(make_model, store):
     detector = make_model()
-    trainer = make_trainer(detector, store)
+    trainer = make_trainer(detector, make_hook(store))
     trainer.train(0, 0)
     batch = next(iter(trainer.loader))
     detector.zero_grad()
@@ -380,3 +380,44 @@ def test_zero_shot_target_is_the_experts_own_assignment(make_model, store):
     actual = hook._classes.log_assignment(torch.from_numpy(embeddings)).exp()
     expected = ExpertStore(store).prompts.assign(embeddings)
     np.testing.assert_allclose(actual, expected, rtol=1e-4)
+
+
+def test_dense_level_teaches_the_encoder_after_its_heads_alone(make_model, tmp_path, records):
+    store, detector = write_store(tmp_path / "dense", records, patch_grid=(4, 3, 5)), make_model()
+    stride = detector.backbone.output_shape()[detector.neck.in_features[0]].stride
+    off = dict.fromkeys(("image_weight", "lesion_weight", "zero_shot_weight"), 0)
+    hooks = [
+        make_hook(store, **off, dense_weight=1, dense_strides=[stride], heads_alone=2),
+        make_hook(store, name="second"),
+    ]
+    trainer = make_trainer(detector, *hooks)
+    trainer.train(0, 4)
+    losses = trainer.storage.latest()
+    assert {"loss_expert_dense", "loss_second_image", "loss_second_lesion"} <= losses.keys()
+    assert "loss_expert_image" not in losses
+    assert {"expert_distillation", "second_distillation"} <= set(detector.training_modules)
+    batch = next(iter(trainer.loader))
+    encoder = list(detector.transformer.encoder.parameters())
+    for iteration, learns in ((1, False), (2, True)):
+        trainer.iter = iteration
+        detector.zero_grad()
+        trainer.supervised_losses(batch, Domain.SOURCE)["loss_expert_dense"].backward()
+        assert any(p.grad is not None and p.grad.any() for p in encoder) == learns
+        assert all(p.grad is not None for p in hooks[0].module.dense.parameters())
+
+
+def test_dense_level_needs_patches_and_strides_of_the_encoder(make_model, tmp_path, records, store):
+    with pytest.raises(InputError, match=r"dense_weight is 1, but expert store .* no patch tokens"):
+        make_hook(store, dense_weight=1).build(make_model())
+    dense = write_store(tmp_path / "dense", records, patch_grid=(4, 3, 5))
+    with pytest.raises(InputError, match=r"dense_strides is \[7\], but must name some"):
+        make_hook(dense, dense_weight=1, dense_strides=[7]).build(make_model())
+
+
+def test_image_level_of_images_that_are_cropped_otherwise_is_refused(make_model, store):
+    trainer = make_trainer(make_model(), make_hook(store))
+    trainer.loader.stream.mapper.augmentation = build_test_augmentation(
+        short_edge_length=56, max_size=64, breast_crop=True
+    )
+    with pytest.raises(InputError, match="make it with --breast-crop"):
+        trainer.train(0, 1)
