@@ -6,6 +6,9 @@ import time
 from detectron2.engine import HookBase
 from fvcore.common.param_scheduler import ParamScheduler
 
+from medmask.utils.openmp import usable_cores
+from real_mammograms.core_time import CoreTime
+
 logger = logging.getLogger(__name__)
 
 _LOG_PERIOD = 20
@@ -19,11 +22,12 @@ class BudgetSpentError(Exception):
 class Budget(HookBase):
     """Moves the learning rate along its schedule by the time that is spent, and ends the training.
 
-    Minutes are wall-clock time, loading of images included. Two trainings whose steps take
-    different times so get the same minutes, and both come to the end of their schedule.
+    Minutes are those of :class:`CoreTime`, loading of images included. Two trainings whose steps
+    take different times so get the same minutes, and both come to the end of their schedule.
 
     Attributes:
-        seconds: that were spent.
+        seconds: of core time that were spent.
+        elapsed_seconds: of wall-clock time.
         steps: that were taken.
     """
 
@@ -37,16 +41,19 @@ class Budget(HookBase):
         self.schedule = schedule
         self.minutes = minutes
         self.seconds = 0.0
+        self.elapsed_seconds = 0.0
         self.steps = 0
 
     def before_train(self) -> None:
         self._start = time.monotonic()
+        self._core_time = CoreTime(usable_cores())
         self._rates = [group["lr"] for group in self.trainer.optimizer.param_groups]
         self._set_rates()
 
     def after_step(self) -> None:
         self.steps += 1
-        self.seconds = time.monotonic() - self._start
+        self.seconds = self._core_time.seconds()
+        self.elapsed_seconds = time.monotonic() - self._start
         share = self._share_done()
         if self.steps % _LOG_PERIOD == 0:
             loss = self.trainer.storage.latest()["total_loss"][0]

