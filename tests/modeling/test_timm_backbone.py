@@ -12,6 +12,7 @@ from torch import nn
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.errors import InputError
 from medmask.modeling import build_timm_backbone
+from medmask.modeling.timm_backbone import TimmBackbone
 from medmask.solver.optimizer import build_parameter_groups
 
 MODEL = Path(__file__).parents[2] / "configs/common/models/medmask_lite0.py"
@@ -62,6 +63,19 @@ def test_maps_have_the_strides_and_channels_that_are_told(any_family, size):
 
 def trained_without_gradient(module):
     return [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def test_order_in_memory_changes_no_map(any_family):
+    plain = build_timm_backbone(**any_family).eval()
+    reordered = build_timm_backbone(**any_family, channels_last=True).eval()
+    reordered.load_state_dict(plain.state_dict())
+    network = next(m for m in reordered.modules() if isinstance(m, TimmBackbone))
+    kernels = [p for p in network.parameters() if p.dim() == 4 and min(p.shape[:2]) > 1]
+    assert all(k.is_contiguous(memory_format=torch.channels_last) for k in kernels)
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        for name, expected in plain(images).items():
+            torch.testing.assert_close(reordered(images)[name], expected)
 
 
 @pytest.mark.parametrize("strides", [(4, 8), (16,), (4, 32)], ids=str)
