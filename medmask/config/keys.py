@@ -110,6 +110,12 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
         "mix": Part(
             of=Mixup, optional=True, meaning="mixes images with others of the set; null for none"
         ),
+        "lesion_share": Number(
+            above=True,
+            highest=1,
+            optional=True,
+            meaning="share of the samples whose images have lesions; null: as in the data set",
+        ),
     },
     build_test_loader: {
         "dataset": _DATASET.with_meaning(

@@ -11,6 +11,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from medmask.data.catalog import check_registered
+from medmask.data.image_order import LesionShareOrder
 from medmask.data.label_fraction import select_share_of_patients
 from medmask.data.mixup import Mixup
 from medmask.data.sample_stream import GlobalBatchSampler, SampleStream
@@ -62,7 +63,7 @@ class TrainLoader:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches in which the data set is seen once; the last may hold images of the next."""
+        """Batches of as many samples as the data set has images, rounded up."""
         return math.ceil(len(self.stream.dataset_dicts) / self.total_batch_size)
 
 
@@ -76,6 +77,7 @@ def build_train_loader(
     label_fraction: float = 1.0,
     label_seed: int = 0,
     mix: Mixup | None = None,
+    lesion_share: float | None = None,
 ) -> TrainLoader:
     """Build the loader of one or several data sets; images without lesions are kept.
 
@@ -90,11 +92,14 @@ def build_train_loader(
         label_seed: chooses these patients. It is not ``seed``, so that runs of several seeds have
             the same labels.
         mix: mixes some samples with one of another image.
+        lesion_share: share of the samples whose images have lesions, in (0, 1]; None: as many as in
+            the data set. See :class:`medmask.data.image_order.LesionShareOrder`.
 
     Raises:
         InputError: a name is unknown, a data set is empty or broken, several do not have the same
             classes, the batch does not divide by the number of processes, or ``label_fraction`` is
-            out of range or leaves no patient with lesions.
+            out of range or leaves no patient with lesions, or ``lesion_share`` asks for images that
+            there are none of.
     """
     world_size = comm.get_world_size()
     if total_batch_size < 1 or total_batch_size % world_size:
@@ -103,7 +108,10 @@ def build_train_loader(
             f"number of processes ({world_size})"
         )
     chosen = select_share_of_patients(load_dataset_dicts(dataset), label_fraction, label_seed)
-    stream = SampleStream(DatasetFromList(chosen, copy=False), mapper, seed, mix)
+    order = None
+    if lesion_share is not None:
+        order = LesionShareOrder([bool(d["annotations"]) for d in chosen], lesion_share, seed)
+    stream = SampleStream(DatasetFromList(chosen, copy=False), mapper, seed, mix, order)
     return TrainLoader(stream, total_batch_size=total_batch_size, num_workers=num_workers)
 
 

@@ -1,13 +1,12 @@
 """The endless stream of training samples, a function of the seed alone.
 
-Sample i = 0, 1, 2, ... is image ``i mod n`` of the i // n-th shuffle of the data set's n images,
+Sample i = 0, 1, 2, ... is an image that an :class:`~medmask.data.image_order.ImageOrder` names,
 augmented by random choices of that index. Nothing depends on who computes a sample or when: any
 number of workers and of processes, and a run that was interrupted and resumed, see the same
 samples.
 """
 
 import contextlib
-import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,9 +15,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from medmask.data.image_order import ImageOrder, ShuffledOrder
 from medmask.data.mixup import Mixup
 
-_SHUFFLES, _SAMPLES, _SEEDS = 0, 1, 2  # keep the seeds of these apart
+_SAMPLES, _SEEDS = 1, 2  # keep the seeds of these apart, and of shuffles; see image_order.py
 
 
 class SampleStream(Dataset):
@@ -33,6 +33,7 @@ class SampleStream(Dataset):
             global CPU generators.
         seed: of the stream, >= 0.
         mix: mixes some samples with one of another image, drawn evenly.
+        order: of the images; by default one shuffle of them after the other.
     """
 
     def __init__(
@@ -41,18 +42,18 @@ class SampleStream(Dataset):
         mapper: Callable[[dict], dict[str, Any]],
         seed: int,
         mix: Mixup | None = None,
+        order: ImageOrder | None = None,
     ) -> None:
         self.dataset_dicts = dataset_dicts
         self.mapper = mapper
         self.seed = seed
         self.mix = mix
+        self.order = order or ShuffledOrder(len(dataset_dicts), seed)
 
     def __getitem__(self, sample_index: int) -> dict[str, Any]:
         """Sample ``sample_index`` of the stream, any number from 0 on."""
-        epoch, index = divmod(sample_index, len(self.dataset_dicts))
-        shuffle = _shuffle(self.seed, epoch, len(self.dataset_dicts))
         with seeded(self.seed, sample_index):
-            sample = self.mapper(self.dataset_dicts[int(shuffle[index])])
+            sample = self.mapper(self.dataset_dicts[self.order(sample_index)])
             if self.mix is not None and self.mix.is_drawn():
                 other = np.random.randint(len(self.dataset_dicts))
                 sample = self.mix(sample, self.mapper(self.dataset_dicts[int(other)]))
@@ -105,12 +106,6 @@ def seeded(seed: int, sample_index: int) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])
         generator.set_state(states[2])
-
-
-@functools.lru_cache(maxsize=8)  # of each stream of a process, as long as an epoch lasts
-def _shuffle(seed: int, epoch: int, num_images: int) -> np.ndarray:
-    """(num_images,) order of the images in an epoch."""
-    return np.random.default_rng(_seed_sequence(seed, _SHUFFLES, epoch)).permutation(num_images)
 
 
 def _random_seed(seed: int, sample_index: int) -> int:

@@ -35,6 +35,7 @@ dataloader.train = L(build_train_loader)(
     seed="${train.seed}",
     label_fraction=1.0,  # share of the patients whose images are used
     label_seed=0,  # chooses these patients
+    lesion_share=None,  # share of the samples whose images have lesions; None: as they come
 )
 
 dataloader.test = L(build_test_loader)(
