@@ -55,15 +55,13 @@ class LesionShareOrder:
     def __init__(self, has_lesions: Sequence[bool], share: float, seed: int) -> None:
         self._share = Fraction(str(share))
         self._groups = [[i for i, has in enumerate(has_lesions) if has == g] for g in (False, True)]
-        needed = [share < 1, True]
-        for group, is_needed, what in zip(
-            self._groups, needed, ("all images have lesions", "no image has lesions")
-        ):
-            if is_needed and not group:
-                raise InputError(
-                    f"dataloader.train.lesion_share is {share}, but {what}: set it "
-                    "to null for the images as they come"
-                )
+        without_lesions, with_lesions = self._groups
+        if not with_lesions or (share < 1 and not without_lesions):
+            raise InputError(
+                f"dataloader.train.lesion_share is {share}, but "
+                f"{'all images have' if with_lesions else 'no image has'} lesions: set it to null "
+                "for the images as they come"
+            )
         self._orders = [ShuffledOrder(len(g), seed, i) for i, g in enumerate(self._groups)]
 
     def __call__(self, sample_index: int) -> int:
