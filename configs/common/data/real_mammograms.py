@@ -28,7 +28,8 @@ dataloader.train.mapper.photometric = L(build_photometric_augmentation)(
     grayscale_probability=0.0,
     blur_probability=0.0,
 )
-dataloader.train.total_batch_size = 4
+dataloader.train.lesion_share = 0.5  # two of three films have none
+dataloader.train.total_batch_size = 2
 dataloader.train.num_workers = 1
 
 dataloader.test.mapper.augmentation.short_edge_length = _LONG_EDGE
