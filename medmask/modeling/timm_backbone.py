@@ -47,7 +47,7 @@ class TimmBackbone(Backbone):
         super().__init__()
         self.name = name
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=self._memory_format)
+        self.network = network.to(memory_format=self._memory_format)  # type: ignore[call-overload]
         info = network.feature_info
         self._indices = _find_strides(name, info.reduction(), strides)
         channels = info.channels()
