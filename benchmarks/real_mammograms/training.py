@@ -45,6 +45,7 @@ def load_cell_config(order: Order) -> DictConfig:
     """Load the config of a cell's data and model."""
     cell = order.cell
     options = [*cell.options(), *order.options, f"train.output_dir={order.folder}"]
+    options.append("train.gradient_norm_period=0")  # the minutes are those of training
     config = load_config(str(cell.page()), options)
     if order.start_weights is not None:
         config.train.init_checkpoint = str(order.start_weights)

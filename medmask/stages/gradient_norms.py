@@ -21,8 +21,13 @@ _TARGET = "_target"
 _PROPOSALS = "_proposals"
 
 
-def parts_of(detector: MedMask) -> dict[str, nn.Module]:
-    """Name the parts that several losses share: backbone, encoder and decoder with its heads."""
+def parts_of(detector: nn.Module) -> dict[str, nn.Module]:
+    """Name the parts that several losses share: backbone, encoder and decoder with its heads.
+
+    Another detector than :class:`MedMask` is one part, ``detector``.
+    """
+    if not isinstance(detector, MedMask):
+        return {"detector": detector}
     transformer = detector.transformer
     return {
         "backbone": detector.backbone,
