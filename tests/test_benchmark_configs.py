@@ -167,8 +167,8 @@ def test_parameters_learn_at_the_rates_that_the_config_means(workplace, model_of
         parts += ["backbone"] if name.startswith("backbone.") and "backbone" in factors else []
         factor = factors[parts[0]] if parts else 1
         assert rates[id(parameter)] == pytest.approx(config.optimizer.lr * factor)
-    in_common = set(factors.values()) if path.parent.name not in REAL else {0.1}
-    assert in_common == {0.1}
+    if path.parent.name not in REAL:
+        assert {factors[part] for part in factors if part != "masked_autoencoder"} == {0.1}
     names = {name: p for name, p in model.named_parameters() if "discriminators.backbone." in name}
     assert all(rates[id(p)] == config.optimizer.lr for p in names.values())
     assert bool(names) == (path.stem == "teaching")
@@ -308,8 +308,10 @@ def test_plan_can_be_read(path):
 
 @pytest.mark.parametrize("path", PLANS, ids=name_of)
 def test_every_row_of_a_plan_can_start(workplace, model_of, path):
+    # a fraction of the few patients of this test has no lesion
+    settings = ["train.device=cpu", "dataloader.train.label_fraction=1.0"]
     for run in load_comparison(path).runs:
-        config = load_config(str(run.config), ["train.device=cpu", *run.options])
+        config = load_config(str(run.config), [*run.options, *settings])
         check_run(config)
         hooks = build_trainer(config, model_of(config)).loss_hooks
         for hook in hooks:

@@ -10,11 +10,14 @@ _COPY_PASTE = [
     f"+{_TEACHER}.copy_paste._target_=medmask.stages.mean_teacher.LesionCopyPaste",
 ]
 _MIX = ["+dataloader.train.mix._target_=medmask.data.Mixup"]
-_NO_MASKED_AUTOENCODING = f"{_HOOKS}.masked_autoencoder=null"
+_NO_MASKED_AUTOENCODING = [
+    f"{_HOOKS}.masked_autoencoder=null",
+    "+optimizer.params.lr_factors.masked_autoencoder=null",  # of what is not there
+]
 _NO_DISCRIMINATORS = f"{_HOOKS}.domain_adversarial=null"
 _NO_RETRAINING = f"{_HOOKS}.selective_retraining=null"
 _NO_PSEUDO_LABELS = f"{_TEACHER}.loss_weight=0.0"
-_ALONE = [_NO_MASKED_AUTOENCODING, _NO_DISCRIMINATORS, _NO_RETRAINING]
+_ALONE = [*_NO_MASKED_AUTOENCODING, _NO_DISCRIMINATORS, _NO_RETRAINING]
 """of the teacher, whose pseudo labels are then all that it adds"""
 
 
@@ -44,7 +47,7 @@ def ablate_teaching(pages, test_dataset, metric, averaging):
         without_ema=taught([f"{_TEACHER}.ema_decay=0.0"], whole),
         without_pseudo_labels=taught([_NO_PSEUDO_LABELS], whole),
         without_discriminators=taught([_NO_DISCRIMINATORS], whole),
-        without_masked_autoencoding=taught([_NO_MASKED_AUTOENCODING], whole),
+        without_masked_autoencoding=taught(_NO_MASKED_AUTOENCODING, whole),
         without_retraining=taught([_NO_RETRAINING], whole),
         with_kept_heads=taught([f"{_HOOKS}.selective_retraining.keep_heads=true"], whole),
         with_pseudo_boxes=taught([f"{_TEACHER}.teach_boxes=true"], whole),
@@ -53,11 +56,11 @@ def ablate_teaching(pages, test_dataset, metric, averaging):
         pseudo_labels_alone=taught(_ALONE, control),
         pseudo_boxes_alone=taught([*_ALONE, f"{_TEACHER}.teach_boxes=true"], control),
         discriminators_alone=taught(
-            [_NO_MASKED_AUTOENCODING, _NO_RETRAINING, _NO_PSEUDO_LABELS], control
+            [*_NO_MASKED_AUTOENCODING, _NO_RETRAINING, _NO_PSEUDO_LABELS], control
         ),
         masked_autoencoding_alone=averaged("cross_domain", **control),
         retraining_alone=taught(
-            [_NO_MASKED_AUTOENCODING, _NO_DISCRIMINATORS, _NO_PSEUDO_LABELS], control
+            [*_NO_MASKED_AUTOENCODING, _NO_DISCRIMINATORS, _NO_PSEUDO_LABELS], control
         ),
         copy_paste_alone=taught([*_ALONE, *_COPY_PASTE], control),
         mix_alone=averaged("control_strong", _MIX, **control),
