@@ -12,8 +12,6 @@ import torch
 from detectron2.utils import comm
 from torch import Tensor, distributed, nn
 
-from medmask.modeling import MedMask
-
 DETECTION = "detection"
 """Group of the supervised losses on labeled images"""
 _SUPERVISED = ("class", "box", "giou")
@@ -24,15 +22,14 @@ _PROPOSALS = "_proposals"
 def parts_of(detector: nn.Module) -> dict[str, nn.Module]:
     """Name the parts that several losses share: backbone, encoder and decoder with its heads.
 
-    Another detector than :class:`MedMask` is one part, ``detector``.
+    A detector without a transformer is one part, ``detector``.
     """
-    if not isinstance(detector, MedMask):
+    if not hasattr(detector, "transformer"):
         return {"detector": detector}
-    transformer = detector.transformer
     return {
-        "backbone": detector.backbone,
-        "encoder": transformer.encoder,
-        "decoder": transformer.decoder,
+        "backbone": detector.get_submodule("backbone"),
+        "encoder": detector.get_submodule("transformer.encoder"),
+        "decoder": detector.get_submodule("transformer.decoder"),
     }
 
 

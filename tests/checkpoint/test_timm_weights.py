@@ -86,7 +86,9 @@ def test_packaged_weights_go_where_their_names_say(lite0):
             images, indices=[2, 3, 4], intermediates_only=True
         )
     for m, e in zip(maps.values(), expected, strict=True):
-        assert torch.equal(m, e)
+        torch.testing.assert_close(
+            m, e, rtol=1e-4, atol=1e-4
+        )  # sums differ by their order in memory
 
 
 def test_packaged_weights_know_a_photograph(lite0):

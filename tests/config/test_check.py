@@ -97,7 +97,7 @@ WRONG = {
     "model.pixel_std": ("null", "60", "[0,60,60]", "[-1,60,60]", "[inf,60,60]"),
     "model.max_detections": ("0", "-1", "null", "x", "1.5", "true", "1000000000"),
     "loss_hooks": ("null", "5", "x", "[1]"),
-    "+loss_hooks.typo": ("1", "null", "{a: 1}"),
+    "+loss_hooks.typo": ("1", "{a: 1}"),
     f"{MASKING}.loader": ("null", "5"),
     f"{MASKING}.loader.dataset": ("null", "''", "5"),
     f"{MASKING}.mask_ratio": ("null", "0.8"),
