@@ -35,8 +35,7 @@ class TargetMaps:
         maps = self._maps(detector, pixels, features, padding)
         if self.statistics is not None:
             self.statistics.add(maps, padding)
-            maps = self.statistics.standardize(maps, padding)
-        return maps
+        return self._standardize(maps, padding)
 
     def of_observation(
         self,
@@ -46,10 +45,12 @@ class TargetMaps:
         padding: Mapping[str, Tensor],
     ) -> dict[str, Tensor]:
         """Make the targets of a picture or a measurement."""
-        maps = self._maps(detector, pixels, features, padding)
-        if self.statistics is not None:
-            maps = self.statistics.standardize(maps, padding)
-        return maps
+        return self._standardize(self._maps(detector, pixels, features, padding), padding)
+
+    def _standardize(
+        self, maps: dict[str, Tensor], padding: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        return maps if self.statistics is None else self.statistics.standardize(maps, padding)
 
     def _maps(
         self,

@@ -69,20 +69,22 @@ class LesionCopyPaste:
             lesions have ``gt_boxes`` and ``gt_classes`` alone.
         """
         unlabeled = [{**x, "instances": _to_cpu(x["instances"])} for x in unlabeled]
-        new_labeled, new_unlabeled, count = [], [], 0
-        for i, sample in enumerate(labeled):
-            donor = unlabeled[i % len(unlabeled)]
+        new_labeled, to_labeled = self._paste_all(labeled, unlabeled, self.to_labeled_probability)
+        new_unlabeled, to_unlabeled = self._paste_all(
+            unlabeled, labeled, self.to_unlabeled_probability
+        )
+        return new_labeled, new_unlabeled, to_labeled + to_unlabeled
+
+    def _paste_all(
+        self, samples: list[Sample], donors: list[Sample], probability: float
+    ) -> tuple[list[Sample], int]:
+        results, count = [], 0
+        for i, sample in enumerate(samples):
             generator = torch.Generator().manual_seed(sample["random_seed"])
-            result, number = self._paste(sample, donor, self.to_labeled_probability, generator)
-            new_labeled.append(result)
+            result, number = self._paste(sample, donors[i % len(donors)], probability, generator)
+            results.append(result)
             count += number
-        for i, sample in enumerate(unlabeled):
-            donor = labeled[i % len(labeled)]
-            generator = torch.Generator().manual_seed(sample["random_seed"])
-            result, number = self._paste(sample, donor, self.to_unlabeled_probability, generator)
-            new_unlabeled.append(result)
-            count += number
-        return new_labeled, new_unlabeled, count
+        return results, count
 
     def _paste(
         self, sample: Sample, donor: Sample, probability: float, generator: torch.Generator
