@@ -40,6 +40,7 @@ def pool(
         patients=tuple(patient for truth in truths for patient in truth.patients),
         lateralities=tuple(side for truth in truths for side in truth.lateralities),
         file_names=tuple(name for of_part in names for name in of_part),
+        image_sizes=np.concatenate([_sizes(truth) for truth in truths]),
     )
     return pooled, Detections(
         boxes=np.concatenate([each.boxes for each in detections]),
@@ -47,6 +48,11 @@ def pool(
         image_indices=_shift([each.image_indices for each in detections], offsets),
         category_indices=np.concatenate([each.category_indices for each in detections]),
     )
+
+
+def _sizes(truth: GroundTruth) -> np.ndarray:
+    unknown = np.full((truth.num_images, 2), np.nan)
+    return unknown if truth.image_sizes is None else truth.image_sizes
 
 
 def _shift(indices: Sequence[np.ndarray], offsets: np.ndarray) -> np.ndarray:

@@ -12,12 +12,11 @@ from medmask.evaluation.bootstrap import draw_patients, percentile_interval, res
 from medmask.evaluation.classification import roc_auc, score_images
 from medmask.evaluation.coco_matching import match_by_coco
 from medmask.evaluation.matching import localize
+from medmask.evaluation.settings import CPM_POINTS
 from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.evaluation.suppression import suppress_overlaps
 
 OPERATING_POINTS = (0.3, 0.5, 1.0, 2.0, 4.0)
-CPM_POINTS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""False positives per image whose mean sensitivity is the competition performance metric (CPM)."""
 METRICS = (*(f"R@{point:g}" for point in OPERATING_POINTS), "CPM", "AP50", "image AUC")
 NMS_IOU = 0.1
 _RECALLS = np.linspace(0, 1, 101)

@@ -7,7 +7,7 @@ from pathlib import Path
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import number_or_none
 from medmask.errors import InputError
-from medmask.evaluation.settings import EvaluationSettings
+from medmask.evaluation.settings import HIT_RULES, EvaluationSettings
 
 _EXAMPLES = """
 example:
@@ -48,6 +48,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="a hit needs this IoU (default: the detection's center lies in the lesion's box)",
     )
     parser.add_argument(
+        "--hit-rule",
+        choices=HIT_RULES,
+        default=defaults.hit_rule,
+        help="published_script, with --nms-iou none, is that of a public script, whose upper edge "
+        "of a lesion is wrong: for comparison with published figures only (default %(default)s)",
+    )
+    parser.add_argument(
         "--bootstrap",
         type=int,
         default=defaults.bootstrap,
@@ -75,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
 
     settings = EvaluationSettings(
         iou_threshold=args.iou,
+        hit_rule=args.hit_rule,
         nms_iou=args.nms_iou,
         bootstrap=args.bootstrap,
         seed=args.seed,

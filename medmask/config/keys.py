@@ -37,6 +37,7 @@ from medmask.data import (
     build_train_loader,
 )
 from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
+from medmask.evaluation.settings import HIT_RULES
 from medmask.solver.learning_rate import StepSchedule
 from medmask.solver.optimizer import build_parameter_groups
 
@@ -213,6 +214,11 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
             highest=1,
             optional=True,
             meaning="IoU of a hit; null: the detection's center lies in the lesion's box",
+        ),
+        "hit_rule": Text(
+            choices=HIT_RULES,
+            meaning="for comparison with published figures only, and with nms_iou=null: "
+            "published_script, where a public script takes the lesion to be",
         ),
         "bootstrap": WholeNumber(
             highest=1_000_000,

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from medmask.data.catalog import check_registered
 from medmask.data.dataset_dicts import box_corners
 from medmask.errors import InputError
-from medmask.evaluation.structures import GroundTruth
+from medmask.evaluation.structures import GroundTruth, to_image_sizes
 
 
 def ground_truth_of(dataset_name: str) -> GroundTruth:
@@ -59,6 +59,10 @@ def ground_truth_of(dataset_name: str) -> GroundTruth:
         patients=tuple(each.get("patient_id") for each in dataset_dicts),
         lateralities=tuple(each.get("laterality") for each in dataset_dicts),
         file_names=tuple(_relative_name(each, image_root) for each in dataset_dicts),
+        image_sizes=to_image_sizes(
+            [each.get("width") for each in dataset_dicts],
+            [each.get("height") for each in dataset_dicts],
+        ),
     )
 
 

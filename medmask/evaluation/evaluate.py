@@ -13,7 +13,11 @@ from medmask.evaluation.classification import (
     score_breasts,
     score_images,
 )
-from medmask.evaluation.froc import froc_curve, sensitivity_at
+from medmask.evaluation.froc import (
+    competition_performance_metric,
+    froc_curve,
+    sensitivity_at,
+)
 from medmask.evaluation.matching import Localizations, localize
 from medmask.evaluation.results import (
     CategorySensitivity,
@@ -45,7 +49,7 @@ def evaluate_detections(
     kept = detections
     if settings.nms_iou is not None:
         kept = suppress_overlaps(detections, settings.nms_iou)
-    localizations = localize(ground_truth, kept, settings.iou_threshold)
+    localizations = localize(ground_truth, kept, settings.iou_threshold, settings.hit_rule)
     images = score_images(ground_truth, kept.select(~localizations.ignored))
     breasts = score_breasts(ground_truth, images)
     weights = None
@@ -58,6 +62,7 @@ def evaluate_detections(
         counts=_count(ground_truth, breasts, len(detections), len(kept)),
         sensitivity=sensitivity_at(localizations, settings.operating_points),
         intervals=intervals,
+        cpm=competition_performance_metric(localizations),
         curve=froc_curve(localizations),
         band=band,
         categories=_by_category(ground_truth, localizations, settings.operating_points),

@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from medmask.evaluation.matching import Localizations
+from medmask.evaluation.settings import CPM_POINTS
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,20 @@ def sensitivity_at(localizations: Localizations, fpi: Sequence[float]) -> np.nda
     curve = froc_curve(localizations)
     last_within = np.searchsorted(curve.false_positives, budgets, side="right") - 1
     return curve.lesions_found[last_within] / num_lesions
+
+
+def competition_performance_metric(localizations: Localizations) -> float:
+    """The competition performance metric (CPM): the mean sensitivity at :data:`CPM_POINTS`.
+
+    It is steadier than the sensitivity at one operating point.
+
+    Args:
+        localizations: what was found at which score.
+
+    Returns:
+        A mean in [0, 1], NaN if the set has no lesion.
+    """
+    return float(sensitivity_at(localizations, CPM_POINTS).mean())
 
 
 def false_positive_budgets(fpi: Sequence[float], num_images: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from medmask.evaluation.evaluate import evaluate_detections
 from medmask.evaluation.plot import plot_froc
 from medmask.evaluation.report import format_table, result_to_json
 from medmask.evaluation.results import ClassificationResult, FrocResult
-from medmask.evaluation.settings import OPERATING_POINTS, EvaluationSettings
+from medmask.evaluation.settings import LESION_BOX, OPERATING_POINTS, EvaluationSettings
 from medmask.evaluation.structures import Detections
 from medmask.utils.json_files import write_json
 
@@ -23,9 +23,10 @@ class FROCEvaluator(DetectionEvaluator):
 
     The results are percentages in [0, 100], as those of :class:`AveragePrecisionEvaluator`, which a
     config puts beside this one. Under the key ``froc``: ``R@0.025`` to ``R@4`` (sensitivity at that
-    many false positives per image), ``image_auc``, ``image_f1``, ``image_sensitivity`` and
-    ``image_specificity`` (at the score with the best F1), and the same for ``breast_`` where all
-    images carry a ``patient_id`` and a ``laterality``. A figure that is undefined is NaN.
+    many false positives per image), ``CPM`` (mean sensitivity at 1/8, 1/4, ... 8), ``image_auc``,
+    ``image_f1``, ``image_sensitivity`` and ``image_specificity`` (at the score with the best F1),
+    and the same for ``breast_`` where all images carry a ``patient_id`` and a ``laterality``. A
+    figure that is undefined is NaN.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class FROCEvaluator(DetectionEvaluator):
         *,
         nms_iou: float | None = 0.1,
         iou_threshold: float | None = None,
+        hit_rule: str = LESION_BOX,
         bootstrap: int = 1000,
         seed: int = 0,
         score: float = 0.5,
@@ -48,6 +50,9 @@ class FROCEvaluator(DetectionEvaluator):
             nms_iou: non-maximum suppression before the evaluation, None for none.
             iou_threshold: None: a detection hits a lesion when its center lies in the lesion's
                 box; else when their IoU is at least this.
+            hit_rule: "lesion_box", or, for comparison with published figures only,
+                "published_script" (:mod:`medmask.evaluation.published_script`), which goes with
+                ``nms_iou=None``.
             bootstrap: resamples of the patients for 95% intervals, 0 for no intervals.
             seed: of the resampling.
             score: threshold at which F1, sensitivity and specificity are reported in the files.
@@ -63,6 +68,7 @@ class FROCEvaluator(DetectionEvaluator):
         self._settings = EvaluationSettings(
             operating_points=tuple(float(point) for point in operating_points),
             iou_threshold=iou_threshold,
+            hit_rule=hit_rule,
             nms_iou=nms_iou,
             bootstrap=bootstrap,
             seed=seed,
@@ -72,6 +78,7 @@ class FROCEvaluator(DetectionEvaluator):
 
     def metric_names(self) -> list[str]:
         names = [f"R@{point:g}" for point in self._settings.operating_points]
+        names.append("CPM")
         ground_truth = self.ground_truth
         has_breasts = None not in (*ground_truth.patients, *ground_truth.lateralities)
         for level in ("image", "breast") if has_breasts else ("image",):
@@ -105,6 +112,7 @@ def _to_percentages(result: FrocResult) -> OrderedDict[str, float]:
         result.settings.operating_points, result.sensitivity, strict=True
     ):
         metrics[f"R@{point:g}"] = 100 * float(sensitivity)
+    metrics["CPM"] = 100 * result.cpm
     metrics.update(_classification_percentages("image", result.images))
     if result.breasts is not None:
         metrics.update(_classification_percentages("breast", result.breasts))

@@ -4,7 +4,7 @@ import os
 
 from medmask.coco import column, read_coco
 from medmask.evaluation.boxes import to_xyxy
-from medmask.evaluation.structures import GroundTruth
+from medmask.evaluation.structures import GroundTruth, to_image_sizes
 
 
 def read_ground_truth(path: str | os.PathLike) -> GroundTruth:
@@ -35,4 +35,5 @@ def read_ground_truth(path: str | os.PathLike) -> GroundTruth:
         patients=tuple(column(tables.images, "patient_id")),
         lateralities=tuple(column(tables.images, "laterality")),
         file_names=tuple(column(tables.images, "file_name")),
+        image_sizes=to_image_sizes(column(tables.images, "width"), column(tables.images, "height")),
     )

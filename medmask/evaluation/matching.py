@@ -8,6 +8,8 @@ positive; further hits on a lesion that is found already are neither hits nor fa
 Ground truth marked ``iscrowd`` is a region to ignore: it is no lesion to find, and a detection
 that hits it and no lesion counts nowhere, not even in its image's score. By the IoU rule the
 overlap with such a region is divided by the detection's own area, as the COCO protocol does.
+
+A third rule is that of a public script (:mod:`medmask.evaluation.published_script`).
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medmask.evaluation.boxes import areas, intersections, pairwise_iou, shares
+from medmask.evaluation.published_script import first_of_each, published_regions
+from medmask.evaluation.settings import LESION_BOX, PUBLISHED_SCRIPT
 from medmask.evaluation.structures import Detections, GroundTruth
 
 
@@ -61,7 +65,10 @@ class Localizations:
 
 
 def localize(
-    ground_truth: GroundTruth, detections: Detections, iou_threshold: float | None = None
+    ground_truth: GroundTruth,
+    detections: Detections,
+    iou_threshold: float | None = None,
+    hit_rule: str = LESION_BOX,
 ) -> Localizations:
     """Match detections with lesions.
 
@@ -69,18 +76,15 @@ def localize(
         ground_truth: lesions and ignored regions.
         detections: the scored boxes, after non-maximum suppression if any.
         iou_threshold: None for the center rule, else the smallest IoU of a hit, in (0, 1].
+        hit_rule: "lesion_box", or "published_script" without an IoU.
 
     Returns:
         The scores at which lesions are found and false positives appear.
-    """
-    detection, annotated = pairs_of_same_image_and_category(ground_truth, detections)
-    boxes, lesion_boxes = detections.boxes[detection], ground_truth.boxes[annotated]
-    if iou_threshold is None:
-        hit = _centers_inside(boxes, lesion_boxes)
-    else:
-        hit = _overlaps(boxes, lesion_boxes, ground_truth.is_crowd[annotated]) >= iou_threshold
-    detection, annotated = detection[hit], annotated[hit]
 
+    Raises:
+        InputError: the rule "published_script" needs an image's size, which is unknown.
+    """
+    detection, annotated = _hits(ground_truth, detections, iou_threshold, hit_rule)
     best_scores = np.full(len(ground_truth.boxes), -np.inf)
     np.maximum.at(best_scores, annotated, detections.scores[detection])
     on_crowd = ground_truth.is_crowd[annotated]
@@ -101,6 +105,24 @@ def localize(
         false_positive_categories=detections.category_indices[false_positives],
         ignored=hits_crowd & ~hits_lesion,
     )
+
+
+def _hits(
+    ground_truth: GroundTruth, detections: Detections, iou_threshold: float | None, hit_rule: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The (detection, ground truth) index pairs that are hits, each (P,) int64."""
+    detection, annotated = pairs_of_same_image_and_category(ground_truth, detections)
+    boxes, is_crowd = detections.boxes[detection], ground_truth.is_crowd[annotated]
+    if hit_rule == PUBLISHED_SCRIPT:
+        hit = _centers_inside(boxes, published_regions(ground_truth)[annotated])
+        lesions = np.flatnonzero(hit & ~is_crowd)
+        hit &= is_crowd
+        hit[lesions[first_of_each(detection[lesions])]] = True
+    elif iou_threshold is None:
+        hit = _centers_inside(boxes, ground_truth.boxes[annotated])
+    else:
+        hit = _overlaps(boxes, ground_truth.boxes[annotated], is_crowd) >= iou_threshold
+    return detection[hit], annotated[hit]
 
 
 def pairs_of_same_image_and_category(

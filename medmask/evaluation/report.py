@@ -16,7 +16,8 @@ def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> di
     """The result as JSON values.
 
     Fractions are in [0, 1]; what is undefined is null. ``fpi``, ``sensitivity`` and ``intervals``
-    have one entry for each operating point; ``intervals`` is null without the bootstrap. ``curve``
+    have one entry for each operating point; ``intervals`` is null without the bootstrap. ``cpm`` is
+    the mean sensitivity at 1/8, 1/4, ... 8 false positives per image. ``curve``
     holds the corners of the exact staircase: the sensitivity at a rate of false positives is that
     of the last corner whose ``fpi`` does not exceed it.
     """
@@ -25,6 +26,7 @@ def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> di
         "fpi": result.settings.operating_points,
         "sensitivity": result.sensitivity,
         "intervals": _intervals_to_json(result.intervals),
+        "cpm": result.cpm,
         "counts": asdict(result.counts),
         "image_level": _classification_to_json(result.images),
         "breast_level": result.breasts and _classification_to_json(result.breasts),
@@ -51,6 +53,7 @@ def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
         f"({counts.detections} before suppression)",
         "",
         _sensitivity_table(result),
+        f"CPM {_decimal(result.cpm)}, the mean sensitivity at 1/8, 1/4, ... 8 FP/image",
         "",
         _classification_table(result),
     ]

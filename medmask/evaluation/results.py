@@ -71,6 +71,8 @@ class FrocResult:
         counts: sizes of what was evaluated.
         sensitivity: (K,) at the K operating points of the settings.
         intervals: (K, 2) 95% intervals of the sensitivities, None without the bootstrap.
+        cpm: competition performance metric, the mean sensitivity at 1/8, 1/4, ... 8 false positives
+            per image (``CPM_POINTS``).
         curve: the exact curve.
         band: the curve's 95% band, None without the bootstrap.
         categories: each category by itself.
@@ -83,6 +85,7 @@ class FrocResult:
     counts: Counts
     sensitivity: np.ndarray
     intervals: np.ndarray | None
+    cpm: float
     curve: FrocCurve
     band: ConfidenceBand | None
     categories: tuple[CategorySensitivity, ...]

@@ -8,6 +8,16 @@ from medmask.errors import InputError
 OPERATING_POINTS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0)
 """False positives per image at which sensitivities are reported."""
 
+CPM_POINTS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""False positives per image whose mean sensitivity is the competition performance metric (CPM).
+
+As in the LUNA16 challenge; Setio et al., Medical Image Analysis 42 (2017).
+"""
+
+LESION_BOX, PUBLISHED_SCRIPT = "lesion_box", "published_script"
+HIT_RULES = (LESION_BOX, PUBLISHED_SCRIPT)
+"""What a detection is compared with: the lesion's box, or what a public script takes for it."""
+
 _MOST_RESAMPLES = 1_000_000
 _LARGEST_SEED = 2**32 - 1
 
@@ -20,6 +30,9 @@ class EvaluationSettings:
         operating_points: false positives per image at which sensitivities are reported.
         iou_threshold: None: a detection hits a lesion when its center lies in the lesion's box;
             else when their IoU is at least this, in (0, 1].
+        hit_rule: "lesion_box"; or "published_script", for comparison with published figures only:
+            the center lies where a public script takes the lesion to be
+            (:mod:`medmask.evaluation.published_script`), without suppression.
         nms_iou: non-maximum suppression before anything else, in [0, 1]; None leaves it out.
         bootstrap: resamples of the patients for the 95% intervals, at most a million; 0 leaves the
             intervals out.
@@ -33,6 +46,7 @@ class EvaluationSettings:
 
     operating_points: tuple[float, ...] = OPERATING_POINTS
     iou_threshold: float | None = None
+    hit_rule: str = LESION_BOX
     nms_iou: float | None = 0.1
     bootstrap: int = 1000
     seed: int = 0
@@ -46,6 +60,7 @@ class EvaluationSettings:
             raise InputError(f"the IoU of a hit must be in (0, 1], got {self.iou_threshold}")
         if self.nms_iou is not None and not 0 <= self.nms_iou <= 1:
             raise InputError(f"the IoU of the suppression must be in [0, 1], got {self.nms_iou}")
+        self._check_hit_rule()
         for name, value, highest in (
             ("number of bootstrap resamples", self.bootstrap, _MOST_RESAMPLES),
             ("seed of the resampling", self.seed, _LARGEST_SEED),
@@ -56,6 +71,19 @@ class EvaluationSettings:
                 )
         if not 0 <= self.score <= 1:
             raise InputError(f"the score threshold must be in [0, 1], got {self.score}")
+
+    def _check_hit_rule(self) -> None:
+        if self.hit_rule not in HIT_RULES:
+            raise InputError(f"the hit rule must be one of {HIT_RULES}, got {self.hit_rule!r}")
+        if self.hit_rule == PUBLISHED_SCRIPT and self.nms_iou is not None:
+            raise InputError(
+                "hit rule published_script suppresses nothing: switch the suppression off "
+                "(--nms-iou none, or nms_iou=null in a config)"
+            )
+        if self.hit_rule == PUBLISHED_SCRIPT and self.iou_threshold is not None:
+            raise InputError(
+                "hit rule published_script looks at centers alone: leave the IoU of a hit out"
+            )
 
     def positive_rates(self) -> tuple[float, ...]:
         """The operating points that a logarithmic axis can show, the usual ones if none can be."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medmask.coco import numbers
+
 
 @dataclass(frozen=True)
 class GroundTruth:
@@ -25,6 +27,8 @@ class GroundTruth:
         lateralities: N breast sides ("L", "R"), None where an image carries none.
         file_names: N file names, as the annotation file gives them, None where an image carries
             none; None if no image carries one.
+        image_sizes: (N, 2) float64 width and height in pixels, NaN where they are unknown; None if
+            they all are.
     """
 
     image_ids: tuple[Hashable, ...]
@@ -37,6 +41,7 @@ class GroundTruth:
     patients: tuple[Hashable | None, ...]
     lateralities: tuple[Hashable | None, ...]
     file_names: tuple[str | None, ...] | None = None
+    image_sizes: np.ndarray | None = None
 
     @property
     def num_images(self) -> int:
@@ -91,6 +96,12 @@ class Detections:
             image_indices=self.image_indices[keep],
             category_indices=self.category_indices[keep],
         )
+
+
+def to_image_sizes(widths: Sequence[object], heights: Sequence[object]) -> np.ndarray | None:
+    """Make ``GroundTruth.image_sizes`` of N widths and heights; what is no number is unknown."""
+    sizes = np.column_stack([numbers(widths), numbers(heights)])
+    return None if np.isnan(sizes).all() else sizes
 
 
 def group_indices(keys: Sequence[Hashable]) -> np.ndarray:

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from medmask.evaluation import OPERATING_POINTS
-from medmask.evaluation.froc import false_positive_budgets, froc_curve, sensitivity_at
+from medmask.evaluation.froc import (
+    competition_performance_metric,
+    false_positive_budgets,
+    froc_curve,
+    sensitivity_at,
+)
 from medmask.evaluation.matching import localize
 
 
@@ -54,6 +59,21 @@ def test_curve_and_operating_points_equal_a_count_at_every_threshold(random_case
         assert np.isnan(sensitivity).all()
     else:
         np.testing.assert_array_equal(sensitivity, np.array(expected) / ground_truth.num_lesions)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cpm_is_the_mean_over_the_seven_rates_of_luna16(random_case, seed):
+    ground_truth, detections = random_case(seed)
+    cpm = competition_performance_metric(localize(ground_truth, detections))
+    thresholds = [np.inf, *set(detections.scores)]
+    counts = [count_by_loops(ground_truth, detections, t) for t in thresholds]
+    best = [
+        max(found for found, wrong in counts if wrong <= rate * ground_truth.num_images)
+        for rate in (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
+    ]
+    lesions = ground_truth.num_lesions
+    expected = sum(best) / 7 / lesions if lesions else np.nan
+    np.testing.assert_allclose(cpm, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -97,12 +97,14 @@ def test_results_follow_detectron2s_conventions(dataset, caplog):
     assert [metrics[f"R@{point}"] for point in (0.05, 0.1, 0.2, 0.3, 4)] == [0, 25, 50, 75, 75]
     assert metrics["image_auc"] == pytest.approx(100 * 27 / 32)
     assert metrics["breast_auc"] == pytest.approx(100 * 15 / 16)
+    # At 1/8 per image one false positive is allowed, at 1/4 three, before which all are found.
+    assert metrics["CPM"] == pytest.approx((25 + 6 * 75) / 7)
     flat = flatten_results_dict(results)
     assert all(type(value) is float for value in flat.values())
     assert {"froc/R@0.3", "froc/image_auc", "froc/breast_auc", "froc/image_f1"} <= set(flat)
     with caplog.at_level("INFO"):
         print_csv_format(results)
-    assert "R@0.025,R@0.05,R@0.1,R@0.2,R@0.3,R@0.5,R@1,R@2,R@4,image_auc" in caplog.text
+    assert "R@0.025,R@0.05,R@0.1,R@0.2,R@0.3,R@0.5,R@1,R@2,R@4,CPM,image_auc" in caplog.text
 
 
 def test_written_files_give_the_tools_the_same_result(dataset, tmp_path):
@@ -129,6 +131,7 @@ def test_written_files_give_the_tools_the_same_result(dataset, tmp_path):
     assert written["intervals"] == result.intervals.tolist()
     assert written["image_level"]["auc"] == result.images.auc
     assert metrics["image_auc"] == 100 * result.images.auc
+    assert written["cpm"] == result.cpm == metrics["CPM"] / 100
     assert (tmp_path / "froc.png").stat().st_size > 0
 
 
@@ -136,6 +139,22 @@ def test_writes_nothing_without_an_output_folder(dataset, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     evaluate(FROCEvaluator(dataset, bootstrap=0))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_hit_rule_of_the_public_script(dataset):
+    """The lesions' range begins at 30 - 40 / 2 = 10 from the top instead of at 20."""
+
+    class Above(FakeDetector):
+        def detect(self, i):
+            instances = super().detect(i)
+            instances.pred_boxes.tensor[:, 1::2] -= 25  # hits from y = 40 to 15
+            return instances
+
+    ours = evaluate(FROCEvaluator(dataset, bootstrap=0), model=Above())["froc"]
+    rule = {"hit_rule": "published_script", "nms_iou": None}
+    published = evaluate(FROCEvaluator(dataset, bootstrap=0, **rule), model=Above())["froc"]
+    assert ours["R@4"] == 0
+    assert published["R@4"] == 75
 
 
 def test_reset_forgets_and_no_detections_are_legal(dataset):

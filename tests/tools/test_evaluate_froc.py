@@ -92,6 +92,26 @@ def test_options_reach_the_evaluation(write, run_main):
     assert content["image_level"]["at_score"]["score"] == 0.65
 
 
+def test_hit_rule_of_the_public_script(write, run_main, capsys):
+    sizes = [{**image, "width": 100, "height": 100} for image in TRUTH["images"]]
+    # 60 pixels above the first lesion, whose range begins at 20 - 20 / 2 = 10 from the top
+    truth = TRUTH["annotations"][1] | {"bbox": [10, 75, 20, 20], "image_id": 0}
+    found = {"image_id": 0, "category_id": 1, "bbox": [12, 10, 20, 10], "score": 0.9}
+    write({**TRUTH, "images": sizes, "annotations": [truth]}, [found])
+    assert run_main("--bootstrap", "0", "--json", "ours.json") == 0
+    options = ("--bootstrap", "0", "--hit-rule", "published_script")
+    assert run_main(*options) == 2
+    assert (
+        "suppresses nothing: switch the suppression off (--nms-iou none" in capsys.readouterr().err
+    )
+    assert run_main(*options, "--nms-iou", "none", "--json", "published.json") == 0
+    ours, published = (
+        json.loads(Path(f"{name}.json").read_text()) for name in ("ours", "published")
+    )
+    assert (ours["cpm"], published["cpm"]) == (0, 1)
+    assert published["settings"]["hit_rule"] == "published_script"
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
