@@ -5,7 +5,8 @@ Each row is a method, with its start, on the images of a test: sensitivity at 0.
 positives per image (R@x, centers in boxes), their mean at 1/8 to 8 (CPM), AP at IoU 0.5 and image
 AUC, as means over the seeds, with 95% intervals from a bootstrap over patients. All rows are
 computed on the same resamples, so the difference of two has an interval of its own; a star marks
-one that does not hold 0. The intervals tell of other patients, not of other seeds.
+one that does not hold 0. The intervals tell of other patients, not of other seeds: a third table
+has the differences paired by seed, with their standard errors, and what they show.
 
 Of a benchmark with folds, the test images of all folds are pooled, each detected by the model that
 did not see its patient; scores of the five models are ranked together.
@@ -13,14 +14,17 @@ did not see its patient; scores of the five models are ranked together.
 
 import argparse
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from real_mammograms.cells import BENCHMARKS
 from real_mammograms.rows import find_rows, measure_rows
-from real_mammograms.statistics import METRICS, compare, summarize
+from real_mammograms.statistics import METRICS, compare, compare_seeds, over_seeds, summarize
 
 from medmask.errors import InputError
+from medmask.evaluation.paired_differences import PairedDifference
+from medmask.evaluation.settings import DEFAULT_MIN_PAIRS
 from medmask.utils.command_line import command_line_tool
 from medmask.utils.files import atomic_write
 from medmask.utils.json_files import write_json
@@ -30,6 +34,13 @@ _EXAMPLES = """examples:
   python benchmarks/detectors_table.py --benchmark mias2inbreast --test heldout \\
       --ours teaching/imagenet --others control_strong/imagenet
 """
+
+
+def _pairs(text: str) -> int:
+    """Parse a number of pairs that have a standard error."""
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 2 on")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,6 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--others", nargs="+", metavar="METHOD/START", help="to compare with (default: all)"
+    )
+    parser.add_argument(
+        "--min-pairs",
+        type=_pairs,
+        default=DEFAULT_MIN_PAIRS,
+        metavar="N",
+        help="seeds that a verdict needs, at least 2 (default %(default)s)",
     )
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="resamples")
     parser.add_argument(
@@ -82,6 +100,30 @@ def _differences(rows: list[dict[str, Any]], ours: str) -> str:
             cells = [_signed(*row["differences"][name]) for name in METRICS]
             lines.append(f"| {row['method']}/{row['start']} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _seed_differences(
+    differences: Mapping[str, Mapping[str, PairedDifference]], ours: str, min_pairs: int
+) -> str:
+    lines = [
+        f"Paired by seed, mean ± standard error; a verdict takes {min_pairs} pairs.",
+        "",
+        f"| {ours} minus | pairs | {' | '.join(METRICS)} |",
+        "|" + " --- |" * (2 + len(METRICS)),
+    ]
+    for name, by_metric in differences.items():
+        pairs = max(difference.num_pairs for difference in by_metric.values())
+        cells = [_with_verdict(by_metric[metric], min_pairs) for metric in METRICS]
+        lines.append(f"| {name} | {pairs} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _with_verdict(difference: PairedDifference, min_pairs: int) -> str:
+    if not difference.num_pairs:
+        return "undefined"
+    error = difference.standard_error
+    text = "" if math.isnan(error) else f" ± {error:.3f}"
+    return f"{difference.mean:+.3f}{text}, {difference.verdict(min_pairs)}"
 
 
 def _with_interval(value: float, lower: float, upper: float) -> str:
@@ -120,15 +162,21 @@ def main() -> None:
         )
     counts, samples = measure_rows(rows, options.bootstrap)
     ours = samples[names.index(options.ours)]
-    content = []
+    content, seed_differences = [], {}
     for row, of_row in zip(rows, samples, strict=True):
-        entry = row.facts() | {"figures": summarize(of_row)}
+        entry = row.facts() | {"figures": summarize(over_seeds(of_row))}
         if row.name != options.ours:
-            entry["differences"] = dict(compare(ours, of_row))
+            entry["differences"] = dict(compare(over_seeds(ours), over_seeds(of_row)))
+            by_metric = compare_seeds(ours, of_row)
+            seed_differences[row.name] = by_metric
+            entry["seed_differences"] = {
+                name: each.to_json(options.min_pairs) for name, each in by_metric.items()
+            }
         content.append(entry)
     text = f"{options.benchmark}, test {test}, {options.label}: {counts}\n\n{_table(content)}\n"
     if len(rows) > 1:
         text += f"\n{_differences(content, options.ours)}\n"
+        text += f"\n{_seed_differences(seed_differences, options.ours, options.min_pairs)}\n"
     print(text)
     if options.json:
         rows_to_write = [_without_nan(row) for row in content]

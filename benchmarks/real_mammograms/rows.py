@@ -13,7 +13,7 @@ from medmask.evaluation import Detections, GroundTruth, ground_truth_of, read_de
 from real_mammograms.cells import BENCHMARKS, METHODS, NUM_FOLDS, STARTS, Cell
 from real_mammograms.order import RECORD, detections_file
 from real_mammograms.pooling import pool
-from real_mammograms.statistics import Samples, measure, over_seeds, patient_weights
+from real_mammograms.statistics import Samples, measure, patient_weights
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,17 @@ def _seeds_in(folder: Path, seeds: Sequence[int] | None) -> list[int]:
     return sorted(seed for seed in there if seeds is None or seed in seeds)
 
 
-def measure_rows(rows: Sequence[Row], resamples: int, seed: int = 0) -> tuple[str, list[Samples]]:
+def measure_rows(
+    rows: Sequence[Row], resamples: int, seed: int = 0
+) -> tuple[str, list[dict[int, Samples]]]:
     """Compute all metrics of all rows on the same resamples of the patients.
 
     Returns:
-        A sentence on what was tested on, and the samples of each row, means over its seeds.
+        A sentence on what was tested on, and for each row the samples of each of its seeds.
     """
     samples, counts, weights = [], "", None
     for row in rows:
-        of_seeds = []
+        of_seeds = {}
         for each in row.cells:
             truth, detections = row.load(each)
             if weights is None:
@@ -122,6 +124,6 @@ def measure_rows(rows: Sequence[Row], resamples: int, seed: int = 0) -> tuple[st
                     f"{truth.num_images} images of {weights.shape[1]} patients, "
                     f"{truth.num_lesions} lesions"
                 )
-            of_seeds.append(measure(truth, detections, weights))
-        samples.append(over_seeds(of_seeds))
+            of_seeds[each] = measure(truth, detections, weights)
+        samples.append(of_seeds)
     return counts, samples

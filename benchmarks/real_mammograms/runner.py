@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from queue import SimpleQueue
 
 from medmask.errors import InputError
 from medmask.utils.child_tools import ChildTools
+from medmask.utils.job_progress import JobProgress
 from medmask.utils.openmp import usable_cores
 from real_mammograms.cells import BENCHMARKS, STAGES, Cell, ready
 from real_mammograms.order import LOG, RECORD, Order, detections_file
@@ -76,7 +76,7 @@ def run_cells(
         _check_same_training(orders[cell])
     done = [cell for cell in cells if _is_done(orders[cell])]
     waiting = [cell for cell in cells if cell not in done]
-    progress = _Progress(len(waiting), settings.jobs, report)
+    progress = JobProgress(len(waiting), settings.jobs, report)
     free_cores: SimpleQueue[tuple[int, ...]] = SimpleQueue()
     for cores in share_cores(settings.jobs):
         free_cores.put(cores)
@@ -164,19 +164,3 @@ def _check_same_training(order: Order) -> None:
 def _describe(order: Order) -> str:
     record = json.loads((order.folder / RECORD).read_text(encoding="utf-8"))
     return f"{order.cell.name}: {record['steps']} steps in {record['minutes']:.1f} minutes"
-
-
-class _Progress:
-    """Numbered lines with an estimate of the time that is left."""
-
-    def __init__(self, total: int, jobs: int, report: Callable[[str], None]) -> None:
-        self._total, self._jobs, self._report = total, jobs, report
-        self._told, self._start = 0, time.monotonic()
-        if total:
-            report(f"{total} to do, {jobs} at a time")
-
-    def tell(self, line: str) -> None:
-        self._told += 1
-        each = (time.monotonic() - self._start) / self._told
-        left = each * (self._total - self._told) / 60
-        self._report(f"[{self._told}/{self._total}] {line}; about {left:.0f} minutes left")

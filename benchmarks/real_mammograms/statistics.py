@@ -4,7 +4,7 @@ All figures of all rows are computed on the same resamples of the patients, so t
 of two rows has an interval of its own: patients who are hard for both count for neither.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from medmask.evaluation.bootstrap import draw_patients, percentile_interval, res
 from medmask.evaluation.classification import roc_auc, score_images
 from medmask.evaluation.coco_matching import match_by_coco
 from medmask.evaluation.matching import localize
+from medmask.evaluation.paired_differences import PairedDifference, paired_difference
 from medmask.evaluation.settings import CPM_POINTS
 from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.evaluation.suppression import suppress_overlaps
@@ -109,9 +110,27 @@ def _average_precision(hits: np.ndarray, misses: np.ndarray, num_lesions: int) -
     return float(np.append(highest, 0)[first].mean())
 
 
-def over_seeds(samples: Sequence[Samples]) -> Samples:
+def over_seeds(samples: Mapping[int, Samples]) -> Samples:
     """The mean over trainings with several seeds, resample by resample."""
-    return np.mean(samples, axis=0)
+    return np.mean(list(samples.values()), axis=0)
+
+
+def compare_seeds(
+    ours: Mapping[int, Samples], other: Mapping[int, Samples]
+) -> Mapping[str, PairedDifference]:
+    """Difference of two rows, ours minus the other, over the seeds that both have, each metric.
+
+    This tells of other seeds and the same patients, where :func:`compare` tells of other patients
+    and the same seeds.
+    """
+    seeds = sorted(ours.keys() & other.keys())
+    return {
+        name: paired_difference(
+            [float(ours[seed][0, column]) for seed in seeds],
+            [float(other[seed][0, column]) for seed in seeds],
+        )
+        for column, name in enumerate(METRICS)
+    }
 
 
 def summarize(samples: Samples) -> dict[str, tuple[float, float, float]]:

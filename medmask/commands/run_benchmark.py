@@ -1,31 +1,51 @@
 """Run the stages of a benchmark and their controls over several seeds, and write a table."""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.errors import InputError
+from medmask.evaluation.settings import DEFAULT_MIN_PAIRS
 
 if TYPE_CHECKING:
-    from medmask.engine.comparison.runner import Results
+    from medmask.engine.comparison.run_result import Results
 
 TRAINING_TOOL = ("-m", "medmask", "train")
 _EXAMPLES = """
 examples:
-  medmask run-benchmark configs/medmask/phantom2ffdm/benchmark.py --seeds 0 1 2
+  All runs with eight seeds, two runs at a time, each on half of the cores:
+    medmask run-benchmark configs/medmask/phantom2ffdm/benchmark.py
 
-  Two runs at a time, each on half of the cores:
-    medmask run-benchmark configs/medmask/phantom2ffdm/benchmark.py --jobs 2
+  A first look, which shows nothing yet:
+    medmask run-benchmark configs/medmask/phantom2ffdm/benchmark.py --seeds 0 1 --runs teaching
 
-Interrupted, it goes on where it stopped when it is called again. The table is in benchmark.md and
-benchmark.json of the output folder, and grows with every run that ends.
+Interrupted, it goes on where it stopped when it is called again. The tables are in benchmark.md and
+benchmark.json of the output folder, and grow with every run that ends. Differences to controls are
+paired by seed. "better" and "worse" are more than two standard errors, over at least --min-pairs
+pairs; all else is "not shown".
 """
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = examples_parser(__doc__, _EXAMPLES)
     parser.add_argument("plan", metavar="PLAN.py", help="a file with the benchmark's runs")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="S")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=list(range(DEFAULT_MIN_PAIRS)),
+        metavar="S",
+        help=f"each run is done once per seed (default 0 to {DEFAULT_MIN_PAIRS - 1})",
+    )
+    parser.add_argument(
+        "--min-pairs",
+        type=int,
+        default=DEFAULT_MIN_PAIRS,
+        metavar="N",
+        help="seeds that a verdict needs, at least 2 (default %(default)s)",
+    )
     parser.add_argument("--runs", nargs="+", metavar="NAME", help="only these and what they need")
     parser.add_argument(
         "--output",
@@ -34,7 +54,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="default output/benchmark/<folder of the plan>",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs at the same time (default 1)"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="runs at the same time, which share the cores (default 2, or 1 on one core)",
     )
     parser.add_argument(
         "--set",
@@ -50,31 +73,41 @@ def make_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Run what is not done yet, and write the table after each run."""
     from medmask.engine import load_comparison, run_comparison, write_tables
+    from medmask.utils.openmp import usable_cores
 
+    _check(args)
+    jobs = args.jobs or min(2, usable_cores())
     comparison = load_comparison(args.plan)
     if args.runs:
         comparison = comparison.restricted_to(args.runs)
     output = args.output or Path("output/benchmark") / Path(args.plan).resolve().parent.name
-    total = len(comparison.runs) * len(args.seeds)
-    done = 0
 
     def report(results: "Results", message: str) -> None:
-        nonlocal done
-        done += 1
-        write_tables(comparison, results, args.seeds, output)
-        print(f"[{done}/{total}] {message}", flush=True)
+        write_tables(comparison, results, args.seeds, output, args.min_pairs)
+        print(message, flush=True)
 
     results = run_comparison(
         comparison,
         args.seeds,
         output,
         tool=TRAINING_TOOL,
-        jobs=args.jobs,
+        jobs=jobs,
         options=args.options,
         report=report,
     )
-    print(f"\n{write_tables(comparison, results, args.seeds, output)}")
+    print(f"\n{write_tables(comparison, results, args.seeds, output, args.min_pairs)}")
     print(f"written to {output / 'benchmark.md'} and {output / 'benchmark.json'}")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Check the numbers before anything is run."""
+    if args.min_pairs < 2:
+        raise InputError(f"--min-pairs is {args.min_pairs}: a standard error needs 2 pairs or more")
+    if args.jobs is not None and args.jobs < 1:
+        raise InputError(f"--jobs is {args.jobs}: at least one run has to be done at a time")
+    repeated = [seed for seed, times in Counter(args.seeds).items() if times > 1]
+    if repeated or min(args.seeds) < 0:
+        raise InputError(f"--seeds are {args.seeds}: give different whole numbers, 0 or more")
 
 
 main = entry_point(make_parser, run)

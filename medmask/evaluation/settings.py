@@ -14,6 +14,9 @@ CPM_POINTS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 As in the LUNA16 challenge; Setio et al., Medical Image Analysis 42 (2017).
 """
 
+DEFAULT_MIN_PAIRS = 8
+"""Pairs of runs that a claim needs, unless fewer are asked for."""
+
 LESION_BOX, PUBLISHED_SCRIPT = "lesion_box", "published_script"
 HIT_RULES = (LESION_BOX, PUBLISHED_SCRIPT)
 """What a detection is compared with: the lesion's box, or what a public script takes for it."""

@@ -1,6 +1,7 @@
 """Reading JSON files that may be anything, and writing them."""
 
 import json
+import math
 import os
 import re
 import stat
@@ -64,6 +65,11 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
     text = json.dumps(content, indent=1, allow_nan=False)
     with atomic_write(path, "w") as file:
         file.write(text + "\n")
+
+
+def finite_or_none(value: float) -> float | None:
+    """JSON has neither NaN nor infinity: those become null."""
+    return value if math.isfinite(value) else None
 
 
 def show(value: Any) -> str:

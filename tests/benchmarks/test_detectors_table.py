@@ -167,6 +167,25 @@ def test_table_and_differences(run_tool, output, tmp_path):
     assert other["differences"]["R@0.5"] == [1, 1, 1]
     assert "| medmask | imagenet | 2 | 0.5 | 10 | 1.000 (1.000 to 1.000) |" in result.stdout
     assert "| retinanet/imagenet | +1.000* (+1.000 to +1.000) |" in result.stdout
+    # The seeds agree, but two pairs are too few for a claim unless they are asked for.
+    assert "| retinanet/imagenet | 2 | +1.000 ± 0.000, not shown |" in result.stdout
+    by_seed = other["seed_differences"]["CPM"]
+    assert by_seed == {
+        "mean": 1,
+        "standard_error": 0,
+        "t": None,
+        "pairs": 2,
+        "verdict": "not shown",
+    }
+    result = run_tool(TOOL, "--output", output, *options, "--min-pairs", 2)
+    assert "| retinanet/imagenet | 2 | +1.000 ± 0.000, better |" in result.stdout
+
+
+def test_verdict_on_one_pair_is_refused(run_tool, output):
+    options = ("--benchmark", "mias2inbreast", "--min-pairs", 1)
+    result = run_tool(TOOL, "--output", output, *options)
+    assert result.returncode == 2
+    assert "'1' is not a whole number from 2 on" in result.stderr
 
 
 def test_folds_are_pooled_and_must_be_complete(run_tool, output):

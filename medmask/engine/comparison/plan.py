@@ -6,17 +6,21 @@ A plan is a LazyConfig file with a dict ``benchmark``::
         test_dataset="phantom_ffdm_test",
         metric="froc/R@0.3",
         runs=dict(
-            source_only=dict(config="source_only.py"),
-            control=dict(config="control.py", start="source_only"),
+            source_only=dict(config="source_only.py", model="average"),
+            control=dict(config="control.py", start="source_only", model="average"),
             teaching=dict(config="teaching.py", start="source_only", controls=["control"],
                           model="teacher"),
         ),
     )
+
+A run and its controls count the same kind of weights: an average of weights is better than the last
+ones by itself, so a teacher is compared with controls whose average counts (``model="average"`` and
+a WeightAveragingHook), never with the last weights of one.
 """
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from medmask.config.loading import load_any_config
 from medmask.errors import InputError
 
 MODEL = "model"
+CPM = "froc/CPM"
 _KINDS: dict[type, str] = {str: "text", list: "list of texts", dict: "dict that is not empty"}
 
 
@@ -44,7 +49,8 @@ class Run:
     model: str = MODEL
     """the model whose results count: the trained one, or another that the stage gives"""
     adapt_batchnorm: str | None = None
-    """no training: BatchNorm statistics are estimated anew on the images of this data set"""
+    """no training: BatchNorm statistics of the start's model that counts are estimated anew on the
+    images of this data set"""
     options: tuple[str, ...] = ()
     """``key=value`` settings of the config"""
 
@@ -56,8 +62,42 @@ class Comparison:
     test_dataset: str
     metric: str
     """name of a number in the results, such as ``froc/R@0.3``; higher is better"""
+    beside: tuple[str, ...]
+    """other metrics that are shown and compared in the same way"""
     runs: tuple[Run, ...]
     """each after the runs that it names"""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All metrics, the one that judges first."""
+        return (self.metric, *self.beside)
+
+    def __getitem__(self, name: str) -> Run:
+        """The run of this name."""
+        return next(run for run in self.runs if run.name == name)
+
+    def shared_start(self, run: Run, control: Run) -> str | None:
+        """Name the last run that both come from, which may be the control itself.
+
+        Returns:
+            None if there is none: then only the seed is shared, and with it the order of images.
+        """
+        origins = [each.name for each in self._origins(control)]
+        names = (each.name for each in self._origins(run))
+        return next((name for name in names if name in origins), None)
+
+    def counts_an_average(self, run: Run) -> bool:
+        """Tell whether an average of weights counts; AdaBN has the weights of its start."""
+        while run.adapt_batchnorm and run.start is not None:
+            run = self[run.start]
+        return run.model != MODEL
+
+    def _origins(self, run: Run) -> Iterator[Run]:
+        """The run, the one that it starts from, and so on."""
+        yield run
+        while run.start is not None:
+            run = self[run.start]
+            yield run
 
     def restricted_to(self, names: Sequence[str]) -> "Comparison":
         """Reduce to the runs of these names, those that they start from and their controls.
@@ -99,7 +139,29 @@ def load_comparison(path: str | os.PathLike) -> Comparison:
         if run.adapt_batchnorm and run.start is None:
             raise InputError(f"{path}: run '{name}' adapts BatchNorm and so needs a start")
         runs[name] = run
-    return Comparison(plan["test_dataset"], plan["metric"], tuple(runs.values()))
+    beside = plan.get("beside")
+    if beside is None:
+        beside = [CPM] if plan["metric"].startswith("froc/") and plan["metric"] != CPM else []
+    comparison = Comparison(
+        plan["test_dataset"], plan["metric"], tuple(beside), tuple(runs.values())
+    )
+    _check_averages(path, comparison)
+    return comparison
+
+
+def _check_averages(path: Path, comparison: Comparison) -> None:
+    """Check that no run is compared with one that differs from it by averaging, too."""
+    for run in comparison.runs:
+        for name in run.controls:
+            averages = {run.name: comparison.counts_an_average(run)}
+            averages[name] = comparison.counts_an_average(comparison[name])
+            if len(set(averages.values())) == 2:
+                with_average, without = sorted(averages, key=averages.__getitem__, reverse=True)
+                raise InputError(
+                    f"{path}: run '{run.name}' cannot be compared with '{name}': an average of "
+                    f"weights counts of '{with_average}'; let one count of '{without}', too, by a "
+                    'WeightAveragingHook and model="average"'
+                )
 
 
 def _check_fields(path: Path, plan: dict) -> None:
@@ -107,9 +169,15 @@ def _check_fields(path: Path, plan: dict) -> None:
     for field, kind in (("test_dataset", str), ("metric", str), ("runs", dict)):
         if not isinstance(plan.get(field), kind) or not plan[field]:
             raise InputError(f"{path}: benchmark.{field} must be a {_KINDS[kind]}")
-    unknown = plan.keys() - {"test_dataset", "metric", "runs"}
+    if not _is_list_of_texts(plan.get("beside") or []):
+        raise InputError(f"{path}: benchmark.beside must be a list of texts, names of metrics")
+    unknown = plan.keys() - {"test_dataset", "metric", "beside", "runs"}
     if unknown:
         raise InputError(f"{path}: benchmark has the unknown field '{sorted(unknown, key=str)[0]}'")
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _read_run(path: Path, name: str, fields: Any) -> Run:
@@ -127,8 +195,8 @@ def _read_run(path: Path, name: str, fields: Any) -> Run:
             raise InputError(
                 f"{where} has the unknown field '{field}'; it may have {', '.join(kinds)}"
             )
-        wrong_items = isinstance(value, list) and not all(isinstance(x, str) for x in value)
-        if value is not None and (not isinstance(value, kinds[field]) or wrong_items):
+        is_right = isinstance(value, str) if kinds[field] is str else _is_list_of_texts(value)
+        if value is not None and not is_right:
             raise InputError(f"{where}: {field} must be a {_KINDS[kinds[field]]}")
     if not fields.get("config"):
         raise InputError(f"{where} has no config")

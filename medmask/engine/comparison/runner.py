@@ -4,35 +4,20 @@ A run that ended leaves ``result.json`` and is not repeated; one that was interr
 its last checkpoint. What counts is the last weights of a run: the test images choose nothing.
 """
 
-import json
-import time
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from medmask.engine.comparison.plan import MODEL, Comparison, Run
+from medmask.engine.comparison.run_result import Results, RunResult, complete_run, read_result
 from medmask.errors import InputError
 from medmask.utils.child_tools import ChildTools
-from medmask.utils.files import atomic_write
+from medmask.utils.job_progress import JobProgress
 from medmask.utils.openmp import usable_cores
 
-RESULT = "result.json"
-LOG = "benchmark_log.txt"
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Results of one run at one seed."""
-
-    metrics: dict[str, float | None]
-    minutes: float
-    """of this machine, for training and evaluation"""
-
-
-Results = dict[str, dict[int, RunResult]]
-"""name of the run -> seed -> result"""
+_THREADS = "OMP_NUM_THREADS"
 
 
 def run_comparison(
@@ -52,29 +37,41 @@ def run_comparison(
         seeds: each run is done once per seed.
         output_dir: run r at seed s works in ``<output_dir>/<r>/seed<s>``.
         tool: arguments with which Python starts the training tool, such as its file.
-        jobs: runs at the same time; they share the machine's cores.
+        jobs: runs at the same time; they share the machine's cores, as many threads for each,
+            unless the environment variable ``OMP_NUM_THREADS`` says how many.
         options: ``key=value`` settings for every run.
-        report: called after each run with the results so far and a line on what was done.
+        report: called at the start, and after each run, with the results so far and a line on what
+            was done and what is left.
 
     Raises:
-        InputError: a run failed; names its log. Runs that do not need it are done all the same.
+        InputError: a run failed; names its log. Runs that do not need it are done all the same. Or
+            a result that is there was made with other settings; then nothing is done.
         StoppedBySignal: a signal came; runs that were under way have saved what they had done.
     """
-    threads = max(1, usable_cores() // jobs)
-    environment = {"OMP_NUM_THREADS": str(threads)}
+    threads = os.environ.get(_THREADS, str(max(1, usable_cores() // jobs)))
     children = ChildTools()
     results: Results = {run.name: {} for run in comparison.runs}
-    waiting = [(run, seed) for run in comparison.runs for seed in seeds]
+    waiting: list[tuple[Run, int]] = []
+    for run in comparison.runs:
+        for seed in seeds:
+            settings = _settings(run, comparison, options)
+            result = read_result(_folder(output_dir, run.name, seed), settings)
+            if result is None:
+                waiting.append((run, seed))
+            else:
+                results[run.name][seed] = result
+    progress = JobProgress(len(waiting), jobs, lambda line: report(results, line))
     running: dict[Future[RunResult], tuple[Run, int]] = {}
     failures: list[InputError] = []
 
     def work(run: Run, seed: int) -> RunResult:
-        command = [*tool, *_arguments(run, comparison, seed, output_dir), *options]
+        settings = _settings(run, comparison, options)
+        command = [*tool, *_arguments(run, comparison, seed, output_dir), *settings]
 
         def call(log: IO) -> int:
-            return children.run(command, log, environment)
+            return children.run(command, log, {_THREADS: threads})
 
-        return _complete(run, output_dir / run.name / f"seed{seed}", command, call)
+        return complete_run(run, _folder(output_dir, run.name, seed), settings, call)
 
     with children.passing_signals_on(), ThreadPoolExecutor(jobs) as pool:
         while True:
@@ -94,57 +91,36 @@ def run_comparison(
                     results[run.name][seed] = future.result()
                 except InputError as error:
                     failures.append(error)
-                    report(results, f"{run.name}, seed {seed}: {error}")
+                    progress.tell(f"{run.name}, seed {seed}: {error}")
                     continue
                 minutes = results[run.name][seed].minutes
-                report(results, f"{run.name}, seed {seed}: {minutes:.1f} minutes")
+                progress.tell(f"{run.name}, seed {seed}: {minutes:.1f} minutes")
     if failures:
         raise failures[0]
     return results
 
 
+def _folder(output_dir: Path, name: str, seed: int) -> Path:
+    return output_dir / name / f"seed{seed}"
+
+
 def _arguments(run: Run, comparison: Comparison, seed: int, output_dir: Path) -> Iterator[str]:
+    """What differs from place to place and from seed to seed."""
     yield from ("--config-file", str(run.config))
     if run.adapt_batchnorm:
         yield from ("--eval-only", "--adapt-batchnorm", run.adapt_batchnorm)
     else:
         yield "--resume"
-    yield f"train.output_dir={output_dir / run.name / f'seed{seed}'}"
+    yield f"train.output_dir={_folder(output_dir, run.name, seed)}"
     yield f"train.seed={seed}"
     yield "train.eval_period=0"
-    yield f"dataloader.test.dataset={comparison.test_dataset}"
     if run.start is not None:
-        weights = output_dir / run.start / f"seed{seed}" / "model_final.pth"
+        # Training goes on from the trained weights; AdaBN adapts the model that counts.
+        model = comparison[run.start].model if run.adapt_batchnorm else MODEL
+        weights = _folder(output_dir, run.start, seed) / f"{model}_final.pth"
         yield f"train.init_checkpoint={weights}"
-    yield from run.options
 
 
-def _complete(
-    run: Run, folder: Path, command: Sequence[str], call: Callable[[IO], int]
-) -> RunResult:
-    """Do a run, by ``call`` with its log, unless its result is there."""
-    result_file = folder / RESULT
-    if result_file.exists():
-        content = json.loads(result_file.read_text())
-        return RunResult(content["metrics"], content["minutes"])
-    folder.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    with open(folder / LOG, "a") as log:
-        status = call(log)
-    if status:
-        raise InputError(f"run {run.name} failed with status {status}; see {folder / LOG}")
-    minutes = (time.monotonic() - start) / 60
-    metrics = _metrics(folder, run)
-    with atomic_write(result_file, "w") as file:
-        content = {"metrics": metrics, "minutes": minutes, "command": list(command)}
-        json.dump(content, file, indent=1)
-    return RunResult(metrics, minutes)
-
-
-def _metrics(folder: Path, run: Run) -> dict[str, Any]:
-    """Read the numbers of the last evaluation."""
-    if run.adapt_batchnorm:
-        return json.loads((folder / "evaluation.json").read_text())
-    last = json.loads((folder / "evaluations.json").read_text())[-1]
-    prefix = "" if run.model == MODEL else f"{run.model}/"
-    return {k.removeprefix(prefix): v for k, v in last.items() if k.startswith(prefix)}
+def _settings(run: Run, comparison: Comparison, options: Sequence[str]) -> list[str]:
+    """What decides on the result besides the config and the seed."""
+    return [f"dataloader.test.dataset={comparison.test_dataset}", *run.options, *options]

@@ -1,108 +1,154 @@
 """The results of a comparison as Markdown and JSON."""
 
-import json
-import statistics
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from medmask.engine.comparison.plan import Comparison
-from medmask.engine.comparison.runner import Results
+from medmask.engine.comparison.run_result import Results
+from medmask.engine.comparison.summary import ControlComparison, RunSummary, summarize
+from medmask.evaluation.paired_differences import STANDARD_ERRORS, PairedDifference
+from medmask.evaluation.settings import DEFAULT_MIN_PAIRS
 from medmask.utils.files import atomic_write
+from medmask.utils.json_files import finite_or_none, write_json
 
 
 def write_tables(
-    comparison: Comparison, results: Results, seeds: Sequence[int], output_dir: Path
+    comparison: Comparison,
+    results: Results,
+    seeds: Sequence[int],
+    output_dir: Path,
+    min_pairs: int = DEFAULT_MIN_PAIRS,
 ) -> str:
-    """Write ``benchmark.json`` and ``benchmark.md``; returns the Markdown."""
+    """Write ``benchmark.json`` and ``benchmark.md``.
+
+    Args:
+        comparison: the plan.
+        results: of its runs.
+        seeds: that were asked for.
+        output_dir: gets the files.
+        min_pairs: pairs that a verdict other than "not shown" needs, at least 2.
+
+    Returns:
+        The Markdown.
+    """
     rows = summarize(comparison, results)
     content = {
         "test_dataset": comparison.test_dataset,
         "metric": comparison.metric,
         "seeds": list(seeds),
-        "rows": rows,
+        "min_pairs": min_pairs,
+        "rows": [_row_to_json(row, min_pairs) for row in rows],
         "results": {
             name: {str(seed): vars(result) for seed, result in by_seed.items()}
             for name, by_seed in results.items()
         },
     }
-    with atomic_write(output_dir / "benchmark.json", "w") as file:
-        json.dump(content, file, indent=1)
-    markdown = to_markdown(comparison, rows)
+    write_json(output_dir / "benchmark.json", content)
+    markdown = to_markdown(comparison, rows, min_pairs)
     with atomic_write(output_dir / "benchmark.md", "w") as file:
         file.write(markdown)
     return markdown
 
 
-def summarize(comparison: Comparison, results: Results) -> list[dict[str, Any]]:
-    """Summarize each run that has results in a dict.
-
-    Returns:
-        ``run``, ``values`` by seed, ``mean``, ``deviation`` (of the sample; None for one seed),
-        ``minutes`` (mean), and ``comparisons``: for each control its name, the ``difference`` of
-        the means and the ``pooled_deviation`` of both (the root of the mean of their variances).
-        Seeds without the metric (NaN: a test set without lesions) are left out.
-    """
-    rows: dict[str, dict[str, Any]] = {}
-    for run in comparison.runs:
-        by_seed = sorted(results[run.name].items())
-        metrics = {seed: result.metrics.get(comparison.metric) for seed, result in by_seed}
-        values = {seed: value for seed, value in metrics.items() if value is not None}
-        if not values:
-            continue
-        mean = statistics.mean(values.values())
-        deviation = statistics.stdev(values.values()) if len(values) > 1 else None
-        rows[run.name] = {
-            "run": run.name,
-            "values": values,
-            "mean": mean,
-            "deviation": deviation,
-            "minutes": statistics.mean(result.minutes for _, result in by_seed),
-            "comparisons": [
-                {
-                    "control": name,
-                    "difference": mean - rows[name]["mean"],
-                    "pooled_deviation": _pool(deviation, rows[name]["deviation"]),
-                }
-                for name in run.controls
-                if name in rows
-            ],
-        }
-    return list(rows.values())
+def to_markdown(comparison: Comparison, rows: Sequence[RunSummary], min_pairs: int) -> str:
+    """Write a table of the runs, and one of the differences to their controls if there are any."""
+    text = _runs_table(comparison, rows)
+    if any(row.comparisons for row in rows):
+        text += "\n" + _differences_table(comparison, rows, min_pairs)
+    return text
 
 
-def to_markdown(comparison: Comparison, rows: Sequence[dict[str, Any]]) -> str:
-    """Write a table with a row for each run."""
-    metric = comparison.metric.rsplit("/", 1)[-1]
+def _runs_table(comparison: Comparison, rows: Sequence[RunSummary]) -> str:
+    names = [_short(metric) for metric in comparison.metrics]
     lines = [
-        f"{metric} on {comparison.test_dataset}, in percent: mean over seeds, standard deviation, "
-        "each seed; difference to the controls' means (pooled standard deviation).",
+        f"On {comparison.test_dataset}, in percent: mean over seeds ± standard deviation.",
         "",
-        f"| run | {metric} | deviation | by seed | against controls | minutes |",
-        "| --- | --- | --- | --- | --- | --- |",
+        *_head("run", "seeds", *names, f"{names[0]} by seed", "minutes"),
     ]
     for row in rows:
-        cells = [
-            row["run"],
-            f"{row['mean']:.1f}",
-            _number(row["deviation"]),
-            " / ".join(f"{value:.1f}" for value in row["values"].values()),
-            ", ".join(map(_describe, row["comparisons"])),
-            f"{row['minutes']:.1f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        by_seed = row.metrics[comparison.metric].values.values()
+        values = (
+            _with_error(row.metrics[m].mean, row.metrics[m].deviation) for m in comparison.metrics
+        )
+        each = " / ".join(f"{value:.1f}" for value in by_seed)
+        lines.append(_line(row.run, str(len(by_seed)), *values, each, f"{row.minutes:.1f}"))
     return "\n".join(lines) + "\n"
 
 
-def _pool(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else ((a * a + b * b) / 2) ** 0.5
+def _differences_table(comparison: Comparison, rows: Sequence[RunSummary], min_pairs: int) -> str:
+    columns = [
+        name for metric in comparison.metrics for name in (_short(metric), "t", "pairs", "verdict")
+    ]
+    lines = [
+        "Run minus control, paired by seed: mean ± standard error. A verdict other than "
+        f'"not shown" takes more than {STANDARD_ERRORS:g} standard errors and at least {min_pairs} '
+        "pairs.",
+        "",
+        *_head("run", "control", "shared start", *columns),
+    ]
+    for row in rows:
+        for each in row.comparisons:
+            cells: list[str] = []
+            for metric in comparison.metrics:
+                cells += _difference_cells(each.differences[metric], min_pairs)
+            start = each.shared_start or "none, the seed alone"
+            lines.append(_line(row.run, each.control, start, *cells))
+    return "\n".join(lines) + "\n"
 
 
-def _describe(comparison: dict[str, Any]) -> str:
-    pooled = _number(comparison["pooled_deviation"])
-    difference = f"{comparison['control']} {comparison['difference']:+.1f}"
-    return f"{difference} ({pooled})" if pooled else difference
+def _difference_cells(difference: PairedDifference, min_pairs: int) -> tuple[str, str, str, str]:
+    return (
+        _with_error(difference.mean, difference.standard_error, "+"),
+        "" if math.isnan(difference.t) else f"{difference.t:.1f}",
+        str(difference.num_pairs),
+        difference.verdict(min_pairs),
+    )
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+def _head(*columns: str) -> list[str]:
+    return [_line(*columns), _line(*["---"] * len(columns))]
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _short(metric: str) -> str:
+    return metric.rsplit("/", 1)[-1]
+
+
+def _with_error(value: float, error: float, sign: str = "") -> str:
+    if math.isnan(value):
+        return ""
+    text = f"{value:{sign}.1f}"
+    return text if math.isnan(error) else f"{text} ± {error:.1f}"
+
+
+def _row_to_json(row: RunSummary, min_pairs: int) -> dict[str, Any]:
+    """Values that JSON has: what is undefined or infinite is null."""
+    return {
+        "run": row.run,
+        "minutes": row.minutes,
+        "metrics": {
+            name: {
+                "values": {str(seed): value for seed, value in metric.values.items()},
+                "mean": finite_or_none(metric.mean),
+                "deviation": finite_or_none(metric.deviation),
+            }
+            for name, metric in row.metrics.items()
+        },
+        "comparisons": [_comparison_to_json(each, min_pairs) for each in row.comparisons],
+    }
+
+
+def _comparison_to_json(comparison: ControlComparison, min_pairs: int) -> dict[str, Any]:
+    return {
+        "control": comparison.control,
+        "shared_start": comparison.shared_start,
+        "differences": {
+            name: difference.to_json(min_pairs)
+            for name, difference in comparison.differences.items()
+        },
+    }

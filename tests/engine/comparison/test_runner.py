@@ -1,21 +1,29 @@
 """Comparisons, with a training tool that takes no time."""
 
 import json
-import math
-import statistics
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from medmask.engine.comparison import RunResult, load_comparison, run_comparison, write_tables
+from medmask.engine.comparison import load_comparison, run_comparison, write_tables
 from medmask.errors import InputError
+from medmask.utils.openmp import usable_cores
 
+ROOT = Path(__file__).parents[3]
 PLAN = """
 benchmark = dict(
     test_dataset="some_test",
     metric="froc/R@0.3",
     runs=dict(
-        first=dict(config="first.py"),
-        control=dict(config="first.py", start="first", options=["train.max_iter=5"]),
+        first=dict(config="first.py", model="average"),
+        control=dict(
+            config="first.py", start="first", options=["train.max_iter=5"], model="average"
+        ),
         adabn=dict(
             config="first.py", start="first", controls=["first"], adapt_batchnorm="some_train"
         ),
@@ -42,12 +50,26 @@ if start:
     assert pathlib.Path(start).read_text() == "weights", "the start must be there first"
 seed = int(options["train.seed"])
 value = {"first": 40, "control": 50, "adabn": 45, "taught": 0}[folder.parent.name] + seed
-results = {"froc/R@0.3": value, "teacher/froc/R@0.3": 60 + 2 * seed}
+results = {"froc/R@0.3": value, "froc/CPM": value + 10}
+for name in ("average", "teacher"):
+    value = 60 + 2 * seed if name == "teacher" else value
+    results |= {f"{name}/froc/R@0.3": value, f"{name}/froc/CPM": 70}
 if "--eval-only" in arguments:
     (folder / "evaluation.json").write_text(json.dumps(results))
 else:
     (folder / "evaluations.json").write_text(json.dumps([{"froc/R@0.3": 1}, results]))
-    (folder / "model_final.pth").write_text("weights")
+    for name in ("model", "average"):
+        (folder / f"{name}_final.pth").write_text("weights")
+"""
+
+CALLER = """
+import sys
+from pathlib import Path
+from medmask.engine.comparison import load_comparison, run_comparison
+
+folder = Path(sys.argv[1])
+comparison = load_comparison(folder / "benchmark.py")
+run_comparison(comparison, [0], folder / "output", tool=[str(folder / "tool.py")])
 """
 
 
@@ -72,6 +94,10 @@ def calls(folder):
     return [json.loads(line) for line in lines]
 
 
+def arguments(call):
+    return dict(each.split("=", 1) for each in call if "=" in each)
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_every_run_is_done_after_the_one_it_starts_from(folder, jobs):
     run(folder, jobs=jobs, options=["train.log_period=7"])
@@ -84,24 +110,18 @@ def test_every_run_is_done_after_the_one_it_starts_from(folder, jobs):
     assert sum("--resume" in call for call in done) == 9
 
 
-def test_table_compares_with_the_control(folder):
-    markdown = run(folder)
-    rows = {r["run"]: r for r in json.loads((folder / "output/benchmark.json").read_text())["rows"]}
-    assert rows["taught"]["values"] == {"0": 60, "1": 62, "2": 64}
-    assert rows["taught"]["mean"] == 62
-    assert rows["taught"]["deviation"] == pytest.approx(statistics.stdev([60, 62, 64]))
-    control, adabn = rows["taught"]["comparisons"]
-    assert control["difference"] == 62 - 51
-    assert control["pooled_deviation"] == pytest.approx(math.sqrt((4 + 1) / 2))
-    assert adabn["difference"] == 62 - 46
-    assert rows["first"]["comparisons"] == []
-    cells = "| taught | 62.0 | 2.0 | 60.0 / 62.0 / 64.0 | control +11.0 (1.6), adabn +16.0 (1.6) |"
-    assert cells in markdown
-    assert (folder / "output" / "benchmark.md").read_text() == markdown
-
-
-def test_one_seed_has_no_deviation(folder):
-    assert "| taught | 60.0 |  | 60.0 | control +10.0, adabn +15.0 |" in run(folder, seeds=(0,))
+def test_adabn_adapts_the_model_that_counts_and_stages_go_on_from_the_trained_one(folder):
+    run(folder, seeds=(3,))
+    starts = {
+        Path(options["train.output_dir"]).parent.name: Path(options["train.init_checkpoint"]).name
+        for call in calls(folder)
+        if "train.init_checkpoint" in (options := arguments(call))
+    }
+    assert starts == {
+        "control": "model_final.pth",
+        "adabn": "average_final.pth",
+        "taught": "model_final.pth",
+    }
 
 
 def test_what_is_done_is_not_repeated(folder):
@@ -129,11 +149,78 @@ def test_chosen_runs_bring_what_they_need(folder):
         comparison.restricted_to(["tought"])
 
 
-def test_undefined_metric_is_left_out(folder):
-    comparison = load_comparison(folder / "benchmark.py")
-    results = {run.name: {} for run in comparison.runs}
-    results["first"] = {0: RunResult({"froc/R@0.3": None}, 1.0)}
-    assert "first" not in write_tables(comparison, results, [0], folder)
+def test_result_of_other_settings_is_refused(folder):
+    run(folder, seeds=(0,), options=["train.log_period=7"])
+    with pytest.raises(InputError, match=r"result\.json was made with .*log_period=7, not with"):
+        run(folder, seeds=(0, 1))
+    assert len(calls(folder)) == 4
+
+
+def test_file_that_is_no_result_is_named(folder):
+    run(folder, seeds=(0,))
+    (folder / "output/first/seed0/result.json").write_text("{}")
+    with pytest.raises(InputError, match=r"first/seed0/result\.json is no result"):
+        run(folder, seeds=(0,))
+
+
+def test_only_what_is_left_to_do_is_counted(folder):
+    run(folder, seeds=(0,))
+    lines = []
+    run(folder, seeds=(0, 1), report=lambda results, line: lines.append(line))
+    assert lines[0] == "4 to do, 1 at a time"
+    assert lines[-1].startswith("[4/4] taught, seed 1: 0.0 minutes; about 0 minutes left")
+
+
+@pytest.mark.parametrize(("given", "threads"), [(None, None), ("3", "3")], ids=["cores", "user"])
+def test_jobs_share_the_cores_unless_the_user_says_how_many_threads(
+    folder, monkeypatch, given, threads
+):
+    if given is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    text = "\nprint('threads', os.environ['OMP_NUM_THREADS'])\n"
+    (folder / "tool.py").write_text(TOOL + text)
+    run(folder, seeds=(0,), jobs=usable_cores())
+    log = (folder / "output/first/seed0/benchmark_log.txt").read_text()
+    assert log == f"threads {threads or 1}\n"
+
+
+def test_killed_benchmark_goes_on_where_it_stopped(folder):
+    """A signal in a run ends it; the same command does the rest, and adds up the time."""
+    waiting = TOOL.replace(
+        "seed = int",
+        """
+import time
+if folder.parent.name == "control" and not (folder / "begun").exists():
+    (folder / "begun").write_text("")
+    time.sleep(60)
+seed = int""",
+    )
+    (folder / "tool.py").write_text(waiting)
+    (folder / "caller.py").write_text(CALLER)
+    command = [sys.executable, str(folder / "caller.py"), str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment)
+    begun = folder / "output/control/seed0/begun"
+    deadline = time.monotonic() + 120
+    try:
+        while not begun.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) != 0
+    finally:
+        process.kill()
+        process.wait()
+    assert not (folder / "output/control/seed0/result.json").exists()
+    subprocess.run(command, env=environment, check=True, timeout=120)
+    done = [Path(arguments(call)["train.output_dir"]).parent.name for call in calls(folder)]
+    assert sorted(done) == ["adabn", "control", "control", "first", "taught"]
+    result = json.loads((folder / "output/control/seed0/result.json").read_text())
+    assert result["minutes"] * 60 > 1
 
 
 @pytest.mark.parametrize(
@@ -147,6 +234,11 @@ def test_undefined_metric_is_left_out(folder):
             "'adabn' adapts BatchNorm and so needs a start",
         ),
         (("benchmark = ", "plan = "), "defines no dict `benchmark`"),
+        (('metric="froc/R@0.3"', 'metric="froc/R@0.3", beside="CPM"'), "beside must be a list"),
+        (
+            (', model="average"),\n        control', "),\n        control"),
+            "'taught' cannot be compared with 'adabn': an average of weights counts of 'taught'",
+        ),
     ],
 )
 def test_mistake_in_the_plan_is_named(folder, change, words):

@@ -1,0 +1,109 @@
+"""The result of one run: reading it if it is there, and making it."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from medmask.engine.comparison.plan import MODEL, Run
+from medmask.errors import InputError
+from medmask.utils.json_files import read_json, write_json
+
+RESULT = "result.json"
+LOG = "benchmark_log.txt"
+_TIME = "benchmark_minutes.json"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Results of one run at one seed."""
+
+    metrics: dict[str, float | None]
+    minutes: float
+    """of this machine, for training and evaluation, all calls together; those of a call that was
+    killed with the runner are not known"""
+
+
+Results = dict[str, dict[int, RunResult]]
+"""name of the run -> seed -> result"""
+
+
+def read_result(folder: Path, settings: Sequence[str]) -> RunResult | None:
+    """Read the result that a run has left.
+
+    Args:
+        folder: of the run.
+        settings: that the run would be called with now.
+
+    Returns:
+        None if it has left none.
+
+    Raises:
+        InputError: it was made with other settings, or is no result.
+    """
+    file = folder / RESULT
+    if not file.exists():
+        return None
+    content = read_json(file, "result")
+    try:
+        result = RunResult(content["metrics"], content["minutes"])
+        before = content["settings"]
+    except (KeyError, TypeError):
+        raise InputError(
+            f"{file} is no result of this version: delete it to run again, or choose another "
+            "--output"
+        ) from None
+    if before != list(settings):
+        raise InputError(
+            f"{file} was made with {' '.join(before)}, not with {' '.join(settings)}: ask for the "
+            "same, or choose another --output"
+        )
+    return result
+
+
+def complete_run(
+    run: Run, folder: Path, settings: Sequence[str], call: Callable[[IO], int]
+) -> RunResult:
+    """Do a run, or what an interrupted one has left to do.
+
+    Args:
+        run: what to do.
+        folder: of the run; gets its log and its result.
+        settings: that decide on the result, to be kept beside it.
+        call: does it, printing to the log, and returns the exit status.
+
+    Raises:
+        InputError: it failed; names the log.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    minutes = _minutes_before(folder)
+    start = time.monotonic()
+    try:
+        with open(folder / LOG, "a") as log:
+            status = call(log)
+    finally:
+        minutes += (time.monotonic() - start) / 60
+        write_json(folder / _TIME, minutes)
+    if status:
+        raise InputError(f"run {run.name} failed with status {status}; see {folder / LOG}")
+    metrics = _metrics(folder, run)
+    content = {"metrics": metrics, "minutes": minutes, "settings": list(settings)}
+    write_json(folder / RESULT, content)
+    return RunResult(metrics, minutes)
+
+
+def _minutes_before(folder: Path) -> float:
+    """Minutes of calls that were interrupted."""
+    file = folder / _TIME
+    return float(read_json(file, "time")) if file.exists() else 0.0
+
+
+def _metrics(folder: Path, run: Run) -> dict[str, Any]:
+    """Read the numbers of the last evaluation."""
+    if run.adapt_batchnorm:
+        return json.loads((folder / "evaluation.json").read_text())
+    last = json.loads((folder / "evaluations.json").read_text())[-1]
+    prefix = "" if run.model == MODEL else f"{run.model}/"
+    return {k.removeprefix(prefix): v for k, v in last.items() if k.startswith(prefix)}
