@@ -152,6 +152,9 @@ def _answer(connection: Connection, run: Run) -> None:
     config = load_config(run.config_file, run.overrides)
     config.train.eval_period = 0  # no pictures of reconstructions on the way
     if not run.has_loss_hooks:
+        # with the rates of what they would train
+        for name in config.loss_hooks:
+            config.optimizer.params.lr_factors.pop(name, None)
         config.loss_hooks = {}
     if run.random_image_size:
         use_random_images(config, *run.random_image_size)
