@@ -22,5 +22,6 @@ train = dict(
     eval_period=0.1,  # 0: after the last iteration only
     best_metric="froc/R@0.3",  # decides what model_best.pth is
     log_period=20,  # iterations
+    held_out_images=100,  # of dataloader.test, to measure what the stages learn at evaluations
     gradient_norm_period=100,  # iterations; each loss's gradient is measured, see docs/method.md
 )

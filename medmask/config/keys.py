@@ -71,6 +71,10 @@ TRAIN: Mapping[str, Value] = {
     "eval_period": Period(or_end=True, meaning="from one evaluation to the next"),
     "best_metric": Text(meaning="result that decides which model is the best, such as froc/R@0.3"),
     "log_period": WholeNumber(lowest=1, meaning="iterations from one line of the log to the next"),
+    "held_out_images": WholeNumber(
+        meaning="images of dataloader.test on which the learning of stages is measured at each "
+        "evaluation; 0 for none"
+    ),
     "gradient_norm_period": WholeNumber(
         meaning="iterations from one measurement of each loss's gradient to the next; 0 for none"
     ),

@@ -361,6 +361,12 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
             choices=("error", "skip"),
             meaning="stop at training images that no store holds, or skip them",
         ),
+        "held_out_stores": OneOrList(
+            item=Text(),
+            optional=True,
+            meaning="folder or folders of expert stores of the evaluated images, to measure "
+            "retrieval; null for none",
+        ),
     },
     InfoNCE: {"temperature": Number(above=True, meaning="of the softmax over similarities")},
     CosineLoss: {},

@@ -14,6 +14,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from medmask.checkpoint import save_weights
+from medmask.engine.learning import LearningReport
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
 from medmask.utils.shared_failure import raise_together
@@ -37,6 +38,7 @@ class EvaluationHook(HookBase):
         output_dir: str,
         best_metric: str,
         extra_models: Mapping[str, nn.Module] | None = None,
+        learning: LearningReport | None = None,
     ):
         """Create the hook.
 
@@ -48,6 +50,8 @@ class EvaluationHook(HookBase):
             output_dir: where ``evaluations.json`` is.
             best_metric: path of a number in the results, such as ``froc/R@0.3``; higher is better.
             extra_models: evaluated, too; their results are called ``<name>/...``.
+            learning: of the stages; its measures are results, too, and are also taken when a stage
+                acts for the last time.
         """
         self.period = period
         self.evaluate = evaluate
@@ -55,6 +59,7 @@ class EvaluationHook(HookBase):
         self.path = Path(output_dir) / "evaluations.json"
         self.best_metric = best_metric
         self.extra_models = extra_models or {}
+        self.learning = learning
         self.history: list[dict[str, float | None]] = []
 
     def before_train(self) -> None:
@@ -75,11 +80,20 @@ class EvaluationHook(HookBase):
             else:
                 self._evaluate(start)
             self.trainer.iter = self.trainer.storage.iter = start
+        self._learning_ends = self.learning.ends() if self.learning is not None else set()
 
     def after_step(self) -> None:
         done = self.trainer.iter + 1
         if self._is_due(done) or done == self.trainer.max_iter:
             self._evaluate(done)
+        elif done in self._learning_ends:
+            self.trainer.storage.put_scalars(**self._measure(done), smoothing_hint=False)
+
+    def _measure(self, iteration: int) -> dict[str, float]:
+        learning = self.learning
+        if learning is None:
+            return {}
+        return self._on_main_process(lambda: learning.measure(iteration))
 
     def _is_due(self, iterations: int) -> bool:
         return self.period > 0 and iterations > 0 and iterations % self.period == 0
@@ -89,7 +103,7 @@ class EvaluationHook(HookBase):
         for name, model in self.extra_models.items():
             results[name] = self.evaluate(model, name)
         comm.synchronize()
-        results = flatten_results_dict(results)
+        results = flatten_results_dict(results) | self._measure(iteration)
         improved = self._on_main_process(lambda: self._compare(iteration, results))
         # The results are written last: without them, a run that dies in between evaluates again.
         if self.best_metric in improved:

@@ -27,6 +27,7 @@ from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.evaluators import build_evaluators
 from medmask.engine.gradient_norm_hook import GradientNormHook
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
+from medmask.engine.learning import LearningReport
 from medmask.engine.progress import MetricWriters, build_writers
 from medmask.engine.run_checks import check_classes
 from medmask.engine.stop_request import StopRequest
@@ -198,6 +199,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         options.output_dir,
         options.best_metric,
         extra_models,
+        LearningReport(config, trainer.loss_hooks),
     )
     trainer.register_hooks(
         [

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep
+from medmask.stages.learning import LearningMeasure, Sample
 
 
 class StageTrainer(Protocol):
@@ -203,6 +204,25 @@ class LossHook(HookBase):
             losses: name -> weighted loss, with its graph, as it is summed for the backward pass:
                 divided by the batches of the iteration.
         """
+
+    def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
+        """Measure on held-out images what the stage has learned so far.
+
+        Called in the main process alone, so it must not exchange anything with others; it leaves
+        the model and the random generators as they are.
+
+        Args:
+            samples: one image at a time, loaded on the way; always the same ones.
+
+        Returns:
+            Name -> measure, such as ``mae/R2_res5``; none where the stage has nothing to measure or
+            does not act any more.
+        """
+        return {}
+
+    def last_iteration(self) -> int:
+        """Count the iterations after which the stage acts no more: those of the run, or fewer."""
+        return self.trainer.max_iter
 
     def extra_models(self) -> Mapping[str, nn.Module]:
         """Name the models that the stage gives besides the trained one.

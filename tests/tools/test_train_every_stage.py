@@ -38,6 +38,20 @@ LOSSES = {
     "teaching": ("loss_mae", "loss_class_target", "loss_domain_encoder_target"),
 }
 """what a stage adds"""
+LEARNING = {
+    "source_only": (),
+    "cross_domain": ("mae/R2_res5",),
+    "expert": ("expert/retrieval_image", "expert/retrieval_lesion"),
+    "teaching": ("pseudo_labels/recall",),
+}
+"""measures of what it learns"""
+GROUPS = {
+    "source_only": ("detection",),
+    "cross_domain": ("detection", "mae"),
+    "expert": ("detection", "expert_image", "expert_lesion", "expert_zero_shot"),
+    "teaching": ("detection", "detection_target", "domain_encoder"),
+}
+"""losses whose gradients are measured"""
 LOADERS = {"masked_autoencoder": ("cross_domain", "teaching"), "teacher": ("teaching",)}
 
 
@@ -47,6 +61,8 @@ def workplace(all_datasets, tmp_path, monkeypatch, make_expert_store):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(all_datasets))
     monkeypatch.chdir(tmp_path)
     make_expert_store("store", dataset="ddsm_train", dim=16)
+    make_expert_store("held_out_ddsm", dataset="ddsm_val", dim=16)
+    make_expert_store("held_out_inbreast", dataset="inbreast_val", dim=16)
 
 
 def run_of(benchmark, stage, backbone="resnet"):
@@ -60,6 +76,8 @@ def run_of(benchmark, stage, backbone="resnet"):
         "train.device=cpu",
         "train.max_iter=2",
         "train.log_period=1",
+        "train.gradient_norm_period=2",
+        "train.held_out_images=3",
         "dataloader.train.total_batch_size=2",
         "dataloader.train.num_workers=0",
         "dataloader.test.num_workers=0",
@@ -75,6 +93,7 @@ def run_of(benchmark, stage, backbone="resnet"):
     if stage == "expert":
         hook = "loss_hooks.expert_distillation"
         arguments += [f"{hook}.stores=[store]", f"{hook}.queue_size=8"]
+        arguments.append(f"{hook}.held_out_stores=[held_out_ddsm,held_out_inbreast]")
     return arguments
 
 
@@ -95,8 +114,14 @@ def test_each_stage_goes_on_from_the_one_before(workplace, run_training_here, be
         log = [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
         assert [line["iteration"] for line in log] == [0, 1]
         assert all(log[0][name] > 0 for name in ("loss_class", "loss_box", *LOSSES[stage]))
+        for group in GROUPS[stage]:
+            assert log[1][f"gradient_norm/{group}/encoder"] >= 0
+        assert not any(name.startswith("gradient_norm/") for name in log[0])
         metric = "bbox/AP50" if benchmark == "city2foggy" else "froc/R@0.3"
         evaluations = json.loads((output / "evaluations.json").read_text())
+        for name in LEARNING[stage]:
+            assert [line[f"learning/{name}"] for line in log][-1] is not None
+            assert f"learning/{name}_constant" in evaluations[-1]
         names = (metric, f"teacher/{metric}") if stage == "teaching" else (metric,)
         for name in names:
             assert [e["iteration"] for e in evaluations if e[name] is not None] == [1, 2]

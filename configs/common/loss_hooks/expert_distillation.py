@@ -20,4 +20,5 @@ expert_distillation = L(ExpertDistillationHook)(
     dense_loss="cosine",  # or "smooth_l1"
     heads_alone=None,  # or iterations, or a share of the run
     missing="error",
+    held_out_stores=None,  # of dataloader.test's images, to measure what is learned
 )

@@ -121,6 +121,10 @@ class ExpertDistillation(nn.Module):
             if isinstance(module, EmbeddingQueue):
                 module.clear()
 
+    def embed_images(self, queries: Tensor) -> Tensor:
+        """Project the pooled queries of images: (N, Q, C) -> (N, D)."""
+        return self.image_head(unit_vectors(queries).mean(dim=1))
+
     def forward(
         self,
         queries: Tensor,
@@ -143,8 +147,7 @@ class ExpertDistillation(nn.Module):
         """
         losses = {}
         if self.image_weight:
-            pooled = unit_vectors(queries).mean(dim=1)  # (N, C)
-            student = self.image_head(pooled[images.index])
+            student = self.embed_images(queries[images.index])
             loss = self.image_contrast(student, images.embeddings, images.keys)
             losses["image"] = self.image_weight * loss
         if self.lesion_weight or self.zero_shot_weight:

@@ -1,13 +1,14 @@
 """Stage 3: a foundation model's stored embeddings teach the detector."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from medmask.errors import InputError
-from medmask.experts import ExpertStore, patch_statistics
+from medmask.experts import ExpertStore, ImageEmbeddings, patch_statistics
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.dense import DENSE_LOSSES, DenseDistillation
@@ -23,9 +24,13 @@ from medmask.stages.distillation.fit import (
     levels_of_strides,
 )
 from medmask.stages.distillation.heads import ExpertDistillation, WordClasses
-from medmask.stages.distillation.store_lookup import ExpertLookup
+from medmask.stages.distillation.retrieval import Retrieval
+from medmask.stages.distillation.store_lookup import ExpertLookup, store_of
+from medmask.stages.learning import LearningMeasure, Sample, observing
 from medmask.stages.loss_hook import LossHook
 from medmask.utils.periods import Period, check_period, to_iterations_within
+
+logger = logging.getLogger(__name__)
 
 _MISSING = ("error", "skip")
 _DEFAULT_NAME = "expert"
@@ -66,6 +71,7 @@ class ExpertDistillationHook(LossHook):
         highest_negative_similarity: float = 1.0,
         missing: str = "error",
         name: str = _DEFAULT_NAME,
+        held_out_stores: Sequence[str] | None = None,
     ) -> None:
         """Create the hook; no file is read.
 
@@ -97,6 +103,9 @@ class ExpertDistillationHook(LossHook):
             name: of the expert, in the names of the losses, ``loss_<name>_image``, and of the
                 hook's module, ``<name>_distillation``; of the hook's key in ``loss_hooks``, too, so
                 that messages name the right one.
+            held_out_stores: folders of expert stores of the evaluated data set, by the same expert,
+                to measure how often the student's embedding of an image or lesion finds the
+                expert's; without any this is not measured.
 
         Raises:
             InputError: no store is given, ``missing`` is something else, or no loss is on.
@@ -127,6 +136,8 @@ class ExpertDistillationHook(LossHook):
         self.same_patient_negatives = same_patient_negatives
         self.highest_negative_similarity = highest_negative_similarity
         self.missing = missing
+        held_out = held_out_stores or []
+        self.held_out_folders = [held_out] if isinstance(held_out, str) else list(held_out)
         self.loss = loss
         self.queue_size = queue_size
         self.weights = {
@@ -144,9 +155,11 @@ class ExpertDistillationHook(LossHook):
             InputError: a folder holds no store, or stores were not made by one expert.
         """
         self.stores = [ExpertStore(folder) for folder in self.folders]
+        self._held_out_stores = [ExpertStore(folder) for folder in self.held_out_folders]
         first = self.stores[0]
-        for store in self.stores:
+        for store in (*self.stores, *self._held_out_stores):
             check_same_expert(store, first)
+        for store in self.stores:
             check_offers(store, self.weights["zero_shot_weight"], self.dense_weight, self._key)
         distillation = ExpertDistillation(
             query_dim=detector.transformer.embed_dim,
@@ -235,6 +248,57 @@ class ExpertDistillationHook(LossHook):
             dense = self.module.dense(maps, self._lookup.patches(samples))
             losses["dense"] = self.dense_weight * dense
         return {f"loss_{self.name}_{level}": loss for level, loss in losses.items()}
+
+    def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
+        """Measure the retrieval of the expert's embeddings of held-out images and lesions.
+
+        Raises:
+            InputError: ``held_out_stores`` hold none of the images, or an image has changed.
+        """
+        if not any(self.weights.values()):
+            return {}  # the dense level alone has no embeddings to find
+        if not self._held_out_stores:
+            logger.info(
+                "Retrieval of the expert's embeddings is not measured: name expert stores of "
+                f"dataloader.test.dataset in {self._key}.held_out_stores."
+            )
+            return {}
+        images, lesions = Retrieval(), Retrieval()
+        with observing(self.trainer.detector):
+            for sample in samples:
+                store = store_of(sample, self._held_out_stores)
+                if store is not None:
+                    store.check([sample])
+                    self._retrieve(sample, store[sample["image_id"]], images, lesions)
+        measures = {"image": images.measure(), "lesion": lesions.measure()}
+        found = {f"{self.name}/retrieval_{k}": x for k, x in measures.items() if x is not None}
+        if not found:
+            raise InputError(
+                f"{self._key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than two of the images of "
+                "dataloader.test: run tools/extract_expert_embeddings.py on its data set"
+            )
+        return found
+
+    def _retrieve(
+        self, sample: Sample, known: ImageEmbeddings, images: Retrieval, lesions: Retrieval
+    ) -> None:
+        detector = self.trainer.detector
+        batch = detector.preprocess_image([sample])
+        output = detector.detect(batch).decoder
+        if self.weights["image_weight"]:
+            images.add(
+                self.module.embed_images(output.queries),
+                torch.from_numpy(known.image_embedding)[None],
+            )
+        has_lesion_head = self.weights["lesion_weight"] or self.weights["zero_shot_weight"]
+        if has_lesion_head and "instances" in sample and len(sample["instances"]):
+            targets = detector.prepare_targets([sample])
+            matches = detector.criterion.matcher(output.logits[-1], output.boxes[-1], targets)
+            index = sample["instances"].gt_annotation_index[matches.target.cpu()]
+            lesions.add(
+                self.module.lesion_head(output.queries[0, matches.prediction]),
+                torch.from_numpy(known.lesion_embeddings[index.numpy()]),
+            )
 
 
 def _word_classes(store: ExpertStore, device: torch.device) -> WordClasses | None:

@@ -62,7 +62,7 @@ class ExpertLookup:
         lesion_key = 0
         for image_key, record in enumerate(records):
             name, image_id = record["file_name"], record["image_id"]
-            store = _store_of(record, stores)
+            store = store_of(record, stores)
             if store is None:
                 missing.append(f"{image_id!r} ({name})")
             else:
@@ -177,7 +177,7 @@ class ExpertLookup:
         )
 
 
-def _store_of(record: dict[str, Any], stores: Sequence[ExpertStore]) -> ExpertStore | None:
+def store_of(record: dict[str, Any], stores: Sequence[ExpertStore]) -> ExpertStore | None:
     """The store that holds an image; where data sets share ids, the content decides."""
     holding = [store for store in stores if record["image_id"] in store]
     for store in holding[:-1]:

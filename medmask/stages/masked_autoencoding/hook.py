@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep, TrainingStep
+from medmask.stages.learning import LearningMeasure, Sample, observing
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, ReconstructionTarget
 from medmask.stages.masked_autoencoding.gradient_share import GradientShare
@@ -22,6 +23,7 @@ from medmask.stages.masked_autoencoding.reconstruction import (
     reconstruction_loss,
     reconstruction_step,
 )
+from medmask.stages.masked_autoencoding.reconstruction_quality import ReconstructionQuality
 from medmask.stages.masked_autoencoding.standardization import ChannelStatistics
 from medmask.stages.masked_autoencoding.target_network import TARGET_NETWORKS, TargetNetwork
 from medmask.stages.masked_autoencoding.targets import TargetMaps
@@ -268,6 +270,28 @@ class MaskedAutoencoderHook(LossHook):
         with self.trainer.failing_after_step():
             write_png(self.picture_dir / f"reconstruction_{self.trainer.iter + 1:07}.png", picture)
         self.trainer.storage.put_image("reconstruction", picture.transpose(2, 0, 1))
+
+    def last_iteration(self) -> int:
+        return self._num_active
+
+    def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
+        """Measure R2 of masked positions against the mean of each position, for each target."""
+        if not self.is_active:
+            return {}
+        self._current_ratio = self.mask_ratio.ratio(self.trainer.iter / self.trainer.max_iter)
+        reconstruct = self.observation_step()
+        qualities = {name: ReconstructionQuality(size) for name, size in self.targets.items()}
+        with observing(self.trainer.detector):
+            for sample in samples:
+                step = reconstruct(self.trainer.detector, [sample])
+                for name, quality in qualities.items():
+                    quality.add(
+                        step.targets[name],
+                        step.reconstructions[name],
+                        step.masked[name],
+                        step.padding[name],
+                    )
+        return {f"mae/R2_{name}": LearningMeasure(q.r2(), 0.0) for name, q in qualities.items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -1,7 +1,6 @@
 """Masked autoencoding as a picture: input, masked tokens, error of the reconstruction."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from medmask.modeling import MedMask
+from medmask.stages.learning import observing
 from medmask.stages.masked_autoencoding.reconstruction import ReconstructionStep, squared_error
 
 TALLEST = 400
@@ -44,7 +44,7 @@ def draw_reconstructions(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    with _observing(model):
+    with observing(model):
         torch.manual_seed(0)
         result = step(model, list(batch))
     columns = [("input", [_to_bytes(sample["image"]) for sample in batch])]
@@ -52,19 +52,6 @@ def draw_reconstructions(
         columns.append((f"{name}: {caption}", _masked_panels(columns[0][1], result, name)))
         columns.append((f"error / variance, 0-{GREATEST_ERROR:.0f}", _error_panels(result, name)))
     return _arrange(columns)
-
-
-@contextlib.contextmanager
-def _observing(model: MedMask) -> Iterator[None]:
-    """Switch to evaluation without gradients; random generators are restored on leaving."""
-    was_training = model.training
-    devices = [model.device] if model.device.type == "cuda" else []
-    model.eval()
-    try:
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _masked_panels(

@@ -5,7 +5,7 @@ teacher, Tarvainen and Valpola, 2017). The teacher sees a weak view of each imag
 strong view of the same geometry (unbiased teacher, Liu et al., 2021).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.modeling.weights import without_training_modules
 from medmask.stages.distillation.hook import ExpertDistillationHook
+from medmask.stages.learning import LearningMeasure, Sample
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.mean_teacher.copy_paste import LesionCopyPaste
 from medmask.stages.mean_teacher.ema import make_average, update_average
@@ -26,6 +27,7 @@ from medmask.stages.mean_teacher.pseudo_label_metrics import (
     NUM_COUNTS,
     PseudoLabelQuality,
     count_hits,
+    measure_pseudo_labels,
 )
 from medmask.stages.mean_teacher.pseudo_labels import PseudoLabels, select_pseudo_labels
 from medmask.stages.mean_teacher.thresholds import ConfidenceThreshold, sum_positive_scores
@@ -179,6 +181,18 @@ class TeacherHook(LossHook):
         values |= {f"threshold_{k}": value for k, value in enumerate(self._thresholds.tolist())}
         values |= self.quality.metrics()
         self.trainer.storage.put_scalars(**{f"pseudo_labels/{k}": v for k, v in values.items()})
+
+    def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
+        """Measure precision and recall of the teacher's labels; their boxes teach nothing."""
+        self._thresholds = self.threshold.at(self.trainer.iter / self.trainer.max_iter)
+        labels, truths = [], []
+        for sample in samples:
+            if "instances" not in sample:
+                return {}
+            labels += [x.to(torch.device("cpu")) for x in self._label([sample])]
+            truths.append(sample["instances"])
+        measures = measure_pseudo_labels(labels, truths)
+        return {f"pseudo_labels/{name}": measure for name, measure in measures.items()}
 
     @property
     def _device(self) -> torch.device:

@@ -1,0 +1,86 @@
+"""What the stages of a run have learned, as scalars and as a table."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+from omegaconf import DictConfig
+from tabulate import tabulate
+
+from medmask.config.building import build_part
+from medmask.data.loaders import load_dataset_dicts
+from medmask.stages.learning import LearningMeasure, Sample
+from medmask.stages.loss_hook import LossHook
+
+logger = logging.getLogger(__name__)
+
+
+class LearningReport:
+    """Measures every stage on images of ``dataloader.test``, and logs a table.
+
+    Args:
+        config: of the run; ``train.held_out_images`` is how many images, evenly chosen.
+        hooks: of the run.
+    """
+
+    def __init__(self, config: DictConfig, hooks: Sequence[LossHook]) -> None:
+        self._config = config
+        self._hooks = hooks
+        self._num_images = config.train.held_out_images
+
+    def ends(self) -> set[int]:
+        """Iterations after which a stage acts no more, and so is measured for the last time."""
+        return {hook.last_iteration() for hook in self._hooks} if self._num_images else set()
+
+    def measure(self, iteration: int) -> dict[str, float]:
+        """Measure all stages; warns of those that end here and do not beat their constant.
+
+        Args:
+            iteration: how many are done.
+
+        Returns:
+            ``learning/<measure>`` and ``learning/<measure>_constant``.
+        """
+        if not self._num_images:
+            return {}
+        measures: dict[str, LearningMeasure] = {}
+        at_end: list[str] = []
+        for hook in self._hooks:
+            measured = hook.measure_learning(self._samples())
+            measures |= measured
+            if iteration >= hook.last_iteration():
+                at_end += [name for name, x in measured.items() if not x.beats_constant]
+        if measures:
+            logger.info(f"Learning of the stages, on held-out images:\n{to_table(measures)}")
+        if at_end:
+            logger.warning(
+                f"{_describe(at_end, measures)}: it is not shown that these stages have learned "
+                "anything of the images."
+            )
+        values = {f"learning/{name}": x.value for name, x in measures.items()}
+        return values | {f"learning/{name}_constant": x.constant for name, x in measures.items()}
+
+    def _samples(self) -> Iterator[Sample]:
+        part = self._config.dataloader.test
+        changes = {"with_boxes": True} if "with_boxes" in part.mapper else {}
+        mapper = build_part({**part.mapper, **changes}, "dataloader.test.mapper")
+        records = load_dataset_dicts(part.dataset)
+        count = min(self._num_images, len(records))
+        for i in range(count):
+            record = records[i * len(records) // count]
+            more = {"annotations": record.get("annotations", []), "random_seed": i}
+            yield mapper(record) | more
+
+
+def to_table(measures: Mapping[str, LearningMeasure]) -> str:
+    """Write a table: measure, value, constant, and whether the value beats it."""
+    rows = [
+        [name, f"{x.value:.3f}", f"{x.constant:.3f}", "yes" if x.beats_constant else "NO"]
+        for name, x in measures.items()
+    ]
+    header = ["measure", "value", "constant", "beats it"]
+    return tabulate(rows, header, "github", disable_numparse=True)
+
+
+def _describe(names: Sequence[str], measures: Mapping[str, LearningMeasure]) -> str:
+    facts = (f"{n} is {measures[n].value:.3f} ({measures[n].constant:.3f})" for n in names)
+    return f"Not above a constant answer (in brackets) on held-out images: {', '.join(facts)}"

@@ -1,0 +1,121 @@
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from detectron2.config import LazyConfig
+from detectron2.engine import TrainerBase
+from omegaconf import OmegaConf
+
+from medmask.checkpoint import MedMaskCheckpointer
+from medmask.engine.evaluation_hook import EvaluationHook
+from medmask.engine.learning import LearningReport
+from medmask.stages.learning import LearningMeasure
+from medmask.stages.loss_hook import LossHook
+
+
+class CountingTrainer(TrainerBase):
+    """Takes steps that do nothing."""
+
+    def run_step(self):
+        pass
+
+
+class MeasuredHook(LossHook):
+    """Gives the measures of a test; acts for some iterations."""
+
+    def __init__(self, num_iterations, **measures):
+        super().__init__()
+        self.num_iterations = num_iterations
+        self.measures = measures
+        self.seen = []
+
+    def last_iteration(self):
+        return self.num_iterations
+
+    def measure_learning(self, samples):
+        self.seen = list(samples)
+        return self.measures
+
+
+@pytest.fixture
+def make_report(all_datasets, monkeypatch):
+    """Builds a report on two of the four images of a small data set."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(all_datasets))
+    page = LazyConfig.load("configs/medmask/ddsm/source_only.py")
+    config = OmegaConf.create({"dataloader": {}, "train": {"held_out_images": 2}})
+    config.dataloader.test = page.dataloader.test
+    config.dataloader.test.dataset = "ddsm_val"
+    return lambda *hooks, **train: LearningReport(
+        OmegaConf.merge(config, {"train": train}) if train else config, hooks
+    )
+
+
+GOOD, BAD = LearningMeasure(0.4, 0.0), LearningMeasure(0.02, 0.01, margin=0.02)
+UNKNOWN = LearningMeasure(float("nan"), 0.0)
+
+
+def test_values_and_constants_are_results_and_a_table(make_report, caplog):
+    hook = MeasuredHook(10, good=GOOD, bad=BAD)
+    with caplog.at_level(logging.INFO, "medmask"):
+        values = make_report(hook).measure(5)
+    assert values == {
+        "learning/good": 0.4,
+        "learning/good_constant": 0.0,
+        "learning/bad": 0.02,
+        "learning/bad_constant": 0.01,
+    }
+    assert "| good      | 0.400   | 0.000      | yes        |" in caplog.text
+    assert "| bad       | 0.020   | 0.010      | NO         |" in caplog.text
+    assert not [r for r in caplog.records if r.levelno == logging.WARNING]  # it may still learn
+
+
+def test_one_warning_at_the_end_names_all_that_have_not_learned(make_report, caplog):
+    hooks = MeasuredHook(10, good=GOOD, bad=BAD, unknown=UNKNOWN), MeasuredHook(20, late=BAD)
+    with caplog.at_level(logging.WARNING, "medmask"):
+        make_report(*hooks).measure(10)
+    (warning,) = caplog.messages
+    assert "bad is 0.020 (0.010), unknown is nan (0.000)" in warning
+    assert "good" not in warning
+    assert "late" not in warning
+
+
+def test_held_out_images_are_the_same_each_time_and_have_boxes(make_report):
+    hook = MeasuredHook(10)
+    report = make_report(hook)
+    report.measure(1)
+    first = hook.seen
+    report.measure(2)
+    assert [x["image_id"] for x in first] == [x["image_id"] for x in hook.seen] == [1, 3]
+    assert [x["random_seed"] for x in first] == [0, 1]
+    assert len(first[0]["instances"]) == 1
+
+
+def test_none_is_measured_without_images(make_report):
+    hook = MeasuredHook(10, bad=BAD)
+    report = make_report(hook, held_out_images=0)
+    assert report.measure(10) == {}
+    assert report.ends() == set()
+
+
+def test_stages_are_measured_at_evaluations_and_when_they_end(tmp_path):
+    measured = []
+
+    def measure(iteration):
+        measured.append(iteration)
+        return {"learning/x": float(iteration)}
+
+    model, trainer = torch.nn.Linear(1, 1), CountingTrainer()
+    hook = EvaluationHook(
+        4,
+        lambda model, name: {"froc": {"R@0.3": 0.5}},
+        MedMaskCheckpointer(model, str(tmp_path), trainer=trainer),
+        str(tmp_path),
+        "froc/R@0.3",
+        learning=SimpleNamespace(measure=measure, ends=lambda: {3, 10}),
+    )
+    trainer.register_hooks([hook])
+    trainer.train(0, 10)
+    assert measured == [3, 4, 8, 10]
+    assert [e["learning/x"] for e in hook.history] == [4, 8, 10]
+    assert trainer.storage.history("learning/x").values()[0] == (3.0, 2)
