@@ -274,8 +274,9 @@ class ExpertDistillationHook(LossHook):
         found = {f"{self.name}/retrieval_{k}": x for k, x in measures.items() if x is not None}
         if not found:
             raise InputError(
-                f"{self._key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than two of the images of "
-                "dataloader.test: run tools/extract_expert_embeddings.py on its data set"
+                f"{self._key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than "
+                "two of the images of dataloader.test: run tools/extract_expert_embeddings.py on its "
+                "data set"
             )
         return found
 
