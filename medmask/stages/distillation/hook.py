@@ -275,8 +275,8 @@ class ExpertDistillationHook(LossHook):
         if not found:
             raise InputError(
                 f"{self._key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than "
-                "two of the images of dataloader.test: run tools/extract_expert_embeddings.py on its "
-                "data set"
+                "two of the images of dataloader.test: make stores of its data set by "
+                "tools/extract_expert_embeddings.py"
             )
         return found
 
