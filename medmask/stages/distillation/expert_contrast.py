@@ -65,11 +65,8 @@ class ExpertContrast(nn.Module):
             A scalar, see :func:`mean_over_processes`.
         """
         with torch.autocast(student.device.type, enabled=False):
-            student = unit_vectors(student)
-            expert = unit_vectors(expert).to(student.dtype)
-            if self.space is not None:
-                student = unit_vectors(self.space(student))
-                expert = unit_vectors(self.space(expert))
+            student = self.to_space(student)
+            expert = self.to_space(expert).to(student.dtype)
             positive = (student * expert).sum(dim=1)
             others, other_keys, is_filled = self._candidates(expert, keys)
             # with no object there is no similarity to learn from, but a loss in the graph
@@ -80,6 +77,11 @@ class ExpertContrast(nn.Module):
                     is_negative &= expert @ others.T <= self.highest_negative_similarity
                 losses = self.loss(positive, student @ others.T, is_negative)
             return mean_over_processes(losses)
+
+    def to_space(self, embeddings: Tensor) -> Tensor:
+        """(R, D) of any length -> (R, D) of length 1, in the space of the comparison."""
+        vectors = unit_vectors(embeddings)
+        return vectors if self.space is None else unit_vectors(self.space(vectors))
 
     def _candidates(self, expert: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Collect the candidates for negatives.

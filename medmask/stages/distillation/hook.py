@@ -287,19 +287,21 @@ class ExpertDistillationHook(LossHook):
         batch = detector.preprocess_image([sample])
         output = detector.detect(batch).decoder
         if self.weights["image_weight"]:
-            images.add(
-                self.module.embed_images(output.queries),
-                torch.from_numpy(known.image_embedding)[None],
-            )
+            student = self.module.embed_images(output.queries)
+            expert = torch.from_numpy(known.image_embedding)[None].to(student.device)
+            to_space = self.module.image_contrast.to_space
+            images.add(to_space(student), to_space(expert))
         has_lesion_head = self.weights["lesion_weight"] or self.weights["zero_shot_weight"]
         if has_lesion_head and "instances" in sample and len(sample["instances"]):
             targets = detector.prepare_targets([sample])
             matches = detector.criterion.matcher(output.logits[-1], output.boxes[-1], targets)
             index = sample["instances"].gt_annotation_index[matches.target.cpu()]
-            lesions.add(
-                self.module.lesion_head(output.queries[0, matches.prediction]),
-                torch.from_numpy(known.lesion_embeddings[index.numpy()]),
-            )
+            student = self.module.lesion_head(output.queries[0, matches.prediction])
+            expert = torch.from_numpy(known.lesion_embeddings[index.numpy()]).to(student.device)
+            if self.weights["lesion_weight"]:
+                to_space = self.module.lesion_contrast.to_space
+                student, expert = to_space(student), to_space(expert)
+            lesions.add(student, expert)
 
 
 def _word_classes(store: ExpertStore, device: torch.device) -> WordClasses | None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from medmask.stages.distillation import ExpertContrast, InfoNCE
+from medmask.stages.distillation import CosineLoss, ExpertContrast, InfoNCE
 from medmask.stages.distillation.embedding_space import EmbeddingSpace
 
 
@@ -55,3 +55,12 @@ def test_what_the_expert_finds_alike_is_no_negative():
     logits = similarity.masked_fill(~allowed, -torch.inf)
     expected = (logits.logsumexp(dim=1) - similarity.diagonal()).mean()
     torch.testing.assert_close(actual, expected)
+
+
+def test_rows_are_placed_where_the_loss_compares_them():
+    expert = torch.randn(20, 6) * torch.tensor([9.0, 1, 1, 1, 1, 1]) + 5
+    student, keys = torch.randn(20, 6), torch.arange(20)
+    space = EmbeddingSpace(torch.nn.functional.normalize(expert).numpy(), "whitened")
+    contrast = ExpertContrast(CosineLoss(), 0, 6, space)
+    cosines = torch.cosine_similarity(contrast.to_space(student), contrast.to_space(expert))
+    assert contrast(student, expert, keys).item() == pytest.approx(float((1 - cosines).mean()))
