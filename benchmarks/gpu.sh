@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU to be known, in one run of at most 8 minutes.
 #
-#   benchmarks/gpu.sh [--device cuda|cpu] [--quick] OUT
+#   benchmarks/gpu.sh [--device cuda|cpu] [--quick] OUT [PART...]
 #
-# Writes to the folder OUT, for each part, PART.txt with all that it printed and, where it measures,
+# Does all parts, or those that are named. Writes to the folder OUT, for each, PART.txt with all that it printed and, where it measures,
 # PART.json; and summary.txt with a line for each. A part that fails or reaches its time limit does
 # not stop the next. Exit status: 0 if no part failed, 1 if one did, 2 if nothing could be run.
 #
@@ -23,19 +23,23 @@ set -uo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
-DEVICE=cuda QUICK='' OUT=''
+readonly PARTS=(environment build tests operator step step_amp phantom memcheck racecheck)
+DEVICE=cuda QUICK='' OUT='' CHOSEN=()
 while (($#)); do
   case $1 in
     -h | --help) usage && exit 0 ;;
     --device) DEVICE=${2-} && shift ;;
     --quick) QUICK=1 ;;
     -*) echo "error: there is no option $1; see --help" >&2 && exit 2 ;;
-    *) OUT=$1 ;;
+    *) if [[ $OUT ]]; then CHOSEN+=("$1"); else OUT=$1; fi ;;
   esac
   shift
 done
 [[ $DEVICE == cuda || $DEVICE == cpu ]] || { echo "error: --device is cuda or cpu" >&2 && exit 2; }
 [[ $OUT ]] || { echo "error: name a folder for the results; see --help" >&2 && exit 2; }
+for part in "${CHOSEN[@]}"; do
+  [[ " ${PARTS[*]} " == *" $part "* ]] || { echo "error: there is no part $part; see --help" >&2 && exit 2; }
+done
 mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) || exit 2
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
@@ -108,8 +112,9 @@ phantom() {
 }
 
 FAILED=0
-# run PART SECONDS: one part, in a process of its own.
+# run PART SECONDS: one part, in a process of its own, if it is to be done.
 run() {
+  [[ ! ${CHOSEN[*]} || " ${CHOSEN[*]} " == *" $1 "* ]] || return 0
   local part=$1 limit=$(($2 * SLOWNESS)) start=$SECONDS status=0 left=$((BUDGET - SECONDS)) verdict
   limit=$((limit < left ? limit : left))
   if ((limit <= 0)); then

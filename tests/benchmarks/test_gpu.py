@@ -52,12 +52,19 @@ def test_a_part_that_fails_does_not_stop_the_next(tmp_path):
     assert failed == set(PARTS) - NEED_GPU
 
 
+def test_parts_can_be_chosen(tmp_path):
+    result = run_script("--device", "cpu", "--quick", tmp_path, "racecheck", "tests")
+    assert result.returncode == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["tests", "racecheck"]
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ([], "name a folder"),
         (["--device", "tpu", "out"], "--device is cuda or cpu"),
         (["--fast", "out"], "no option --fast"),
+        (["out", "fast"], "no part fast"),
     ],
 )
 def test_refusals(options, sentence):
