@@ -36,7 +36,7 @@ _DENSE = [
     f"{_HOOK}.zero_shot_weight=0.0",
     f"{_HOOK}.dense_weight=1.0",
     f"{_HOOK}.heads_alone=0.1",
-    "optimizer.params.lr_factors.expert_distillation=5.0",
+    "+optimizer.params.lr_factors.expert_distillation=5.0",
 ]
 _ALL_FILM_IMAGES = "loss_hooks.masked_autoencoder.loader.dataset=phantom_film_train"
 
