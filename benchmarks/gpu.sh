@@ -44,7 +44,7 @@ mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) || exit 2
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
 PYTHON=${PYTHON:-python}
-export DEVICE QUICK OUT PYTHON PYTHONPATH=$PWD
+export DEVICE QUICK OUT PYTHON PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 readonly SKIPPED=77 # the status of a part that has nothing to do here
 readonly SLOWNESS=$([[ $DEVICE == cuda ]] && echo 1 || echo 10)
 readonly BUDGET=$((480 * SLOWNESS)) # seconds of all parts together

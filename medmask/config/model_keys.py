@@ -30,6 +30,7 @@ from medmask.modeling import (
     build_small_resnet,
     build_timm_backbone,
 )
+from medmask.stages.denoising import BoxNoise, DenoisingHook
 from medmask.stages.distillation import (
     CosineLoss,
     InfoNCE,
@@ -312,6 +313,18 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
     SelectiveRetrainingHook: {
         "period": Period(meaning="from one reset to the next"),
         "keep_heads": Flag(meaning="class and box heads are kept with the decoder's layers"),
+    },
+    DenoisingHook: {
+        "noise": Part(of=BoxNoise, meaning="draws the boxes to restore"),
+        "weight": _WEIGHT.with_meaning("factor of the losses on them"),
+    },
+    BoxNoise: {
+        "num_groups": WholeNumber(lowest=1, highest=100, meaning="copies of each box"),
+        "shift": Number(
+            lowest=0, highest=0.5, above=False, below=True, meaning="largest move, in box sizes"
+        ),
+        "log_scale": Number(lowest=0, meaning="largest logarithm of the factor of a side"),
+        "far": Flag(meaning="as many copies beside the box are background"),
     },
     ImageLabelHook: {
         "loader": Part(of=ResumableLoader, meaning="of images whose records tell if malignant"),

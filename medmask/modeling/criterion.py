@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from medmask.modeling.boxes import DetectionTarget, generalized_box_iou
 from medmask.modeling.decoder import DecoderOutput
 from medmask.modeling.matcher import Matcher, Matches
-from medmask.modeling.proposals import ProposalOutput
+from medmask.modeling.proposals import REJECTED_LOGIT, ProposalOutput
 
 
 class DetectionCriterion(nn.Module):
@@ -85,7 +85,7 @@ class DetectionCriterion(nn.Module):
             output.boxes.flatten(0, 1),
             list(targets) * num_layers,
             self.matcher,
-            normalizer=num_objects * num_layers,
+            normalizer=num_objects * num_layers * self.matcher.matches_per_target,
             classes_only=classes_only,
         )
         if proposals is not None:
@@ -114,6 +114,56 @@ class DetectionCriterion(nn.Module):
         **options: Tensor,
     ) -> tuple[dict[str, Tensor], Matches]:
         matches = matcher(logits, boxes, targets, **options)
+        losses = self._losses_of_matches(logits, boxes, targets, matches, normalizer, classes_only)
+        return losses, matches
+
+    def matched_losses(
+        self,
+        output: DecoderOutput,
+        targets: Sequence[DetectionTarget],
+        matches: Matches,
+        matches_per_target: int,
+        exists: Tensor,
+    ) -> dict[str, Tensor]:
+        """Compute the weighted losses of queries whose objects are known.
+
+        Args:
+            output: predictions of every decoder layer.
+            targets: one per image.
+            matches: of queries and objects, the same for every layer; all other queries are
+                background.
+            matches_per_target: queries that each object has.
+            exists: (N, Q) bool, False for queries that do not count.
+
+        Returns:
+            ``loss_class``, ``loss_box``, ``loss_giou``, as :meth:`forward` gives them.
+        """
+        num_layers, batch_size = output.logits.shape[:2]
+        offsets = torch.arange(num_layers, device=matches.image.device)[:, None] * batch_size
+        of_all_layers = Matches(
+            (matches.image + offsets).flatten(),
+            matches.prediction.repeat(num_layers),
+            matches.target.repeat(num_layers),
+        )
+        normalizer = self._num_objects(targets, output.logits.device)
+        logits = output.logits.masked_fill(~exists[None, ..., None], REJECTED_LOGIT)
+        return self._losses_of_matches(
+            logits.flatten(0, 1),
+            output.boxes.flatten(0, 1),
+            list(targets) * num_layers,
+            of_all_layers,
+            normalizer * num_layers * matches_per_target,
+        )
+
+    def _losses_of_matches(
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        targets: Sequence[DetectionTarget],
+        matches: Matches,
+        normalizer: Tensor,
+        classes_only: bool = False,
+    ) -> dict[str, Tensor]:
         first = torch.tensor([0, *(len(t.labels) for t in targets[:-1])]).cumsum(0)
         index = first.to(matches.image.device)[matches.image] + matches.target
         labels = torch.cat([t.labels for t in targets])[index]
@@ -130,8 +180,7 @@ class DetectionCriterion(nn.Module):
             target_boxes = torch.cat([t.boxes for t in targets])[index]
             sums["loss_box"] = F.l1_loss(matched, target_boxes, reduction="sum")
             sums["loss_giou"] = (1 - generalized_box_iou(matched, target_boxes)).sum()
-        losses = {name: self.weights[name] * loss / normalizer for name, loss in sums.items()}
-        return losses, matches
+        return {name: self.weights[name] * loss / normalizer for name, loss in sums.items()}
 
     @staticmethod
     def _num_objects(targets: Sequence[DetectionTarget], device: torch.device) -> Tensor:

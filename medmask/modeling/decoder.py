@@ -47,10 +47,17 @@ class DeformableDecoderLayer(nn.Module):
         level_start_index: Tensor,
         value_mask: Tensor | None,
         visible_indices: Tensor | None = None,
+        attention_mask: Tensor | None = None,
     ) -> Tensor:
-        """(N, Q, C) -> (N, Q, C); see :class:`MultiScaleDeformableAttention` for the arguments."""
+        """(N, Q, C) -> (N, Q, C).
+
+        See :class:`MultiScaleDeformableAttention` for the arguments; ``attention_mask`` (Q, Q) bool
+        is True where a query (row) must not see another.
+        """
         placed = queries + query_positions
-        update = self.self_attention(placed, placed, queries, need_weights=False)[0]
+        update = self.self_attention(
+            placed, placed, queries, need_weights=False, attn_mask=attention_mask
+        )[0]
         queries = self.self_norm(queries + self.self_dropout(update))
         update = self.cross_attention(
             queries + query_positions,
@@ -125,6 +132,7 @@ class DeformableDecoder(nn.Module):
         references: Tensor,
         memory: Tensor,
         features: MultiScaleTokens,
+        attention_mask: Tensor | None = None,
     ) -> DecoderOutput:
         """Decode.
 
@@ -134,6 +142,8 @@ class DeformableDecoder(nn.Module):
             references: (N, Q, 2) points or (N, Q, 4) boxes in [0, 1] of the unpadded image.
             memory: (N, S, C) from the encoder.
             features: the levels that ``memory`` belongs to, for their shapes and padding.
+            attention_mask: (Q, Q) bool, True where a query (row) must not see another; all see each
+                other if None.
         """
         all_logits, all_boxes = [], []
         value_mask = features.padding_mask
@@ -149,6 +159,8 @@ class DeformableDecoder(nn.Module):
                 features.spatial_shapes,
                 features.level_start_index,
                 value_mask,
+                None,
+                attention_mask,
             )
             head = i if self.box_refinement else 0
             boxes = apply_box_deltas(references, self.box_heads[head](queries))

@@ -86,6 +86,10 @@ class ProposalGenerator(nn.Module):
         num_queries = min(self.num_queries, proposals.logits.shape[1])
         best = proposals.logits[..., 0].topk(num_queries, dim=1).indices
         references = proposals.boxes.detach().gather(1, best[..., None].expand(-1, -1, 4))
+        return self.make_queries(references)
+
+    def make_queries(self, references: Tensor) -> DecoderInput:
+        """Make queries that start at boxes (N, Q, 4) in [0, 1] of the unpadded image."""
         channels = self.query_projection.in_features // 4
         encoded = box_position_encoding(references, channels)
         positions, contents = self.query_norm(self.query_projection(encoded)).chunk(2, dim=-1)

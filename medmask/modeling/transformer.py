@@ -161,6 +161,26 @@ class DeformableTransformer(nn.Module):
         )
         return output, proposals
 
+    def decode_boxes(
+        self,
+        references: Tensor,
+        memory: Tensor,
+        tokens: MultiScaleTokens,
+        attention_mask: Tensor | None = None,
+    ) -> DecoderOutput:
+        """Decode given boxes instead of the best proposals; of two-stage transformers only.
+
+        Args:
+            references: (N, Q, 4) as (cx, cy, w, h) in [0, 1] of the unpadded image.
+            memory: (N, S, C) from the encoder.
+            tokens: the levels that ``memory`` belongs to.
+            attention_mask: see :meth:`DeformableDecoder.forward`.
+        """
+        start = self.proposals.make_queries(references)
+        return self.decoder(
+            start.queries, start.query_positions, start.references, memory, tokens, attention_mask
+        )
+
     def forward(self, tokens: MultiScaleTokens) -> TransformerOutput:
         """Encode and decode tokens, as :meth:`flatten` makes them."""
         memory = self.encode(tokens)
