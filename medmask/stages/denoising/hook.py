@@ -1,4 +1,4 @@
-"""Denoising of ground-truth boxes beside detection, for a decoder that has few boxes to learn from."""
+"""Denoising of ground-truth boxes, for a decoder that has few of them to learn from."""
 
 from typing import Any
 
