@@ -103,14 +103,20 @@ def all_datasets(tmp_path_factory) -> Path:
 def make_expert_store() -> Callable[..., None]:
     """Writes an expert store of random embeddings of a registered data set."""
 
-    def make(folder: str | Path, *, dataset: str, dim: int) -> None:
+    def make(
+        folder: str | Path,
+        *,
+        dataset: str,
+        dim: int,
+        patch_grid: tuple[int, int] | None = None,
+    ) -> None:
         records = DatasetCatalog.get(dataset)
         settings = StoreSettings(
             model="none",
             weights_sha256="0",
             logit_scale=10.0,
             embedding_dim=dim,
-            patch_grid=None,
+            patch_grid=None if patch_grid is None else (*patch_grid, dim),
             preprocessing={},
             prompts=Prompts.from_groups({"malignant": ["a mass"], "normal": ["no mass"]}),
             dtype="float32",
@@ -120,7 +126,8 @@ def make_expert_store() -> Callable[..., None]:
         def embed(record: dict) -> ImageEmbeddings:
             image = random.normal(size=dim)
             lesions = random.normal(size=(len(record["annotations"]), dim))
-            return ImageEmbeddings(sign_file(record["file_name"]), image, lesions, None, WHOLE)
+            patches = None if patch_grid is None else random.normal(size=(*patch_grid, dim))
+            return ImageEmbeddings(sign_file(record["file_name"]), image, lesions, patches, WHOLE)
 
         prompts = random.normal(size=(2, dim))
         write_expert_store(Path(folder), settings, records, embed, prompts, shard_size=100)

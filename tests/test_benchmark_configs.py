@@ -83,6 +83,11 @@ def workplace(all_datasets, tmp_path_factory, make_expert_store):
                 for store in config.loss_hooks.expert_distillation.stores:
                     if not Path(store).exists():
                         make_expert_store(store, dataset=Path(store).name, dim=16)
+        for store in ("phantom_film_test", "imagenet/phantom_film_train"):  # of plans
+            folder_of_store = Path("output/experts") / store
+            make_expert_store(
+                folder_of_store, dataset=folder_of_store.name, dim=16, patch_grid=(8, 6)
+            )
         yield folder
 
 
