@@ -13,6 +13,10 @@ from medmask.stages.loss_hook import LossHook
 
 logger = logging.getLogger(__name__)
 
+PREFIX = "learning/"
+CONSTANT = "_constant"
+BEATS_CONSTANT = "_beats_constant"
+
 
 class LearningReport:
     """Measures every stage on images of ``dataloader.test``, and logs a table.
@@ -38,7 +42,8 @@ class LearningReport:
             iteration: how many are done.
 
         Returns:
-            ``learning/<measure>`` and ``learning/<measure>_constant``.
+            ``learning/<measure>``, ``learning/<measure>_constant`` and
+            ``learning/<measure>_beats_constant``, 1 or 0.
         """
         if not self._num_images:
             return {}
@@ -56,8 +61,12 @@ class LearningReport:
                 f"{_describe(at_end, measures)}: it is not shown that these stages have learned "
                 "anything of the images."
             )
-        values = {f"learning/{name}": x.value for name, x in measures.items()}
-        return values | {f"learning/{name}_constant": x.constant for name, x in measures.items()}
+        values = {}
+        for name, x in measures.items():
+            values[f"{PREFIX}{name}"] = x.value
+            values[f"{PREFIX}{name}{CONSTANT}"] = x.constant
+            values[f"{PREFIX}{name}{BEATS_CONSTANT}"] = float(x.beats_constant)
+        return values
 
     def _samples(self) -> Iterator[Sample]:
         part = self._config.dataloader.test

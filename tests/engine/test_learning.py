@@ -62,8 +62,10 @@ def test_values_and_constants_are_results_and_a_table(make_report, caplog):
     assert values == {
         "learning/good": 0.4,
         "learning/good_constant": 0.0,
+        "learning/good_beats_constant": 1.0,
         "learning/bad": 0.02,
         "learning/bad_constant": 0.01,
+        "learning/bad_beats_constant": 0.0,
     }
     assert "| good      | 0.400   | 0.000      | yes        |" in caplog.text
     assert "| bad       | 0.020   | 0.010      | NO         |" in caplog.text

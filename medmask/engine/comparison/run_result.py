@@ -1,6 +1,7 @@
 """The result of one run: reading it if it is there, and making it."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from medmask.engine.comparison.plan import MODEL, Run
+from medmask.engine.learning import PREFIX
 from medmask.errors import InputError
 from medmask.utils.json_files import read_json, write_json
 
@@ -21,6 +23,7 @@ class RunResult:
     """Results of one run at one seed."""
 
     metrics: dict[str, float | None]
+    """those of the model that counts, and ``learning/...``, the last measures of each stage"""
     minutes: float
     """of this machine, for training and evaluation, all calls together; those of a call that was
     killed with the runner are not known"""
@@ -101,9 +104,21 @@ def _minutes_before(folder: Path) -> float:
 
 
 def _metrics(folder: Path, run: Run) -> dict[str, Any]:
-    """Read the numbers of the last evaluation."""
+    """Read the numbers of the last evaluation, and what the stages have learned."""
     if run.adapt_batchnorm:
         return json.loads((folder / "evaluation.json").read_text())
     last = json.loads((folder / "evaluations.json").read_text())[-1]
     prefix = "" if run.model == MODEL else f"{run.model}/"
-    return {k.removeprefix(prefix): v for k, v in last.items() if k.startswith(prefix)}
+    metrics = {k.removeprefix(prefix): v for k, v in last.items() if k.startswith(prefix)}
+    return metrics | _learning(folder)
+
+
+def _learning(folder: Path) -> dict[str, float | None]:
+    """Read the last measures of each stage; one that has ended is not in the last evaluation."""
+    found: dict[str, float | None] = {}
+    file = folder / "metrics.json"
+    if file.exists():
+        for line in file.read_text().splitlines():
+            values = json.loads(line)
+            found |= {name: x for name, x in values.items() if name.startswith(PREFIX)}
+    return {name: x if x is None or math.isfinite(x) else None for name, x in found.items()}

@@ -2,11 +2,12 @@
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from medmask.engine.comparison.plan import Comparison, Run
-from medmask.engine.comparison.run_result import Results
+from medmask.engine.comparison.run_result import Results, RunResult
+from medmask.engine.learning import BEATS_CONSTANT, CONSTANT, PREFIX
 from medmask.evaluation.paired_differences import PairedDifference, paired_difference
 
 
@@ -40,6 +41,19 @@ class ControlComparison:
 
 
 @dataclass(frozen=True)
+class LearningSummary:
+    """A measure of a stage's learning, over the seeds of a run."""
+
+    measure: str
+    """such as ``mae/R2_res5``"""
+    value: MetricSummary
+    constant: MetricSummary
+    """what an answer that ignores the image gets"""
+    num_better: int
+    """seeds whose value beats the constant"""
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """A row of the table."""
 
@@ -48,6 +62,7 @@ class RunSummary:
     minutes: float
     """mean over the seeds"""
     comparisons: tuple[ControlComparison, ...]
+    learning: tuple[LearningSummary, ...]
 
 
 def summarize(comparison: Comparison, results: Results) -> list[RunSummary]:
@@ -55,16 +70,7 @@ def summarize(comparison: Comparison, results: Results) -> list[RunSummary]:
     rows: dict[str, RunSummary] = {}
     for run in comparison.runs:
         by_seed = dict(sorted(results[run.name].items()))
-        metrics = {
-            metric: MetricSummary(
-                {
-                    seed: value
-                    for seed, result in by_seed.items()
-                    if (value := result.metrics.get(metric)) is not None
-                }
-            )
-            for metric in comparison.metrics
-        }
+        metrics = {metric: _over_seeds(by_seed, metric) for metric in comparison.metrics}
         if not metrics[comparison.metric].values:
             continue
         rows[run.name] = RunSummary(
@@ -76,8 +82,27 @@ def summarize(comparison: Comparison, results: Results) -> list[RunSummary]:
                 for name in run.controls
                 if name in rows
             ),
+            learning=tuple(_summarize_learning(by_seed)),
         )
     return list(rows.values())
+
+
+def _over_seeds(by_seed: Mapping[int, RunResult], metric: str) -> MetricSummary:
+    values = {seed: result.metrics.get(metric) for seed, result in by_seed.items()}
+    return MetricSummary({seed: x for seed, x in values.items() if x is not None})
+
+
+def _summarize_learning(by_seed: Mapping[int, RunResult]) -> Iterator[LearningSummary]:
+    names = {name: None for result in by_seed.values() for name in result.metrics}
+    for beats in names:
+        if beats.startswith(PREFIX) and beats.endswith(BEATS_CONSTANT):
+            name = beats.removesuffix(BEATS_CONSTANT)
+            yield LearningSummary(
+                measure=name.removeprefix(PREFIX),
+                value=_over_seeds(by_seed, name),
+                constant=_over_seeds(by_seed, name + CONSTANT),
+                num_better=int(sum(_over_seeds(by_seed, beats).values.values())),
+            )
 
 
 def _compare(

@@ -53,10 +53,12 @@ def write_tables(
 
 
 def to_markdown(comparison: Comparison, rows: Sequence[RunSummary], min_pairs: int) -> str:
-    """Write a table of the runs, and one of the differences to their controls if there are any."""
+    """Write the tables: runs, differences to their controls, what the stages have learned."""
     text = _runs_table(comparison, rows)
     if any(row.comparisons for row in rows):
         text += "\n" + _differences_table(comparison, rows, min_pairs)
+    if any(row.learning for row in rows):
+        text += "\n" + _learning_table(rows)
     return text
 
 
@@ -95,6 +97,22 @@ def _differences_table(comparison: Comparison, rows: Sequence[RunSummary], min_p
                 cells += _difference_cells(each.differences[metric], min_pairs)
             start = each.shared_start or "none, the seed alone"
             lines.append(_line(row.run, each.control, start, *cells))
+    return "\n".join(lines) + "\n"
+
+
+def _learning_table(rows: Sequence[RunSummary]) -> str:
+    lines = [
+        "What the stages have learned, on held-out images, beside an answer that ignores the "
+        "image: mean over seeds.",
+        "",
+        *_head("run", "measure", "value", "constant", "seeds that beat it"),
+    ]
+    for row in rows:
+        for each in row.learning:
+            values = (f"{x.mean:.3f}" if x.values else "" for x in (each.value, each.constant))
+            # A value that is missing beats nothing: there was nothing to measure it by.
+            share = f"{each.num_better} of {len(each.constant.values)}"
+            lines.append(_line(row.run, each.measure, *values, share))
     return "\n".join(lines) + "\n"
 
 
@@ -140,6 +158,14 @@ def _row_to_json(row: RunSummary, min_pairs: int) -> dict[str, Any]:
             for name, metric in row.metrics.items()
         },
         "comparisons": [_comparison_to_json(each, min_pairs) for each in row.comparisons],
+        "learning": {
+            each.measure: {
+                "value": finite_or_none(each.value.mean),
+                "constant": finite_or_none(each.constant.mean),
+                "num_better": each.num_better,
+            }
+            for each in row.learning
+        },
     }
 
 

@@ -139,3 +139,21 @@ def test_nearest_shared_start_is_named():
     assert plan.shared_start(plan["third"], plan["control"]) == "second"
     assert plan.shared_start(plan["third"], plan["first"]) == "first"
     assert plan.shared_start(plan["third"], plan["second"]) == "second"
+
+
+def test_what_stages_have_learned_has_a_table_of_its_own(tmp_path):
+    found = results(first=[40.0] * 3, control=[40.0] * 3, taught=[41.0] * 3)
+    for seed, (value, beats) in enumerate([(0.2, 1.0), (0.1, 1.0), (None, 0.0)]):
+        found["taught"][seed].metrics.update(
+            {
+                "learning/mae/R2_res5": value,
+                "learning/mae/R2_res5_constant": 0.0,
+                "learning/mae/R2_res5_beats_constant": beats,
+            }
+        )
+    markdown = write_tables(PLAN, found, range(3), tmp_path)
+    assert "| taught | mae/R2_res5 | 0.150 | 0.000 | 2 of 3 |" in markdown
+    rows = {row["run"]: row for row in content(tmp_path)["rows"]}
+    assert rows["first"]["learning"] == {}
+    learned = {"value": pytest.approx(0.15), "constant": 0.0, "num_better": 2}
+    assert rows["taught"]["learning"] == {"mae/R2_res5": learned}
