@@ -48,6 +48,11 @@ COMMANDS = {
         "convert_checkpoint.py",
         "convert a published checkpoint",
     ),
+    "export": Command(
+        "medmask.commands.export",
+        "export_onnx.py",
+        "write a detector as a file of ONNX, compared with PyTorch",
+    ),
     "extract-embeddings": Command(
         "medmask.commands.extract_embeddings",
         "extract_expert_embeddings.py",

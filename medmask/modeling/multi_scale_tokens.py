@@ -55,7 +55,7 @@ def flatten_levels(
     sizes = [tuple(m.shape[-2:]) for m in maps]
     spatial_shapes = torch.tensor(sizes)
     areas = spatial_shapes.prod(1)
-    valid_ratios = torch.stack([_valid_ratio(m) for m in padding_masks], dim=1)
+    valid_ratios = torch.stack([valid_ratio(m) for m in padding_masks], dim=1)
     return MultiScaleTokens(
         tokens=torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1),
         positions=torch.cat([p.flatten(2).transpose(1, 2) for p in positions], dim=1),
@@ -65,18 +65,18 @@ def flatten_levels(
         spatial_shapes=spatial_shapes.to(device, non_blocking=True),
         level_start_index=(areas.cumsum(0) - areas).to(device, non_blocking=True),
         valid_ratios=valid_ratios,
-        centers=_token_centers(sizes, valid_ratios),
+        centers=token_centers(sizes, valid_ratios),
     )
 
 
-def _valid_ratio(padding_mask: Tensor) -> Tensor:
+def valid_ratio(padding_mask: Tensor) -> Tensor:
     """(N, h, w) -> (N, 2): the unpadded share of the first row (width) and column (height)."""
     width = (~padding_mask[:, 0, :]).float().mean(1)
     height = (~padding_mask[:, :, 0]).float().mean(1)
     return torch.stack((width, height), dim=-1)
 
 
-def _token_centers(sizes: Sequence[tuple[int, int]], valid_ratios: Tensor) -> Tensor:
+def token_centers(sizes: Sequence[tuple[int, int]], valid_ratios: Tensor) -> Tensor:
     """Sizes (h, w) of the levels and their (N, L, 2) valid ratios -> (N, S, 2)."""
     device = valid_ratios.device
     centers = []

@@ -66,10 +66,13 @@ class ProposalGenerator(nn.Module):
         # Tokens in the padding have centers beyond 1, so the border rule rejects them too.
         accepted = ((centers > BORDER) & (centers < 1 - BORDER)).all(-1)
         rejected = ~accepted[..., None]
-        areas = features.spatial_shapes.prod(1)
-        level = torch.arange(features.num_levels, device=memory.device)
-        level = level.repeat_interleave(areas, output_size=memory.shape[1])
-        sides = (ANCHOR_SIZE * 2.0**level)[None, :, None].expand(len(centers), -1, 2)
+        sides = torch.cat(
+            [
+                centers.new_full((h * w,), ANCHOR_SIZE * 2.0**level)
+                for level, (h, w) in enumerate(features.sizes)
+            ]
+        )
+        sides = sides[None, :, None].expand(centers.shape[0], -1, 2)
         anchors = torch.cat((centers, sides), dim=-1)
 
         # What stands in the padding has no way into a query, even if tokens are too few.
@@ -81,10 +84,11 @@ class ProposalGenerator(nn.Module):
     def select(self, proposals: ProposalOutput) -> DecoderInput:
         """Make queries of the best proposals; no gradient flows back into them.
 
-        A batch with fewer tokens than queries gives as many queries as it has tokens.
+        Of equal ones, such as those of rejected tokens, the first go first, on every device. A
+        batch with fewer tokens than queries gives as many queries as it has tokens.
         """
-        num_queries = min(self.num_queries, proposals.logits.shape[1])
-        best = proposals.logits[..., 0].topk(num_queries, dim=1).indices
+        ranking = proposals.logits[..., 0].sort(dim=1, descending=True, stable=True).indices
+        best = ranking[:, : self.num_queries]
         references = proposals.boxes.detach().gather(1, best[..., None].expand(-1, -1, 4))
         return self.make_queries(references)
 

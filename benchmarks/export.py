@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Time detection by PyTorch and by exported files: images per second of the model alone.
+
+The detector has fresh weights. Sides take turns, so that whatever else the machine does slows all
+of them alike; the first turn warms up and does not count, and each figure is the median over turns.
+Every side has the same number of threads:
+
+  pytorch      the detector with its compiled operator, from the padded batch to detections
+  onnxruntime  the exported graph by ONNX Runtime
+  openvino     the same by OpenVINO, if that is installed
+"""
+
+import argparse
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from detectron2.config import instantiate
+from options import make_parser, positive, write_figures
+
+from medmask.config import load_config
+from medmask.export.session import GraphSession
+from medmask.export.tracing import trace
+from medmask.utils.command_line import command_line_tool
+
+_CONFIG = "configs/medmask/phantom/source_only.py"
+_EXAMPLES = """\
+  python benchmarks/export.py --size 256x192 --json export.json
+  python benchmarks/export.py --config-file configs/medmask/inbreast/source_only.py \\
+      --size 1024x768 --repeats 5
+"""
+
+Run = Callable[[np.ndarray, np.ndarray], object]
+"""Detects in images (N, 3, H, W) of given sizes (N, 2)"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__, _EXAMPLES)
+    parser.add_argument("--config-file", default=_CONFIG, help=f"default {_CONFIG}")
+    parser.add_argument("--size", type=_image_size, default=(256, 192), metavar="HxW")
+    parser.add_argument("--batch-size", type=positive, default=1, help="images (default 1)")
+    parser.add_argument("--threads", type=positive, default=2, help="of each side (default 2)")
+    parser.add_argument("opts", nargs="*", metavar="KEY=VALUE", help="settings of the config")
+    return parser
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HxW in pixels, such as 1024x768")
+    return int(match[1]), int(match[2])
+
+
+def _pytorch_side(model: torch.nn.Module) -> Run:
+    def run(images: np.ndarray, sizes: np.ndarray) -> object:
+        with torch.no_grad():
+            return model([{"image": image} for image in torch.from_numpy(images)])
+
+    return run
+
+
+def _openvino_side(content: bytes, num_threads: int) -> Run | None:
+    try:
+        import openvino
+    except ModuleNotFoundError:
+        return None
+    core = openvino.Core()
+    settings = {"INFERENCE_NUM_THREADS": num_threads, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(content), "CPU", settings)
+    return lambda images, sizes: compiled([images, sizes])
+
+
+def _time_turns(
+    sides: dict[str, Run], images: np.ndarray, sizes: np.ndarray, repeats: int
+) -> dict[str, list[float]]:
+    """Seconds of each turn of each side, without the first."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats + 1):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            run(images, sizes)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: values[1:] for name, values in seconds.items()}
+
+
+@command_line_tool
+def main() -> None:
+    args = _parser().parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    config = load_config(args.config_file, [*args.opts, "train.device=cpu"])
+    model = instantiate(config.model).eval()
+    print("tracing", file=sys.stderr)
+    content = trace(model)
+    sides: dict[str, Run] = {
+        "pytorch": _pytorch_side(model),
+        "onnxruntime": GraphSession(content, "the traced graph", args.threads),
+    }
+    openvino = _openvino_side(content, args.threads)
+    if openvino is None:
+        print("openvino is not installed, so it is left out", file=sys.stderr)
+    else:
+        sides["openvino"] = openvino
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0, 255, (args.batch_size, 3, *args.size)).astype(np.float32)
+    sizes = np.array([args.size] * args.batch_size, dtype=np.int64)
+    turns = _time_turns(sides, images, sizes, args.repeats)
+    medians = {name: statistics.median(values) for name, values in turns.items()}
+    print(f"{'side':12} {'images/s':>9} {'ms/image':>9} {'of pytorch':>10}")
+    for name, value in medians.items():
+        each = value / args.batch_size
+        speed = medians["pytorch"] / value
+        print(f"{name:12} {1 / each:9.2f} {1000 * each:9.1f} {speed:10.2f}")
+    settings = {key: value for key, value in vars(args).items() if key != "json"}
+    write_figures(args.json, {"settings": settings, "seconds": turns})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Deformable attention in the operations of ONNX: gathers and products, no operator of its own.
+
+Shape suffixes: N images, S tokens, Q queries, M heads, D channels a head, L levels, P points.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from medmask.layers import MultiScaleDeformableAttention
+
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""(y, x) of the four pixels around a sampling location, from the upper left one."""
+
+
+class GatheringAttention(nn.Module):
+    """:class:`MultiScaleDeformableAttention` with its parameters, sampling by gathers of rows.
+
+    Heights, widths and numbers of tokens stay variables of a traced graph.
+    """
+
+    def __init__(self, attention: MultiScaleDeformableAttention) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(
+        self,
+        query: Tensor,
+        reference_points: Tensor,
+        memory: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        value_mask: Tensor | None = None,
+        visible_indices: Tensor | None = None,
+    ) -> Tensor:
+        """Attend; see :class:`MultiScaleDeformableAttention`.
+
+        Raises:
+            ValueError: ``visible_indices`` are given, which inference has none of.
+        """
+        if visible_indices is not None:
+            raise ValueError("a detector for inference has no masked tokens")
+        module = self.attention
+        N, Q, C = query.shape
+        M, L, P = module.num_heads, module.num_levels, module.num_points
+        value = module.value_proj(memory)
+        if value_mask is not None:
+            value = value.masked_fill(value_mask[..., None], 0)
+        output = sample_by_gathers(
+            value.view(N, memory.shape[1], M, C // M),
+            spatial_shapes,
+            level_start_index,
+            reference_points,
+            module.sampling_offsets(query).view(N, Q, M, L, P, 2),
+            module.attention_weights(query).view(N, Q, M, L, P),
+        )
+        return module.output_proj(output)
+
+
+def sample_by_gathers(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    reference_points: Tensor,
+    sampling_offsets: Tensor,
+    attention_logits: Tensor,
+) -> Tensor:
+    """Compute :func:`medmask.layers.ms_deform_attn_fused`, of whose arguments these are.
+
+    Returns:
+        (N, Q, M*D).
+    """
+    N, S, M, D = value.shape
+    Q, P = sampling_offsets.shape[1], sampling_offsets.shape[-2]
+    centers = reference_points[:, :, None, :, None]  # (N, Q, 1, L, 1, 2 or 4)
+    sizes = spatial_shapes.flip(-1)[:, None]  # (L, 1, 2) as (w, h)
+    pixels = centers[..., :2] * sizes - 0.5
+    if reference_points.shape[-1] == 2:
+        pixels = pixels + sampling_offsets
+    else:
+        pixels = pixels + sampling_offsets * (centers[..., 2:] * (0.5 / P) * sizes)
+    # What is outside, or not finite, samples nothing; a location of -1 has no weight in the map.
+    pixels = torch.where((pixels > -1) & (pixels < sizes), pixels, -1.0)
+    corner = pixels.floor()
+    fraction = pixels - corner
+    corner = corner.long()
+
+    weights = attention_logits.flatten(-2).softmax(-1).view(attention_logits.shape)
+    rows = value.reshape(-1, D)  # of a head of a token, after each other
+    image = torch.arange(N, device=value.device).view(-1, 1, 1, 1, 1) * S
+    head = torch.arange(M, device=value.device).view(-1, 1, 1)
+    output = value.new_zeros(())
+    for y, x in _CORNERS:
+        at = corner + corner.new_tensor([x, y])
+        inside = ((at >= 0) & (at < sizes)).all(-1)
+        share = (fraction if x else 1 - fraction)[..., 0] * (fraction if y else 1 - fraction)[
+            ..., 1
+        ]
+        token = level_start_index[:, None] + at[..., 1] * sizes[..., 0] + at[..., 0]
+        index = torch.where(inside, (image + token) * M + head, 0)
+        weight = torch.where(inside, share * weights, 0.0)
+        samples = rows.index_select(0, index.flatten()).view(N, Q, M, -1, D)
+        output = output + weight.flatten(-2)[..., None, :] @ samples
+    return output.reshape(N, Q, M * D)
+
+
+def with_gathering_attention(model: nn.Module) -> nn.Module:
+    """A copy of a model in which every deformable attention samples by gathers."""
+    model = copy.deepcopy(model)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, MultiScaleDeformableAttention):
+                setattr(parent, name, GatheringAttention(child))
+    return model
