@@ -33,6 +33,11 @@ COMMANDS = {
         "evaluate_froc.py",
         "FROC analysis of a file of detections",
     ),
+    "calibrate": Command(
+        "medmask.commands.calibrate",
+        "calibrate.py",
+        "turn scores into probabilities, and false-positive rates into thresholds",
+    ),
     "check-data": Command(
         "medmask.commands.check_data",
         "check_dataset.py",

@@ -37,6 +37,7 @@ class Localizations:
         false_positive_scores: (F,) scores of the detections that hit nothing.
         false_positive_images: (F,) image index.
         false_positive_categories: (F,) category index.
+        hits: (D,) bool, which of all detections hit a lesion, also one that a better one found.
         ignored: (D,) bool, which of all detections hit an ignored region and no lesion.
     """
 
@@ -47,6 +48,7 @@ class Localizations:
     false_positive_scores: np.ndarray
     false_positive_images: np.ndarray
     false_positive_categories: np.ndarray
+    hits: np.ndarray
     ignored: np.ndarray
 
     def of_category(self, index: int) -> "Localizations":
@@ -103,6 +105,7 @@ def localize(
         false_positive_scores=detections.scores[false_positives],
         false_positive_images=detections.image_indices[false_positives],
         false_positive_categories=detections.category_indices[false_positives],
+        hits=hits_lesion,
         ignored=hits_crowd & ~hits_lesion,
     )
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from medmask.utils.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from medmask.inference.dataset_detections import detect_in_dataset
     from medmask.inference.error_sheets import draw_error_sheets
     from medmask.inference.image_inputs import find_images
     from medmask.inference.options import PredictionOptions
@@ -22,6 +23,7 @@ __all__ = [
     "PredictionImage",
     "PredictionOptions",
     "PredictionSummary",
+    "detect_in_dataset",
     "draw_error_sheets",
     "draw_results",
     "find_images",
@@ -37,6 +39,7 @@ __getattr__, __dir__ = lazy_exports(
         "PredictionImage": "medmask.inference.prediction_images",
         "PredictionOptions": "medmask.inference.options",
         "PredictionSummary": "medmask.inference.prediction_run",
+        "detect_in_dataset": "medmask.inference.dataset_detections",
         "draw_error_sheets": "medmask.inference.error_sheets",
         "draw_results": "medmask.inference.result_pictures",
         "find_images": "medmask.inference.image_inputs",

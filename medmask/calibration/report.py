@@ -1,0 +1,163 @@
+"""Showing a calibration: as strict JSON and as tables for the terminal."""
+
+import math
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from medmask.calibration.calibrators import calibrator_to_json
+from medmask.calibration.reliability import Reliability
+from medmask.calibration.results import Calibration, ScoreCalibration
+from medmask.calibration.thresholds import OperatingPoint
+from medmask.utils.json_files import finite_or_none
+from medmask.version import __version__
+
+FORMAT = {"format": "medmask calibration", "version": 1}
+"""How the file begins."""
+
+_PACKAGES = ("numpy", "torch")
+
+
+def calibration_to_json(calibration: Calibration) -> dict[str, Any]:
+    """The calibration as JSON values: what :mod:`medmask.calibration.application` reads.
+
+    Fractions are in [0, 1]. A threshold of null is that of a rate that even the highest scores
+    exceed; intervals are null without the bootstrap, or where they are undefined.
+    """
+    settings = asdict(calibration.settings)
+    evaluation = settings.pop("evaluation")
+    counted = ("hit_rule", "iou_threshold", "nms_iou", "bootstrap", "seed")
+    return {
+        **FORMAT,
+        "source": asdict(calibration.source),
+        "settings": settings | {name: evaluation[name] for name in counted},
+        "counts": asdict(calibration.counts),
+        "lowest_score": calibration.lowest_score,
+        "detections": _part_to_json(calibration.detections),
+        "images": _part_to_json(calibration.images),
+        "operating_points": [_point_to_json(point) for point in calibration.operating_points],
+        "warnings": list(calibration.warnings),
+        "versions": _versions(),
+    }
+
+
+def format_calibration(calibration: Calibration) -> str:
+    """A short report for the terminal."""
+    counts = calibration.counts
+    return "\n".join(
+        [
+            f"{counts.images} images of {counts.patients} patients, {counts.lesions} lesions in "
+            f"{counts.images_with_lesions} images",
+            f"calibrated on {counts.detections_calibrated} detections of at least "
+            f"{calibration.lowest_score:.3g}, {counts.hits_calibrated} of them on lesions, of "
+            f"{counts.detections_after_nms} after suppression",
+            "",
+            _point_table(calibration.operating_points),
+            "",
+            _quality_table(calibration),
+            "",
+            "Probabilities hold where lesions are as common as here: in "
+            f"{counts.images_with_lesions / counts.images:.1%} of the images.",
+        ]
+    )
+
+
+def _part_to_json(part: ScoreCalibration) -> dict[str, Any]:
+    return {
+        "calibrator": calibrator_to_json(part.calibrator),
+        "out_of_fold": part.reliability and _reliability_to_json(part.reliability),
+        "scores_as_they_are": _reliability_to_json(part.reliability_of_scores),
+    }
+
+
+def _reliability_to_json(reliability: Reliability) -> dict[str, Any]:
+    intervals = reliability.observed_intervals
+    return {
+        "ece": reliability.ece,
+        "ece_interval": _interval(reliability.ece_interval),
+        "brier": reliability.brier,
+        "bins": {
+            "count": reliability.counts.tolist(),
+            "positives": reliability.positives.tolist(),
+            "probability": reliability.probabilities.tolist(),
+            "observed": reliability.observed.tolist(),
+            "observed_interval": None if intervals is None else [_interval(i) for i in intervals],
+        },
+    }
+
+
+def _point_to_json(point: OperatingPoint) -> dict[str, Any]:
+    return {
+        "fpi": point.fpi,
+        "threshold": finite_or_none(point.threshold),
+        "threshold_interval": _interval(point.threshold_interval),
+        "sensitivity": point.sensitivity,
+        "sensitivity_interval": _interval(point.sensitivity_interval),
+        "attained_fpi": point.attained_fpi,
+        "attained_fpi_interval": _interval(point.attained_fpi_interval),
+        "is_reached": point.is_reached,
+    }
+
+
+def _interval(interval: np.ndarray | None) -> list[float] | None:
+    return None if interval is None or np.isnan(interval).any() else interval.tolist()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"medmask": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _point_table(points: tuple[OperatingPoint, ...]) -> str:
+    rows = [
+        [
+            f"{point.fpi:g}",
+            _decimal(point.threshold),
+            _range(point.threshold_interval),
+            _decimal(point.sensitivity),
+            _range(point.sensitivity_interval),
+            _decimal(point.attained_fpi),
+            _range(point.attained_fpi_interval),
+        ]
+        for point in points
+    ]
+    interval = "95% interval"
+    headers = ["FP/image", "threshold", interval, "sensitivity", interval, "attained", interval]
+    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right")
+
+
+def _quality_table(calibration: Calibration) -> str:
+    rows = []
+    for name, part in (("detections", calibration.detections), ("images", calibration.images)):
+        rows.append([name, "scores as they are", *_quality(part.reliability_of_scores)])
+        rows.append(["", f"{part.calibrator.name}, out of fold", *_quality(part.reliability)])
+    headers = ["", "probabilities", "calibration error", "95% interval", "Brier score"]
+    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right")
+
+
+def _quality(reliability: Reliability | None) -> list[str]:
+    if reliability is None:
+        return ["undefined", "", "undefined"]
+    interval = _range(reliability.ece_interval)
+    return [_decimal(reliability.ece), interval, _decimal(reliability.brier)]
+
+
+def _range(interval: np.ndarray | None) -> str:
+    if interval is None:
+        return ""
+    return f"{_decimal(interval[0])} to {_decimal(interval[1])}"
+
+
+def _decimal(value: float) -> str:
+    if math.isinf(value):
+        return "none"
+    return "undefined" if math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,54 @@
+"""Detections of a predictor on all images of a registered data set."""
+
+import numpy as np
+from tqdm import tqdm
+
+from medmask.errors import InputError
+from medmask.evaluation.boxes import to_xywh, to_xyxy
+from medmask.evaluation.structures import Detections, GroundTruth
+from medmask.inference.prediction_images import images_of_dataset, read_spacing
+from medmask.inference.predictor import MedMaskPredictor
+
+
+def detect_in_dataset(
+    predictor: MedMaskPredictor, dataset: str, ground_truth: GroundTruth
+) -> Detections:
+    """Detect in every image of a data set.
+
+    Args:
+        predictor: the detector.
+        dataset: name of the registered set.
+        ground_truth: of it (:func:`medmask.evaluation.ground_truth_of`).
+
+    Returns:
+        All detections, the same as an evaluation of the set gives.
+
+    Raises:
+        InputError: an image cannot be read, or the set has other classes than the model.
+    """
+    known = len(predictor.labels.names)
+    if len(ground_truth.category_ids) != known:
+        raise InputError(
+            f"the model has {known} classes, but {dataset} has {len(ground_truth.category_ids)}: "
+            "choose a set with the classes that the weights were trained on"
+        )
+    index_of = {image_id: index for index, image_id in enumerate(ground_truth.image_ids)}
+    boxes, scores, classes, images = [], [], [], []
+    progress = tqdm(
+        images_of_dataset(dataset), desc=f"detecting in {dataset}", unit="image", disable=None
+    )
+    for image in progress:
+        pixels = image.read(apply_voi=predictor.applies_voi)
+        spacing = {"pixel_spacing_mm": read_spacing(image)} if predictor.uses_spacing else {}
+        found = predictor(pixels, **spacing)["instances"].to("cpu")
+        boxes.append(found.pred_boxes.tensor.double().numpy())
+        scores.append(found.scores.double().numpy())
+        classes.append(found.pred_classes.numpy())
+        images.append(np.full(len(found), index_of[image.image_id], dtype=np.int64))
+    return Detections(
+        # The very boxes that a file of detections gives back, where a width is rounded.
+        boxes=to_xyxy(to_xywh(np.concatenate(boxes))),
+        scores=np.concatenate(scores),
+        image_indices=np.concatenate(images),
+        category_indices=np.concatenate(classes),
+    )

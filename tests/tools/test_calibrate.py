@@ -1,0 +1,107 @@
+"""``medmask calibrate`` as a user runs it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medmask.commands.calibrate import main
+
+OPTIONS = ("--annotations", "truth.json", "--detections", "found.json", "--bootstrap", "50")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """60 images of 30 patients, half of them with a lesion, and a detector that finds most."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    truth = {
+        "images": [{"id": i, "patient_id": i // 2} for i in range(60)],
+        "categories": [{"id": 1, "name": "malignant"}],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "bbox": [10, 10, 20, 20]}
+            for i in range(0, 60, 2)
+        ],
+    }
+    found = [
+        {"image_id": i, "category_id": 1, "bbox": [10, 10, 20, 20], "score": random.uniform(0, 0.6)}
+        for i in range(60)
+    ]
+    for detection in found[::2]:
+        detection["score"] += 0.2
+    Path("run").mkdir()
+    Path("run/model_best.pth").write_bytes(b"weights")
+    Path("truth.json").write_text(json.dumps(truth))
+    Path("found.json").write_text(json.dumps(found))
+    return tmp_path
+
+
+def run(*options):
+    with pytest.raises(SystemExit) as end:
+        main(["--checkpoint", "run/model_best.pth", *options], "calibrate")
+    return end.value.code
+
+
+def test_from_detections_to_files(folder, capsys):
+    assert run(*OPTIONS, "--plot", "out/plot.png") == 0
+    content = json.loads(Path("run/calibration.json").read_text())
+    assert content["source"]["weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert content["source"]["data_name"] == "truth.json"
+    assert content["settings"]["hit_rule"] == "lesion_box"
+    assert [point["fpi"] for point in content["operating_points"]] == [0.1, 0.2, 0.3, 0.5, 1, 2, 4]
+    for point in content["operating_points"]:
+        low, high = point["threshold_interval"]
+        assert 0 <= low <= high <= 1
+        assert point["attained_fpi"] <= point["fpi"]
+    assert content["counts"]["hits_calibrated"] == 30
+    assert content["detections"]["calibrator"]["slope"] > 0
+    assert content["detections"]["out_of_fold"]["ece"] > 0
+    assert content["versions"]["numpy"] == np.__version__
+    assert Path("out/plot.png").read_bytes().startswith(b"\x89PNG")
+    output = capsys.readouterr().out
+    assert "60 images of 30 patients, 30 lesions in 30 images" in output
+    assert "threshold at 1 and 2 and 4 is 0" in output
+    assert "in 50.0% of the images" in output
+
+
+def test_options_reach_the_calibration(folder):
+    options = ("--method", "isotonic", "--fpi", "0.25", "--nms-iou", "none", "--iou", "0.5")
+    assert run(*OPTIONS, *options, "--bootstrap", "0", "--seed", "3", "--output", "c.json") == 0
+    content = json.loads(Path("c.json").read_text())
+    assert content["detections"]["calibrator"]["method"] == "isotonic"
+    settings = content["settings"]
+    assert (settings["nms_iou"], settings["iou_threshold"], settings["seed"]) == (None, 0.5, 3)
+    (point,) = content["operating_points"]
+    assert (point["fpi"], point["threshold_interval"]) == (0.25, None)
+    assert not Path("run/calibration.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--annotations", "truth.json"), "--annotations needs --detections"),
+        ((*OPTIONS, "--fpi", "0"), "operating points must be different and above 0"),
+        ((*OPTIONS, "--folds", "1"), "folds must be a whole number from 2"),
+        ((*OPTIONS, "--output", "found.json"), "--output and --detections are both found.json"),
+        ((*OPTIONS, "--output", "run/model_best.pth"), "--output and --checkpoint are both"),
+        ((*OPTIONS, "--checkpoint", "absent.pth"), "checkpoint absent.pth cannot be read"),
+        ((*OPTIONS, "--plot", "run"), "is a directory"),
+    ],
+    ids=["labels", "fpi", "folds", "output", "checkpoint_as_output", "checkpoint", "plot"],
+)
+def test_mistakes_are_one_sentence(folder, capsys, options, words):
+    assert run(*options) == 2
+    errors = capsys.readouterr().err
+    assert words in errors
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+
+
+def test_set_without_lesions_is_refused(folder, capsys):
+    truth = json.loads(Path("truth.json").read_text())
+    Path("truth.json").write_text(json.dumps(truth | {"annotations": []}))
+    assert run(*OPTIONS) == 2
+    assert "truth.json has no lesion" in capsys.readouterr().err
+    assert not Path("run/calibration.json").exists()
