@@ -176,7 +176,7 @@ def _read_thresholds(path: str | os.PathLike, points: object) -> dict[float, flo
     thresholds = {}
     for point in points:
         fpi = point.get("fpi") if isinstance(point, dict) else None
-        if type(fpi) not in (int, float) or not fpi > 0:
+        if not isinstance(fpi, int | float) or isinstance(fpi, bool) or not fpi > 0:
             raise _damaged(path, "operating_points")
         thresholds[float(fpi)] = _fraction_or_none(path, point, "threshold")
     return thresholds

@@ -43,9 +43,9 @@ def read_calibrator(content: object) -> Calibrator | None:
         if np.isfinite([slope, intercept]).all() and slope >= 0:
             return LogisticCalibrator(slope, intercept)
     elif content.get("method") == IsotonicCalibrator.name:
-        lists = [content.get("scores"), content.get("probabilities")]
-        if all(isinstance(values, list) and values for values in lists):
-            scores, levels = map(numbers, lists)
+        told = content.get("scores"), content.get("probabilities")
+        if isinstance(told[0], list) and isinstance(told[1], list):
+            scores, levels = numbers(told[0]), numbers(told[1])
             if _is_rising_curve(scores, levels):
                 return IsotonicCalibrator(scores, levels)
     return None
@@ -57,7 +57,7 @@ def calibrator_to_json(calibrator: Calibrator) -> dict[str, Any]:
 
 
 def _is_rising_curve(scores: np.ndarray, levels: np.ndarray) -> bool:
-    if len(scores) != len(levels) or not np.isfinite([*scores, *levels]).all():
+    if not 0 < len(scores) == len(levels) or not np.isfinite([*scores, *levels]).all():
         return False
     rising = (np.diff(scores) > 0).all() and (np.diff(levels) >= 0).all()
     return bool(rising and 0 <= levels[0] <= levels[-1] <= 1)

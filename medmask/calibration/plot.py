@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from medmask.calibration.reliability import Reliability
 from medmask.calibration.results import Calibration
@@ -26,8 +27,8 @@ def plot_calibration(calibration: Calibration, path: str | os.PathLike) -> None:
         calibration: to draw.
         path: the file to write.
     """
-    figure = Figure(figsize=(9.6, 6.0), dpi=150, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure = Figure(figsize=(9.6, 6.0), dpi=150, layout=layout)
     FigureCanvasAgg(figure)
     panels = (
         ("Detections: on a lesion", calibration.detections),

@@ -160,11 +160,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _read_ground_truth(args: argparse.Namespace) -> "GroundTruth":
-    from medmask.evaluation import ground_truth_of, read_ground_truth
+    from medmask import evaluation
 
-    ground_truth = (
-        ground_truth_of(args.dataset) if args.dataset else read_ground_truth(args.annotations)
-    )
+    if args.dataset:
+        ground_truth = evaluation.ground_truth_of(args.dataset)
+    else:  # without loading PyTorch
+        ground_truth = evaluation.read_ground_truth(args.annotations)
     if ground_truth.num_lesions == 0:  # before the model is run
         raise InputError(
             f"{args.dataset or args.annotations} has no lesion, so nothing tells which scores "

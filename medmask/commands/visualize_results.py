@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.errors import InputError
 
 _EXAMPLES = """
 example:
@@ -34,6 +35,19 @@ def make_parser() -> argparse.ArgumentParser:
         "--score-threshold", type=float, default=0.3, metavar="S", help="default %(default)s"
     )
     parser.add_argument(
+        "--operating-point",
+        type=float,
+        metavar="FPI",
+        help="draw detections from the calibrated threshold on at which there are FPI false "
+        "positives per image, with probabilities; needs --calibration",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="calibration.json of the weights that made the detections",
+    )
+    parser.add_argument(
         "--errors-at",
         type=float,
         metavar="FPI",
@@ -45,6 +59,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Draw the pictures."""
+    if (args.operating_point is None) != (args.calibration is None):
+        raise InputError("--operating-point and --calibration need each other")
+    if args.errors_at is not None and args.calibration is not None:
+        raise InputError("--errors-at finds its own threshold: leave --operating-point out")
+    from medmask.calibration import read_calibration
     from medmask.inference import draw_error_sheets, draw_results
 
     if args.errors_at is not None:
@@ -63,6 +82,11 @@ def run(args: argparse.Namespace) -> None:
         args.output,
         num_images=args.num_images,
         score_threshold=args.score_threshold,
+        calibration=(
+            read_calibration(args.calibration).at(args.operating_point)
+            if args.calibration is not None
+            else None
+        ),
     )
 
 

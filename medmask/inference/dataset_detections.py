@@ -1,12 +1,17 @@
 """Detections of a predictor on all images of a registered data set."""
 
 import numpy as np
+from detectron2.structures import Instances
 from tqdm import tqdm
 
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xywh, to_xyxy
 from medmask.evaluation.structures import Detections, GroundTruth
-from medmask.inference.prediction_images import images_of_dataset, read_spacing
+from medmask.inference.prediction_images import (
+    PredictionImage,
+    images_of_dataset,
+    read_spacing,
+)
 from medmask.inference.predictor import MedMaskPredictor
 
 
@@ -38,9 +43,7 @@ def detect_in_dataset(
         images_of_dataset(dataset), desc=f"detecting in {dataset}", unit="image", disable=None
     )
     for image in progress:
-        pixels = image.read(apply_voi=predictor.applies_voi)
-        spacing = {"pixel_spacing_mm": read_spacing(image)} if predictor.uses_spacing else {}
-        found = predictor(pixels, **spacing)["instances"].to("cpu")
+        found = _detect(predictor, image)
         boxes.append(found.pred_boxes.tensor.double().numpy())
         scores.append(found.scores.double().numpy())
         classes.append(found.pred_classes.numpy())
@@ -52,3 +55,16 @@ def detect_in_dataset(
         image_indices=np.concatenate(images),
         category_indices=np.concatenate(classes),
     )
+
+
+def _detect(predictor: MedMaskPredictor, image: PredictionImage) -> Instances:
+    # a file states its own spacing to the predictor; what the set states goes before that
+    spacing = None if image.pixel_spacing_mm is None else read_spacing(image)
+    found = predictor(image.name, pixel_spacing_mm=spacing)["instances"].to("cpu")
+    if image.size not in (None, found.image_size):
+        height, width = found.image_size
+        raise InputError(
+            f"image {image.name} is {width} x {height} (width x height), but its data set says "
+            f"{image.size[1]} x {image.size[0]}; run tools/check_dataset.py"
+        )
+    return found

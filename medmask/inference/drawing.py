@@ -8,6 +8,8 @@ from detectron2.structures import Instances
 from detectron2.utils.colormap import colormap
 from PIL import Image, ImageDraw, ImageFont
 
+from medmask.calibration.settings import UNCALIBRATED
+
 SHORTEST_SIDE = 600
 """Smaller images are enlarged, or the labels would cover what they name."""
 LONGEST_SIDE = 2000
@@ -16,6 +18,7 @@ GROUND_TRUTH_COLOR = (77, 255, 77)
 
 _LINE_WIDTH = 3
 _FONT_SIZE = 20
+_NOTE_SIZE, _NOTE_COLOR = 13, (190, 190, 190)
 _DASH = 12
 
 
@@ -24,8 +27,10 @@ def draw_overlay(
     detections: Instances,
     class_names: Sequence[str],
     ground_truth: np.ndarray | None = None,
+    *,
+    probabilities: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw detections with their classes and scores.
+    """Draw detections with their classes and scores, or, in percent, their probabilities.
 
     Pillow draws on the image at its final size: matplotlib, on which Detectron2's ``Visualizer``
     draws, takes 13 s for a mammogram of 5000 x 6000 pixels, longer than the detection.
@@ -36,6 +41,8 @@ def draw_overlay(
         detections: with ``pred_boxes`` in pixels of ``image``, ``scores`` and ``pred_classes``.
         class_names: by class.
         ground_truth: (T, 4) annotated boxes as (x1, y1, x2, y2), drawn dashed in green.
+        probabilities: of each detection to lie on a lesion, in [0, 1]; None where the scores are
+            not calibrated, which a line at the bottom then says if there are any.
 
     Returns:
         (H', W', 3) uint8 RGB. The shorter side is at least 600 pixels, unless the longer side would
@@ -53,10 +60,28 @@ def draw_overlay(
     # the highest score last, so that its label lies on top
     for i in reversed(range(len(detections))):
         index = int(detections.pred_classes[i])
-        label = f"{class_names[index]} {float(detections.scores[i]):.0%}"
+        label = f"{class_names[index]} {_describe(detections, probabilities, i)}"
         box = detections.pred_boxes.tensor[i].double().cpu().numpy() * scale
         _draw_labeled_box(draw, box, label, _class_color(index), font)
+    if len(detections) and probabilities is None:
+        _draw_note(draw, UNCALIBRATED)
     return np.asarray(canvas)
+
+
+def _describe(detections: Instances, probabilities: np.ndarray | None, index: int) -> str:
+    """A score looks unlike a probability."""
+    if probabilities is None:
+        return f"score {float(detections.scores[index]):.2f}"
+    return f"{float(probabilities[index]):.0%}"
+
+
+def _draw_note(draw: ImageDraw.ImageDraw, text: str) -> None:
+    """A line at the lower left."""
+    font = ImageFont.load_default(_NOTE_SIZE)
+    _, _, right, bottom = draw.textbbox((0, 0), text, font=font)
+    y = draw.im.size[1] - bottom - _LINE_WIDTH
+    draw.rectangle((0, y - 2, right + 4, draw.im.size[1]), fill=(0, 0, 0))
+    draw.text((2, y - 1), text, fill=_NOTE_COLOR, font=font)
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

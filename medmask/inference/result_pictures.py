@@ -10,6 +10,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
 from tqdm import tqdm
 
+from medmask.calibration import AppliedCalibration
 from medmask.data.dataset_dicts import box_corners, patient_of, read_dataset_image
 from medmask.errors import InputError
 from medmask.evaluation import Detections, ground_truth_of, read_detections
@@ -26,6 +27,7 @@ def draw_results(
     *,
     num_images: int,
     score_threshold: float,
+    calibration: AppliedCalibration | None = None,
 ) -> None:
     """Draw the detections of an evaluation and the annotated boxes.
 
@@ -38,6 +40,8 @@ def draw_results(
             :func:`medmask.utils.picture_names.picture_names`.
         num_images: how many images to draw, at least 1.
         score_threshold: detections with a lower score are left out, in [0, 1].
+        calibration: of the weights that made the detections; its threshold takes the place of the
+            other one, and probabilities that of scores. None for scores.
 
     Raises:
         InputError: a number is out of its range, the data set or the file has problems, or they do
@@ -47,6 +51,8 @@ def draw_results(
         raise InputError(f"the number of images to draw must be at least 1, got {num_images}")
     if not 0 <= score_threshold <= 1:
         raise InputError(f"the score threshold must be in [0, 1], got {score_threshold}")
+    if calibration is not None:
+        score_threshold = calibration.threshold
     check_output_folder(output_dir)
     ground_truth = ground_truth_of(dataset)
     detections = read_detections(detections_file, ground_truth)
@@ -63,6 +69,7 @@ def draw_results(
             _to_instances(of_image, (dataset_dict["height"], dataset_dict["width"])),
             ground_truth.category_names,
             box_corners(dataset_dict["annotations"]),
+            probabilities=calibration and calibration.detection_probabilities(of_image.scores),
         )
         write_png(output_dir / names[index], overlay)
 

@@ -33,7 +33,8 @@ def test_finds_the_probabilities_of_the_detector(make_random_set, chance, source
     np.testing.assert_allclose(result.images.calibrator(scores), chance(scores), atol=0.08)
     assert result.detections.reliability.ece < 0.05
     assert result.detections.reliability_of_scores.ece > 0.1
-    assert result.warnings == ()
+    assert len(result.warnings) == 1
+    assert "the threshold at 4 is 0" in text_of(result)  # there is one detection an image
     assert (result.counts.patients, result.counts.detections_calibrated) == (1000, 2000)
 
 

@@ -54,7 +54,10 @@ def test_values_out_of_range_stay_themselves(value, size):
 def test_boxes_lie_where_they_are_in_the_image():
     size = (400, 800)
     overlay = draw_overlay(
-        np.zeros((*size, 3), np.uint8), detections(size, (200, 100, 600, 300)), ["malignant"]
+        np.zeros((*size, 3), np.uint8),
+        detections(size, (200, 100, 600, 300)),
+        ["malignant"],
+        probabilities=np.array([0.4]),
     )
     scale = overlay.shape[0] / 400
     rows, columns = np.nonzero(overlay[round(80 * scale) :].max(axis=2))
@@ -73,6 +76,18 @@ def test_annotated_boxes_are_green_and_dashed():
     edge = overlay[50, 60:540].astype(int)
     green = edge[:, 1] - edge[:, 0] > 80
     assert 0.3 < green.mean() < 0.7
+
+
+def test_scores_that_are_not_calibrated_say_so():
+    image = np.zeros((600, 600, 3), np.uint8)
+    found = detections((600, 600), (100, 100, 300, 300))
+    as_score = draw_overlay(image, found, ["malignant"])
+    as_probability = draw_overlay(image, found, ["malignant"], probabilities=np.array([0.9]))
+    assert as_score[-20:].any()  # the line at the bottom
+    assert not as_probability[-20:].any()
+    assert not draw_overlay(image, detections((600, 600)), ["malignant"]).any()
+    labels = [overlay[60:98] for overlay in (as_score, as_probability)]
+    assert (labels[0] != labels[1]).any()
 
 
 def test_full_mammogram_takes_a_fraction_of_a_second():

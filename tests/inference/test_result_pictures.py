@@ -5,6 +5,8 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
+from medmask.calibration import AppliedCalibration
+from medmask.calibration.logistic import LogisticCalibrator
 from medmask.data import register_coco_dataset
 from medmask.errors import InputError
 from medmask.inference import draw_results
@@ -40,7 +42,9 @@ def dataset(tmp_path):
 def draw(dataset, tmp_path):
     """Draw detections; gives the pictures by name."""
 
-    def write_and_draw(detections=(DETECTION,), num_images=3, score_threshold=0.3, name=dataset):
+    def write_and_draw(
+        detections=(DETECTION,), num_images=3, score_threshold=0.3, name=dataset, calibration=None
+    ):
         (tmp_path / "detections.json").write_text(json.dumps(list(detections)))
         draw_results(
             name,
@@ -48,6 +52,7 @@ def draw(dataset, tmp_path):
             tmp_path / "out",
             num_images=num_images,
             score_threshold=score_threshold,
+            calibration=calibration,
         )
         return {p.name: np.asarray(Image.open(p)) for p in sorted((tmp_path / "out").iterdir())}
 
@@ -68,6 +73,17 @@ def test_detections_are_known_by_their_names(draw):
     by_name = {**DETECTION, "image_id": None, "file_name": "/x/c/2.png", "category_id": None}
     pictures = draw([{**by_name, "category_name": "mal"}])
     assert np.ptp(pictures["2.png"], axis=2).any()
+
+
+@pytest.mark.parametrize(("threshold", "is_drawn"), [(0.9, True), (0.95, False)])
+def test_calibration_decides_what_is_drawn(draw, threshold, is_drawn):
+    identity = LogisticCalibrator(1.0, 0.0)
+    applied = AppliedCalibration(0.3, threshold, "a set", "hash", identity, identity)
+    found = {**DETECTION, "image_id": 0}  # where no lesion is drawn
+    picture = draw([found], calibration=applied, score_threshold=0.0)["a_1-1.png"]
+    assert np.ptp(picture, axis=2).any() == is_drawn
+    # no line at the bottom says that scores are not calibrated
+    assert not (picture[-6:] == 0).all(axis=2).any()
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_from_detections_to_files(folder, capsys):
     assert Path("out/plot.png").read_bytes().startswith(b"\x89PNG")
     output = capsys.readouterr().out
     assert "60 images of 30 patients, 30 lesions in 30 images" in output
-    assert "threshold at 1 and 2 and 4 is 0" in output
+    assert "threshold at 0.5 and 1 and 2 and 4 is 0" in output
     assert "in 50.0% of the images" in output
 
 
