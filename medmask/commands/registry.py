@@ -28,6 +28,11 @@ COMMANDS = {
         "predict.py",
         "detect lesions in images: pictures and a COCO-format file",
     ),
+    "dicom-results": Command(
+        "medmask.commands.dicom_results",
+        "dicom_results.py",
+        "write predictions as DICOM: structured reports, presentation states, pictures",
+    ),
     "evaluate": Command(
         "medmask.commands.evaluate",
         "evaluate_froc.py",

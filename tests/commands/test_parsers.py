@@ -1,10 +1,18 @@
 """The defaults and choices of parsers, which import nothing heavy, are those of the package."""
 
-from medmask.commands import convert, extract_embeddings, make_phantoms, train, train_phantom_expert
+from medmask.commands import (
+    convert,
+    dicom_results,
+    extract_embeddings,
+    make_phantoms,
+    train,
+    train_phantom_expert,
+)
 from medmask.commands.registry import COMMANDS
 from medmask.data.converters.parts import LABELS
 from medmask.data.converters.registry import CONVERTERS
 from medmask.data.converters.run import ConversionOptions
+from medmask.dicom_results.options import OBJECTS, ResultOptions
 from medmask.engine import RunMode
 from medmask.experts import DEFAULT_PROMPTS
 from medmask.experts.extraction import ExtractionSettings
@@ -55,6 +63,12 @@ def test_embeddings():
     assert extract_embeddings.DTYPES == DTYPES
     texts = {name: tuple(group) for name, group in DEFAULT_PROMPTS.to_groups().items()}
     assert texts == extract_embeddings.PROMPTS
+
+
+def test_dicom_results():
+    args = dicom_results.make_parser().parse_args(["predictions", "--output", "x"])
+    assert args.score_threshold == ResultOptions().score_threshold
+    assert tuple(args.objects) == OBJECTS
 
 
 def test_modes_of_a_run():

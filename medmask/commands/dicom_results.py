@@ -1,0 +1,110 @@
+"""Write predictions on DICOM images as DICOM objects that a hospital's systems show.
+
+For each study OUTPUT/STUDY gets measurement_report.dcm (structured report, TID 1500) and
+cad_report.dcm (mammography CAD, TID 4000), and for each image a presentation state (boxes that a
+viewer lays over the image) and a secondary capture (a picture with the boxes burnt in). All say
+that they are not for clinical use. A repeated run makes the same objects, and writes only what is
+missing.
+
+Images that are not DICOM of a single frame, or whose headers lack what the objects need, are
+reported and do not stop the rest. Exit status: 0 if all went well, 1 if an image was left out, 2 if
+the run could not start or go on.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import folder
+from medmask.dicom_results.options import OBJECTS, ResultOptions
+from medmask.errors import InputError
+
+_EXAMPLES = """
+examples:
+  medmask predict scans/ --output output/predictions
+  medmask dicom-results output/predictions --output output/dicom --score-threshold 0.5
+
+  From a list of detections in COCO's result format, with all images that were scored:
+    medmask dicom-results detections.json scans/ --output output/dicom \\
+        --checkpoint output/mine/source_only/model_best.pth
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    defaults = ResultOptions()
+    parser = examples_parser(__doc__, _EXAMPLES)
+    parser.add_argument(
+        "predictions",
+        type=Path,
+        metavar="PREDICTIONS",
+        help="the output folder of predict, or a JSON file of detections",
+    )
+    parser.add_argument(
+        "images",
+        nargs="*",
+        metavar="IMAGE",
+        help="with a JSON file: all images that were scored, also those without detections; files, "
+        "folders or quoted patterns",
+    )
+    parser.add_argument(
+        "--output", required=True, type=folder, metavar="DIR", help="where to write"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="with a JSON file: the weights; their hash identifies the results",
+    )
+    parser.add_argument(
+        "--score-threshold",
+        type=float,
+        default=defaults.score_threshold,
+        metavar="S",
+        help="detections from this score on are findings (default %(default)s)",
+    )
+    parser.add_argument(
+        "--objects",
+        nargs="+",
+        choices=OBJECTS,
+        default=list(defaults.objects),
+        help="what to write (default: all)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the results; the status is 0 if all went well."""
+    options = ResultOptions(args.score_threshold, tuple(args.objects))
+    if not args.predictions.exists():
+        raise InputError(f"{args.predictions} does not exist: name the output folder of predict")
+    is_folder = args.predictions.is_dir()
+    if is_folder and (args.images or args.checkpoint):
+        raise InputError(
+            f"the folder {args.predictions} tells the images and the weights: leave out images and "
+            "--checkpoint, or name a JSON file of detections"
+        )
+    if not is_folder and not (args.images and args.checkpoint):
+        raise InputError(
+            f"the file {args.predictions} tells neither all images nor the weights: give the "
+            "images that were scored, and --checkpoint"
+        )
+    from medmask.dicom_results import read_detections_of_images, read_predictions, write_results
+
+    predictions = (
+        read_predictions(args.predictions)
+        if is_folder
+        else read_detections_of_images(args.predictions, args.images, args.checkpoint)
+    )
+    summary = write_results(predictions, args.output, options)
+    for problem in summary.problems:
+        line = problem.replace("\n", "\\n")  # file names may hold anything
+        print(f"error: {line}", file=sys.stderr)
+    print(
+        f"{summary.studies} studies: {summary.written} objects written, {summary.there_before} "
+        f"there before, {len(summary.problems)} images or studies left out: {args.output}"
+    )
+    return 1 if summary.problems else 0
+
+
+main = entry_point(make_parser, run)

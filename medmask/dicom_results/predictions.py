@@ -1,0 +1,202 @@
+"""What `medmask predict` wrote, as the results need it: findings of each image that was scored."""
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medmask.data.images import frame_path
+from medmask.errors import InputError
+from medmask.evaluation.boxes import to_xyxy
+from medmask.inference.image_inputs import find_images
+from medmask.inference.options import JOURNAL
+from medmask.inference.prediction_images import PredictionImage, images_of_files
+from medmask.utils.json_files import read_json
+
+_HASH_LENGTH = 16  # hexadecimal digits, as the record of predictions has it
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One detection.
+
+    Attributes:
+        box: corners (x0, y0, x1, y1) in pixels of the stored image; the upper left corner of the
+            upper left pixel is (0, 0).
+        score: in [0, 1].
+        category: name of its class.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    category: str
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """An image that a detector has looked at.
+
+    Attributes:
+        path: the file, or a frame of it such as ``scan.dcm#3``.
+        findings: all detections, by descending score; there may be none.
+    """
+
+    path: Path
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Detections on a number of images.
+
+    Attributes:
+        weights: the first 16 hexadecimal digits of the SHA-256 of the weights.
+        made: when they were made, in local time.
+        images: that were scored.
+        problems: one sentence for each image that could not be.
+    """
+
+    weights: str
+    made: datetime
+    images: tuple[ScoredImage, ...]
+    problems: tuple[str, ...] = ()
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Read the output folder of `medmask predict`.
+
+    Raises:
+        InputError: the folder holds no record of predictions, or a damaged one.
+    """
+    path = folder / JOURNAL
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]  # the rest was cut off, and is made again
+    except OSError as error:
+        raise InputError(
+            f"{folder} holds no {JOURNAL} of `medmask predict` ({error.strerror}): name its output "
+            "folder, or a JSON file of detections with the images and --checkpoint"
+        ) from None
+    records = [_parse_line(path, number, line) for number, line in enumerate(lines)]
+    if not records:
+        raise InputError(f"{path} is empty: run `medmask predict` again")
+    images, problems = {}, {}
+    for number, record in enumerate(records[1:], start=1):
+        try:
+            name = _image_path(record["path"], record["frame"])
+            if record["status"] == "done":
+                images[name] = ScoredImage(name, _to_findings(record["detections"], path))
+                problems.pop(name, None)
+            elif name not in images:
+                problems[name] = str(record["error"])
+        except (KeyError, TypeError):
+            raise _damaged(path, number) from None
+    try:
+        weights = str(records[0]["settings"]["weights"])
+    except (KeyError, TypeError):
+        raise _damaged(path, 0) from None
+    return Predictions(weights, _modified(path), tuple(images.values()), tuple(problems.values()))
+
+
+def read_detections_of_images(
+    path: Path, inputs: Sequence[str | os.PathLike], checkpoint: Path
+) -> Predictions:
+    """Read a list of detections in COCO's result format.
+
+    Args:
+        path: the JSON file. A record's ``file_name`` says which image it belongs to.
+        inputs: the images that were scored, also those without a detection: files, folders or
+            patterns, as `medmask predict` got them.
+        checkpoint: the weights that the detections were made with.
+
+    Raises:
+        InputError: a file is missing or faulty, or a record belongs to none of the images.
+    """
+    records = read_json(path, "detection file")
+    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+        raise InputError(f"{path} is not a list of detections in COCO's result format")
+    found = find_images(inputs)
+    images = images_of_files(found.paths)
+    by_file: dict[Path, list[dict[str, Any]]] = defaultdict(list)
+    for number, record in enumerate(records):
+        if not isinstance(record.get("file_name"), str):
+            raise InputError(f"{path}: record {number} has no file_name; it must name an image")
+        by_file[Path(os.path.realpath(record["file_name"]))].append(record)
+    files = [Path(os.path.realpath(image.name)) for image in images]
+    strangers = by_file.keys() - set(files)
+    if strangers:
+        raise InputError(
+            f"{path} names {len(strangers)} images that are not among the inputs (first "
+            f"{min(strangers)}): give all images that were scored"
+        )
+    scored = tuple(
+        ScoredImage(_name(image), _to_findings(by_file.get(file, ()), path))
+        for image, file in zip(images, files, strict=True)
+    )
+    weights = hash_of_weights(checkpoint)
+    return Predictions(weights, _modified(path), scored, tuple(found.problems))
+
+
+def hash_of_weights(checkpoint: Path) -> str:
+    """Take the first 16 hexadecimal digits of the SHA-256 of a file of weights.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if not checkpoint.is_file():
+        raise InputError(f"checkpoint {checkpoint} does not exist, or is no file")
+    with checkpoint.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
+
+
+def _parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise _damaged(path, number)
+    return content
+
+
+def _damaged(path: Path, number: int) -> InputError:
+    return InputError(
+        f"{path} is damaged at line {number + 1}, or is no record of predictions: run `medmask "
+        "predict` again"
+    )
+
+
+def _to_findings(records: Iterable[dict[str, Any]], path: Path) -> tuple[Finding, ...]:
+    findings = []
+    for record in records:
+        try:
+            box = np.asarray(record.get("bbox"), dtype=np.float64)
+            score = float(record["score"])
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"{path}: a detection has no bbox of numbers, or no score") from None
+        if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 0).any():
+            raise InputError(f"{path}: a bbox is not [x, y, width, height] of finite numbers")
+        if not 0 <= score <= 1:
+            raise InputError(f"{path}: a score is not in [0, 1]; divide percentages by 100")
+        category = str(record.get("category_name") or f"class {record.get('category_id')}")
+        x0, y0, x1, y1 = to_xyxy(box[None])[0].tolist()
+        findings.append(Finding((x0, y0, x1, y1), score, category))
+    return tuple(sorted(findings, key=lambda finding: -finding.score))
+
+
+def _image_path(path: str, frame: int | None) -> Path:
+    return Path(path) if frame is None else frame_path(path, frame)
+
+
+def _name(image: PredictionImage) -> Path:
+    return _image_path(os.path.abspath(image.path), image.frame)
+
+
+def _modified(path: Path) -> datetime:
+    return datetime.fromtimestamp(int(path.stat().st_mtime))

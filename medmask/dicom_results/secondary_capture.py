@@ -1,0 +1,89 @@
+"""A picture of an image with the boxes burnt in: a secondary capture (PS3.3 A.8)."""
+
+import numpy as np
+import torch
+from detectron2.structures import Boxes, Instances
+from highdicom.sc import SCImage
+from PIL import Image, ImageDraw, ImageFont
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from medmask.data.images import read_image
+from medmask.dicom_results.identity import ALGORITHM_NAME, NOT_FOR_CLINICAL_USE, Identity
+from medmask.dicom_results.source_image import SourceImage
+from medmask.inference.drawing import draw_overlay
+
+SERIES_NUMBER = 9104
+_BAND, _FONT_SIZE, _INK = 52, 16, (220, 220, 220)
+_ANY_ORIENTATION = ("A", "F")
+
+
+def secondary_capture(image: SourceImage, number: int, identity: Identity) -> Dataset:
+    """Draw an image with its boxes, their scores and a note about the algorithm.
+
+    Args:
+        image: with its findings.
+        number: of the object in its series, from 1.
+        identity: of the algorithm.
+
+    Returns:
+        An RGB image whose sides are those of
+        :func:`medmask.inference.drawing.draw_overlay`, and a band below it for the note.
+
+    Raises:
+        InputError: the pixels cannot be read.
+    """
+    capture = SCImage.from_ref_dataset(
+        image.header,
+        _draw(image, identity),
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=identity.object_uid("capture", [image]),
+        instance_number=number,
+        patient_orientation=_ANY_ORIENTATION,  # it has to be one of some; replaced below
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        **identity.keywords("capture", "pictures", image.study_uid),
+    )
+    capture.Laterality = image.series_side
+    capture.PatientOrientation = image.header.get("PatientOrientation")
+    capture.BurnedInAnnotation = image.header.get("BurnedInAnnotation") or "NO"
+    capture.BodyPartExamined = "BREAST"
+    capture.DerivationDescription = (
+        f"boxes of {ALGORITHM_NAME} {identity.version} drawn in, {NOT_FOR_CLINICAL_USE}"
+    )
+    source = Dataset()
+    source.ReferencedSOPClassUID = image.header.SOPClassUID
+    source.ReferencedSOPInstanceUID = image.header.SOPInstanceUID
+    capture.SourceImageSequence = [source]
+    return capture
+
+
+def _draw(image: SourceImage, identity: Identity) -> np.ndarray:
+    """(H, W, 3) uint8 RGB."""
+    pixels = read_image(image.path)
+    names = sorted({finding.category for finding in image.findings})
+    boxes = np.array([finding.box for finding in image.findings]).reshape(-1, 4)
+    overlay = draw_overlay(
+        pixels,
+        Instances(
+            pixels.shape[:2],
+            pred_boxes=Boxes(torch.from_numpy(boxes)),
+            scores=torch.tensor([f.score for f in image.findings], dtype=torch.float64),
+            pred_classes=torch.tensor([names.index(f.category) for f in image.findings]),
+        ),
+        names,
+    )
+    height, width = overlay.shape[:2]
+    canvas = Image.new("RGB", (width, height + _BAND))
+    canvas.paste(Image.fromarray(overlay))
+    lines = (
+        f"{ALGORITHM_NAME} {identity.version}",
+        f"{NOT_FOR_CLINICAL_USE}; {image.findings_in_words} at a score from "
+        f"{identity.score_threshold:g} on",
+    )
+    text = "\n".join(lines)
+    font = ImageFont.load_default(_FONT_SIZE)
+    ImageDraw.Draw(canvas).text((6, height + 4), text, fill=_INK, font=font)
+    return np.asarray(canvas)

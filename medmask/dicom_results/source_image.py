@@ -1,0 +1,161 @@
+"""The images that results are about: what their headers must tell, and which are refused."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medmask.data.images import is_dicom, split_frame_path
+from medmask.data.images.dicom.description import read_frame_size
+from medmask.data.images.dicom.parsing import open_dicom
+from medmask.dicom_results.predictions import Finding, ScoredImage
+from medmask.errors import InputError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+_NEEDED = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Rows",
+    "Columns",
+    "PhotometricInterpretation",
+)
+_COPIED = (  # of patient and study: results have them, if only empty (type 2)
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+)
+_SEXES = ("", "M", "F", "O")
+_SIDES = ("L", "R", "B")
+_TOLERANCE = 2.0  # pixels by which rounding may place a box outside of the image
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImage:
+    """A radiograph and what was found in it.
+
+    Attributes:
+        path: the file.
+        header: its dataset without the pixels, with all elements that results copy.
+        findings: with a score at or above the threshold, by descending score; boxes lie within the
+            image.
+    """
+
+    path: Path
+    header: "Dataset"
+    findings: tuple[Finding, ...]
+
+    @property
+    def uid(self) -> str:
+        """SOP Instance UID."""
+        return str(self.header.SOPInstanceUID)
+
+    @property
+    def study_uid(self) -> str:
+        return str(self.header.StudyInstanceUID)
+
+    @property
+    def side(self) -> str | None:
+        """``L``, ``R`` or ``B`` for both breasts; None if the header does not tell."""
+        for keyword in ("ImageLaterality", "Laterality"):
+            if self.header.get(keyword) in _SIDES:
+                return str(self.header.get(keyword))
+        return None
+
+    @property
+    def series_side(self) -> str:
+        """The side as Laterality (0020,0060) of a series has it: ``L``, ``R`` or empty."""
+        return self.side if self.side in ("L", "R") else ""
+
+    @property
+    def findings_in_words(self) -> str:
+        count = len(self.findings)
+        return "1 finding" if count == 1 else f"{count or 'no'} findings"
+
+
+def read_source_image(scored: ScoredImage, score_threshold: float) -> SourceImage:
+    """Read the header of an image.
+
+    No message tells a value of the header, which may be the patient's.
+
+    Args:
+        scored: the image.
+        score_threshold: detections with a lower score are left out.
+
+    Raises:
+        InputError: it is not a DICOM image of one frame, or an element that the results need is
+            missing or faulty, or a detection lies outside of it.
+    """
+    path, frame = split_frame_path(scored.path)
+    if not path.is_file():
+        raise InputError(f"image {path} does not exist any more; results need its header")
+    if not is_dicom(path):
+        raise InputError(f"image {path} is not DICOM: DICOM results refer to DICOM images alone")
+    with open_dicom(path) as file:
+        header = file.elements.dataset
+        for keyword in _NEEDED:
+            if _value(path, header, keyword) in (None, ""):
+                raise _fault(path, keyword, "is missing or empty")
+        size = read_frame_size(file.elements)
+        for keyword in _COPIED:
+            if _value(path, header, keyword) is None:
+                setattr(header, keyword, "")
+        side = _value(path, header, "ImageLaterality")
+    if frame is not None or size.frames > 1:
+        raise InputError(
+            f"image {path} holds several frames: DICOM results are written for single-frame images"
+        )
+    if header.PatientSex not in _SEXES:
+        raise _fault(path, "PatientSex", "must be empty, M, F or O")
+    if side not in (None, "", *_SIDES):
+        raise _fault(path, "ImageLaterality", "must be L, R or B")
+    if header.get("SamplesPerPixel", 1) != 1:
+        raise InputError(f"image {path} has colors: DICOM results are written for radiographs")
+    findings = tuple(
+        _within(finding, size.rows, size.columns, path)
+        for finding in scored.findings
+        if finding.score >= score_threshold
+    )
+    return SourceImage(path, header, findings)
+
+
+def _value(path: Path, header: "Dataset", keyword: str) -> Any:
+    try:
+        return header.get(keyword)
+    except Exception:  # whatever pydicom raises may quote the value
+        raise _fault(path, keyword, "cannot be read") from None
+
+
+def _fault(path: Path, keyword: str, what: str) -> InputError:
+    from pydicom.datadict import dictionary_description, tag_for_keyword
+
+    tag = tag_for_keyword(keyword) or 0
+    name = f"{dictionary_description(tag)} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    return InputError(
+        f"DICOM file {path}: the element {name} {what}, and results need it; correct the element "
+        "or export the image again"
+    )
+
+
+def _within(finding: Finding, rows: int, columns: int, path: Path) -> Finding:
+    """Clip what rounding has placed outside of the image."""
+    x0, y0, x1, y1 = finding.box
+    if min(x0, y0) < -_TOLERANCE or x1 > columns + _TOLERANCE or y1 > rows + _TOLERANCE:
+        raise InputError(
+            f"a detection lies outside of image {path} of {rows} rows and {columns} columns: the "
+            "detections are those of another image"
+        )
+
+    def clip(value: float, limit: int) -> float:
+        return min(max(value, 0.0), float(limit))
+
+    box = (clip(x0, columns), clip(y0, rows), clip(x1, columns), clip(y1, rows))
+    return Finding(box, finding.score, finding.category)

@@ -1,0 +1,67 @@
+"""Reading what was predicted."""
+
+import json
+
+import pytest
+
+from medmask.dicom_results.predictions import hash_of_weights, read_detections_of_images
+from medmask.errors import InputError
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "model.pth"
+    path.write_bytes(b"weights")
+    return path
+
+
+def write(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+def record(path, **other):
+    return {
+        "file_name": str(path),
+        "category_name": "mass",
+        "bbox": [1, 2, 3, 4.5],
+        "score": 0.5,
+    } | (other)
+
+
+def test_images_without_detections_count(phantom_studies, checkpoint, tmp_path):
+    first, second = phantom_studies[:2]
+    detections = [record(first, score=0.2), record(first, category_name=None, category_id=7)]
+    path = write(tmp_path / "d.json", detections)
+    read = read_detections_of_images(path, [first, second], checkpoint)
+    assert [image.path for image in read.images] == [first, second]
+    assert [[f.score for f in image.findings] for image in read.images] == [[0.5, 0.2], []]
+    assert read.images[0].findings[0].box == (1, 2, 4, 6.5)
+    assert [f.category for f in read.images[0].findings] == ["class 7", "mass"]
+    # as sha256sum has it
+    assert read.weights == hash_of_weights(checkpoint) == "9a129038d9a00aed"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"bbox": [1, 2, 3]}, "a bbox is not"),
+        ({"bbox": [1, 2, -3, 4]}, "a bbox is not"),
+        ({"score": 50}, "a score is not in"),
+        ({"file_name": None}, "record 0 has no file_name"),
+        ({"file_name": "/elsewhere.dcm"}, "are not among the inputs"),
+    ],
+    ids=["short", "negative", "percent", "no name", "stranger"],
+)
+def test_faults(phantom_studies, checkpoint, tmp_path, change, words):
+    path = write(tmp_path / "d.json", [record(phantom_studies[0], **change)])
+    with pytest.raises(InputError, match=words):
+        read_detections_of_images(path, phantom_studies[:1], checkpoint)
+
+
+def test_other_contents(phantom_studies, checkpoint, tmp_path):
+    path = write(tmp_path / "d.json", {"annotations": []})
+    with pytest.raises(InputError, match="not a list of detections"):
+        read_detections_of_images(path, phantom_studies[:1], checkpoint)
+    with pytest.raises(InputError, match="does not exist"):
+        read_detections_of_images(write(path, []), phantom_studies[:1], tmp_path / "absent.pth")
