@@ -121,11 +121,11 @@ def _library_entry(image: SourceImage) -> Dataset:
     spacing = image.header.get("ImagerPixelSpacing") or ()
     if len(spacing) == 2:
         vertical, horizontal = map(float, spacing)
-        for name, value in (
+        for axis, length in (
             (codes.DCM.HorizontalPixelSpacing, horizontal),
             (codes.DCM.VerticalPixelSpacing, vertical),
         ):
-            context.append(tree.number(tree.HAS_ACQ_CONTEXT, name, value, codes.UCUM.Millimeter))
+            context.append(tree.number(tree.HAS_ACQ_CONTEXT, axis, length, codes.UCUM.Millimeter))
     return tree.image(tree.CONTAINS, image.header, context)
 
 

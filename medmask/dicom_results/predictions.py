@@ -86,7 +86,8 @@ def read_predictions(folder: Path) -> Predictions:
     records = [_parse_line(path, number, line) for number, line in enumerate(lines)]
     if not records:
         raise InputError(f"{path} is empty: run `medmask predict` again")
-    images, problems = {}, {}
+    images: dict[Path, ScoredImage] = {}
+    problems: dict[Path, str] = {}
     for number, record in enumerate(records[1:], start=1):
         try:
             name = _image_path(record["path"], record["frame"])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,16 +141,13 @@ def _plan(
     for kind, (name, make) in of_study.items():
         if kind in options.objects:
             uid = identity.object_uid(kind, study.images)
-            yield _Planned(folder / name, uid, lambda make=make: make(study, identity))
+            yield _Planned(folder / name, uid, partial(make, study, identity))
     for kind, (name, make_one) in of_image.items():
         for number, image in enumerate(study.images, start=1):
             if kind in options.objects:
                 uid = identity.object_uid(kind, [image])
-                yield _Planned(
-                    folder / f"{name}_{image.uid}.dcm",
-                    uid,
-                    lambda make=make_one, image=image, number=number: make(image, number, identity),
-                )
+                path = folder / f"{name}_{image.uid}.dcm"
+                yield _Planned(path, uid, partial(make_one, image, number, identity))
 
 
 def _is_written(planned: _Planned) -> bool:
