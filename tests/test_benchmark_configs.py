@@ -29,8 +29,11 @@ HOOKS = {
     "masked_autoencoder": "masked_autoencoder",
     "expert_distillation": "expert_distillation",
     "domain_adversarial": "discriminators",
+    "masks": "mask_decoder",
 }
 """a loss hook and the module that it trains"""
+FRESH_DECODERS = {"masked_autoencoder", "mask_decoder"}
+"""which may have rates of their own"""
 TENTH_FOR_THE_LAST_FIFTH = {0: 1, 0.5: 1, 0.79: 1, 0.81: 0.1, 0.999: 0.1, 1.0: 0.1}
 CONSTANT = dict.fromkeys(TENTH_FOR_THE_LAST_FIFTH, 1)
 REAL = ("mias2inbreast", "inbreast2mias", "inbreast_folds")
@@ -173,7 +176,7 @@ def test_parameters_learn_at_the_rates_that_the_config_means(workplace, model_of
         factor = factors[parts[0]] if parts else 1
         assert rates[id(parameter)] == pytest.approx(config.optimizer.lr * factor)
     if path.parent.name not in REAL:
-        assert {factors[part] for part in factors if part != "masked_autoencoder"} == {0.1}
+        assert {factors[part] for part in factors if part not in FRESH_DECODERS} == {0.1}
     names = {name: p for name, p in model.named_parameters() if "discriminators.backbone." in name}
     assert all(rates[id(p)] == config.optimizer.lr for p in names.values())
     assert bool(names) == (path.stem == "teaching")

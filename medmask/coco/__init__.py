@@ -15,6 +15,7 @@ from medmask.coco.categories import (
 from medmask.coco.check import check_content
 from medmask.coco.image_check import name_problems
 from medmask.coco.reading import read_categories, read_coco
+from medmask.coco.run_length import decode_mask, encode_mask
 from medmask.coco.tables import AnnotationTable, CocoTables, image_label, is_length
 from medmask.coco.values import as_given, as_id, column, look_up, numbers, quadruples
 
@@ -29,6 +30,8 @@ __all__ = [
     "class_of_name",
     "column",
     "corners_are_lower_left",
+    "decode_mask",
+    "encode_mask",
     "image_label",
     "is_length",
     "look_up",

@@ -60,6 +60,7 @@ class AnnotationTable:
         category_ids: likewise.
         crowd_flags: 0 or 1, anything else where it is a fault.
         given_boxes: as the file gives them.
+        segmentations: likewise, None where there is none; they are not checked here.
         image_indices: (A,) int64 index of the image in the file's list, -1 if it is unknown.
         category_indices: (A,) int64, likewise.
         boxes: (A, 4) float64 (x, y, width, height), NaN where the file gives no four numbers;
@@ -73,6 +74,7 @@ class AnnotationTable:
         self.category_ids = [as_id(value) for value in column(records, "category_id")]
         self.crowd_flags = [as_flag(value) for value in column(records, "iscrowd")]
         self.given_boxes = column(records, "bbox")
+        self.segmentations = [as_given(x) or None for x in column(records, "segmentation")]
         self.image_indices = look_up(self.image_ids, column(images, "id"))
         self.category_indices = look_up(self.category_ids, column(categories, "id"))
         self.boxes = quadruples(self.given_boxes)

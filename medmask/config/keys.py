@@ -1,6 +1,7 @@
 """The keys of a config and the values they may hold: run, data, optimizer, schedule, evaluators.
 
-The parts of the model and the loss hooks are in :mod:`medmask.config.model_keys`.
+The parts of the model are in :mod:`medmask.config.model_keys`, the loss hooks in
+:mod:`medmask.config.hook_keys`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ from detectron2.evaluation import COCOEvaluator
 from detectron2.solver import WarmupParamScheduler
 from fvcore.common import param_scheduler
 
-from medmask.config.model_keys import HOOKS, MODEL
+from medmask.config.hook_keys import HOOKS
+from medmask.config.model_keys import MODEL
 from medmask.config.values import (
     Either,
     Flag,
@@ -28,6 +30,7 @@ from medmask.config.values import (
 )
 from medmask.data import (
     DetectionMapper,
+    LesionMapDrawer,
     Mixup,
     PairedViewMapper,
     build_photometric_augmentation,
@@ -36,6 +39,7 @@ from medmask.data import (
     build_train_augmentation,
     build_train_loader,
 )
+from medmask.data.outlines.lesion_map import WITHOUT_OUTLINE
 from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
 from medmask.evaluation.settings import HIT_RULES
 from medmask.solver.learning_rate import StepSchedule
@@ -147,6 +151,17 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
         "augmentation": Part(of=Augmentation, meaning="of image and boxes"),
         "photometric": Part(
             of=Augmentation, optional=True, meaning="of the pixels, after that; null for none"
+        ),
+        "lesion_map": Part(
+            of=LesionMapDrawer,
+            optional=True,
+            meaning="draws outlines of lesions, where there are boxes; null for none",
+        ),
+    },
+    LesionMapDrawer: {
+        "without_outline": Text(
+            choices=WITHOUT_OUTLINE,
+            meaning="lesions of a box alone: leave the pixels of the box out, or take its ellipse",
         ),
     },
     PairedViewMapper: {

@@ -15,8 +15,9 @@ from detectron2.config import LazyConfig
 from detectron2.utils.registry import _convert_target_to_string
 from omegaconf import DictConfig, OmegaConf
 
+from medmask.config.hook_keys import HOOKS
 from medmask.config.keys import DATA, OPTIMIZATION, TRAIN
-from medmask.config.model_keys import HOOKS, MODEL
+from medmask.config.model_keys import MODEL
 from medmask.config.targets import find_target, iterate_targets
 from medmask.config.tree import is_group, iterate_values, raw_value
 from medmask.config.values import Value
@@ -33,7 +34,12 @@ DEFAULTS = (
     "common/loss_hooks/*.py",
 )
 """Pages whose values are the defaults, the first of them first."""
-COMPLETE = ("ddsm2inbreast/teaching.py", "ddsm2inbreast/expert.py", "phantom/source_only.py")
+COMPLETE = (
+    "ddsm2inbreast/teaching.py",
+    "ddsm2inbreast/expert.py",
+    "phantom/source_only.py",
+    "phantom2ffdm/masks.py",
+)
 """Pages in which a part is looked for to say at which key it is, the first of them first."""
 
 Target = Callable[..., Any]

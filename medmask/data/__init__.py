@@ -9,6 +9,7 @@ from medmask.data.images import count_frames, read_image
 from medmask.data.loaders import build_test_loader, build_train_loader
 from medmask.data.mapper import DetectionMapper
 from medmask.data.mixup import Mixup
+from medmask.data.outlines import LesionMapDrawer
 from medmask.data.paired_view_mapper import PairedViewMapper
 from medmask.data.photometric import build_photometric_augmentation
 
@@ -16,6 +17,7 @@ register_datasets()
 
 __all__ = [
     "DetectionMapper",
+    "LesionMapDrawer",
     "Mixup",
     "PairedViewMapper",
     "build_photometric_augmentation",

@@ -36,7 +36,8 @@ def load_coco(
 
     Returns:
         Dataset dicts; each of the ``annotations`` has ``bbox`` ([x, y, width, height], within the
-        image), ``bbox_mode``, ``category_id`` (contiguous) and ``iscrowd``.
+        image), ``bbox_mode``, ``category_id`` (contiguous) and ``iscrowd``, and COCO's
+        ``segmentation`` as the file gives it, if it does.
 
     Raises:
         InputError: the file has problems; the message lists the first of them.
@@ -45,21 +46,23 @@ def load_coco(
     dataset_dicts = [_to_dataset_dict(image, image_root) for image in tables.images]
     annotations = tables.annotations
     classes = map_categories(tables.categories, thing_classes)
-    for image_index, category_id, box, is_crowd in zip(
+    for image_index, category_id, box, is_crowd, segmentation in zip(
         annotations.image_indices.tolist(),
         annotations.category_ids,
         annotations.clipped_boxes().tolist(),
         annotations.is_crowd().tolist(),
+        annotations.segmentations,
         strict=True,
     ):
-        dataset_dicts[image_index]["annotations"].append(
-            {
-                "bbox": box,
-                "bbox_mode": BoxMode.XYWH_ABS,
-                "category_id": classes[category_id],
-                "iscrowd": int(is_crowd),
-            }
-        )
+        annotation = {
+            "bbox": box,
+            "bbox_mode": BoxMode.XYWH_ABS,
+            "category_id": classes[category_id],
+            "iscrowd": int(is_crowd),
+        }
+        if segmentation is not None:
+            annotation["segmentation"] = segmentation
+        dataset_dicts[image_index]["annotations"].append(annotation)
     return dataset_dicts
 
 

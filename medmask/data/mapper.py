@@ -10,6 +10,7 @@ from torch import Tensor
 
 from medmask.data.breast import sets_window
 from medmask.data.dataset_dicts import box_corners, read_dataset_image
+from medmask.data.outlines import IGNORED, LesionMapDrawer
 from medmask.data.photometric import change_pixels
 from medmask.data.pixel_spacing import PixelSpacing, pixel_spacing_of, uses_pixel_spacing
 
@@ -62,6 +63,7 @@ class DetectionMapper:
         augmentation: applied to image and boxes.
         photometric: applied to the pixels after that; see
             :func:`build_photometric_augmentation`.
+        lesion_map: draws the outlines of lesions, too, where there are boxes; None for no map.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class DetectionMapper:
         with_boxes: bool,
         augmentation: T.Augmentation,
         photometric: T.Augmentation | None = None,
+        lesion_map: LesionMapDrawer | None = None,
     ) -> None:
         self.with_boxes = with_boxes
         self.augmentation = augmentation
         self.photometric = photometric
+        self.lesion_map = lesion_map
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
         """Prepare one image.
@@ -93,9 +97,12 @@ class DetectionMapper:
               clipped to it, ``gt_classes`` (N,) int64, and ``gt_annotation_index`` (N,) int64, the
               index of each box in the dict's ``annotations``. Crowds, and boxes that a crop
               emptied, are left out.
+            - ``lesion_map``, with ``with_boxes`` and a drawer: (H, W) uint8, see
+              :class:`LesionMapDrawer`; corners that a rotation leaves empty are ignored.
 
         Raises:
-            InputError: the image cannot be read, or has another size than the dict says.
+            InputError: the image cannot be read, or has another size than the dict says, or an
+                outline is faulty.
         """
         image = read_dataset_image(dataset_dict, apply_voi=not sets_window(self.augmentation))
         uses_spacing = uses_pixel_spacing(self.augmentation)
@@ -112,6 +119,14 @@ class DetectionMapper:
             sample["instances"] = _transform_annotations(
                 dataset_dict["annotations"], augmented.transform, image.shape[:2]
             )
+            if self.lesion_map is not None:
+                lesion_map = self.lesion_map.draw(
+                    dataset_dict, augmented.to_original, image.shape[:2]
+                )
+                if augmented.original_corners is None:
+                    size = (dataset_dict["height"], dataset_dict["width"])
+                    lesion_map[~_find_content(augmented.transform, size)] = IGNORED
+                sample["lesion_map"] = torch.from_numpy(lesion_map)
         return sample
 
 
@@ -136,6 +151,14 @@ def matrix_to_original(transform: T.Transform, original_size: tuple[int, int]) -
         return None
     inverse = np.linalg.inv(np.vstack((forward, (0, 0, 1))))
     return tuple(tuple(row) for row in inverse[:2].tolist())
+
+
+def _find_content(transform: T.Transform, original_size: tuple[int, int]) -> np.ndarray:
+    """Mark the pixels of a turned image that show something of the original: (H, W) bool.
+
+    A matrix cannot tell: what a crop has cut away before the turn lies in the empty corners.
+    """
+    return transform.apply_segmentation(np.ones(original_size, dtype=np.uint8)).astype(bool)
 
 
 def _homogeneous(points: np.ndarray) -> np.ndarray:

@@ -65,9 +65,9 @@ def mix_samples(sample: dict[str, Any], other: dict[str, Any], share: float) -> 
 
     Returns:
         The fields of ``sample``, and anew: its views, (1 - share) of its own and ``share`` of the
-        other's, black where either ends; ``instances``, if there, with ``gt_boxes`` and
-        ``gt_classes`` of both; ``original_corners`` and ``to_original`` None, for it
-        shows no part of one image.
+        other's, black where either ends; ``instances`` and ``lesion_map``, if there, with the
+        ``gt_boxes``, ``gt_classes`` and outlines of both; ``original_corners`` and ``to_original``
+        None, for it shows no part of one image.
     """
     mixed = {**sample, "original_corners": None, "to_original": None}
     for view in _VIEWS:
@@ -80,14 +80,23 @@ def mix_samples(sample: dict[str, Any], other: dict[str, Any], share: float) -> 
             gt_boxes=Boxes.cat([i.gt_boxes for i in both]),
             gt_classes=torch.cat([i.gt_classes for i in both]),
         )
+    if "lesion_map" in sample:
+        both = sample["lesion_map"], other["lesion_map"]
+        mixed["lesion_map"] = torch.maximum(*_pad_to_larger(*both))
     return mixed
 
 
 def _mix(image: Tensor, other: Tensor, share: float) -> Tensor:
     """Two (3, H, W) -> (3, H, W) of the larger height and width; bytes stay bytes."""
-    height, width = (max(a, b) for a, b in zip(image.shape[1:], other.shape[1:], strict=True))
-    first, second = (
-        F.pad(x.float(), (0, width - x.shape[2], 0, height - x.shape[1])) for x in (image, other)
-    )
+    first, second = _pad_to_larger(image.float(), other.float())
     mixed = first.lerp(second, share)
     return mixed if image.is_floating_point() or other.is_floating_point() else mixed.round().byte()
+
+
+def _pad_to_larger(image: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Pad two (..., H, W) with zeros to the larger height and width."""
+    height, width = (max(a, b) for a, b in zip(image.shape[-2:], other.shape[-2:], strict=True))
+    first, second = (
+        F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])) for x in (image, other)
+    )
+    return first, second

@@ -21,6 +21,8 @@ from medmask.utils.json_files import write_json
 
 MANIFEST = "phantom.json"
 FORMATS = ("png8", "png16", "dicom")
+ANNOTATION_VERSION = 2
+"""Raised with every change of the annotation files that leaves pixels and boxes as they are."""
 DEFAULT_SPLIT_SIZES = {"train": 1000, "val": 400, "test": 400}
 
 
@@ -65,6 +67,7 @@ def make_phantom_dataset(
     split_sizes = {split: split_sizes[split] for split in SPLITS if split_sizes.get(split)}
     request = {
         **parameters.as_dict(),
+        "annotation_version": ANNOTATION_VERSION,
         "images": split_sizes,
         "domains": [domain for domain in DOMAINS if domain in domains],
         "format": file_format,
@@ -187,6 +190,10 @@ def _coco_document(
                     "category_id": 1,
                     "bbox": list(lesion["box"]),
                     "area": lesion["box"][2] * lesion["box"][3],
+                    "segmentation": {
+                        "size": [record["height"], record["width"]],
+                        "counts": list(lesion["runs"]),
+                    },
                     "iscrowd": 0,
                     "lesion_type": lesion["lesion_type"],
                 }

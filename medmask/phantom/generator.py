@@ -11,12 +11,19 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from medmask.coco import decode_mask, encode_mask
 from medmask.errors import InputError
 from medmask.phantom.anatomy import VIEWS, draw_breast_pair, draw_layout
 from medmask.phantom.benign import BenignPlan, benign_density, draw_benign_plans
 from medmask.phantom.geometry import draw_geometry
 from medmask.phantom.grid import Grid
-from medmask.phantom.lesions import LesionPlan, draw_lesion_plan, lesion_density, visible_box
+from medmask.phantom.lesions import (
+    LesionPlan,
+    draw_lesion_plan,
+    lesion_density,
+    visible_box,
+    visible_part,
+)
 from medmask.phantom.placement import Placement, Point
 from medmask.phantom.scanner import DOMAINS, make_scanner
 from medmask.phantom.tissue import GLAND_CONTRAST, tissue_attenuation
@@ -81,10 +88,12 @@ class Lesion:
     Attributes:
         lesion_type: "mass" or "calcification_cluster".
         box: (x, y, width, height) in pixels.
+        runs: of the image's pixels that belong to it, see :mod:`medmask.coco.run_length`.
     """
 
     lesion_type: str
     box: tuple[float, float, float, float]
+    runs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,7 @@ def generate_patient(parameters: PhantomParameters, domain: str, split: str, ind
             if laterality == "R":
                 attenuation = np.ascontiguousarray(attenuation[:, ::-1])
                 geometry = geometry.mirrored()
-                lesions = [_mirrored(lesion, grid.width) for lesion in lesions]
+                lesions = [_mirrored(lesion, grid.shape) for lesion in lesions]
             pixels = scanner.scan(attenuation, geometry, laterality, stream)
             images.append(PhantomImage(pixels, layout.view, laterality, tuple(lesions)))
     return Patient(f"{domain}_{split}_{index:05d}", tuple(images))
@@ -241,11 +250,17 @@ def _add_findings(
             add(plan, centers[number], benign_density)
     lesions = []
     for plan, centers in findings.malignant:
-        drawn = add(plan, centers[number], lesion_density)
-        lesions.append(Lesion(plan.lesion_type, visible_box(*drawn)))
+        density, window = add(plan, centers[number], lesion_density)
+        visible = visible_part(density)
+        mask = np.zeros(grid.shape, dtype=bool)
+        mask[window.slices] = visible
+        box = visible_box(visible, window)
+        lesions.append(Lesion(plan.lesion_type, box, tuple(encode_mask(mask))))
     return lesions
 
 
-def _mirrored(lesion: Lesion, image_width: int) -> Lesion:
+def _mirrored(lesion: Lesion, image_size: tuple[int, int]) -> Lesion:
     x, y, width, height = lesion.box
-    return Lesion(lesion.lesion_type, (image_width - x - width, y, width, height))
+    mask = decode_mask(lesion.runs, image_size)[:, ::-1]
+    box = (image_size[1] - x - width, y, width, height)
+    return Lesion(lesion.lesion_type, box, tuple(encode_mask(mask)))

@@ -70,9 +70,13 @@ def lesion_density(
     return draw(plan, center, window, random)
 
 
-def visible_box(density: np.ndarray, window: Grid) -> tuple[float, float, float, float]:
+def visible_part(density: np.ndarray) -> np.ndarray:
+    """Mark the pixels that belong to a lesion: (H, W) bool over its window."""
+    return density > _VISIBLE * density.max()
+
+
+def visible_box(visible: np.ndarray, window: Grid) -> tuple[float, float, float, float]:
     """The box (x, y, width, height), in pixels of the image, around the visible part."""
-    visible = density > _VISIBLE * density.max()
     columns = np.flatnonzero(visible.any(axis=0))
     rows = np.flatnonzero(visible.any(axis=1))
     return (

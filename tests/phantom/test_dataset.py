@@ -15,6 +15,7 @@ import pydicom
 import pytest
 from pycocotools.coco import COCO
 
+from medmask.coco import decode_mask
 from medmask.errors import InputError
 from medmask.phantom import PhantomParameters, generate_patient, make_phantom_dataset
 from medmask.phantom.contact_sheet import draw_contact_sheet, write_contact_sheet
@@ -72,6 +73,10 @@ def test_the_tree_is_that_of_a_real_data_set(tree, domain, split):
         assert 0 <= x < x + width <= image["width"]
         assert 0 <= y < y + height <= image["height"]
         assert annotation["area"] == width * height
+        assert annotation["segmentation"]["size"] == [image["height"], image["width"]]
+        mask = decode_mask(annotation["segmentation"]["counts"], (image["height"], image["width"]))
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        assert [columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1] == annotation["bbox"]
         assert annotation["category_id"] == 1
         assert annotation["iscrowd"] == 0
         assert annotation["lesion_type"] in ("mass", "calcification_cluster")

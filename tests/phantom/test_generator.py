@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from medmask.coco import decode_mask
 from medmask.errors import InputError
 from medmask.phantom import PhantomParameters, generate_patient
 from medmask.phantom.anatomy import draw_breast_pair, draw_layout
 from medmask.phantom.generator import GENERATOR_VERSION
 from medmask.phantom.geometry import distance_to_background, draw_geometry
 from medmask.phantom.grid import Grid
-from medmask.phantom.lesions import draw_lesion_plan, lesion_density, visible_box
+from medmask.phantom.lesions import draw_lesion_plan, lesion_density, visible_box, visible_part
 from medmask.phantom.placement import Placement
 from medmask.phantom.scanner import DOMAINS, FfdmScanner, FilmScanner
 from medmask.phantom.tissue import tissue_attenuation
@@ -134,7 +135,7 @@ def test_lesions_lie_in_the_breast_and_have_the_wanted_size():
 def test_lesions_are_brighter_than_their_surroundings(domain):
     """Paired with the same patients without lesions, so that the anatomy cancels."""
     parameters = {"positive_fraction": 1.0, **SMALL}
-    inside, outside = [], []
+    inside, outside, outlined = [], [], []
     for index in range(6):
         images, blanks = (
             generate_patient(
@@ -149,8 +150,14 @@ def test_lesions_are_brighter_than_their_surroundings(domain):
                 x, y, width, height = (int(value) for value in lesion.box)
                 annotated[y : y + height, x : x + width] = True
                 inside.append(added[y : y + height, x : x + width].mean())
+                mask = decode_mask(lesion.runs, added.shape)
+                of_box = mask[y : y + height, x : x + width]
+                assert of_box.sum() == mask.sum() > 0
+                if not of_box.all():
+                    outlined.append(added[mask].mean() - added[annotated & ~mask].mean())
             outside.append(added[~annotated].mean())
     assert np.mean(np.array(inside) > 0.01) > 0.85
+    assert np.mean(np.array(outlined) > 0) > 0.85
     assert np.mean(inside) > 5 * np.abs(np.mean(outside))
 
 
@@ -164,7 +171,7 @@ def test_the_box_is_tight_round_what_is_visible(seed):
     density = lesion_density(plan, center, window, random)
     whole = np.zeros(grid.shape)
     whole[window.slices] = density
-    x, y, width, height = (int(value) for value in visible_box(density, window))
+    x, y, width, height = (int(value) for value in visible_box(visible_part(density), window))
     box = np.zeros(grid.shape, bool)
     box[y : y + height, x : x + width] = True
     assert 0.9 < density.max() < 1.4 or plan.lesion_type == "calcification_cluster"

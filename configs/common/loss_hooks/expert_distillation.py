@@ -11,6 +11,8 @@ expert_distillation = L(ExpertDistillationHook)(
     image_weight=1.0,
     lesion_weight=1.0,
     zero_shot_weight=1.0,
+    normal_queries=0,  # or some of an image, far from any lesion, that it gives to normal_class
+    normal_class="normal",
     image_loss=None,  # or L(InfoNCE)(temperature=0.02), say, if it is another
     embedding_space="as_is",  # or "centered", "whitened"
     same_patient_negatives=True,

@@ -1,6 +1,7 @@
 """The parts of teaching on phantoms, film to ffdm, for tools/run_benchmark.py.
 
-Beside them stands training by labels of whole ffdm images, which teaching does without.
+Beside them stand training by labels of whole ffdm images, which teaching does without, and masks:
+the outlines of the lesions on film.
 """
 
 from ...common.teaching_ablation import ablate_teaching
@@ -16,10 +17,11 @@ benchmark = ablate_teaching(
     metric="froc/R@0.3",
     averaging=_AVERAGING,
 )
-benchmark["runs"]["image_labels"] = dict(
-    config="../phantom2ffdm/image_labels.py",
-    start="source_only",
-    controls=["control_strong"],
-    model="average",
-    options=_AVERAGING,
-)
+for _page in ("image_labels", "masks"):
+    benchmark["runs"][_page] = dict(
+        config=f"../phantom2ffdm/{_page}.py",
+        start="source_only",
+        controls=["control_strong"],
+        model="average",
+        options=_AVERAGING,
+    )

@@ -58,6 +58,26 @@ def check_offers(
         )
 
 
+def class_index(store: ExpertStore, name: str, key: str) -> int:
+    """Find the number of a class of a store's prompts.
+
+    Args:
+        store: of an expert that reads texts.
+        name: of the class.
+        key: of the name in the config.
+
+    Raises:
+        InputError: the prompts have no such class.
+    """
+    names = store.prompts.class_names
+    if name not in names:
+        raise InputError(
+            f"{key} is {name!r}, but the prompts of expert store {store.folder} are of the classes "
+            f"{', '.join(names)}: choose one of them"
+        )
+    return names.index(name)
+
+
 def check_breast_crop(stores: Sequence[ExpertStore], mapper: Callable, key: str) -> None:
     """Check that the expert saw the images cropped to the breast if training crops to it.
 

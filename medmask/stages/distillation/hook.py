@@ -21,9 +21,14 @@ from medmask.stages.distillation.fit import (
     check_breast_crop,
     check_offers,
     check_same_expert,
+    class_index,
     levels_of_strides,
 )
 from medmask.stages.distillation.heads import ExpertDistillation, WordClasses
+from medmask.stages.distillation.normal_queries import (
+    find_normal_queries,
+    normal_cross_entropy,
+)
 from medmask.stages.distillation.retrieval import Retrieval
 from medmask.stages.distillation.store_lookup import ExpertLookup, store_of
 from medmask.stages.learning import LearningMeasure, Sample, observing
@@ -61,6 +66,8 @@ class ExpertDistillationHook(LossHook):
         image_weight: float = 1.0,
         lesion_weight: float = 1.0,
         zero_shot_weight: float = 1.0,
+        normal_queries: int = 0,
+        normal_class: str = "normal",
         dense_weight: float = 0.0,
         dense_strides: Sequence[int] = (16, 32),
         dense_loss: str = "cosine",
@@ -84,6 +91,10 @@ class ExpertDistillationHook(LossHook):
             zero_shot_weight: of the zero-shot assignment, whose gradient grows with the expert's
                 factor from similarity to logit (about 14 for the phantoms' expert, up to 100 for
                 CLIP).
+            normal_queries: unmatched queries of each image, far from any lesion, that the zero-shot
+                assignment is to give to ``normal_class``, with the same weight; see
+                :func:`find_normal_queries`. 0 for none.
+            normal_class: the class of the stores' prompts that is no lesion.
             dense_weight: of the dense level, the encoder's tokens against the expert's patches; see
                 :class:`DenseDistillation`.
             dense_strides: of the levels whose tokens learn, in pixels.
@@ -145,6 +156,13 @@ class ExpertDistillationHook(LossHook):
             "lesion_weight": lesion_weight,
             "zero_shot_weight": zero_shot_weight,
         }
+        self.normal_queries = normal_queries
+        self.normal_class = normal_class
+        if normal_queries < 0 or (normal_queries and not zero_shot_weight):
+            raise InputError(
+                f"{self._key}.normal_queries is {normal_queries}, but must be 0, or above with a "
+                "zero_shot_weight above 0, whose part they are"
+            )
         self.dense_weight = dense_weight
         _check_weights({**self.weights, "dense_weight": dense_weight}, self._key)
 
@@ -175,6 +193,8 @@ class ExpertDistillationHook(LossHook):
         )
         self.register_module(detector, distillation)
         self._classes = _word_classes(first, detector.device)
+        if self.normal_queries:
+            self._normal_index = class_index(first, self.normal_class, f"{self._key}.normal_class")
 
     def _space(self, embeddings: Sequence[np.ndarray]) -> EmbeddingSpace | None:
         if self.embedding_space == "as_is":
@@ -226,7 +246,7 @@ class ExpertDistillationHook(LossHook):
             self.module.clear_queues()
 
     def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
-        """Compute ``loss_<name>_image``, ``_lesion``, ``_zero_shot`` and ``_dense``.
+        """Compute ``loss_<name>_image``, ``_lesion``, ``_zero_shot``, ``_normal`` and ``_dense``.
 
         Those that are on. None for target images: the labeled batch takes in every parameter.
         """
@@ -243,11 +263,22 @@ class ExpertDistillationHook(LossHook):
             self._lookup.lesion_embeddings(samples, matches).to(queries.device),
             self._classes,
         )
+        if self.normal_queries:
+            losses["normal"] = self._normal_loss(step, queries)
         if self.module.dense is not None:
             maps = step.outputs.tokens.split_levels(memory)
             dense = self.module.dense(maps, self._lookup.patches(samples))
             losses["dense"] = self.dense_weight * dense
         return {f"loss_{self.name}_{level}": loss for level, loss in losses.items()}
+
+    def _normal_loss(self, step: SupervisedStep, queries: Tensor) -> Tensor:
+        decoder = step.outputs.decoder
+        chosen = find_normal_queries(
+            decoder.logits[-1], decoder.boxes[-1], step.targets, step.matches, self.normal_queries
+        )
+        student = self.module.lesion_head(queries[chosen])
+        loss = normal_cross_entropy(student, self._classes, self._normal_index)
+        return self.weights["zero_shot_weight"] * loss
 
     def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
         """Measure the retrieval of the expert's embeddings of held-out images and lesions.

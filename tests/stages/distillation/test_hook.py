@@ -287,6 +287,8 @@ def test_second_hook_of_a_kind_is_refused(make_model, store):
         ({"heads_alone": 0}, r"expert_distillation\.heads_alone is 0"),
         ({"missing": "ignore"}, "missing is 'ignore': choose error or skip"),
         ({"lesion_weight": -1}, r"expert_distillation\.lesion_weight is -1"),
+        ({"normal_queries": -1}, "normal_queries is -1, but must be 0"),
+        ({"normal_queries": 3, "zero_shot_weight": 0}, "normal_queries is 3, but must be 0, or"),
         (
             dict.fromkeys(("image_weight", "lesion_weight", "zero_shot_weight"), 0),
             "image_weight, lesion_weight, zero_shot_weight, dense_weight are 0",
@@ -323,6 +325,28 @@ def make_trainer(detector, *hooks):
 def no_open_clip(monkeypatch):
     """An import of open_clip fails."""
     monkeypatch.setitem(sys.modules, "open_clip", None)
+
+
+def test_normal_queries_have_a_loss_of_the_zero_shot_assignment(make_model, store):
+    losses = {}
+    for number, weight in ((0, 1.0), (4, 1.0), (4, 2.0)):
+        torch.manual_seed(0)
+        detector = make_model()
+        hook = make_hook(store, normal_queries=number, zero_shot_weight=weight)
+        trainer = make_trainer(detector, hook)
+        trainer.train(0, 2)
+        assert all(p.grad is not None for p in hook.module.parameters())
+        values = trainer.storage.histories()
+        assert ("loss_expert_normal" in values) == bool(number)
+        if number:
+            losses[weight] = values["loss_expert_normal"].values()[0][0]
+    assert losses[1.0] > 0
+    assert losses[2.0] == pytest.approx(2 * losses[1.0])
+
+
+def test_class_that_no_prompt_is_of_is_refused(make_model, store):
+    with pytest.raises(InputError, match=r"normal_class is 'healthy', but .* malignant, normal"):
+        make_hook(store, normal_queries=1, normal_class="healthy").build(make_model())
 
 
 @pytest.mark.usefixtures("no_open_clip")
