@@ -1,7 +1,9 @@
 """Film with few labels on phantoms, for tools/run_benchmark.py: a tenth of the patients.
 
 Stage 1 for 500 steps, then 400 more with an expert or masked autoencoding of all film images, or
-without them as the control; of all runs an average of the weights counts. The experts are a tiny
+without them as the control; of all runs an average of the weights counts. Beside it, stage 1 from
+weights that masked autoencoding of all film images has trained before, for as many labeled steps.
+The experts are a tiny
 CLIP of phantoms, as it comes and with whitened embeddings, and the maps of an ImageNet network
 (the extra ``imagenet``). They and their embeddings are made once before:
 
@@ -58,6 +60,14 @@ benchmark = dict(
         few_labels=dict(
             config="source_only.py",
             model="average",
+            options=[*_FEW_LABELS, "train.max_iter=500"],
+        ),
+        pretraining=dict(config="pretraining.py"),
+        pretrained_few_labels=dict(
+            config="source_only.py",
+            start="pretraining",
+            model="average",
+            controls=["few_labels"],
             options=[*_FEW_LABELS, "train.max_iter=500"],
         ),
         control_strong=_from_few_labels("control_strong") | dict(controls=[]),
