@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -110,3 +111,7 @@ def test_a_perfect_map_costs_next_to_nothing_and_extreme_logits_stay_finite():
     wrong = mask_losses(-right, targets)
     assert all(x.isfinite() for x in wrong)
     assert torch.equal(F.avg_pool2d((maps[0] == LESION).float()[None], 4), targets.lesion)
+
+
+def test_two_processes_have_the_losses_of_one(run_in_two_processes):
+    run_in_two_processes(str(Path(__file__).with_name("two_processes.py")))
