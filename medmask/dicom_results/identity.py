@@ -8,6 +8,7 @@ from typing import Any
 
 from pydicom.uid import generate_uid
 
+from medmask.calibration.settings import UNCALIBRATED
 from medmask.dicom_results.source_image import SourceImage
 from medmask.version import __version__
 
@@ -46,6 +47,7 @@ class Identity:
         return (
             f"weights: SHA-256 {self.weights}",
             f"score threshold: {self.score_threshold:g}",
+            UNCALIBRATED,
             NOT_FOR_CLINICAL_USE,
         )
 

@@ -4,6 +4,7 @@ import numpy as np
 from highdicom import PresentationLUTTransformation, pr
 from pydicom import Dataset
 
+from medmask.calibration.settings import UNCALIBRATED
 from medmask.dicom_results.identity import ALGORITHM_NAME, NOT_FOR_CLINICAL_USE, Identity
 from medmask.dicom_results.source_image import SourceImage
 
@@ -38,7 +39,7 @@ def presentation_state(image: SourceImage, number: int, identity: Identity) -> D
         )
         labels.append(
             pr.TextObject(
-                f"{name}: {finding.score:.0%}",
+                f"{name}: score {finding.score:.2f}",
                 pr.AnnotationUnitsValues.PIXEL,
                 anchor_point=finding.box[:2],
                 anchor_point_visible=False,
@@ -46,7 +47,8 @@ def presentation_state(image: SourceImage, number: int, identity: Identity) -> D
         )
     note = pr.TextObject(
         f"{ALGORITHM_NAME} {identity.version}, {NOT_FOR_CLINICAL_USE}: "
-        f"{image.findings_in_words} at a score from {identity.score_threshold:g} on",
+        f"{image.findings_in_words} at a score from {identity.score_threshold:g} on. "
+        f"{UNCALIBRATED}",
         pr.AnnotationUnitsValues.DISPLAY,
         bounding_box=_NOTE_BOX,
     )

@@ -16,6 +16,7 @@ pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-resu
 from highdicom import sr
 from pydicom.sr.codedict import codes
 
+from medmask.calibration.settings import UNCALIBRATED
 from medmask.data.images import read_image
 from medmask.dicom_results import write_results
 from medmask.dicom_results.options import ResultOptions
@@ -104,7 +105,7 @@ def test_measurement_reports_name_algorithm_kind_and_side(results, predictions):
             kinds.append(group.finding_type)
             texts = [item.TextValue for item in group[0].ContentSequence if "TextValue" in item]
             assert f"{__version__}+{WEIGHTS}" in texts
-            assert {PROMISE, "score threshold: 0.3"} <= set(texts)
+            assert {PROMISE, UNCALIBRATED, "score threshold: 0.3"} <= set(texts)
     assert kinds == [
         codes.SCT.Mass,
         codes.SCT.Mass,
@@ -198,7 +199,12 @@ def test_presentation_states_read_back(results, predictions):
             ]
     check_boxes(found, predictions)
     assert sorted(texts) == sorted(
-        ["mass 1: 91%", "mass 1: 91%", "calcification 2: 50%", "malignant lesion 3: 30%"]
+        [
+            "mass 1: score 0.91",
+            "mass 1: score 0.91",
+            "calcification 2: score 0.50",
+            "malignant lesion 3: score 0.30",
+        ]
     )
 
 
