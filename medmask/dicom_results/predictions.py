@@ -70,39 +70,57 @@ class Predictions:
 
 
 def read_predictions(folder: Path) -> Predictions:
-    """Read the output folder of `medmask predict`.
+    """Read the output folder of `medmask predict`: the records of all its parts.
 
     Raises:
-        InputError: the folder holds no record of predictions, or a damaged one.
+        InputError: the folder holds no record of predictions, a damaged one, or records of
+            several weights.
     """
-    path = folder / JOURNAL
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]  # the rest was cut off, and is made again
-    except OSError as error:
+    parts = sorted(folder.glob(f"{Path(JOURNAL).stem}*.jsonl"))
+    if not parts:
         raise InputError(
-            f"{folder} holds no {JOURNAL} of `medmask predict` ({error.strerror}): name its output "
-            "folder, or a JSON file of detections with the images and --checkpoint"
-        ) from None
+            f"{folder} holds no {JOURNAL} of `medmask predict`: name its output folder, or a JSON "
+            "file of detections with the images and --checkpoint"
+        )
+    images: dict[Path, ScoredImage] = {}
+    problems: dict[Path, str] = {}
+    weights = {_read_part(path, images, problems) for path in parts}
+    if len(weights) > 1:
+        raise InputError(f"{folder} holds predictions of several weights: name another folder")
+    left = [problem for name, problem in problems.items() if name not in images]
+    made = max(map(_modified, parts))
+    return Predictions(weights.pop(), made, tuple(images.values()), tuple(left))
+
+
+def _read_part(path: Path, images: dict[Path, ScoredImage], problems: dict[Path, str]) -> str:
+    """Add the images of one file of records; returns the hash of the weights."""
+    lines = path.read_bytes().split(b"\n")[:-1]  # the rest was cut off, and is made again
     records = [_parse_line(path, number, line) for number, line in enumerate(lines)]
     if not records:
         raise InputError(f"{path} is empty: run `medmask predict` again")
-    images: dict[Path, ScoredImage] = {}
-    problems: dict[Path, str] = {}
+    try:
+        names = tuple(records[0]["settings"]["category_names"])
+        weights = str(records[0]["settings"]["weights"])
+    except (LookupError, TypeError):
+        raise _damaged(path, 0) from None
     for number, record in enumerate(records[1:], start=1):
         try:
             name = _image_path(record["path"], record["frame"])
             if record["status"] == "done":
-                images[name] = ScoredImage(name, _to_findings(record["detections"], path))
-                problems.pop(name, None)
-            elif name not in images:
+                named = [_with_name(detection, names) for detection in record["detections"]]
+                images[name] = ScoredImage(name, _to_findings(named, path))
+            else:
                 problems[name] = str(record["error"])
-        except (KeyError, TypeError):
+        except (LookupError, TypeError):
             raise _damaged(path, number) from None
-    try:
-        weights = str(records[0]["settings"]["weights"])
-    except (KeyError, TypeError):
-        raise _damaged(path, 0) from None
-    return Predictions(weights, _modified(path), tuple(images.values()), tuple(problems.values()))
+    return weights
+
+
+def _with_name(detection: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A detection that tells its class by an index, with the class's name."""
+    if "class" not in detection:
+        return detection
+    return detection | {"category_name": names[detection["class"]]}
 
 
 def read_detections_of_images(
