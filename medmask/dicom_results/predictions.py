@@ -70,57 +70,39 @@ class Predictions:
 
 
 def read_predictions(folder: Path) -> Predictions:
-    """Read the output folder of `medmask predict`: the records of all its parts.
+    """Read the output folder of `medmask predict`.
 
     Raises:
-        InputError: the folder holds no record of predictions, a damaged one, or records of
-            several weights.
+        InputError: the folder holds no record of predictions, or a damaged one.
     """
-    parts = sorted(folder.glob(f"{Path(JOURNAL).stem}*.jsonl"))
-    if not parts:
+    path = folder / JOURNAL
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]  # the rest was cut off, and is made again
+    except OSError as error:
         raise InputError(
-            f"{folder} holds no {JOURNAL} of `medmask predict`: name its output folder, or a JSON "
-            "file of detections with the images and --checkpoint"
-        )
-    images: dict[Path, ScoredImage] = {}
-    problems: dict[Path, str] = {}
-    weights = {_read_part(path, images, problems) for path in parts}
-    if len(weights) > 1:
-        raise InputError(f"{folder} holds predictions of several weights: name another folder")
-    left = [problem for name, problem in problems.items() if name not in images]
-    made = max(map(_modified, parts))
-    return Predictions(weights.pop(), made, tuple(images.values()), tuple(left))
-
-
-def _read_part(path: Path, images: dict[Path, ScoredImage], problems: dict[Path, str]) -> str:
-    """Add the images of one file of records; returns the hash of the weights."""
-    lines = path.read_bytes().split(b"\n")[:-1]  # the rest was cut off, and is made again
+            f"{folder} holds no {JOURNAL} of `medmask predict` ({error.strerror}): name its output "
+            "folder, or a JSON file of detections with the images and --checkpoint"
+        ) from None
     records = [_parse_line(path, number, line) for number, line in enumerate(lines)]
     if not records:
         raise InputError(f"{path} is empty: run `medmask predict` again")
-    try:
-        names = tuple(records[0]["settings"]["category_names"])
-        weights = str(records[0]["settings"]["weights"])
-    except (LookupError, TypeError):
-        raise _damaged(path, 0) from None
+    images: dict[Path, ScoredImage] = {}
+    problems: dict[Path, str] = {}
     for number, record in enumerate(records[1:], start=1):
         try:
             name = _image_path(record["path"], record["frame"])
             if record["status"] == "done":
-                named = [_with_name(detection, names) for detection in record["detections"]]
-                images[name] = ScoredImage(name, _to_findings(named, path))
-            else:
+                images[name] = ScoredImage(name, _to_findings(record["detections"], path))
+                problems.pop(name, None)
+            elif name not in images:
                 problems[name] = str(record["error"])
-        except (LookupError, TypeError):
+        except (KeyError, TypeError):
             raise _damaged(path, number) from None
-    return weights
-
-
-def _with_name(detection: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """A detection that tells its class by an index, with the class's name."""
-    if "class" not in detection:
-        return detection
-    return detection | {"category_name": names[detection["class"]]}
+    try:
+        weights = str(records[0]["settings"]["weights"])
+    except (KeyError, TypeError):
+        raise _damaged(path, 0) from None
+    return Predictions(weights, _modified(path), tuple(images.values()), tuple(problems.values()))
 
 
 def read_detections_of_images(

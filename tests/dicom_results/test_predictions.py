@@ -4,11 +4,7 @@ import json
 
 import pytest
 
-from medmask.dicom_results.predictions import (
-    hash_of_weights,
-    read_detections_of_images,
-    read_predictions,
-)
+from medmask.dicom_results.predictions import hash_of_weights, read_detections_of_images
 from medmask.errors import InputError
 
 
@@ -69,41 +65,3 @@ def test_other_contents(phantom_studies, checkpoint, tmp_path):
         read_detections_of_images(path, phantom_studies[:1], checkpoint)
     with pytest.raises(InputError, match="does not exist"):
         read_detections_of_images(write(path, []), phantom_studies[:1], tmp_path / "absent.pth")
-
-
-def write_part(path, weights, *records):
-    header = {"settings": {"weights": weights, "category_names": ["mass", "calcification"]}}
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in (header, *records)))
-
-
-def outcome(path, status="done", **other):
-    return {"path": path, "frame": None, "status": status, "error": None, "detections": []} | other
-
-
-def test_parts_of_predictions(tmp_path):
-    box = {"bbox": [1, 2, 3, 4], "score": 0.5}
-    failed = outcome("/b.dcm", "failed", error="b is damaged")
-    found = [box | {"class": 1}, box | {"category_name": "mass"}]
-    write_part(tmp_path / "predictions-1-of-2.jsonl", "f0", outcome("/a.dcm", detections=found))
-    write_part(tmp_path / "predictions-2-of-2.jsonl", "f0", failed, outcome("/c.dcm"))
-    with (tmp_path / "predictions-2-of-2.jsonl").open("a") as file:
-        file.write('{"path": "/d.dcm", "fra')  # killed here
-    read = read_predictions(tmp_path)
-    assert [str(image.path) for image in read.images] == ["/a.dcm", "/c.dcm"]
-    assert [f.category for f in read.images[0].findings] == ["calcification", "mass"]
-    assert (read.weights, read.problems) == ("f0", ("b is damaged",))
-
-    write_part(tmp_path / "predictions-3-of-3.jsonl", "e0")
-    with pytest.raises(InputError, match="several weights"):
-        read_predictions(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "record",
-    [{"status": "done"}, outcome("/a", detections=[{"class": 2, "bbox": [1, 2, 3, 4]}]), []],
-    ids=["no path", "no such class", "no object"],
-)
-def test_damaged_records(tmp_path, record):
-    write_part(tmp_path / "predictions.jsonl", "f0", record)
-    with pytest.raises(InputError, match="damaged at line 2"):
-        read_predictions(tmp_path)
