@@ -4,27 +4,30 @@ Writes OUTPUT/overlays/*.png and OUTPUT/detections.json, a list of {image_id, fi
 category_id, category_name, bbox: [x, y, width, height], score}, which evaluate_froc.py takes.
 Detections are those that an evaluation judges: after its non-maximum suppression.
 
-Every image is predicted on by itself, and kept in OUTPUT/predictions.jsonl as soon as it is
-finished. The same command goes on where it was stopped. An image that fails is reported and does
-not stop the rest. Exit status: 0 if all went well, 1 if an image failed, 2 if the run could not
-start or go on.
+Every image is kept in OUTPUT/predictions.jsonl as soon as it is finished. The same command goes on
+where it was stopped. An image that fails is reported and does not stop the rest. For an archive,
+give a manifest (a CSV or Parquet file with a column "path") and --shard I/N to each of N processes;
+--merge writes the results of all of them. Exit status: 0 if all went well, 1 if an image failed, 2
+if the run could not start or go on.
 """
 
 import argparse
+import os
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import folder, number_or_none
 from medmask.errors import InputError
 from medmask.evaluation.settings import EvaluationSettings
-from medmask.inference.options import DETECTIONS, JOURNAL, OVERLAYS, PredictionOptions
-
-if TYPE_CHECKING:
-    from medmask.inference import PredictionImage
+from medmask.inference.options import DETECTIONS, FORMATS, OVERLAYS, PredictionOptions, Shard
 
 DEFAULT_CHECKPOINT = "output/demo/expert/model_final.pth"
+
+_MOST_WORKERS, _FEW_IMAGES = 4, 50
 
 _EXAMPLES = """
 examples:
@@ -33,6 +36,8 @@ examples:
       --checkpoint output/inbreast/source_only/model_best.pth --score-threshold 0.5
   medmask predict --dataset inbreast_test --no-overlays --output output/predictions \\
       --checkpoint output/inbreast/source_only/model_best.pth
+  medmask predict archive.csv --shard 3/8 --no-overlays --workers 4 --output output/archive
+  medmask predict --merge --formats json csv parquet --output output/archive
 """
 
 
@@ -43,7 +48,8 @@ def make_parser() -> argparse.ArgumentParser:
         "inputs",
         nargs="*",
         metavar="INPUT",
-        help="image files (PNG, JPEG, TIFF, DICOM), folders, or quoted patterns",
+        help="image files (PNG, JPEG, TIFF, DICOM), folders, quoted patterns, or manifests (CSV or "
+        "Parquet with the column path)",
     )
     parser.add_argument(
         "--dataset",
@@ -98,7 +104,56 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", default="auto", help="auto (a GPU if there is one), cpu or cuda"
     )
+    _add_options_of_archives(parser)
     return parser
+
+
+def _add_options_of_archives(parser: argparse.ArgumentParser) -> None:
+    defaults = PredictionOptions()
+    group = parser.add_argument_group("many images")
+    group.add_argument(
+        "--shard",
+        type=_shard,
+        default=defaults.shard,
+        metavar="I/N",
+        help="take every N-th image from the I-th on, counted from 1, beside other processes that "
+        "take the others; all write to one DIR",
+    )
+    group.add_argument(
+        "--merge",
+        action="store_true",
+        help="predict on nothing, but write the results of all shards in DIR",
+    )
+    group.add_argument(
+        "--formats",
+        nargs="+",
+        choices=FORMATS,
+        default=defaults.formats,
+        help="of the results: json (detections.json), csv and parquet (tables detections and "
+        "images) (default json)",
+    )
+    group.add_argument(
+        "--workers",
+        type=int,
+        metavar="W",
+        help="processes that read images ahead of the model; 0 reads in the model's own (default "
+        f"{_MOST_WORKERS} at most, none for few images)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        default=defaults.batch_size,
+        metavar="B",
+        help="most images of one size that go through the model together; the last bits of scores "
+        "depend on it (default %(default)s, as in an evaluation)",
+    )
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _frame(text: str) -> int | str:
@@ -110,33 +165,18 @@ def _frame(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'all'") from None
 
 
-def _find(args: argparse.Namespace) -> tuple[list["PredictionImage"], list[str]]:
-    """The images that the inputs mean, without the pictures that this tool drew.
-
-    Returns:
-        The images, and a sentence for each thing that is left out because it cannot be looked at.
-    """
-    from medmask.inference import find_images, images_of_files
-
-    found = find_images(args.inputs)
-    paths = [path for path in found.paths if not _is_drawn_here(path)]
-    drawn = len(found.paths) - len(paths)
-    if not paths:
-        raise InputError(f"the inputs hold nothing but {drawn} pictures that predict.py drew")
-    if drawn:
-        print(f"note: {drawn} pictures that predict.py drew are passed over", file=sys.stderr)
-    return images_of_files(paths, args.frame), found.problems
-
-
-def _is_drawn_here(path: Path) -> bool:
-    """Tell whether a path is a picture in an output folder of this tool."""
-    folder = path.absolute().parent
-    return folder.name == OVERLAYS and (folder.parent / JOURNAL).exists()
-
-
 def run(args: argparse.Namespace) -> int:
     """Detect in all images; the status is 0 if all went well."""
-    options = PredictionOptions(args.score_threshold, overlays=not args.no_overlays)
+    if args.merge:
+        return _merge(args)
+    options = PredictionOptions(
+        args.score_threshold,
+        overlays=not args.no_overlays,
+        shard=args.shard,
+        workers=args.workers or 0,
+        batch_size=args.batch_size,
+        formats=tuple(args.formats),
+    )
     if bool(args.inputs) == bool(args.dataset):
         raise InputError("give either images, folders or patterns, or --dataset NAME")
     if not args.checkpoint.is_file():
@@ -144,10 +184,27 @@ def run(args: argparse.Namespace) -> int:
             f"checkpoint {args.checkpoint} does not exist: name one with --checkpoint, or train "
             "one with `make demo`"
         )
-    from medmask.inference import MedMaskPredictor, images_of_dataset, predict_images
+    from medmask.inference import (
+        MedMaskPredictor,
+        PredictionImage,
+        WorkList,
+        images_of_dataset,
+        predict_images,
+    )
     from medmask.inference.class_labels import dataset_labels
 
-    images, problems = (images_of_dataset(args.dataset), []) if args.dataset else _find(args)
+    images: Iterable[PredictionImage]
+    problems: list[str] = []
+    if args.dataset:
+        images = images_of_dataset(args.dataset)
+    else:
+        images = found = WorkList(args.inputs, args.frame)
+        problems = found.problems
+        if found.passed_over:
+            note = f"{found.passed_over} pictures that predict.py drew are passed over"
+            print(f"note: {note}", file=sys.stderr)
+    if args.workers is None:
+        options = replace(options, workers=_useful_workers(images))
     predictor = MedMaskPredictor(
         args.config_file or str(args.checkpoint.with_name("config.yaml")),
         str(args.checkpoint),
@@ -162,16 +219,45 @@ def run(args: argparse.Namespace) -> int:
         labels=dataset_labels(args.dataset) if args.dataset else None,
         overwrite=args.overwrite,
     )
-    for problem in (*problems, *summary.problems):
-        line = problem.replace("\n", "\\n")  # file names may hold anything
-        print(f"error: {line}", file=sys.stderr)
+    _print_problems([*problems, *summary.problems])
     failed = len(summary.problems)
+    written = [DETECTIONS] if options.shard.count == 1 else [options.shard.file_name]
+    written += [] if args.no_overlays else [OVERLAYS]
     print(
         f"{summary.images - failed} of {summary.images} images ({summary.done_before} done before, "
-        f"{failed} failed, {len(problems)} left out): {args.output / DETECTIONS}"
-        + ("" if args.no_overlays else f", {args.output / OVERLAYS}")
+        f"{failed} failed, {len(problems)} left out): "
+        + ", ".join(str(args.output / name) for name in written)
     )
     return 1 if failed or problems else 0
+
+
+def _useful_workers(images: Iterable[object]) -> int:
+    """Processes take seconds to start, which does not pay for few images."""
+    if len(list(islice(images, _FEW_IMAGES))) < _FEW_IMAGES:
+        return 0
+    return min(_MOST_WORKERS, os.cpu_count() or 1)
+
+
+def _merge(args: argparse.Namespace) -> int:
+    """Write the results of all shards; the status is 0 if all images are done."""
+    if args.inputs or args.dataset:
+        raise InputError("--merge takes no images, only --output and --formats")
+    from medmask.inference.merging import merge_predictions
+
+    summary = merge_predictions(args.output, args.formats)
+    _print_problems(summary.problems)
+    total = sum(summary.images.values())
+    print(
+        f"{summary.images['done']} of {total} images ({summary.images['failed']} failed, "
+        f"{summary.images['refused']} refused): {args.output}"
+    )
+    return 1 if summary.problems else 0
+
+
+def _print_problems(problems: Sequence[str]) -> None:
+    for problem in problems:
+        line = problem.replace("\n", "\\n")  # file names may hold anything
+        print(f"error: {line}", file=sys.stderr)
 
 
 main = entry_point(make_parser, run)

@@ -1,7 +1,6 @@
 """What `medmask predict` wrote, as the results need it: findings of each image that was scored."""
 
 import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,8 +15,10 @@ from medmask.data.images import frame_path
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xyxy
 from medmask.inference.image_inputs import find_images
+from medmask.inference.merging import read_records
 from medmask.inference.options import JOURNAL
 from medmask.inference.prediction_images import PredictionImage, images_of_files
+from medmask.inference.prediction_parts import PartsReader, missing_shards, part_files
 from medmask.utils.json_files import read_json
 
 _HASH_LENGTH = 16  # hexadecimal digits, as the record of predictions has it
@@ -70,39 +71,34 @@ class Predictions:
 
 
 def read_predictions(folder: Path) -> Predictions:
-    """Read the output folder of `medmask predict`.
+    """Read the output folder of `medmask predict`, of all shards that wrote to it.
 
     Raises:
-        InputError: the folder holds no record of predictions, or a damaged one.
+        InputError: the folder holds no record of predictions, a damaged one, or no image that is
+            done.
     """
-    path = folder / JOURNAL
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]  # the rest was cut off, and is made again
-    except OSError as error:
+    files = part_files(folder)
+    if not files:
         raise InputError(
-            f"{folder} holds no {JOURNAL} of `medmask predict` ({error.strerror}): name its output "
-            "folder, or a JSON file of detections with the images and --checkpoint"
-        ) from None
-    records = [_parse_line(path, number, line) for number, line in enumerate(lines)]
-    if not records:
-        raise InputError(f"{path} is empty: run `medmask predict` again")
-    images: dict[Path, ScoredImage] = {}
-    problems: dict[Path, str] = {}
-    for number, record in enumerate(records[1:], start=1):
-        try:
-            name = _image_path(record["path"], record["frame"])
-            if record["status"] == "done":
-                images[name] = ScoredImage(name, _to_findings(record["detections"], path))
-                problems.pop(name, None)
-            elif name not in images:
-                problems[name] = str(record["error"])
-        except (KeyError, TypeError):
-            raise _damaged(path, number) from None
-    try:
-        weights = str(records[0]["settings"]["weights"])
-    except (KeyError, TypeError):
-        raise _damaged(path, 0) from None
-    return Predictions(weights, _modified(path), tuple(images.values()), tuple(problems.values()))
+            f"{folder} holds no {JOURNAL} of `medmask predict`: name its output folder, or a JSON "
+            "file of detections with the images and --checkpoint"
+        )
+    parts = PartsReader(folder)
+    settings = next(iter(parts.settings.values()), None)
+    if settings is None:
+        raise InputError(f"{folder} holds no image that is done: run `medmask predict` again")
+    parts.check_settings(settings)
+    names = settings["category_names"]
+    images, problems = [], missing_shards(folder)
+    for record in read_records(parts):
+        if record.error is not None:
+            problems.append(record.error)
+            continue
+        detections = [x | {"category_name": names[x["class"]]} for x in record.detections]
+        path = _image_path(record.path, record.frame)
+        images.append(ScoredImage(path, _to_findings(detections, folder)))
+    made = max(map(_modified, files))
+    return Predictions(str(settings["weights"]), made, tuple(images), tuple(problems))
 
 
 def read_detections_of_images(
@@ -154,23 +150,6 @@ def hash_of_weights(checkpoint: Path) -> str:
         raise InputError(f"checkpoint {checkpoint} does not exist, or is no file")
     with checkpoint.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
-
-
-def _parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise _damaged(path, number)
-    return content
-
-
-def _damaged(path: Path, number: int) -> InputError:
-    return InputError(
-        f"{path} is damaged at line {number + 1}, or is no record of predictions: run `medmask "
-        "predict` again"
-    )
 
 
 def _to_findings(records: Iterable[dict[str, Any]], path: Path) -> tuple[Finding, ...]:

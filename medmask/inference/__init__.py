@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from medmask.inference.prediction_run import PredictionSummary, predict_images
     from medmask.inference.predictor import MedMaskPredictor
     from medmask.inference.result_pictures import draw_results
+    from medmask.inference.work_list import WorkList
 
 __all__ = [
     "MedMaskPredictor",
     "PredictionImage",
     "PredictionOptions",
     "PredictionSummary",
+    "WorkList",
     "detect_in_dataset",
     "draw_error_sheets",
     "draw_results",
@@ -40,6 +42,7 @@ __getattr__, __dir__ = lazy_exports(
         "PredictionOptions": "medmask.inference.options",
         "PredictionSummary": "medmask.inference.prediction_run",
         "detect_in_dataset": "medmask.inference.dataset_detections",
+        "WorkList": "medmask.inference.work_list",
         "draw_error_sheets": "medmask.inference.error_sheets",
         "draw_results": "medmask.inference.result_pictures",
         "find_images": "medmask.inference.image_inputs",

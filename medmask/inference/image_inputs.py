@@ -10,10 +10,9 @@ from pathlib import Path
 
 from medmask.data.images import IMAGE_SUFFIXES, is_dicom, split_frame_path
 from medmask.errors import InputError
+from medmask.inference.dicomdir import DIRECTORY_FILE, read_dicomdir
 
 """Files of a folder that are taken for images by their names; the names' case does not matter."""
-
-_DIRECTORY_FILE = "DICOMDIR"  # the table of contents of a DICOM medium (PS3.10 chapter 8)
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +40,8 @@ def find_images(inputs: Sequence[str | os.PathLike]) -> FoundImages:
     over is logged.
 
     Args:
-        inputs: files (of any name), frames of them such as ``scan.dcm#3``, folders, or patterns
-            such as ``"scans/**/*.dcm"``.
+        inputs: files (of any name), frames of them such as ``scan.dcm#3``, folders, patterns such
+            as ``"scans/**/*.dcm"``, or a ``DICOMDIR``, which means the images that it lists.
 
     Raises:
         InputError: an input does not exist, or nothing that can be read is found.
@@ -53,10 +52,11 @@ def find_images(inputs: Sequence[str | os.PathLike]) -> FoundImages:
         for path in _expand(text):
             if path.is_dir():
                 _search_folder(path, found)
-            elif problem := _why_not_a_file(split_frame_path(path)[0]):
-                found.problems.append(problem)
+            elif path.name.upper() == DIRECTORY_FILE and path.is_file():
+                for image in read_dicomdir(path):
+                    _add_file(image, found)
             else:
-                found.paths.append(path)
+                _add_file(path, found)
         if (len(found.paths), len(found.problems)) == before:
             raise InputError(
                 f"input {text} holds no image: give files, folders with DICOM files or files of "
@@ -66,6 +66,14 @@ def find_images(inputs: Sequence[str | os.PathLike]) -> FoundImages:
         raise InputError(found.problems[0])
     found.paths = list(dict.fromkeys(found.paths))
     return found
+
+
+def _add_file(path: Path, found: FoundImages) -> None:
+    problem = _why_not_a_file(split_frame_path(path)[0])
+    if problem:
+        found.problems.append(problem)
+    else:
+        found.paths.append(path)
 
 
 def _expand(text: str) -> list[Path]:
@@ -136,5 +144,5 @@ def _walk(folder: Path, problems: list[str]) -> Iterator[Path]:
         seen.add((state.st_dev, state.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
-            if not name.startswith(".") and name.upper() != _DIRECTORY_FILE:
+            if not name.startswith(".") and name.upper() != DIRECTORY_FILE:
                 yield Path(parent, name)

@@ -1,28 +1,36 @@
-"""Detection on many images: overlays and a JSON file, whatever single images do."""
+"""Detection on many images: records, overlays and files of results, whatever single images do."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tqdm import tqdm
+from detectron2.structures import Instances
 
 from medmask.errors import InputError
-from medmask.evaluation.detection_files import detection_records
+from medmask.evaluation.boxes import to_xywh
+from medmask.inference.batches import batch_by_size
 from medmask.inference.class_labels import ClassLabels
+from medmask.inference.detector import Detector
 from medmask.inference.drawing import draw_overlay
-from medmask.inference.options import DETECTIONS, JOURNAL, OVERLAYS, PredictionOptions
-from medmask.inference.prediction_images import PredictionImage, read_spacing
-from medmask.inference.prediction_journal import (
-    JournalEntry,
-    PredictionJournal,
-    file_state,
-    open_journal,
+from medmask.inference.image_reader import Fault, ReadImage, describe_fault
+from medmask.inference.merging import read_records, write_results
+from medmask.inference.options import DETECTIONS, OVERLAYS, PredictionOptions
+from medmask.inference.overlay_names import OverlayNames
+from medmask.inference.planning import Plan, make_plan
+from medmask.inference.prediction_images import PredictionImage
+from medmask.inference.prediction_parts import (
+    DONE,
+    PartsReader,
+    PartWriter,
+    PredictionRecord,
+    open_part,
+    part_files,
 )
-from medmask.inference.predictor import MedMaskPredictor
+from medmask.inference.prediction_progress import PredictionProgress
+from medmask.inference.reading_ahead import Reading, read_ahead
+from medmask.inference.stage_seconds import StageSeconds
 from medmask.utils.files import atomic_write, remove_abandoned_files
-from medmask.utils.json_files import write_json
-from medmask.utils.picture_names import picture_names
 from medmask.utils.png_files import encode_png
 
 
@@ -31,37 +39,43 @@ class PredictionSummary:
     """Outcome of a run.
 
     Attributes:
-        images: how many there are.
+        images: how many there are; those of the shard.
         done_before: how many of them an earlier run had finished.
         problems: one sentence for each image that could not be predicted on.
+        statuses: how many images of this run came to each status.
+        seconds: where the time went.
     """
 
     images: int
     done_before: int
     problems: tuple[str, ...]
+    statuses: Counter
+    seconds: StageSeconds
 
 
 def predict_images(
-    predictor: MedMaskPredictor,
-    images: Sequence[PredictionImage],
+    detector: Detector,
+    images: Iterable[PredictionImage],
     output_dir: Path,
     *,
     options: PredictionOptions | None = None,
     labels: ClassLabels | None = None,
     overwrite: bool = False,
 ) -> PredictionSummary:
-    """Detect in all images, one by one, and keep what is done whatever happens to the rest.
+    """Detect in all images, and keep what is done whatever happens to the rest.
 
     Writes ``overlays/*.png``, a line of ``predictions.jsonl`` for every image as soon as it is
     finished, and ``detections.json`` (COCO's result format) at the end. In a folder where such a
-    run was stopped, it goes on: images that are finished are not predicted on again.
+    run was stopped, it goes on: images that are finished are not predicted on again. A shard writes
+    a part of its own, and no files of results: see :func:`merge_predictions`.
 
     Args:
-        predictor: the detector.
-        images: without repetition.
+        detector: the detector.
+        images: a list of images that can be gone through several times, and gives the same each
+            time. One that is in it twice counts once.
         output_dir: where to write.
         options: what is made of each image; the defaults if None.
-        labels: names and category ids to write; None for those of the predictor.
+        labels: names and category ids to write; None for those of the detector.
         overwrite: start afresh in a folder that holds other predictions.
 
     Returns:
@@ -71,110 +85,152 @@ def predict_images(
         InputError: the folder holds predictions of other weights, settings or images.
         OSError: the folder cannot be written to; what is done is kept.
     """
-    options, labels = options or PredictionOptions(), labels or predictor.labels
+    options, labels = options or PredictionOptions(), labels or detector.labels
     output_dir = Path(output_dir)
-    _check_labels(labels, predictor.labels)
-    _check_folder(output_dir, overwrite)
-    settings = predictor.settings() | {
+    _check_labels(labels, detector.labels)
+    _check_folder(output_dir, options, overwrite)
+    settings = detector.settings() | {
         "score_threshold": options.score_threshold,
         "overlays": options.overlays,
         "category_ids": list(labels.category_ids),
         "category_names": list(labels.names),
     }
-    with open_journal(output_dir / JOURNAL, settings, overwrite=overwrite) as journal:
+    with open_part(output_dir, options.shard) as part:
         remove_abandoned_files(output_dir)
         if overwrite:
-            _remove_results(output_dir)
-        _check_images(journal, images)
-        pictures = _name_pictures(journal, images)
+            _remove_results(output_dir, part.path)
+        parts = PartsReader(output_dir)
+        parts.check_settings(settings)
+        pictures = output_dir / OVERLAYS if options.overlays else None
+        plan = make_plan(images, parts, options.shard, pictures)
+        names = OverlayNames(images, parts) if options.overlays else None
+        if part.path not in parts.settings:  # nothing was finished, so nothing is lost
+            parts.forget(part.path)
+        part.start(settings, go_on=part.path in parts.settings)
+        run = _Run(detector, output_dir, options, labels, part, parts, names)
+        summary = run.predict(images, plan)
+        part.finish(plan.images)
+    if options.shard.count == 1:
+        write_results(output_dir, read_records(parts, images), labels, options.formats)
+    return summary
 
-        def is_finished(image: PredictionImage) -> bool:
-            picture = output_dir / OVERLAYS / pictures[image.key]
-            return _is_done(journal, image) and (picture.exists() or not options.overlays)
 
-        left = [image for image in images if not is_finished(image)]
-        done_before = len(images) - len(left)
-        progress = tqdm(
-            left,
-            desc="detecting",
-            unit="image",
-            total=len(images),
-            initial=done_before,
-            disable=None,  # where nobody watches
+class _Run:
+    """The work of one process."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        output_dir: Path,
+        options: PredictionOptions,
+        labels: ClassLabels,
+        part: PartWriter,
+        parts: PartsReader,
+        names: OverlayNames | None,
+    ) -> None:
+        self.detector, self.output_dir, self.options = detector, output_dir, options
+        self.labels, self.part, self.parts, self.names = labels, part, parts, names
+        self.seconds = StageSeconds()
+
+    def predict(self, images: Iterable[PredictionImage], plan: Plan) -> PredictionSummary:
+        statuses: Counter = Counter()
+        problems = []
+        readings = read_ahead(
+            plan.images_left(images),
+            self.detector.reader,
+            workers=self.options.workers,
+            with_view=self.options.overlays,
         )
-        for image in progress:
-            journal.append(
-                _predict(predictor, image, output_dir, pictures[image.key], options, labels)
-            )
-        entries = [journal.entries[image.key] for image in images]
-    write_json(output_dir / DETECTIONS, list(_join(images, entries)))
-    problems = tuple(entry.error for entry in entries if not entry.is_done)
-    return PredictionSummary(len(images), done_before, problems)
+        batches = batch_by_size(self.seconds.measure_waiting(readings), self.options.batch_size)
+        with PredictionProgress(plan.images, plan.done_before) as progress:
+            for batch in batches:
+                for record in self._predict(batch):
+                    with self.seconds.measure("writing"):
+                        offset = self.part.append(record)
+                    self.parts.note(record, self.part.path, offset)
+                    statuses[record.status] += 1
+                    if record.error is not None:
+                        problems.append(record.error)
+                    progress.count(record.status)
+        return PredictionSummary(
+            plan.images, plan.done_before, tuple(problems), statuses, self.seconds
+        )
+
+    def _predict(self, batch: Sequence[Reading]) -> Iterator[PredictionRecord]:
+        """Detect in a batch; the records of its images, those with a picture once that is there."""
+        if isinstance(batch[0].result, ReadImage):
+            self.seconds.reading += sum(reading.result.seconds for reading in batch)
+        for reading, outcome in zip(batch, self._detect(batch), strict=True):
+            overlay = None
+            if isinstance(outcome, Instances) and self.names is not None:
+                picture = self._draw(reading, outcome)
+                if isinstance(picture, Fault):
+                    outcome = picture
+                else:  # an error here is one of the folder, and stops all
+                    overlay = self.names.of(reading.image)
+                    with (
+                        self.seconds.measure("writing"),
+                        atomic_write(self.output_dir / OVERLAYS / overlay) as file,
+                    ):
+                        file.write(picture)
+            yield _to_record(reading, outcome, overlay)
+
+    def _detect(self, batch: Sequence[Reading]) -> Sequence[Instances | Fault]:
+        """Detect in images of one size, together, or each alone if that fails."""
+        faults = [reading.result for reading in batch if isinstance(reading.result, Fault)]
+        if faults:
+            return faults
+        try:
+            with self.seconds.measure("model"):
+                return self.detector.detect([reading.result.model_input for reading in batch])
+        except Exception as error:  # nothing that one image does may stop the rest
+            if len(batch) == 1:
+                return [describe_fault(batch[0].image, error)]
+        return [outcome for reading in batch for outcome in self._detect([reading])]
+
+    def _draw(self, reading: Reading, detections: Instances) -> bytes | Fault:
+        try:
+            with self.seconds.measure("drawing"):
+                shown = detections[detections.scores >= self.options.score_threshold]
+                overlay = draw_overlay(reading.result.view, shown, self.labels.names)
+                return encode_png(overlay)
+        except Exception as error:
+            return describe_fault(reading.image, error)
 
 
-def _predict(
-    predictor: MedMaskPredictor,
-    image: PredictionImage,
-    output_dir: Path,
-    picture: str,
-    options: PredictionOptions,
-    labels: ClassLabels,
-) -> JournalEntry:
-    """Detect in one image and draw it; the line for the journal."""
-    size, modified = file_state(image.path)
+def _to_record(
+    reading: Reading, outcome: Instances | Fault, overlay: str | None
+) -> PredictionRecord:
+    image = reading.image
     known = {
-        **dict(zip(("path", "frame", "image_id"), image.key, strict=True)),
-        "bytes": size,
-        "modified": modified,
+        "key": image.key,
+        "position": reading.position,
+        "path": image.real_path,
+        "file_name": image.file_name,
+        "frame": image.frame,
+        "image_id": image.image_id,
+        "bytes": reading.state[0],
+        "modified": reading.state[1],
     }
-    overlay = None
-    try:
-        pixels = image.read(apply_voi=predictor.applies_voi)
-        spacing = {"pixel_spacing_mm": read_spacing(image)} if predictor.uses_spacing else {}
-        detections = predictor(pixels, **spacing)["instances"].to("cpu")
-        if options.overlays:
-            shown = detections[detections.scores >= options.score_threshold]
-            viewed = pixels if predictor.applies_voi else image.read()
-            overlay = encode_png(draw_overlay(viewed, shown, labels.names))
-    except Exception as error:  # nothing that one image does may stop the rest
-        return JournalEntry(**known, status="failed", error=_describe(image, error))
-    if overlay is not None:  # an error here is one of the folder, and stops all
-        with atomic_write(output_dir / OVERLAYS / picture) as file:
-            file.write(overlay)
-    return JournalEntry(
+    if isinstance(outcome, Fault):
+        return PredictionRecord(**known, status=outcome.status, error=outcome.sentence)
+    height, width = outcome.image_size
+    return PredictionRecord(
         **known,
-        status="done",
-        overlay=None if overlay is None else picture,
-        detections=detection_records(
-            detections.pred_boxes.tensor.numpy(),
-            detections.scores.numpy(),
-            detections.pred_classes.numpy(),
-            image_id=image.image_id,
-            file_name=image.file_name,
-            category_ids=labels.category_ids,
-            category_names=labels.names,
+        status=DONE,
+        height=height,
+        width=width,
+        overlay=overlay,
+        detections=tuple(
+            {"class": index, "bbox": box, "score": score}
+            for index, box, score in zip(
+                outcome.pred_classes.tolist(),
+                to_xywh(outcome.pred_boxes.tensor.double().numpy()).tolist(),
+                outcome.scores.double().tolist(),
+                strict=True,
+            )
         ),
     )
-
-
-def _describe(image: PredictionImage, error: Exception) -> str:
-    """A sentence that names the file."""
-    if isinstance(error, InputError):
-        text = str(error)
-        return text if str(image.path) in text else f"image {image.name}: {text}"
-    if isinstance(error, MemoryError):
-        return f"image {image.name} does not fit into memory: reduce it, or take another machine"
-    reason = " ".join(str(error).split()) or "no reason given"
-    return f"image {image.name} cannot be predicted on ({type(error).__name__}: {reason[:300]})"
-
-
-def _join(
-    images: Iterable[PredictionImage], entries: Iterable[JournalEntry]
-) -> Iterable[dict[str, Any]]:
-    """All detections in the order of the images, under the names that the images have now."""
-    for image, entry in zip(images, entries, strict=True):
-        for detection in entry.detections:
-            yield detection | {"file_name": image.file_name}
 
 
 def _check_labels(wanted: ClassLabels, known: ClassLabels) -> None:
@@ -185,62 +241,30 @@ def _check_labels(wanted: ClassLabels, known: ClassLabels) -> None:
         )
 
 
-def _check_folder(output_dir: Path, overwrite: bool) -> None:
+def _check_folder(output_dir: Path, options: PredictionOptions, overwrite: bool) -> None:
+    if overwrite and options.shard.count > 1:
+        raise InputError(
+            f"a shard does not overwrite {output_dir}, which other shards write to: choose another "
+            "output folder, or remove it"
+        )
     written = [name for name in (DETECTIONS, OVERLAYS) if (output_dir / name).exists()]
-    if written and not overwrite and not (output_dir / JOURNAL).exists():
+    if written and not overwrite and not part_files(output_dir):
         raise InputError(
             f"{output_dir} holds {written[0]} of another run: choose another output folder, or "
             "replace what is there with --overwrite"
         )
 
 
-def _remove_results(output_dir: Path) -> None:
-    (output_dir / DETECTIONS).unlink(missing_ok=True)
+def _remove_results(output_dir: Path, part: Path) -> None:
+    """Remove what an earlier run wrote, but for the part that this process has open."""
+    for name in ("json", "csv", "parquet"):
+        (output_dir / f"detections.{name}").unlink(missing_ok=True)
+        (output_dir / f"images.{name}").unlink(missing_ok=True)
+    for other in part_files(output_dir):
+        if other != part:
+            other.unlink()
+    for mark in output_dir.glob("predictions*.finished"):
+        mark.unlink()
+    part.write_bytes(b"")
     for picture in (output_dir / OVERLAYS).glob("*.png"):
         picture.unlink()
-
-
-def _check_images(journal: PredictionJournal, images: Sequence[PredictionImage]) -> None:
-    """Refuse to mix with predictions on other images, or on files that changed since."""
-    given = {image.key for image in images}
-    others = [e for key, e in journal.entries.items() if e.is_done and key not in given]
-    if others:
-        raise InputError(
-            f"{journal.path} holds predictions on {len(others)} images that are not among the "
-            f"inputs (first {others[0].path}): choose another output folder, or replace them with "
-            "--overwrite"
-        )
-    for image in images:
-        if _is_done(journal, image):
-            entry = journal.entries[image.key]
-            if (entry.bytes, entry.modified) != file_state(image.path):
-                raise InputError(
-                    f"image {image.name} has changed since it was predicted on in {journal.path}: "
-                    "choose another output folder, or replace all predictions with --overwrite"
-                )
-
-
-def _is_done(journal: PredictionJournal, image: PredictionImage) -> bool:
-    entry = journal.entries.get(image.key)
-    return entry is not None and entry.is_done
-
-
-def _name_pictures(
-    journal: PredictionJournal, images: Sequence[PredictionImage]
-) -> dict[tuple, str]:
-    """Name the picture of each image; those that are drawn already keep their names."""
-    drawn = {key: Path(x.overlay).name for key, x in journal.entries.items() if x.overlay}
-    taken = {name.casefold() for name in drawn.values()}
-    names = {}
-    sources = [image.picture_source for image in images]
-    for image, name in zip(images, picture_names(sources), strict=True):
-        if image.key in drawn:
-            names[image.key] = drawn[image.key]
-            continue
-        unique, number = name, 1
-        while unique.casefold() in taken:
-            number += 1
-            unique = f"{Path(name).stem}_{number}.png"
-        taken.add(unique.casefold())
-        names[image.key] = unique
-    return names

@@ -17,15 +17,14 @@ from omegaconf import OmegaConf
 from medmask.checkpoint import MedMaskCheckpointer
 from medmask.config import load_config
 from medmask.config.building import build
-from medmask.data.breast import sets_window
 from medmask.data.images import read_image, read_pixel_spacing, to_rgb
-from medmask.data.mapper import augment_image, image_to_tensor
-from medmask.data.pixel_spacing import PixelSpacing, uses_pixel_spacing
+from medmask.data.pixel_spacing import PixelSpacing
 from medmask.engine.run import autocast, build_model
 from medmask.errors import InputError
 from medmask.evaluation import Detections, EvaluationSettings
 from medmask.evaluation.suppression import kept_after_suppression
 from medmask.inference.class_labels import find_class_labels
+from medmask.inference.image_reader import ImageReader
 
 ImageLike = str | os.PathLike | np.ndarray
 
@@ -52,9 +51,7 @@ class MedMaskPredictor:
         model: the detector.
         labels: names and category ids of its classes.
         metadata: the names as Detectron2's ``thing_classes``.
-        applies_voi: whether it reads DICOM files with the window of their own. A config that sets
-            the breast's window goes without, see :func:`medmask.data.read_image`.
-        uses_spacing: whether it resizes images to a pixel spacing where theirs is known.
+        reader: makes the model's inputs of images.
         nms_iou: see below.
     """
 
@@ -86,11 +83,9 @@ class MedMaskPredictor:
         MedMaskCheckpointer(self.model).load_for_inference(os.fspath(checkpoint))
         with open(checkpoint, "rb") as file:
             self._weights_hash = hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
-        self.augmentation = build(
-            self.config, "dataloader.test.mapper.augmentation", T.Augmentation
+        self.reader = ImageReader(
+            build(self.config, "dataloader.test.mapper.augmentation", T.Augmentation)
         )
-        self.applies_voi = not sets_window(self.augmentation)
-        self.uses_spacing = uses_pixel_spacing(self.augmentation)
         self.labels = find_class_labels(self.config.dataloader.test.dataset, self.model)
         self.metadata = Metadata(name="predictions", thing_classes=list(self.labels.names))
 
@@ -126,12 +121,15 @@ class MedMaskPredictor:
         for index, x in enumerate(inputs):
             by_size[x["image"].shape].append(index)
         outputs: list[dict[str, Instances]] = [{}] * len(inputs)
-        with torch.no_grad(), autocast(self.config):
-            for indices in by_size.values():
-                batch = self.model([inputs[i] for i in indices])
-                for index, output in zip(indices, batch, strict=True):
-                    outputs[index] = {"instances": self._suppress(output["instances"])}
+        for indices in by_size.values():
+            batch = self._detect([inputs[i] for i in indices])
+            for index, instances in zip(indices, batch, strict=True):
+                outputs[index] = {"instances": instances}
         return outputs
+
+    def detect(self, inputs: Sequence[dict[str, Any]]) -> list[Instances]:
+        """Detect in images of one size that the reader has read; see :class:`Detector`."""
+        return [instances.to("cpu") for instances in self._detect(inputs)]
 
     def settings(self) -> dict[str, Any]:
         """Describe, in JSON values, all that detections depend on; a record of them keeps it."""
@@ -151,21 +149,15 @@ class MedMaskPredictor:
             raise InputError(
                 f"an image of type {type(image).__name__} was given; give a path or a numpy array"
             )
-        pixels = (
-            to_rgb(image)
-            if isinstance(image, np.ndarray)
-            else read_image(image, apply_voi=self.applies_voi)
-        )
-        height, width = pixels.shape[:2]
-        if self.uses_spacing and spacing is None and not isinstance(image, np.ndarray):
+        if isinstance(image, np.ndarray):
+            return self.reader.prepare(to_rgb(image), spacing)
+        if self.reader.uses_spacing and spacing is None:
             spacing = read_pixel_spacing(image)
-        augmented = augment_image(pixels, self.augmentation, spacing)
-        return {
-            "image": image_to_tensor(augmented.pixels),
-            "original_corners": augmented.original_corners,
-            "height": height,
-            "width": width,
-        }
+        return self.reader.prepare(read_image(image, apply_voi=self.reader.applies_voi), spacing)
+
+    def _detect(self, inputs: Sequence[dict[str, Any]]) -> list[Instances]:
+        with torch.no_grad(), autocast(self.config):
+            return [self._suppress(output["instances"]) for output in self.model(inputs)]
 
     def _suppress(self, instances: Instances) -> Instances:
         """Drop the boxes that the FROC analysis drops."""

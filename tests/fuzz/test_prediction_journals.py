@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from campaign import REFUSED, RIGHT, run_campaign, seeds
+from detectron2.data.transforms import AugmentationList
 from detectron2.structures import Boxes, Instances
 from mutations import damage_bytes
 
 from medmask.errors import InputError
 from medmask.inference import PredictionOptions, images_of_files, predict_images
 from medmask.inference.class_labels import ClassLabels
+from medmask.inference.image_reader import ImageReader
 
 WITHOUT_PICTURES = PredictionOptions(overlays=False)
 
@@ -21,20 +23,23 @@ class Detector:
     """Finds as many boxes in an image as its brightness."""
 
     labels = ClassLabels(("malignant",), (1,))
+    reader = ImageReader(AugmentationList([]))
 
     def settings(self):
         return {"weights": "abc"}
 
-    def __call__(self, pixels):
+    def detect(self, inputs):
+        return [self._detect(x["image"], (x["height"], x["width"])) for x in inputs]
+
+    def _detect(self, pixels, size):
         number = int(pixels[0, 0, 0])
         boxes = torch.linspace(0, 5, 4 * number).reshape(number, 4).sort(dim=1).values
-        instances = Instances(
-            pixels.shape[:2],
+        return Instances(
+            size,
             pred_boxes=Boxes(boxes),
             scores=torch.linspace(0.99, 0.01, number),
             pred_classes=torch.zeros(number, dtype=torch.int64),
         )
-        return {"instances": instances}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from detectron2.data.transforms import AugmentationList
 from detectron2.structures import Boxes, Instances
 
 from medmask.errors import InputError
@@ -19,14 +20,14 @@ from medmask.inference import (
     prediction_run,
 )
 from medmask.inference.class_labels import ClassLabels
+from medmask.inference.image_reader import ImageReader
 
 
 class Detector:
     """Finds one box in every image, with a score by its brightness."""
 
     labels = ClassLabels(("malignant",), (7,))
-    applies_voi = True
-    uses_spacing = False
+    reader = ImageReader(AugmentationList([]))
 
     def __init__(self):
         self.calls = 0
@@ -35,18 +36,20 @@ class Detector:
     def settings(self):
         return {"weights": "abc"}
 
-    def __call__(self, pixels):
+    def detect(self, inputs):
         self.calls += 1
+        return [self._detect(x["image"], (x["height"], x["width"])) for x in inputs]
+
+    def _detect(self, pixels, size):
         brightness = int(pixels[0, 0, 0])
         if brightness in self.faults:
             raise self.faults[brightness]
-        instances = Instances(
-            pixels.shape[:2],
+        return Instances(
+            size,
             pred_boxes=Boxes(torch.tensor([[1.0, 1.0, 3.0, 4.0]])),
             scores=torch.tensor([brightness / 255]),
             pred_classes=torch.tensor([0]),
         )
-        return {"instances": instances}
 
 
 @pytest.fixture
@@ -253,12 +256,12 @@ def test_damaged_record_is_refused_and_left_as_it_is(detector, scans, tmp_path, 
 def test_two_processes_do_not_share_a_folder(detector, scans, tmp_path):
     images = images_of_files(scans)
 
-    def call(pixels):
+    def detect(inputs):
         with pytest.raises(InputError, match="another process is writing"):
             predict_images(Detector(), images, tmp_path / "out")
-        return Detector()(pixels)
+        return Detector().detect(inputs)
 
-    first = type("First", (Detector,), {"__call__": lambda self, pixels: call(pixels)})()
+    first = type("First", (Detector,), {"detect": lambda self, inputs: detect(inputs)})()
     assert predict_images(first, images, tmp_path / "out").problems == ()
 
 

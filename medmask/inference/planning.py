@@ -1,0 +1,110 @@
+"""The plan of a run of predictions: which images of a list are left to do."""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from medmask.errors import InputError
+from medmask.inference.options import Shard
+from medmask.inference.prediction_images import PredictionImage
+from medmask.inference.prediction_parts import PartsReader, file_state
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The images of a shard.
+
+    Attributes:
+        images: how many the shard has.
+        left: positions in the list of all images of those that are left to do, ascending.
+    """
+
+    images: int
+    left: array
+
+    @property
+    def done_before(self) -> int:
+        return self.images - len(self.left)
+
+    def images_left(
+        self, images: Iterable[PredictionImage]
+    ) -> Iterator[tuple[int, PredictionImage]]:
+        """Positions and images that are left to do.
+
+        Args:
+            images: the list that was planned.
+        """
+        left = iter(self.left)
+        wanted = next(left, None)
+        for position, image in enumerate(images):
+            if wanted is None:
+                return
+            if position == wanted:
+                yield position, image
+                wanted = next(left, None)
+
+
+def make_plan(
+    images: Iterable[PredictionImage],
+    parts: PartsReader,
+    shard: Shard,
+    pictures: Path | None = None,
+) -> Plan:
+    """Look through a list of images once, without their files where they are archived.
+
+    An image that is in the list twice counts once, at its first place.
+
+    Args:
+        images: of all shards.
+        parts: what is done.
+        shard: the part of the images to take.
+        pictures: the folder of the pictures, if images whose picture is gone are to be done again.
+
+    Raises:
+        InputError: the parts hold images that are not in the list, or an image has changed since it
+            was done.
+    """
+    left = array("Q")
+    count, seen = 0, set()
+    for position, image in enumerate(images):
+        key = image.key
+        if key in seen:
+            continue
+        seen.add(key)
+        is_done = parts.is_done(key)
+        if is_done and not image.is_archived:
+            _check_unchanged(image, parts)
+        if shard.has(position):
+            count += 1
+            if not is_done or (pictures is not None and not _has_picture(key, parts, pictures)):
+                left.append(position)
+    _check_others(parts, seen)
+    return Plan(count, left)
+
+
+def _has_picture(key: str, parts: PartsReader, pictures: Path) -> bool:
+    overlay = parts.read(key).overlay
+    return overlay is not None and (pictures / overlay).exists()
+
+
+def _check_unchanged(image: PredictionImage, parts: PartsReader) -> None:
+    record = parts.read(image.key)
+    if (record.bytes, record.modified) != file_state(image.path):
+        raise InputError(
+            f"image {image.name} has changed since it was predicted on in "
+            f"{parts.places[image.key].part}: choose another output folder, or replace all "
+            "predictions with --overwrite"
+        )
+
+
+def _check_others(parts: PartsReader, seen: set[str]) -> None:
+    """Refuse to mix with predictions on other images."""
+    others = [key for key, place in parts.places.items() if place.is_done and key not in seen]
+    if others:
+        record = parts.read(others[0])
+        raise InputError(
+            f"{parts.places[others[0]].part} holds predictions on {len(others)} images that are "
+            f"not among the inputs (first {record.path}): choose another output folder, or replace "
+            "them with --overwrite"
+        )

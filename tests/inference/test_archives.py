@@ -1,0 +1,261 @@
+"""Predictions on archives: shards, workers, batches, kills, and the merge of all of it."""
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from detectron2.data.transforms import AugmentationList
+from toy_image_detector import DEADLY, BrightnessDetector, MortalReader, write_images
+
+from medmask.errors import InputError
+from medmask.inference import PredictionOptions, WorkList, images_of_files, predict_images
+from medmask.inference.merging import merge_predictions
+from medmask.inference.options import Shard
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+FILES = ("detections.json", "detections.csv", "images.csv")
+
+
+def options(**values):
+    return PredictionOptions(overlays=False, formats=("json", "csv"), **values)
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def done_paths(folder):
+    """The image of each line of all parts, last lines that are cut off left out."""
+    paths = []
+    for part in sorted(folder.glob("predictions*.jsonl")):
+        *lines, _ = part.read_bytes().split(b"\n")
+        paths += [json.loads(line)["path"] for line in lines[1:]]
+    return paths
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return images_of_files(write_images(tmp_path_factory.mktemp("in"), list(range(10, 40))))
+
+
+@pytest.fixture(scope="module")
+def whole(images, tmp_path_factory):
+    """The output of a run in one process that nothing stopped."""
+    output = tmp_path_factory.mktemp("whole")
+    summary = predict_images(BrightnessDetector(), images, output, options=options())
+    assert (summary.images, summary.problems) == (30, ())
+    return output
+
+
+def test_shards_take_each_image_once_and_merge_to_the_whole(images, whole, tmp_path):
+    for number in (2, 3, 1):
+        shard = options(shard=Shard(number, 3))
+        summary = predict_images(BrightnessDetector(), images, tmp_path, options=shard)
+        assert summary.images == 10
+        assert not (tmp_path / "detections.json").exists()
+    assert sorted(done_paths(tmp_path)) == [image.real_path for image in images]
+    merged = merge_predictions(tmp_path, ("json", "csv"))
+    assert (merged.images, merged.problems) == ({"done": 30}, ())
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_merge_names_shards_that_are_missing_or_not_finished(images, tmp_path):
+    predict_images(BrightnessDetector(), images, tmp_path, options=options(shard=Shard(1, 3)))
+    predict_images(BrightnessDetector(), images, tmp_path, options=options(shard=Shard(2, 3)))
+    (tmp_path / "predictions-2-of-3.finished").unlink()  # as a kill before the end leaves it
+    merged = merge_predictions(tmp_path, ("json",))
+    assert merged.problems == (
+        f"shard 2/3 in {tmp_path} is not finished",
+        f"shard 3/3 in {tmp_path} is not finished",
+    )
+
+
+def test_another_number_of_shards_goes_on_with_what_is_done(images, whole, tmp_path):
+    predict_images(BrightnessDetector(), images, tmp_path, options=options(shard=Shard(1, 2)))
+    summary = predict_images(BrightnessDetector(), images, tmp_path, options=options())
+    assert (summary.images, summary.done_before) == (30, 15)
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_shards_of_other_weights_are_refused(images, tmp_path):
+    predict_images(BrightnessDetector(), images, tmp_path, options=options(shard=Shard(1, 2)))
+    other = BrightnessDetector()
+    other.settings = lambda: {"weights": "other"}
+    with pytest.raises(InputError, match="with weights=abc, but now weights=other"):
+        predict_images(other, images, tmp_path, options=options(shard=Shard(2, 2)))
+
+
+def test_shard_overwrites_nothing(images, tmp_path):
+    with pytest.raises(InputError, match="a shard does not overwrite"):
+        predict_images(
+            BrightnessDetector(),
+            images,
+            tmp_path,
+            options=options(shard=Shard(1, 2)),
+            overwrite=True,
+        )
+
+
+def test_batches_are_of_one_size_and_change_nothing(images, whole, tmp_path):
+    detector = BrightnessDetector()
+    predict_images(detector, images, tmp_path, options=options(batch_size=4))
+    assert detector.batches == [4] * 6 + [3, 3]  # 15 images of each of two sizes
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_image_that_kills_its_worker_costs_no_other(tmp_path):
+    paths = write_images(tmp_path / "in", [10, 20, DEADLY, 30, 40, 50, DEADLY, 60])
+    detector = BrightnessDetector(reader=MortalReader(AugmentationList([])))
+    summary = predict_images(
+        detector, images_of_files(paths), tmp_path / "out", options=options(workers=2)
+    )
+    assert summary.statuses == {"done": 6, "failed": 2}
+    assert [str(paths[i]) in summary.problems[n] for n, i in enumerate((2, 6))] == [True, True]
+    assert "ended the process that read it" in summary.problems[0]
+    with open(tmp_path / "out" / "images.csv", newline="") as file:
+        statuses = [row["status"] for row in csv.DictReader(file)]
+    assert statuses == ["done", "done", "failed", "done", "done", "done", "failed", "done"]
+
+
+def test_files_that_are_no_images_are_refused_and_named(tmp_path):
+    paths = write_images(tmp_path / "in", [10, 20])
+    paths[0].write_bytes(b"no image")
+    summary = predict_images(
+        BrightnessDetector(), images_of_files(paths), tmp_path / "out", options=options()
+    )
+    assert summary.statuses == {"done": 1, "refused": 1}
+    assert str(paths[0]) in summary.problems[0]
+    merged = merge_predictions(tmp_path / "out", ("csv",))
+    assert (merged.images, merged.problems) == ({"done": 1, "refused": 1}, summary.problems)
+
+
+def test_tables_tell_what_the_json_file_tells(whole):
+    detections = json.loads((whole / "detections.json").read_text())
+    with open(whole / "detections.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(detections) == 30
+    for row, detection in zip(rows, detections, strict=True):
+        assert [float(row[x]) for x in ("x", "y", "width", "height")] == detection["bbox"]
+        assert float(row["score"]) == detection["score"]
+        assert row["file_name"] == detection["file_name"]
+    with open(whole / "images.csv", newline="") as file:
+        first = next(csv.DictReader(file))
+    assert (first["height"], first["width"], first["detections"]) == ("7", "8", "1")
+
+
+def test_parquet_tells_the_same(whole, images, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    predict_images(
+        BrightnessDetector(),
+        images,
+        tmp_path,
+        options=PredictionOptions(overlays=False, formats=("parquet",)),
+    )
+    for name in ("detections", "images"):
+        rows = parquet.read_table(tmp_path / f"{name}.parquet").to_pylist()
+        with open(whole / f"{name}.csv", newline="") as file:
+            expected = list(csv.DictReader(file))
+        written = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+        assert written == expected
+    assert not (tmp_path / "detections.json").exists()
+
+
+def test_manifest_is_planned_without_a_look_at_its_images(tmp_path, monkeypatch):
+    rows = 2000
+    lines = [f"images/{index}.dcm" for index in range(rows)]
+    (tmp_path / "archive.csv").write_text("\n".join(["path", *lines, lines[0]]) + "\n")
+    images = WorkList([tmp_path / "archive.csv"])
+    looked_at = []
+
+    def count(function):
+        def counted(path, *arguments, **keywords):
+            looked_at.append(path)
+            return function(path, *arguments, **keywords)
+
+        return counted
+
+    from medmask.inference.planning import make_plan
+    from medmask.inference.prediction_parts import PartsReader
+
+    parts = PartsReader(tmp_path)
+    for name in ("stat", "lstat", "open"):
+        monkeypatch.setattr(os, name, count(getattr(os, name)))
+    plan = make_plan(images, parts, Shard(2, 4))
+    monkeypatch.undo()
+    assert not [path for path in looked_at if ".dcm" in str(path)]
+    assert (plan.images, plan.done_before) == (rows // 4, 0)
+    assert list(plan.left) == list(range(1, rows, 4))
+    assert [position for position, _ in plan.images_left(images)] == list(plan.left)
+
+
+def test_manifest_is_predicted_on_and_gone_on_with(whole, images, tmp_path):
+    lines = [f"{image.path},{number}" for number, image in enumerate(images)]
+    (tmp_path / "archive.csv").write_text("\n".join(["path,image_id", *lines]) + "\n")
+    work = WorkList([tmp_path / "archive.csv"])
+    output = tmp_path / "out"
+    summary = predict_images(BrightnessDetector(), work, output, options=options())
+    assert (summary.images, summary.done_before, summary.problems) == (30, 0, ())
+    detections = json.loads((output / "detections.json").read_text())
+    expected = json.loads((whole / "detections.json").read_text())
+    assert [d["image_id"] for d in detections] == [str(number) for number in range(30)]
+    assert [d["bbox"] for d in detections] == [d["bbox"] for d in expected]
+    again = predict_images(BrightnessDetector(), work, output, options=options())
+    assert (again.done_before, again.problems) == (30, ())
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/2", "1/3/4", ""])
+def test_shards_that_cannot_be_are_refused(text):
+    with pytest.raises(InputError, match="shard"):
+        Shard.parse(text)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+from medmask.inference import PredictionOptions, images_of_files, predict_images
+from toy_image_detector import BrightnessDetector
+
+images = images_of_files(sorted(Path(sys.argv[1]).iterdir()))
+options = PredictionOptions(overlays=False, workers=2, batch_size=2)
+predict_images(BrightnessDetector(seconds=0.02), images, Path(sys.argv[2]), options=options)
+"""
+
+
+def run_and_kill(folder, output, wanted, seconds):
+    """Predict in a process of its own, and kill it some time after so many images are done."""
+    paths = [str(FIXTURES.parents[1]), str(FIXTURES), os.environ.get("PYTHONPATH", "")]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, folder, output],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+    )
+    while len(done_paths(output)) < wanted and process.poll() is None:
+        time.sleep(0.002)
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, 10))]
+)
+def test_kills_with_workers_lose_and_double_nothing(images, whole, tmp_path, seed):
+    draw = random.Random(seed)
+    chosen = options(workers=2, batch_size=2)
+    done = []
+    for _ in range(3):
+        wanted = min(len(done) + draw.randrange(1, 10), len(images) - 1)
+        run_and_kill(images[0].path.parent, tmp_path, wanted, draw.random() * 0.03)
+        before, done = done, done_paths(tmp_path)
+        assert done[: len(before)] == before
+    assert done
+    summary = predict_images(BrightnessDetector(), images, tmp_path, options=chosen)
+    assert (summary.images, summary.done_before, summary.problems) == (30, len(done), ())
+    assert sorted(done_paths(tmp_path)) == [image.real_path for image in images]
+    assert contents(tmp_path) == contents(whole)

@@ -1,0 +1,69 @@
+"""Manifests: what they name, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from medmask.errors import InputError
+from medmask.inference.manifests import Manifest
+
+
+def described(manifest):
+    return [(x.path, x.file_name, x.frame, x.image_id) for x in manifest]
+
+
+def test_csv_names_images_relative_to_its_folder(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text(
+        "\ufeffpatient,path,frame,image_id\n"
+        'p1,"a, b.dcm",,17\n'
+        "p2,/elsewhere/c.dcm,2,\n"
+        "p3,scan.dcm,3,x\n",
+        encoding="utf-8",
+    )
+    images = Manifest(path)
+    expected = [
+        (tmp_path / "a, b.dcm", "a, b.dcm", None, "17"),
+        (Path("/elsewhere/c.dcm"), "/elsewhere/c.dcm#2", 2, None),
+        (tmp_path / "scan.dcm", "scan.dcm#3", 3, "x"),
+    ]
+    assert described(images) == expected
+    assert described(images) == expected, "a list can be gone through again"
+
+
+def test_parquet_gives_what_csv_gives(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"age": [1, 2], "path": ["a.dcm", "b.dcm"], "frame": [None, 4]})
+    parquet.write_table(table, tmp_path / "list.parquet")
+    assert described(Manifest(tmp_path / "list.parquet")) == [
+        (tmp_path / "a.dcm", "a.dcm", None, None),
+        (tmp_path / "b.dcm", "b.dcm#4", 4, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", r"has no column 'path' \(it has none\)"),
+        (b"file\na.dcm\n", r"has no column 'path' \(it has file\)"),
+        (b"path,x\n,1\n", r"row 2: the column path is empty"),
+        (b"x,path\n1\n", r"row 2: has 1 cells, but there are 2 columns"),
+        (b"path,frame\na.dcm,-1\n", r"row 2: frame is '-1', but frames are whole numbers"),
+        (b"path,frame\na.dcm,x\n", r"row 2: frame is 'x', but frames are whole numbers"),
+        (b"path\n\xff\xfe\n", "cannot be read"),
+    ],
+)
+def test_faulty_csv_is_named_with_its_row(tmp_path, content, words):
+    path = tmp_path / "list.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=words) as error:
+        list(Manifest(path))
+    assert str(path) in str(error.value)
+
+
+def test_what_is_no_parquet_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "list.parquet").write_bytes(b"path\na.dcm\n")
+    with pytest.raises(InputError, match=r"list\.parquet cannot be read"):
+        Manifest(tmp_path / "list.parquet")
