@@ -88,6 +88,11 @@ COMMANDS = {
         "visualize_results.py",
         "draw detections of an evaluation over the lesions",
     ),
+    "report": Command(
+        "medmask.commands.report",
+        "report.py",
+        "write one HTML page about runs and their differences",
+    ),
     "demo": Command(
         "medmask.commands.demo",
         "demo.py",

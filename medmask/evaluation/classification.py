@@ -88,6 +88,27 @@ def roc_auc(units: ScoredUnits, weights: np.ndarray) -> np.ndarray:
     return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 
+def roc_curve(units: ScoredUnits) -> tuple[np.ndarray, np.ndarray]:
+    """The ROC curve, whose thresholds are the scores; units of one score enter together.
+
+    Returns:
+        (T,) false-positive rates and (T,) sensitivities, from (0, 0) to (1, 1); NaN without
+        negatives or without positives. Between neighbors the curve is straight, so that its area
+        is :func:`roc_auc`.
+    """
+    scores, index = np.unique(units.scores, return_inverse=True)
+    of_each = [
+        np.bincount(index, weights=labels, minlength=len(scores))[::-1]
+        for labels in (~units.labels, units.labels)
+    ]
+    rates = []
+    for counts in of_each:
+        reached = np.concatenate([[0.0], np.cumsum(counts)])
+        total = reached[-1]
+        rates.append(reached / total if total else np.full(len(reached), np.nan))
+    return rates[0], rates[1]
+
+
 def metrics_at(units: ScoredUnits, score: float) -> ThresholdMetrics:
     """F1, sensitivity and specificity of calling units positive from ``score`` on."""
     called = units.scores >= score

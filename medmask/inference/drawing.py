@@ -51,7 +51,7 @@ def draw_overlay(
     height, width = image.shape[:2]
     scale = max(1.0, SHORTEST_SIDE / min(height, width))
     scale = min(scale, LONGEST_SIDE / max(height, width))
-    pixels = _resize(image, max(round(height * scale), 1), max(round(width * scale), 1))
+    pixels = resize(image, max(round(height * scale), 1), max(round(width * scale), 1))
     canvas = Image.fromarray(pixels)
     draw = ImageDraw.Draw(canvas)
     for box in [] if ground_truth is None else np.asarray(ground_truth, dtype=float):
@@ -84,7 +84,7 @@ def _draw_note(draw: ImageDraw.ImageDraw, text: str) -> None:
     draw.text((2, y - 1), text, fill=_NOTE_COLOR, font=font)
 
 
-def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W, 3) of any type -> (height, width, 3) uint8."""
     if image.dtype != np.uint8:
         image = np.clip(image.astype(np.float32, copy=False), 0, 255)

@@ -49,16 +49,41 @@ class Finding:
     score: float | None
 
 
-def find_errors(ground_truth: GroundTruth, detections: Detections, fpi: float) -> list[Finding]:
+@dataclass(frozen=True)
+class View:
+    """The surroundings of a finding.
+
+    Attributes:
+        pixels: (S, S, 3) uint8 RGB, black beyond the image.
+        origin: (2,) x and y of its upper left corner in pixels of the image.
+        scale: sides of a pixel of the image in pixels of the view.
+    """
+
+    pixels: np.ndarray
+    origin: np.ndarray
+    scale: float
+
+    def place(self, box: Sequence[float] | np.ndarray) -> np.ndarray:
+        """(2, 2) corners of a box (x0, y0, x1, y1) of the image in pixels of the view."""
+        return (np.reshape(box, (2, 2)) - self.origin) * self.scale
+
+
+def find_errors(
+    ground_truth: GroundTruth,
+    detections: Detections,
+    fpi: float,
+    settings: EvaluationSettings | None = None,
+) -> list[Finding]:
     """Tell hits, misses and false positives apart at an operating point.
 
     The score threshold is the lowest at which there are no more than ``fpi`` false positives per
-    image, after the suppression of the evaluation; hits are those of its center rule.
+    image, after the suppression of the evaluation.
 
     Args:
         ground_truth: all images.
         detections: on them.
         fpi: false positives per image, at least 0.
+        settings: of the evaluation, which say what a hit is; the defaults if None.
 
     Returns:
         Hits and false positives from the highest score on; misses, too, and those that no detection
@@ -67,9 +92,12 @@ def find_errors(ground_truth: GroundTruth, detections: Detections, fpi: float) -
     Raises:
         InputError: ``fpi`` is out of its range.
     """
-    settings = EvaluationSettings(operating_points=(fpi,))
-    kept = suppress_overlaps(detections, settings.nms_iou)
-    localizations = localize(ground_truth, kept)
+    settings = replace(settings or EvaluationSettings(), operating_points=(fpi,))
+    kept = detections
+    if settings.nms_iou is not None:
+        kept = suppress_overlaps(detections, settings.nms_iou)
+    rule = (settings.iou_threshold, settings.hit_rule)
+    localizations = localize(ground_truth, kept, *rule)
     curve = froc_curve(localizations)
     (budget,) = false_positive_budgets([fpi], np.array(ground_truth.num_images))
     last = np.searchsorted(curve.false_positives, budget, side="right") - 1
@@ -89,7 +117,7 @@ def find_errors(ground_truth: GroundTruth, detections: Detections, fpi: float) -
     ]
     # A detection that is scored by its own number is named by the score of the false positive.
     numbered = replace(kept, scores=np.arange(len(kept), dtype=np.float64))
-    for number in localize(ground_truth, numbered).false_positive_scores.astype(np.int64):
+    for number in localize(ground_truth, numbered, *rule).false_positive_scores.astype(np.int64):
         if kept.scores[number] >= threshold:
             box, image = kept.boxes[number], int(kept.image_indices[number])
             score = float(kept.scores[number])
@@ -146,6 +174,24 @@ def draw_error_sheets(
     return {kind: sum(finding.kind == kind for finding in findings) for kind in KINDS}
 
 
+def view_around(image: np.ndarray, box: Sequence[float], side: int) -> View:
+    """Cut out a box with its surroundings.
+
+    Args:
+        image: (H, W, 3) RGB in [0, 255]; NaN is black.
+        box: (x0, y0, x1, y1) in its pixels.
+        side: S, of the view in pixels.
+    """
+    pixels = np.nan_to_num(np.clip(image, 0, 255), nan=0.0).astype(np.uint8)
+    x0, y0, x1, y1 = box
+    shown = max(_CONTEXT * max(x1 - x0, y1 - y0), _LEAST_CONTEXT * max(pixels.shape[:2]))
+    scale = side / shown
+    origin = np.array([(x0 + x1 - shown) / 2, (y0 + y1 - shown) / 2])
+    shift = np.column_stack([np.eye(2) * scale, -origin * scale])
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return View(cv2.warpAffine(pixels, shift, (side, side), flags=interpolation), origin, scale)
+
+
 def _record(
     finding: Finding, dataset_dict: Mapping[str, Any], ground_truth: GroundTruth
 ) -> dict[str, Any]:
@@ -165,21 +211,14 @@ def _draw(
     finding: Finding, dataset_dict: Mapping[str, Any], ground_truth: GroundTruth
 ) -> np.ndarray:
     """(H, W, 3) uint8: the surroundings of a finding, and what is known of it."""
-    pixels = np.clip(read_dataset_image(dataset_dict), 0, 255).astype(np.uint8)
-    x0, y0, x1, y1 = finding.box
-    side = max(_CONTEXT * max(x1 - x0, y1 - y0), _LEAST_CONTEXT * max(pixels.shape[:2]))
-    scale = _TILE / side
-    origin = np.array([(x0 + x1 - side) / 2, (y0 + y1 - side) / 2])
-    shift = np.column_stack([np.eye(2) * scale, -origin * scale])
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    view = cv2.warpAffine(pixels, shift, (_TILE, _TILE), flags=interpolation)
+    view = view_around(read_dataset_image(dict(dataset_dict)), finding.box, _TILE)
     in_image = (ground_truth.image_indices == finding.image) & ~ground_truth.is_crowd
     for box in ground_truth.boxes[in_image]:
-        _draw_box(view, (box.reshape(2, 2) - origin) * scale, _LESION)
+        _draw_box(view.pixels, view.place(box), _LESION)
     if finding.kind == "false_positives":
-        _draw_box(view, (np.reshape(finding.box, (2, 2)) - origin) * scale, _DETECTION)
+        _draw_box(view.pixels, view.place(finding.box), _DETECTION)
     tile = np.full((_TILE + _CAPTION, _TILE, 3), _GRAY, np.uint8)
-    tile[:_TILE] = view
+    tile[:_TILE] = view.pixels
     score = "no hit" if finding.score is None else f"{finding.score:.2f}"
     told = [f"{k} {v}" for k, v in dataset_dict.items() if k not in _NOT_TOLD and _is_short(v)]
     for line, text in enumerate(

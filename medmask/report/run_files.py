@@ -1,0 +1,201 @@
+"""Reading what runs of training and evaluation leave in their folders."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from medmask.config.yaml_files import read_config_yaml
+from medmask.engine.progress import METRICS_FILE
+from medmask.engine.run_folder import CONFIG, EVALUATION_PREFIX
+from medmask.errors import InputError
+from medmask.evaluation.settings import EvaluationSettings
+from medmask.utils.json_files import read_json
+
+Values = dict[str, float]
+"""Numbers by their names, of one iteration where ``iteration`` is among them; NaN is undefined"""
+
+DETECTIONS = "inference/froc_detections.json"
+_SETTINGS = "inference/froc.json"
+_SIGNS = (METRICS_FILE, "evaluations.json", "evaluation.json", DETECTIONS)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What is in the folder of a run.
+
+    Attributes:
+        path: the folder.
+        label: short, and different for each run of a report.
+        metrics: of single iterations while training, in their order.
+        evaluations: while training, in their order.
+        evaluation: results of the last one, or of ``--eval-only`` where that came later.
+        config: of what the detections come from, None if it is gone.
+        config_text: its file, "" if it is gone.
+        versions: of packages, by their names.
+        detections: the file, None if there is none.
+        calibration: the file, None if there is none.
+    """
+
+    path: Path
+    label: str
+    metrics: tuple[Values, ...]
+    evaluations: tuple[Values, ...]
+    evaluation: Values
+    config: DictConfig | None
+    config_text: str
+    versions: dict[str, str]
+    detections: Path | None
+    calibration: Path | None
+
+    def dataset(self, part: str) -> str | None:
+        """The data set that the config names for ``dataloader.train`` or another part."""
+        name = None
+        if self.config is not None:
+            try:
+                name = OmegaConf.select(self.config, f"{part}.dataset")
+            except Exception:  # a reference that leads nowhere
+                return None
+        return name if isinstance(name, str) and name != "???" else None
+
+    def evaluation_settings(self) -> EvaluationSettings:
+        """Settings of the evaluation that wrote the detections; the defaults if none are told.
+
+        Raises:
+            InputError: the file has settings that no evaluation has.
+        """
+        path = self.path / _SETTINGS
+        if not path.exists():
+            return EvaluationSettings()
+        content = read_json(path, "evaluation")
+        try:
+            told = dict(content["settings"])
+            points = {"operating_points": tuple(told["operating_points"])}
+            return EvaluationSettings(**{**told, **points})
+        except (TypeError, KeyError, ValueError) as error:
+            raise InputError(
+                f"evaluation {path} has no settings of an evaluation ({error}): delete it to "
+                "report with the default ones, or evaluate again"
+            ) from None
+
+
+def read_runs(folders: Sequence[str | os.PathLike]) -> list[RunFiles]:
+    """Read the folders of runs.
+
+    Raises:
+        InputError: one holds no run, is named twice, or has a broken file.
+    """
+    paths = [Path(folder) for folder in folders]
+    real = [os.path.realpath(path) for path in paths]
+    for path, place in zip(paths, real, strict=True):
+        if real.count(place) > 1:
+            raise InputError(f"the run {path} is named twice: name each run once")
+    return [_read_run(*each) for each in zip(paths, run_labels(paths), strict=True)]
+
+
+def run_labels(paths: Sequence[Path]) -> list[str]:
+    """Name runs by the fewest last folders of their paths that tell them apart."""
+    parts = [path.resolve().parts for path in paths]
+    for count in range(1, max(map(len, parts)) + 1):
+        labels = ["/".join(each[-count:]) for each in parts]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [str(path) for path in paths]
+
+
+def _read_run(path: Path, label: str) -> RunFiles:
+    if not path.is_dir():
+        raise InputError(f"the run {path} is no folder: name the train.output_dir of a run")
+    if not any((path / sign).exists() for sign in _SIGNS):
+        raise InputError(
+            f"{path} holds no run (none of {', '.join(_SIGNS)}): name the train.output_dir of a "
+            "run of medmask train"
+        )
+    evaluations = _read_evaluations(path / "evaluations.json")
+    prefix = EVALUATION_PREFIX if _is_evaluated_later(path) else ""
+    evaluation = evaluations[-1] if evaluations else {}
+    if (path / "evaluation.json").exists() and (prefix or not evaluations):
+        content = read_json(path / "evaluation.json", "evaluation")
+        evaluation = _numbers(content, f"evaluation {path / 'evaluation.json'}")
+    config_path = path / f"{prefix}{CONFIG}"
+    config = read_config_yaml(config_path, any_target=True) if config_path.exists() else None
+    return RunFiles(
+        path=path,
+        label=label,
+        metrics=_read_metrics(path / METRICS_FILE),
+        evaluations=evaluations,
+        evaluation=evaluation,
+        config=config,
+        config_text="" if config is None else config_path.read_text(encoding="utf-8"),
+        versions=_read_versions(path / f"{prefix}versions.json"),
+        detections=_if_there(path / DETECTIONS),
+        calibration=_if_there(path / "calibration.json"),
+    )
+
+
+def _is_evaluated_later(path: Path) -> bool:
+    """True if ``--eval-only`` has left the detections of a folder in which there was a training."""
+    later, earlier = path / "evaluation.json", path / "evaluations.json"
+    if not (later.exists() and (path / f"{EVALUATION_PREFIX}{CONFIG}").exists()):
+        return False
+    return not earlier.exists() or later.stat().st_mtime >= earlier.stat().st_mtime
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+def _read_metrics(path: Path) -> tuple[Values, ...]:
+    """The lines of a metrics file; the last may be cut off, as of a run that was killed."""
+    if not path.exists():
+        return ()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values.append(_numbers(json.loads(line), f"{path}, line {number}", "iteration"))
+        except (ValueError, RecursionError):
+            if number < len(lines):
+                raise InputError(
+                    f"{path}, line {number} is no JSON object: delete the line to go on without it"
+                ) from None
+    return tuple(sorted(values, key=lambda each: each["iteration"]))
+
+
+def _read_evaluations(path: Path) -> tuple[Values, ...]:
+    if not path.exists():
+        return ()
+    content = read_json(path, "list of evaluations")
+    if not isinstance(content, list):
+        raise InputError(f"{path} is no list of evaluations: delete it to go on without them")
+    values = [_numbers(each, f"list of evaluations {path}", "iteration") for each in content]
+    return tuple(sorted(values, key=lambda each: each["iteration"]))
+
+
+def _numbers(content: Any, what: str, needed: str | None = None) -> Values:
+    """The numbers of a JSON object; null, which stands for an undefined one, becomes NaN."""
+    if not isinstance(content, dict):
+        raise InputError(f"{what} is no JSON object of numbers: write the file again")
+    values = {}
+    for name, value in content.items():
+        if value is None:
+            values[name] = math.nan
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            values[name] = float(value) if abs(value) < 1e300 else math.nan
+    if needed is not None and not math.isfinite(values.get(needed, math.nan)):
+        raise InputError(f"{what} has no number {needed!r}: write the file again")
+    return values
+
+
+def _read_versions(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    content = read_json(path, "versions")
+    if not isinstance(content, dict):
+        raise InputError(f"versions {path} are no JSON object: delete the file to go on without it")
+    return {name: str(version) for name, version in content.items()}
