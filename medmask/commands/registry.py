@@ -31,7 +31,7 @@ COMMANDS = {
     "dicom-results": Command(
         "medmask.commands.dicom_results",
         "dicom_results.py",
-        "write predictions as DICOM: structured reports, presentation states, pictures",
+        "write predictions as DICOM: reports, presentation states, pictures",
     ),
     "evaluate": Command(
         "medmask.commands.evaluate",
