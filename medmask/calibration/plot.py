@@ -10,11 +10,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from medmask.calibration.reliability import Reliability
 from medmask.calibration.results import Calibration
+from medmask.evaluation.plot import INK, style_frame
 from medmask.utils.files import atomic_write
 
 # Okabe and Ito's palette, which color-blind readers can tell apart.
 _CALIBRATED, _AS_THEY_ARE = "#0072B2", "#D55E00"
-_INK, _GRID = "#333333", "#E4E4E4"
 
 
 def plot_calibration(calibration: Calibration, path: str | os.PathLike) -> None:
@@ -46,7 +46,7 @@ def plot_calibration(calibration: Calibration, path: str | os.PathLike) -> None:
             bbox_to_anchor=(-0.02, 1.01),
             frameon=False,
             fontsize=9,
-            labelcolor=_INK,
+            labelcolor=INK,
             title=title,
             title_fontproperties={"size": 11, "weight": "bold"},
             alignment="left",
@@ -59,17 +59,9 @@ def _style_axes(axes: Axes) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_xticks(np.linspace(0, 1, 6))
-    axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_aspect("equal")
-    axes.set_xlabel("Probability", color=_INK, fontsize=10.5, labelpad=7)
-    axes.set_ylabel("Observed share", color=_INK, fontsize=10.5, labelpad=7)
-    axes.grid(axis="both", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=_INK, labelsize=9.5, length=0, pad=6)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_INK)
-    axes.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle=":")
+    style_frame(axes, "Probability", "Observed share")
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")
 
 
 def _draw(axes: Axes, reliability: Reliability, label: str, color: str) -> None:

@@ -7,13 +7,13 @@ that they were not fitted to.
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import CALIBRATION, METHODS, RATES, CalibrationSettings
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import number_or_none
+from medmask.commands.output_files import check_output_files
 from medmask.errors import InputError
 from medmask.evaluation.settings import EvaluationSettings
 
@@ -196,29 +196,19 @@ def _find_detections(
 
 def _check_arguments(args: argparse.Namespace, output: Path) -> None:
     """Find before the work what does not go together or could not be written after it."""
-    from medmask.utils.files import check_output_file
-
     if args.annotations and not args.detections:
         raise InputError(
             "--annotations needs --detections: the images of a file are known only to a "
             "registered set (--dataset NAME)"
         )
-    in_use = {
-        os.path.realpath(path): option
-        for option, path in (
-            ("--checkpoint", args.checkpoint),
-            ("--annotations", args.annotations),
-            ("--detections", args.detections),
-        )
-        if path
-    }
-    for option, path in (("--output", output), ("--plot", args.plot)):
-        if not path:
-            continue
-        other = in_use.setdefault(os.path.realpath(path), option)
-        if other != option:
-            raise InputError(f"{option} and {other} are both {path}: choose another file")
-        check_output_file(path)
+    check_output_files(
+        {
+            "--checkpoint": args.checkpoint,
+            "--annotations": args.annotations,
+            "--detections": args.detections,
+        },
+        {"--output": output, "--plot": args.plot},
+    )
 
 
 main = entry_point(make_parser, run)

@@ -1,12 +1,11 @@
 """FROC analysis of detections: lesion sensitivity per false positive, AUC, F1 and COCO AP."""
 
 import argparse
-import os
 from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import number_or_none
-from medmask.errors import InputError
+from medmask.commands.output_files import check_output_files
 from medmask.evaluation.settings import HIT_RULES, EvaluationSettings
 
 _EXAMPLES = """
@@ -88,7 +87,10 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         score=args.score,
     )
-    _check_outputs(args)
+    check_output_files(
+        {"--annotations": args.annotations, "--detections": args.detections},
+        {"--json": args.json, "--plot": args.plot},
+    )
     ground_truth = evaluation.read_ground_truth(args.annotations)
     detections = evaluation.read_detections(args.detections, ground_truth)
     result = evaluation.evaluate_detections(ground_truth, detections, settings)
@@ -100,23 +102,6 @@ def run(args: argparse.Namespace) -> None:
         evaluation.write_json(args.json, evaluation.result_to_json(result, ap))
     if args.plot:
         evaluation.plot_froc([(Path(args.detections).stem, result)], args.plot)
-
-
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Find before the work what could not be written after it, or would overwrite a file in use."""
-    from medmask.utils.files import check_output_file
-
-    in_use = {
-        os.path.realpath(args.annotations): "--annotations",
-        os.path.realpath(args.detections): "--detections",
-    }
-    for option, path in (("--json", args.json), ("--plot", args.plot)):
-        if not path:
-            continue
-        other = in_use.setdefault(os.path.realpath(path), option)
-        if other != option:
-            raise InputError(f"{option} and {other} are both {path}: choose another file")
-        check_output_file(path)
 
 
 main = entry_point(make_parser, run)

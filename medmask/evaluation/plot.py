@@ -14,7 +14,7 @@ from medmask.utils.files import atomic_write
 
 # Okabe and Ito's palette, which color-blind readers can tell apart.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_INK, _GRID = "#333333", "#E4E4E4"
+INK, _GRID = "#333333", "#E4E4E4"
 _RATE_NAMED_IN_LEGEND = 0.3
 
 
@@ -48,13 +48,11 @@ def plot_froc(
         borderaxespad=0,
         frameon=False,
         fontsize=10,
-        labelcolor=_INK,
+        labelcolor=INK,
         handlelength=1.4,
     )
     if title:
-        figure.suptitle(
-            _plain(title), x=0.02, ha="left", color=_INK, fontsize=13, fontweight="bold"
-        )
+        figure.suptitle(_plain(title), x=0.02, ha="left", color=INK, fontsize=13, fontweight="bold")
     with atomic_write(path) as file:
         figure.savefig(file, format="png")
 
@@ -72,15 +70,20 @@ def _style_axes(axes: Axes, ticks: Sequence[float], limits: tuple[float, float])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{tick:g}" for tick in ticks])
     axes.set_ylim(0, 1.01)
+    style_frame(axes, "False positives per image", "Lesion sensitivity")
+
+
+def style_frame(axes: Axes, x_label: str, y_label: str) -> None:
+    """Give the axes of a share, in [0, 1] upwards, labels, a grid and little else."""
     axes.set_yticks(np.linspace(0, 1, 6))
-    axes.set_xlabel("False positives per image", color=_INK, fontsize=10.5, labelpad=7)
-    axes.set_ylabel("Lesion sensitivity", color=_INK, fontsize=10.5, labelpad=7)
+    axes.set_xlabel(x_label, color=INK, fontsize=10.5, labelpad=7)
+    axes.set_ylabel(y_label, color=INK, fontsize=10.5, labelpad=7)
     axes.grid(axis="both", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_INK, labelsize=9.5, length=0, pad=6)
+    axes.tick_params(colors=INK, labelsize=9.5, length=0, pad=6)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_INK)
+    axes.spines["bottom"].set_color(INK)
 
 
 def _draw_curve(

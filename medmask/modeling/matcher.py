@@ -95,7 +95,7 @@ class MatchingCost:
             (B, Q, T) float32 on the device of ``logits``; columns past an image's own objects hold
             no meaning. A NaN prediction costs more than any other.
         """
-        labels, target_boxes = _pad_targets(targets, logits.device)
+        labels, target_boxes = pad_targets(targets, logits.device)
         probability = logits.float().sigmoid()
         eps = 1e-8
         background = -(1 - probability + eps).log() * probability**self.focal_gamma
@@ -167,7 +167,7 @@ class OneToManyMatcher:
     ) -> Matches:
         """Match; see :class:`Matcher` for the arguments."""
         costs = self.cost(logits, boxes, targets)
-        _, target_boxes = _pad_targets(targets, logits.device)
+        _, target_boxes = pad_targets(targets, logits.device)
         anchors = boxes if anchors is None else anchors
         if candidates is None:
             candidates = boxes.new_ones(boxes.shape[:2], dtype=torch.bool)
@@ -198,7 +198,7 @@ class OneToManyMatcher:
         return prediction, owner[prediction]
 
 
-def _pad_targets(targets: Sequence[DetectionTarget], device: torch.device) -> tuple[Tensor, Tensor]:
+def pad_targets(targets: Sequence[DetectionTarget], device: torch.device) -> tuple[Tensor, Tensor]:
     """B targets -> labels (B, T) and boxes (B, T, 4), T the largest number of objects."""
     counts = torch.tensor([len(t.labels) for t in targets])
     shape = (len(targets), int(counts.max()))

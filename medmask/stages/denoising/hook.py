@@ -1,7 +1,5 @@
 """Denoising of ground-truth boxes, for a decoder that has few of them to learn from."""
 
-from typing import Any
-
 from torch import Tensor
 
 from medmask.errors import InputError
@@ -62,6 +60,3 @@ class DenoisingHook(LossHook):
             output, step.targets, noised.matches, self.noise.num_groups, noised.exists
         )
         return {f"{name}_denoising": self.weight * loss for name, loss in losses.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medmask.errors import InputError
 from medmask.modeling.boxes import DetectionTarget
-from medmask.modeling.matcher import Matches
+from medmask.modeling.matcher import Matches, pad_targets
 
 _SMALLEST = 1e-3
 """Side of the smallest noised box, as a share of the image."""
@@ -68,10 +68,10 @@ class BoxNoise:
         """Draw for a batch; where it has no object at all, T is 1 and nothing exists."""
         device = targets[0].boxes.device
         counts = torch.tensor([len(t.labels) for t in targets], device=device)
-        most = max(1, *(len(t.labels) for t in targets))
-        boxes = targets[0].boxes.new_full((len(targets), most, 4), 0.5)
-        for padded, target in zip(boxes, targets, strict=True):
-            padded[: len(target.boxes)] = target.boxes
+        _, boxes = pad_targets(targets, device)
+        if boxes.shape[1] == 0:
+            boxes = boxes.new_zeros(len(targets), 1, 4)
+        most = boxes.shape[1]
         exists = torch.arange(most, device=device) < counts[:, None]  # (N, T)
 
         num_copies = 2 if self.far else 1
@@ -79,13 +79,11 @@ class BoxNoise:
         # (N, G, copies, T, 4) -> (N, Q, 4)
         references = torch.stack(copies, dim=2).flatten(1, 3)
         exists = exists[:, None].expand(-1, self.num_groups * num_copies, -1).flatten(1)
-        group = torch.arange(references.shape[1], device=device) // (num_copies * most)
-        return NoisedBoxes(
-            references,
-            exists,
-            group[:, None] != group,
-            _near_ones(targets, self.num_groups, num_copies, most),
-        )
+        query = torch.arange(references.shape[1], device=device)
+        group, is_near = query // (num_copies * most), query // most % num_copies == 0
+        image, near = (exists & is_near).nonzero().unbind(1)
+        matches = Matches(image, near, near % most)
+        return NoisedBoxes(references, exists, group[:, None] != group, matches)
 
     def _near(self, boxes: Tensor) -> Tensor:
         """(N, T, 4) -> (N, G, T, 4)."""
@@ -109,18 +107,3 @@ class BoxNoise:
         centers = (boxes[:, None, :, :2] + shift * sizes).clamp(0, 1)
         sizes = (sizes * (scale * self.log_scale).exp()).clamp(_SMALLEST, 1)
         return torch.cat((centers, sizes), dim=-1)
-
-
-def _near_ones(
-    targets: Sequence[DetectionTarget], num_groups: int, num_copies: int, most: int
-) -> Matches:
-    """Pair the near copy of each group with its object."""
-    image, query, index = [], [], []
-    for i, target in enumerate(targets):
-        objects = torch.arange(len(target.labels))
-        for group in range(num_groups):
-            image.append(torch.full_like(objects, i))
-            query.append(objects + group * num_copies * most)
-            index.append(objects)
-    pairs = (torch.cat(x).to(targets[0].boxes.device) for x in (image, query, index))
-    return Matches(*pairs)

@@ -1,0 +1,30 @@
+"""Files that a command is going to write."""
+
+import os
+from collections.abc import Mapping
+
+from medmask.errors import InputError
+
+MaybePath = str | os.PathLike | None
+
+
+def check_output_files(inputs: Mapping[str, MaybePath], outputs: Mapping[str, MaybePath]) -> None:
+    """Find before the work what could not be written after it, or would overwrite a file in use.
+
+    Args:
+        inputs: option -> file that is read; None where the option is not given.
+        outputs: option -> file that will be written, likewise.
+
+    Raises:
+        InputError: two options name one file, or a file cannot be written.
+    """
+    from medmask.utils.files import check_output_file
+
+    in_use = {os.path.realpath(path): option for option, path in inputs.items() if path}
+    for option, path in outputs.items():
+        if not path:
+            continue
+        other = in_use.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise InputError(f"{option} and {other} are both {path}: choose another file")
+        check_output_file(path)
