@@ -42,6 +42,10 @@ class AppliedCalibration:
         highest = np.max(np.asarray(scores, np.float64), initial=0.0)
         return float(self._images(np.array([highest]))[0])
 
+    def settings(self) -> dict[str, Any]:
+        """Identity as JSON values, which a record of predictions keeps."""
+        return {"file": self.file_hash, "operating_point": self.fpi}
+
     def describe(self) -> str:
         """A sentence for pages and pictures."""
         return (

@@ -19,7 +19,9 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.operating_point import add_operating_point_options, find_calibration
 from medmask.commands.options import folder, number_or_none
 from medmask.errors import InputError
 from medmask.evaluation.settings import EvaluationSettings
@@ -35,6 +37,8 @@ examples:
   medmask predict images/ 'more/**/*.png' --output output/predictions \\
       --checkpoint output/inbreast/source_only/model_best.pth --score-threshold 0.5
   medmask predict --dataset inbreast_test --no-overlays --output output/predictions \\
+      --checkpoint output/inbreast/source_only/model_best.pth
+  medmask predict scans/ --operating-point 0.3 --output output/predictions \\
       --checkpoint output/inbreast/source_only/model_best.pth
   medmask predict archive.csv --shard 3/8 --no-overlays --workers 4 --output output/archive
   medmask predict --merge --formats json csv parquet --output output/archive
@@ -98,6 +102,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="draw detections from this score on (default %(default)s); the JSON file holds all",
     )
+    add_operating_point_options(parser)
     parser.add_argument(
         "--no-overlays", action="store_true", help="draw no pictures, which saves time and space"
     )
@@ -211,12 +216,14 @@ def run(args: argparse.Namespace) -> int:
         overrides=[f"train.device={args.device}"],
         nms_iou=args.nms_iou,
     )
+    calibration = find_calibration(args, config=predictor.settings()["config"])
     summary = predict_images(
         predictor,
         images,
         args.output,
         options=options,
         labels=dataset_labels(args.dataset) if args.dataset else None,
+        calibration=calibration,
         overwrite=args.overwrite,
     )
     _print_problems([*problems, *summary.problems])
@@ -228,6 +235,7 @@ def run(args: argparse.Namespace) -> int:
         f"{failed} failed, {len(problems)} left out): "
         + ", ".join(str(args.output / name) for name in written)
     )
+    print(UNCALIBRATED if calibration is None else calibration.describe())
     return 1 if failed or problems else 0
 
 
@@ -240,7 +248,7 @@ def _useful_workers(images: Iterable[object]) -> int:
 
 def _merge(args: argparse.Namespace) -> int:
     """Write the results of all shards; the status is 0 if all images are done."""
-    if args.inputs or args.dataset:
+    if args.inputs or args.dataset or args.operating_point is not None:
         raise InputError("--merge takes no images, only --output and --formats")
     from medmask.inference.merging import merge_predictions
 

@@ -143,6 +143,7 @@ def _open(
 def _coco_result(
     record: PredictionRecord, detection: Mapping[str, Any], labels: ClassLabels
 ) -> dict[str, Any]:
+    calibrated = {"probability": detection["probability"]} if "probability" in detection else {}
     return {
         "image_id": record.image_id,
         "file_name": record.file_name,
@@ -150,6 +151,7 @@ def _coco_result(
         "category_name": labels.names[detection["class"]],
         "bbox": detection["bbox"],
         "score": detection["score"],
+        **calibrated,
     }
 
 
@@ -159,6 +161,7 @@ def _detection_row(record: PredictionRecord, coco: Mapping[str, Any]) -> dict[st
         "category_id": coco["category_id"],
         "category_name": coco["category_name"],
         "score": coco["score"],
+        "probability": coco.get("probability"),
         "x": x,
         "y": y,
         "width": width,
@@ -175,6 +178,7 @@ def _image_row(record: PredictionRecord) -> dict[str, Any]:
         "width": record.width,
         "detections": len(record.detections) if is_done else None,
         "highest_score": max((x["score"] for x in record.detections), default=None),
+        "probability": record.probability,
     }
 
 

@@ -54,9 +54,10 @@ class PredictionRecord:
         width: likewise.
         error: a sentence, unless it is done.
         overlay: name of its picture, if one was drawn.
+        probability: that it has a lesion, if scores were calibrated.
         detections: ``{"class", "bbox", "score"}`` each: index of the class among the part's
             ``category_names``, [x, y, width, height] in pixels of the stored image, and a score in
-            [0, 1], by descending score.
+            [0, 1], by descending score; and ``probability``, if scores were calibrated.
     """
 
     key: str
@@ -72,6 +73,7 @@ class PredictionRecord:
     width: int | None = None
     error: str | None = None
     overlay: str | None = None
+    probability: float | None = None
     detections: tuple[dict[str, Any], ...] = ()
 
 

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from detectron2.structures import Instances
 
+from medmask.calibration import AppliedCalibration
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xywh
 from medmask.inference.batches import batch_by_size
@@ -60,6 +62,7 @@ def predict_images(
     *,
     options: PredictionOptions | None = None,
     labels: ClassLabels | None = None,
+    calibration: AppliedCalibration | None = None,
     overwrite: bool = False,
 ) -> PredictionSummary:
     """Detect in all images, and keep what is done whatever happens to the rest.
@@ -76,6 +79,8 @@ def predict_images(
         output_dir: where to write.
         options: what is made of each image; the defaults if None.
         labels: names and category ids to write; None for those of the detector.
+        calibration: of the detector; its threshold takes the place of that of the options, and
+            probabilities are written and drawn. None for scores alone.
         overwrite: start afresh in a folder that holds other predictions.
 
     Returns:
@@ -86,12 +91,15 @@ def predict_images(
         OSError: the folder cannot be written to; what is done is kept.
     """
     options, labels = options or PredictionOptions(), labels or detector.labels
+    if calibration is not None:
+        options = replace(options, score_threshold=calibration.threshold)
     output_dir = Path(output_dir)
     _check_labels(labels, detector.labels)
     _check_folder(output_dir, options, overwrite)
     settings = detector.settings() | {
         "score_threshold": options.score_threshold,
         "overlays": options.overlays,
+        "calibration": calibration and calibration.settings(),
         "category_ids": list(labels.category_ids),
         "category_names": list(labels.names),
     }
@@ -107,7 +115,7 @@ def predict_images(
         if part.path not in parts.settings:  # nothing was finished, so nothing is lost
             parts.forget(part.path)
         part.start(settings, go_on=part.path in parts.settings)
-        run = _Run(detector, output_dir, options, labels, part, parts, names)
+        run = _Run(detector, output_dir, options, labels, calibration, part, parts, names)
         summary = run.predict(images, plan)
         part.finish(plan.images)
     if options.shard.count == 1:
@@ -124,12 +132,14 @@ class _Run:
         output_dir: Path,
         options: PredictionOptions,
         labels: ClassLabels,
+        calibration: AppliedCalibration | None,
         part: PartWriter,
         parts: PartsReader,
         names: OverlayNames | None,
     ) -> None:
         self.detector, self.output_dir, self.options = detector, output_dir, options
         self.labels, self.part, self.parts, self.names = labels, part, parts, names
+        self.calibration = calibration
         self.seconds = StageSeconds()
 
     def predict(self, images: Iterable[PredictionImage], plan: Plan) -> PredictionSummary:
@@ -173,7 +183,7 @@ class _Run:
                         atomic_write(self.output_dir / OVERLAYS / overlay) as file,
                     ):
                         file.write(picture)
-            yield _to_record(reading, outcome, overlay)
+            yield _to_record(reading, outcome, overlay, self.calibration)
 
     def _detect(self, batch: Sequence[Reading]) -> Sequence[Instances | Fault]:
         """Detect in images of one size, together, or each alone if that fails."""
@@ -192,14 +202,23 @@ class _Run:
         try:
             with self.seconds.measure("drawing"):
                 shown = detections[detections.scores >= self.options.score_threshold]
-                overlay = draw_overlay(reading.result.view, shown, self.labels.names)
+                overlay = draw_overlay(
+                    reading.result.view,
+                    shown,
+                    self.labels.names,
+                    probabilities=self.calibration
+                    and self.calibration.detection_probabilities(shown.scores.double().numpy()),
+                )
                 return encode_png(overlay)
         except Exception as error:
             return describe_fault(reading.image, error)
 
 
 def _to_record(
-    reading: Reading, outcome: Instances | Fault, overlay: str | None
+    reading: Reading,
+    outcome: Instances | Fault,
+    overlay: str | None,
+    calibration: AppliedCalibration | None,
 ) -> PredictionRecord:
     image = reading.image
     known = {
@@ -215,21 +234,30 @@ def _to_record(
     if isinstance(outcome, Fault):
         return PredictionRecord(**known, status=outcome.status, error=outcome.sentence)
     height, width = outcome.image_size
+    detections: list[dict[str, Any]] = [
+        {"class": index, "bbox": box, "score": score}
+        for index, box, score in zip(
+            outcome.pred_classes.tolist(),
+            to_xywh(outcome.pred_boxes.tensor.double().numpy()).tolist(),
+            outcome.scores.double().tolist(),
+            strict=True,
+        )
+    ]
+    probability = None
+    if calibration is not None:
+        scores = outcome.scores.double().numpy()
+        probability = calibration.image_probability(scores)
+        of_each = calibration.detection_probabilities(scores).tolist()
+        for detection, value in zip(detections, of_each, strict=True):
+            detection["probability"] = value
     return PredictionRecord(
         **known,
         status=DONE,
         height=height,
         width=width,
         overlay=overlay,
-        detections=tuple(
-            {"class": index, "bbox": box, "score": score}
-            for index, box, score in zip(
-                outcome.pred_classes.tolist(),
-                to_xywh(outcome.pred_boxes.tensor.double().numpy()).tolist(),
-                outcome.scores.double().tolist(),
-                strict=True,
-            )
-        ),
+        probability=probability,
+        detections=tuple(detections),
     )
 
 

@@ -17,12 +17,16 @@ DETECTIONS_TABLE = {
     "category_id": int,
     "category_name": str,
     "score": float,
+    "probability": float,
     "x": float,
     "y": float,
     "width": float,
     "height": float,
 }
-"""Columns of a row for each detection; boxes in pixels of the stored image."""
+"""Columns of a row for each detection; boxes in pixels of the stored image.
+
+The probability to lie on a lesion is empty where scores are not calibrated.
+"""
 
 IMAGES_TABLE = {
     "file_name": str,
@@ -34,8 +38,9 @@ IMAGES_TABLE = {
     "width": int,
     "detections": int,
     "highest_score": float,
+    "probability": float,
 }
-"""Columns of a row for each image."""
+"""Columns of a row for each image, with its probability to have a lesion, if it is calibrated."""
 
 _ROWS_AT_ONCE = 20_000  # of a Parquet file's row group
 

@@ -116,10 +116,10 @@ def test_no_fault_of_an_image_stops_the_rest(detector, scans, tmp_path, fault, w
 def test_fault_in_drawing_is_one_of_the_image(detector, scans, tmp_path, monkeypatch):
     draw = prediction_run.draw_overlay
 
-    def fail_once(image, *arguments):
+    def fail_once(image, *arguments, **options):
         if image[0, 0, 0] == 20:
             raise cv2.error("out of memory")
-        return draw(image, *arguments)
+        return draw(image, *arguments, **options)
 
     monkeypatch.setattr(prediction_run, "draw_overlay", fail_once)
     summary = predict_images(detector, images_of_files(scans), tmp_path / "out")

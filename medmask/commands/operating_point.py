@@ -1,0 +1,56 @@
+"""The options of commands that apply a calibration of the weights they run."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medmask.calibration.settings import CALIBRATION
+from medmask.errors import InputError
+
+if TYPE_CHECKING:
+    from medmask.calibration import AppliedCalibration
+
+
+def add_operating_point_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--operating-point`` and ``--calibration``."""
+    parser.add_argument(
+        "--operating-point",
+        type=float,
+        metavar="FPI",
+        help="show detections from the threshold on at which `medmask calibrate` counted FPI false "
+        "positives per image, instead of --score-threshold, and write probabilities",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help=f"of these weights, for --operating-point (default: {CALIBRATION} beside them)",
+    )
+
+
+def find_calibration(
+    args: argparse.Namespace, *, config: str | None
+) -> "AppliedCalibration | None":
+    """Take the calibration at the operating point of the command line.
+
+    Args:
+        args: with ``operating_point``, ``calibration``, ``checkpoint`` and ``nms_iou``.
+        config: identity of the config in use, None where it is unknown.
+
+    Returns:
+        None where no operating point is asked for.
+
+    Raises:
+        InputError: the calibration is missing, damaged, of other weights, or has no such threshold.
+    """
+    if args.operating_point is None:
+        if args.calibration is not None:
+            raise InputError("--calibration needs --operating-point, such as 0.3")
+        return None
+    from medmask.calibration import hash_weights_file, read_calibration
+
+    stored = read_calibration(args.calibration or args.checkpoint.with_name(CALIBRATION))
+    applied = stored.at(args.operating_point)
+    weights = hash_weights_file(args.checkpoint)
+    stored.check_fits(weights, config=config, nms_iou=args.nms_iou)
+    return applied

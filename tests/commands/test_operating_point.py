@@ -1,0 +1,66 @@
+import argparse
+import hashlib
+import json
+
+import pytest
+
+from medmask.commands.operating_point import add_operating_point_options, find_calibration
+from medmask.errors import InputError
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Weights with a calibration beside them."""
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    calibrator = {"method": "logistic", "slope": 1.0, "intercept": 0.0}
+    content = {
+        "format": "medmask calibration",
+        "version": 1,
+        "source": {
+            "weights_sha256": hashlib.sha256(b"weights").hexdigest(),
+            "config": "c",
+            "data_name": "a set",
+        },
+        "settings": {"nms_iou": 0.1},
+        "detections": {"calibrator": calibrator},
+        "images": {"calibrator": calibrator},
+        "operating_points": [{"fpi": 0.3, "threshold": 0.25}],
+    }
+    (tmp_path / "calibration.json").write_text(json.dumps(content))
+    return tmp_path / "model.pth"
+
+
+@pytest.fixture
+def find(checkpoint):
+    def find_by_options(*options, config="c", nms_iou=0.1):
+        parser = argparse.ArgumentParser()
+        add_operating_point_options(parser)
+        args = parser.parse_args(list(map(str, options)))
+        args.checkpoint, args.nms_iou = checkpoint, nms_iou
+        return find_calibration(args, config=config)
+
+    return find_by_options
+
+
+def test_calibration_beside_the_weights_or_by_name(find, checkpoint):
+    assert find() is None
+    assert find("--operating-point", "0.3").threshold == 0.25
+    elsewhere = checkpoint.with_name("other.json")
+    checkpoint.with_name("calibration.json").rename(elsewhere)
+    assert find("--operating-point", "0.3", "--calibration", elsewhere).fpi == 0.3
+    with pytest.raises(InputError, match=r"calibration\.json does not exist: make it with"):
+        find("--operating-point", "0.3")
+
+
+def test_what_does_not_fit_is_refused(find, checkpoint):
+    with pytest.raises(InputError, match="--calibration needs --operating-point"):
+        find("--calibration", "calibration.json")
+    with pytest.raises(InputError, match="no threshold at 2 false positives"):
+        find("--operating-point", "2")
+    with pytest.raises(InputError, match="another config"):
+        find("--operating-point", "0.3", config="d")
+    with pytest.raises(InputError, match=r"--nms-iou 0\.1, not none"):
+        find("--operating-point", "0.3", nms_iou=None)
+    checkpoint.write_bytes(b"others")
+    with pytest.raises(InputError, match="is the calibration of other weights"):
+        find("--operating-point", "0.3")
