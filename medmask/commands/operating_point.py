@@ -11,9 +11,21 @@ if TYPE_CHECKING:
     from medmask.calibration import AppliedCalibration
 
 
-def add_operating_point_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--operating-point`` and ``--calibration``."""
-    parser.add_argument(
+def add_operating_point_options(
+    parser: argparse.ArgumentParser, *, score_threshold: float, shown: str
+) -> None:
+    """Add ``--score-threshold``, and ``--operating-point`` and ``--calibration`` in its place.
+
+    Args:
+        parser: of the command.
+        score_threshold: the default.
+        shown: help on ``--score-threshold``: what becomes of the detections above it.
+    """
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument(
+        "--score-threshold", type=float, default=score_threshold, metavar="S", help=shown
+    )
+    threshold.add_argument(
         "--operating-point",
         type=float,
         metavar="FPI",

@@ -95,14 +95,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="drop boxes that overlap one of a higher score and the same class by more than this, "
         "or 'none' (default %(default)s, as in the FROC analysis)",
     )
-    parser.add_argument(
-        "--score-threshold",
-        type=float,
-        default=defaults.score_threshold,
-        metavar="S",
-        help="draw detections from this score on (default %(default)s); the JSON file holds all",
+    add_operating_point_options(
+        parser,
+        score_threshold=defaults.score_threshold,
+        shown="draw detections from this score on (default %(default)s); the JSON file holds all",
     )
-    add_operating_point_options(parser)
     parser.add_argument(
         "--no-overlays", action="store_true", help="draw no pictures, which saves time and space"
     )
@@ -248,7 +245,7 @@ def _useful_workers(images: Iterable[object]) -> int:
 
 def _merge(args: argparse.Namespace) -> int:
     """Write the results of all shards; the status is 0 if all images are done."""
-    if args.inputs or args.dataset or args.operating_point is not None:
+    if args.inputs or args.dataset or args.operating_point is not None or args.calibration:
         raise InputError("--merge takes no images, only --output and --formats")
     from medmask.inference.merging import merge_predictions
 

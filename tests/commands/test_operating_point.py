@@ -34,7 +34,7 @@ def checkpoint(tmp_path):
 def find(checkpoint):
     def find_by_options(*options, config="c", nms_iou=0.1):
         parser = argparse.ArgumentParser()
-        add_operating_point_options(parser)
+        add_operating_point_options(parser, score_threshold=0.3, shown="what is drawn")
         args = parser.parse_args(list(map(str, options)))
         args.checkpoint, args.nms_iou = checkpoint, nms_iou
         return find_calibration(args, config=config)
@@ -64,3 +64,9 @@ def test_what_does_not_fit_is_refused(find, checkpoint):
     checkpoint.write_bytes(b"others")
     with pytest.raises(InputError, match="is the calibration of other weights"):
         find("--operating-point", "0.3")
+
+
+def test_two_thresholds_are_refused(find, capsys):
+    with pytest.raises(SystemExit):
+        find("--operating-point", "0.3", "--score-threshold", "0.5")
+    assert "not allowed with argument --operating-point" in capsys.readouterr().err
