@@ -13,12 +13,11 @@ the run could not start or go on.
 
 import argparse
 import sys
-from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import folder
+from medmask.commands.predictions_input import add_predictions, read_predictions_input
 from medmask.dicom_results.options import OBJECTS, ResultOptions
-from medmask.errors import InputError
 
 _EXAMPLES = """
 examples:
@@ -34,27 +33,9 @@ examples:
 def make_parser() -> argparse.ArgumentParser:
     defaults = ResultOptions()
     parser = examples_parser(__doc__, _EXAMPLES)
-    parser.add_argument(
-        "predictions",
-        type=Path,
-        metavar="PREDICTIONS",
-        help="the output folder of predict, or a JSON file of detections",
-    )
-    parser.add_argument(
-        "images",
-        nargs="*",
-        metavar="IMAGE",
-        help="with a JSON file: all images that were scored, also those without detections; files, "
-        "folders or quoted patterns",
-    )
+    add_predictions(parser)
     parser.add_argument(
         "--output", required=True, type=folder, metavar="DIR", help="where to write"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="with a JSON file: the weights; their hash identifies the results",
     )
     parser.add_argument(
         "--score-threshold",
@@ -76,26 +57,9 @@ def make_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Write the results; the status is 0 if all went well."""
     options = ResultOptions(args.score_threshold, tuple(args.objects))
-    if not args.predictions.exists():
-        raise InputError(f"{args.predictions} does not exist: name the output folder of predict")
-    is_folder = args.predictions.is_dir()
-    if is_folder and (args.images or args.checkpoint):
-        raise InputError(
-            f"the folder {args.predictions} tells the images and the weights: leave out images and "
-            "--checkpoint, or name a JSON file of detections"
-        )
-    if not is_folder and not (args.images and args.checkpoint):
-        raise InputError(
-            f"the file {args.predictions} tells neither all images nor the weights: give the "
-            "images that were scored, and --checkpoint"
-        )
-    from medmask.dicom_results import read_detections_of_images, read_predictions, write_results
+    predictions = read_predictions_input(args)
+    from medmask.dicom_results import write_results
 
-    predictions = (
-        read_predictions(args.predictions)
-        if is_folder
-        else read_detections_of_images(args.predictions, args.images, args.checkpoint)
-    )
     summary = write_results(predictions, args.output, options)
     for problem in summary.problems:
         line = problem.replace("\n", "\\n")  # file names may hold anything

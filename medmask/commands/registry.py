@@ -33,6 +33,16 @@ COMMANDS = {
         "dicom_results.py",
         "write predictions as DICOM: reports, presentation states, pictures",
     ),
+    "export-annotations": Command(
+        "medmask.commands.export_annotations",
+        "export_annotations.py",
+        "write images and pre-annotations for readers to correct",
+    ),
+    "import-annotations": Command(
+        "medmask.commands.import_annotations",
+        "import_annotations.py",
+        "read corrected annotations back into a COCO set",
+    ),
     "evaluate": Command(
         "medmask.commands.evaluate",
         "evaluate_froc.py",

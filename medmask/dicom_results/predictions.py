@@ -47,10 +47,14 @@ class ScoredImage:
     Attributes:
         path: the file, or a frame of it such as ``scan.dcm#3``.
         findings: all detections, by descending score; there may be none.
+        file_name: what the predictions call it; relative to the image folder of a data set.
+        image_id: of its data set; None for a file that belongs to none.
     """
 
     path: Path
     findings: tuple[Finding, ...]
+    file_name: str = ""
+    image_id: int | str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,15 @@ class Predictions:
         made: when they were made, in local time.
         images: that were scored.
         problems: one sentence for each image that could not be.
+        categories: names of the classes; without those of no detection, if all that is known of
+            them is a list of detections.
     """
 
     weights: str
     made: datetime
     images: tuple[ScoredImage, ...]
     problems: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 def read_predictions(folder: Path) -> Predictions:
@@ -96,9 +103,10 @@ def read_predictions(folder: Path) -> Predictions:
             continue
         detections = [x | {"category_name": names[x["class"]]} for x in record.detections]
         path = _image_path(record.path, record.frame)
-        images.append(ScoredImage(path, _to_findings(detections, folder)))
+        findings = _to_findings(detections, folder)
+        images.append(ScoredImage(path, findings, record.file_name, record.image_id))
     made = max(map(_modified, files))
-    return Predictions(str(settings["weights"]), made, tuple(images), tuple(problems))
+    return Predictions(str(settings["weights"]), made, tuple(images), tuple(problems), tuple(names))
 
 
 def read_detections_of_images(
@@ -133,11 +141,12 @@ def read_detections_of_images(
             f"{min(strangers)}): give all images that were scored"
         )
     scored = tuple(
-        ScoredImage(_name(image), _to_findings(by_file.get(file, ()), path))
+        ScoredImage(_name(image), _to_findings(by_file.get(file, ()), path), image.file_name)
         for image, file in zip(images, files, strict=True)
     )
     weights = hash_of_weights(checkpoint)
-    return Predictions(weights, _modified(path), scored, tuple(found.problems))
+    categories = sorted({finding.category for image in scored for finding in image.findings})
+    return Predictions(weights, _modified(path), scored, tuple(found.problems), tuple(categories))
 
 
 def hash_of_weights(checkpoint: Path) -> str:

@@ -1,8 +1,10 @@
 """The defaults and choices of parsers, which import nothing heavy, are those of the package."""
 
+from medmask.annotation.options import ExportOptions
 from medmask.commands import (
     convert,
     dicom_results,
+    export_annotations,
     extract_embeddings,
     make_phantoms,
     train,
@@ -69,6 +71,13 @@ def test_dicom_results():
     args = dicom_results.make_parser().parse_args(["predictions", "--output", "x"])
     assert args.score_threshold == ResultOptions().score_threshold
     assert tuple(args.objects) == OBJECTS
+
+
+def test_annotations():
+    args = export_annotations.make_parser().parse_args(["predictions", "--output", "x"])
+    defaults = ExportOptions()
+    for name in ("score_threshold", "max_size", "crop_to_breast", "image_url"):
+        assert getattr(args, name) == getattr(defaults, name), name
 
 
 def test_modes_of_a_run():

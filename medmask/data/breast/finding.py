@@ -53,6 +53,22 @@ class Breast:
             -(-y1 * height // rows),
         )
 
+    def box_with_margin(self, margin: float) -> tuple[int, int, int, int]:
+        """The box, widened on each side as far as the image goes.
+
+        Args:
+            margin: as a share of the longer side of the box.
+        """
+        height, width = self.image_size
+        x0, y0, x1, y1 = self.box
+        pixels = round(margin * max(x1 - x0, y1 - y0))
+        return (
+            max(x0 - pixels, 0),
+            max(y0 - pixels, 0),
+            min(x1 + pixels, width),
+            min(y1 + pixels, height),
+        )
+
 
 def find_breast(image: np.ndarray) -> Breast | None:
     """Find the breast.

@@ -75,10 +75,7 @@ def crops_to_breast(augmentation: T.Augmentation) -> bool:
 
 def _crop(breast: Breast, margin: float) -> T.CropTransform:
     height, width = breast.image_size
-    x0, y0, x1, y1 = breast.box
-    pixels = round(margin * max(x1 - x0, y1 - y0))
-    x0, y0 = max(x0 - pixels, 0), max(y0 - pixels, 0)
-    x1, y1 = min(x1 + pixels, width), min(y1 + pixels, height)
+    x0, y0, x1, y1 = breast.box_with_margin(margin)
     return T.CropTransform(x0, y0, x1 - x0, y1 - y0, width, height)
 
 

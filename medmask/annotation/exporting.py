@@ -1,0 +1,197 @@
+"""An export for readers: pictures, pre-annotations, and the manifest that leads back."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from medmask.annotation.label_studio import labeling_interface, tasks
+from medmask.annotation.manifest import (
+    IMAGES,
+    MANIFEST,
+    SHARED,
+    ExportedImage,
+    Manifest,
+    PreAnnotation,
+    clip_box,
+    read_manifest,
+    write_manifest,
+)
+from medmask.annotation.options import ExportOptions
+from medmask.annotation.shown_image import make_shown_image
+from medmask.coco import check_class_names
+from medmask.dicom_results.predictions import Predictions, ScoredImage
+from medmask.errors import InputError
+from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
+from medmask.utils.json_files import write_json
+from medmask.utils.png_files import encode_png
+from medmask.version import __version__
+
+TASKS = "label_studio_tasks.json"
+INTERFACE = "label_studio_interface.xml"
+
+_CODE_LENGTH = 16  # hexadecimal digits
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """Outcome of an export.
+
+    Attributes:
+        images: that readers see.
+        pre_annotations: on all of them.
+        problems: one sentence for each image that they do not see.
+    """
+
+    images: int
+    pre_annotations: int
+    problems: tuple[str, ...]
+
+
+def export_annotations(
+    predictions: Predictions,
+    output: Path,
+    options: ExportOptions | None = None,
+    *,
+    overwrite: bool = False,
+) -> ExportSummary:
+    """Write pictures and pre-annotations of images for readers.
+
+    ``OUTPUT/for_readers`` holds all that may leave the house; ``OUTPUT/manifest.json`` names the
+    files of the images and stays.
+
+    Args:
+        predictions: detections on the images, in the order in which readers are to see them.
+        output: where to write.
+        options: the defaults if None.
+        overwrite: replace an export that is there; pictures of the same image keep their codes.
+
+    Raises:
+        InputError: the folder holds an export already, or the classes are none.
+        OSError: the folder cannot be written to.
+    """
+    options = options or ExportOptions()
+    classes = _choose_classes(predictions, options)
+    secret = _prepare(output, overwrite=overwrite)
+    problems = list(predictions.problems)
+    images = tuple(_write_images(predictions.images, output, secret, options, problems))
+    version = f"medmask {__version__} {predictions.weights}"
+    files = _write_files(output / SHARED, images, classes, version, options)
+    manifest = Manifest(secret, version, classes, images, files)
+    write_manifest(output / MANIFEST, manifest)
+    count = sum(len(image.pre_annotations) for image in images)
+    return ExportSummary(len(images), count, tuple(problems))
+
+
+def _choose_classes(predictions: Predictions, options: ExportOptions) -> tuple[str, ...]:
+    """Labels that readers may give."""
+    if options.classes is None:
+        if not predictions.categories:
+            raise InputError(
+                "the predictions name no class that readers could give: name --classes"
+            )
+        return predictions.categories
+    check_class_names(options.classes)
+    missing = set(predictions.categories) - set(options.classes)
+    if missing:
+        raise InputError(
+            f"the detections are of {', '.join(sorted(missing))}, which is none of the classes "
+            f"{', '.join(options.classes)}: name it, too"
+        )
+    return options.classes
+
+
+def _prepare(output: Path, *, overwrite: bool) -> str:
+    """Make room for an export; returns the secret of its names."""
+    check_output_folder(output / SHARED / IMAGES)
+    remove_abandoned_files(output)
+    pictures = list((output / SHARED / IMAGES).glob("*.png"))
+    manifest = output / MANIFEST
+    if (manifest.exists() or pictures) and not overwrite:
+        raise InputError(
+            f"{output} holds an export already, which readers may have begun with: choose another "
+            "folder, or replace it with --overwrite"
+        )
+    secret = read_manifest(manifest).secret if manifest.exists() else secrets.token_hex(16)
+    for path in pictures:
+        path.unlink()
+    return secret
+
+
+def _write_images(
+    images: Sequence[ScoredImage],
+    output: Path,
+    secret: str,
+    options: ExportOptions,
+    problems: list[str],
+) -> Iterator[ExportedImage]:
+    number = 0
+    for image in tqdm(images, desc="writing pictures", unit="image", disable=None):
+        try:
+            exported = _write_image(image, output, secret, number + 1, options)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        number += 1
+        yield exported
+
+
+def _write_image(
+    image: ScoredImage, output: Path, secret: str, number: int, options: ExportOptions
+) -> ExportedImage:
+    findings = [x for x in image.findings if x.score >= options.score_threshold]
+    shown = make_shown_image(image.path, [x.box for x in findings], options)
+    source = os.path.abspath(image.path)
+    name = f"{number:05}_{_code(secret, source)}"
+    content = encode_png(shown.pixels)
+    with atomic_write(output / SHARED / IMAGES / f"{name}.png") as file:
+        file.write(content)
+    width, height = shown.stored_size
+    boxes = [clip_box(finding.box, width, height) for finding in findings]
+    return ExportedImage(
+        name=name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        source=source,
+        source_sha256=hash_of_file(image.path),
+        file_name=image.file_name or source,
+        image_id=image.image_id,
+        width=width,
+        height=height,
+        pixel_map=shown.pixel_map,
+        pre_annotations=tuple(
+            PreAnnotation(finding.category, box, finding.score)
+            for finding, box in zip(findings, boxes, strict=True)
+            if box[0] < box[2] and box[1] < box[3]
+        ),
+    )
+
+
+def _code(secret: str, source: str) -> str:
+    """A name that tells nothing of the image to who does not have the secret."""
+    content = os.fsencode(source)
+    return hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()[:_CODE_LENGTH]
+
+
+def _write_files(
+    folder: Path,
+    images: Sequence[ExportedImage],
+    classes: Sequence[str],
+    version: str,
+    options: ExportOptions,
+) -> dict[str, str]:
+    """Write all files of pre-annotations; returns their hashes."""
+    write_json(folder / TASKS, tasks(images, version, options.image_url))
+    with atomic_write(folder / INTERFACE, "w") as file:
+        file.write(labeling_interface(classes))
+    return {name: hash_of_file(folder / name) for name in (TASKS, INTERFACE)}
+
+
+def hash_of_file(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,138 @@
+"""From a file of readers' annotations to a COCO set."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from medmask.annotation.coco_set import common_root, make_coco_set
+from medmask.annotation.corrections import Correction, correct
+from medmask.annotation.exporting import hash_of_file
+from medmask.annotation.manifest import MANIFEST, Manifest, read_manifest
+from medmask.annotation.reader_annotations import ReaderAnnotations
+from medmask.annotation.reading import read_annotations
+from medmask.errors import InputError
+from medmask.utils.json_files import write_json
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """Outcome of reading annotations back.
+
+    Attributes:
+        image_root: folder that the set's file names are relative to.
+        reviewed: images in the set.
+        normal: those of them without a lesion.
+        not_reviewed: images that are in the file, but were not looked at.
+        absent: images of the export that are not in the file.
+        lesions: how many of each origin, see :mod:`medmask.annotation.corrections`, and how many
+            were ``deleted``.
+        notes: on things that were taken over in another form.
+        problems: one sentence for each image that was reviewed, but is not in the set.
+    """
+
+    image_root: Path
+    reviewed: int
+    normal: int
+    not_reviewed: int
+    absent: int
+    lesions: Counter[str]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def import_annotations(
+    export: Path,
+    annotations: Path,
+    output: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    image_root: Path | None = None,
+) -> ImportSummary:
+    """Write the COCO set of images that readers have reviewed.
+
+    An image that was not looked at is not in it, which says nothing of its lesions.
+
+    Args:
+        export: output folder of the export.
+        annotations: file of an annotation tool.
+        output: annotation file to write.
+        classes: that annotations may be of; those of the export if None.
+        image_root: folder that file names shall be relative to; found if None.
+
+    Raises:
+        InputError: a file is missing or faulty, or no image was reviewed.
+        OSError: the set cannot be written.
+    """
+    manifest = read_manifest(export / MANIFEST)
+    found = read_annotations(annotations)
+    names = tuple(classes or manifest.classes)
+    problems: list[str] = []
+    reviewed = _find_reviewed(manifest, found, names, problems)
+    corrections = tuple(_with_sound_sources(reviewed, problems))
+    if not corrections:
+        reasons = f" ({problems[0]})" if problems else ""
+        raise InputError(
+            f"{annotations} has no image that was reviewed and can be taken over{reasons}"
+        )
+    root = (image_root or common_root(corrections)).absolute()
+    write_json(output, make_coco_set(corrections, names, root))
+    lesions = Counter(x.origin for correction in corrections for x in correction.lesions)
+    lesions["deleted"] = sum(correction.deleted for correction in corrections)
+    in_file = {image.name for image in found.images}
+    return ImportSummary(
+        image_root=root,
+        reviewed=len(corrections),
+        normal=sum(not correction.lesions for correction in corrections),
+        not_reviewed=sum(not image.is_reviewed for image in found.images),
+        absent=sum(image.name not in in_file for image in manifest.images),
+        lesions=lesions,
+        notes=found.notes,
+        problems=tuple(problems),
+    )
+
+
+def _find_reviewed(
+    manifest: Manifest, found: ReaderAnnotations, classes: Sequence[str], problems: list[str]
+) -> list[Correction]:
+    """Corrections in the order of the export."""
+    exported = {image.name: image for image in manifest.images}
+    twice = [name for name, count in Counter(x.name for x in found.images).items() if count > 1]
+    corrections: dict[str, Correction] = {}
+    problems += [f"image {name} is in the file several times" for name in twice]
+    for image in found.images:
+        if image.name in twice:
+            continue
+        if image.name not in exported:
+            problems.append(f"image {image.name} is none of the export")
+        elif image.problem is not None:
+            problems.append(image.problem)
+        elif image.is_reviewed:
+            try:
+                corrections[image.name] = correct(exported[image.name], image, classes)
+            except InputError as error:
+                problems.append(str(error))
+    return [corrections[image.name] for image in manifest.images if image.name in corrections]
+
+
+def _with_sound_sources(
+    corrections: Sequence[Correction], problems: list[str]
+) -> Iterator[Correction]:
+    """Leave out images whose file is not the one that was exported."""
+    progress = tqdm(corrections, desc="comparing images", unit="image", disable=None)
+    for correction in progress:
+        image = correction.image
+        try:
+            is_same = hash_of_file(image.source) == image.source_sha256
+        except OSError as error:
+            problems.append(f"image {image.source} cannot be read: {error.strerror}")
+            continue
+        if is_same:
+            yield correction
+        else:
+            problems.append(
+                f"image {image.source} has changed since it was exported, so that annotations may "
+                "be at other pixels: bring the file of then back"
+            )

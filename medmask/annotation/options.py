@@ -1,0 +1,42 @@
+"""Options of an export for readers, free of heavy imports: command lines show them."""
+
+from dataclasses import dataclass
+
+from medmask.errors import InputError
+
+LEAST_SIDE = 64
+"""Pixels: a smaller picture shows no reader anything."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What readers are shown, and how.
+
+    Attributes:
+        score_threshold: detections with at least this score are drawn as pre-annotations, in
+            [0, 1].
+        max_size: longest side of a picture, in pixels; None leaves images at their size.
+        crop_to_breast: show the breast and a margin alone.
+        allow_burned_in_text: show images, too, whose header says that there is writing in them.
+        image_url: what stands before ``images/NAME.png`` in Label Studio's tasks.
+        classes: labels that readers may give; the detector's classes if None.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    score_threshold: float = 0.3
+    max_size: int | None = None
+    crop_to_breast: bool = False
+    allow_burned_in_text: bool = False
+    image_url: str = "/data/local-files/?d="
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score_threshold <= 1:
+            raise InputError(f"the score threshold must be in [0, 1], got {self.score_threshold}")
+        if self.max_size is not None and self.max_size < LEAST_SIDE:
+            raise InputError(
+                f"the longest side of pictures must be at least {LEAST_SIDE} pixels, got "
+                f"{self.max_size}"
+            )

@@ -1,0 +1,87 @@
+"""Read annotations that readers have corrected back into a COCO set, on the stored images.
+
+Reads Label Studio's JSON export of what medmask export-annotations wrote. The set holds images that
+were submitted, those without lesions, too; an image that nobody has submitted is in no set, for it
+may show anything. Lesions are in pixels of the stored images, and their "origin" tells what the
+reader did: kept, changed or added.
+
+An image whose annotations cannot be taken over (an unknown label, several readers, a file that has
+changed) is reported and left out. Exit status: 0 if all went well, 1 if an image was left out, 2 if
+the run could not start or go on.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import folder
+from medmask.errors import InputError
+
+_EXAMPLES = """
+examples:
+  medmask import-annotations output/to_annotate project-1.json --output corrected.json
+  medmask check-data --json corrected.json --images scans/
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = examples_parser(__doc__, _EXAMPLES)
+    parser.add_argument(
+        "export", type=folder, metavar="DIR", help="the output folder of export-annotations"
+    )
+    parser.add_argument(
+        "annotations", type=Path, metavar="FILE", help="what the annotation tool has exported"
+    )
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="JSON", help="annotation file to write"
+    )
+    parser.add_argument(
+        "--images",
+        type=folder,
+        metavar="ROOT",
+        help="folder that the set's file names are relative to (default: that of the data set, or "
+        "the folder that all images lie in)",
+    )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="categories of the set; other labels are refused (default: those of the export)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the set; the status is 0 if all went well."""
+    if args.output.suffix.lower() != ".json":
+        raise InputError(f"--output {args.output} must be a .json file")
+    from medmask.annotation import import_annotations
+    from medmask.utils.files import check_output_file
+
+    check_output_file(args.output)
+    summary = import_annotations(
+        args.export,
+        args.annotations,
+        args.output,
+        classes=args.classes,
+        image_root=args.images,
+    )
+    for note in summary.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for problem in summary.problems:
+        line = problem.replace("\n", "\\n")  # file names may hold anything
+        print(f"error: {line}", file=sys.stderr)
+    lesions = ", ".join(
+        f"{summary.lesions[name]} {name}" for name in ("kept", "changed", "added", "deleted")
+    )
+    print(
+        f"{summary.reviewed} images reviewed, {summary.normal} of them normal; lesions: {lesions}\n"
+        f"{summary.not_reviewed} images not reviewed, {summary.absent} not in the file, "
+        f"{len(summary.problems)} left out\n"
+        f"{args.output}, images in {summary.image_root}"
+    )
+    return 1 if summary.problems else 0
+
+
+main = entry_point(make_parser, run)
