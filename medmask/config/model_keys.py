@@ -132,7 +132,7 @@ MODEL: Mapping[Callable, Mapping[str, Value]] = {
             meaning="recompute layers in the backward pass: less memory, more time"
         ),
         "channels_last": Flag(
-            meaning="keep a pixel's channels together in memory: faster depthwise convolutions"
+            meaning="keep a pixel's channels together on a CPU: faster depthwise convolutions"
         ),
         "pyramid_channels": _CHANNELS.with_meaning("of the maps made of a plain transformer's"),
         "network_options": MappingTo(

@@ -46,8 +46,9 @@ class TimmBackbone(Backbone):
         """Choose maps of a network, and what of it learns; see :func:`build_timm_backbone`."""
         super().__init__()
         self.name = name
-        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=self._memory_format)  # type: ignore[call-overload]
+        self._channels_last = channels_last
+        self.network = network
+        self._order_memory()
         info = network.feature_info
         self._indices = _find_strides(name, info.reduction(), strides)
         channels = info.channels()
@@ -87,6 +88,19 @@ class TimmBackbone(Backbone):
         for norm in self._fixed_norms:
             norm.eval()
         return self
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "TimmBackbone":
+        """Move or convert the parameters, and order them as the device they come to likes it."""
+        super()._apply(*args, **kwargs)
+        self._order_memory()
+        return self
+
+    def _order_memory(self) -> None:
+        """Keep channels together on a CPU only: a GPU takes seconds for each new image size."""
+        devices = {parameter.device.type for parameter in self.network.parameters()}
+        is_last = self._channels_last and devices == {"cpu"}
+        self._memory_format = torch.channels_last if is_last else torch.contiguous_format
+        self.network.to(memory_format=self._memory_format)  # type: ignore[call-overload]
 
     def _freeze_stages_after(self, stage: int) -> None:
         """Switch off gradients behind the last map: some of timm's networks keep these layers."""
@@ -136,8 +150,9 @@ def build_timm_backbone(
         freeze_at: number of first stages that do not learn. A stage ends with a map that timm can
             give, so the stem of a ResNet is one, and a block of a vision transformer.
         gradient_checkpointing: recompute layers in the backward pass.
-        channels_last: keep the channels of a pixel together in memory. Depthwise convolutions on
-            a CPU take 0.7 of the time then, forward and backward together.
+        channels_last: keep the channels of a pixel together in memory, on a CPU: depthwise
+            convolutions take 0.7 of the time then, forward and backward together. Without effect
+            on other devices: cuDNN takes two seconds there for each image size it has not met yet.
         pyramid_channels: of each map, if the network is a plain vision transformer, whose only map
             becomes a :class:`~medmask.modeling.simple_pyramid.SimplePyramid`.
         network_options: further arguments of the network's constructor, such as

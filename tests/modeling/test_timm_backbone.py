@@ -78,6 +78,15 @@ def test_order_in_memory_changes_no_map(any_family):
             torch.testing.assert_close(reordered(images)[name], expected)
 
 
+def test_channels_are_together_on_a_cpu_only():
+    backbone = build_timm_backbone("tf_efficientnet_lite0", channels_last=True)
+    kernel = backbone.network.conv_stem.weight
+    assert kernel.is_contiguous(memory_format=torch.channels_last)
+    moved = backbone.to("meta").network.conv_stem.weight  # as it would be on a GPU
+    assert moved.is_contiguous()
+    assert not moved.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize("strides", [(4, 8), (16,), (4, 32)], ids=str)
 def test_other_strides_leave_no_parameter_unused(family, strides):
     backbone = build_timm_backbone(**family, strides=strides)
