@@ -43,6 +43,11 @@ COMMANDS = {
         "import_annotations.py",
         "read corrected annotations back into a COCO set",
     ),
+    "dicom-node": Command(
+        "medmask.commands.dicom_node",
+        "dicom_node.py",
+        "receive studies from a PACS, score them, send the results back",
+    ),
     "evaluate": Command(
         "medmask.commands.evaluate",
         "evaluate_froc.py",

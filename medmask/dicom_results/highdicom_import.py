@@ -24,9 +24,13 @@ def check_highdicom() -> None:
 
 
 @contextlib.contextmanager
-def without_patient_data_in_logs() -> Iterator[None]:
-    """Silence warnings of highdicom and pydicom, which quote names and other values of headers."""
-    loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom")]
+def without_patient_data_in_logs(*others: str) -> Iterator[None]:
+    """Silence warnings of highdicom and pydicom, which quote names and other values of headers.
+
+    Args:
+        others: names of more loggers to be silent.
+    """
+    loggers = [logging.getLogger(name) for name in ("highdicom", "pydicom", *others)]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -3,6 +3,7 @@
 from medmask.annotation.options import ExportOptions
 from medmask.commands import (
     convert,
+    dicom_node,
     dicom_results,
     export_annotations,
     extract_embeddings,
@@ -20,6 +21,7 @@ from medmask.experts import DEFAULT_PROMPTS
 from medmask.experts.extraction import ExtractionSettings
 from medmask.experts.manifest import DTYPES
 from medmask.experts.open_clip_expert import BIOMED_CLIP
+from medmask.node.options import Destination, NodeOptions
 from medmask.phantom import PhantomParameters
 from medmask.phantom.dataset import DEFAULT_SPLIT_SIZES, FORMATS
 from medmask.phantom.expert import PhantomExpertSettings
@@ -78,6 +80,12 @@ def test_annotations():
     defaults = ExportOptions()
     for name in ("score_threshold", "max_size", "crop_to_breast", "image_url"):
         assert getattr(args, name) == getattr(defaults, name), name
+
+
+def test_dicom_node():
+    parser = dicom_node.make_parser()
+    args = parser.parse_args(["--spool", "x", "--destination", "PACS@10.0.0.5:104"])
+    assert dicom_node.node_options(args) == NodeOptions(Destination("PACS", "10.0.0.5", 104))
 
 
 def test_modes_of_a_run():

@@ -1,0 +1,183 @@
+"""Queues on disk: a folder for each study, with its images, its results and its status.
+
+::
+
+    SPOOL/node.lock
+    SPOOL/studies/STUDY/status.json
+    SPOOL/studies/STUDY/images/IMAGE.dcm
+    SPOOL/studies/STUDY/predictions/SETTINGS/predictions.jsonl
+    SPOOL/studies/STUDY/results/STUDY/*.dcm
+
+An image is whole and on the disk before it has its name, so that whatever has a name may be
+acknowledged, and a kill at any moment loses nothing that was.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from medmask.errors import InputError
+from medmask.node.received_object import NOT_UNDERSTOOD, ObjectIdentity, RefusedObject
+from medmask.node.study_status import (
+    ANSWERED,
+    FAILED,
+    RECEIVING,
+    StudyStatus,
+    read_status,
+    write_status,
+)
+from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
+
+logger = logging.getLogger(__name__)
+
+
+class StudyFolder:
+    """The folder of a study.
+
+    Attributes:
+        uid: Study Instance UID.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.uid = path.name
+        self._path = path
+        self._status_file = path / "status.json"
+        self._lock = threading.Lock()
+
+    @property
+    def predictions(self) -> Path:
+        return self._path / "predictions"
+
+    @property
+    def results(self) -> Path:
+        return self._path / "results"
+
+    def image_path(self, uid: str) -> Path:
+        return self._path / "images" / f"{uid}.dcm"
+
+    def images(self) -> dict[str, Path]:
+        """Files of the images by SOP Instance UID."""
+        return {path.stem: path for path in sorted((self._path / "images").glob("*.dcm"))}
+
+    def result_files(self) -> list[Path]:
+        return sorted(self.results.glob("*/*.dcm"))
+
+    def status(self) -> StudyStatus:
+        """The status; that of a new study where there is none, or a damaged one."""
+        if not self._status_file.exists():
+            return StudyStatus()
+        try:
+            return read_status(self._status_file)
+        except InputError as error:
+            logger.warning(f"{error}: the study is scored and answered afresh")
+            return StudyStatus()
+
+    @contextlib.contextmanager
+    def change_status(self) -> Iterator[StudyStatus]:
+        """Give the status to be changed, and write it; one thread at a time."""
+        with self._lock:
+            status = self.status()
+            yield status
+            write_status(self._status_file, status)
+
+    def reopen(self) -> None:
+        """Say that more images come, unless work on the others is not at its end."""
+        if not self._status_file.exists() or self.status().state in (ANSWERED, FAILED):
+            with self.change_status() as status:
+                if status.state in (ANSWERED, FAILED):
+                    status.state = RECEIVING
+
+    def has_new_images(self) -> bool:
+        """Tell whether there are images that its results do not know of."""
+        return not self.images().keys() <= set(self.status().images)
+
+
+class Spool:
+    """All studies."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the queues in a folder, which is created if it is missing.
+
+        Raises:
+            OSError: it cannot be written to.
+        """
+        self.folder = folder
+        self._studies_folder = folder / "studies"
+        check_output_folder(self._studies_folder)
+        self._studies: dict[str, StudyFolder] = {}
+        self._store_lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other nodes out while in this context, and remove what a killed one left half done.
+
+        Raises:
+            InputError: another node has the folder.
+        """
+        with open(self.folder / "node.lock", "a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"another node works in {self.folder}: stop it, or choose another --spool"
+                ) from None
+            remove_abandoned_files(self._studies_folder)
+            yield
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.folder).free
+
+    def studies(self) -> list[StudyFolder]:
+        """All that are on the disk."""
+        return [self.study(path.name) for path in sorted(self._studies_folder.iterdir())]
+
+    def study(self, uid: str) -> StudyFolder:
+        return self._studies.setdefault(uid, StudyFolder(self._studies_folder / uid))
+
+    def store(self, identity: ObjectIdentity, meta: bytes, dataset: memoryview) -> bool:
+        """Write an image, on the disk when this returns.
+
+        Args:
+            identity: of the image.
+            meta: the beginning of the file, up to its dataset.
+            dataset: encoded.
+
+        Returns:
+            Whether it is new; False where the same bytes are there already.
+
+        Raises:
+            RefusedObject: other bytes are there under the same identifier.
+            OSError: the disk does not take it.
+        """
+        study = self.study(identity.study_uid)
+        path = study.image_path(identity.instance_uid)
+        with self._store_lock:
+            is_new = not path.exists()
+            if is_new:
+                with atomic_write(path) as file:
+                    file.write(meta)
+                    file.write(dataset)
+                study.reopen()
+            elif path.read_bytes() != b"".join((meta, dataset)):
+                raise RefusedObject(
+                    NOT_UNDERSTOOD,
+                    f"object {identity.instance_uid} is refused: another one of this SOP Instance "
+                    "UID was received before",
+                )
+            for folder in (path.parent, path.parent.parent, self._studies_folder):
+                _sync(folder)
+            return is_new
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on the disk, which a rename alone does not promise."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,34 @@
+"""Studies come, results go, whatever single objects and the destination do."""
+
+import json
+
+import pydicom
+import pytest
+from pydicom.uid import MammographyCADSRStorage
+
+pytest.importorskip("pynetdicom", reason="a DICOM node needs the extra node")
+pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
+
+
+def test_one_study_is_received_scored_and_answered(
+    start_node, client, destination, phantoms, tmp_path
+):
+    node = start_node()
+    assert client(node).echo() == 0
+    study = phantoms[:4]
+    assert client(node).send(study) == [0, 0, 0, 0]
+    destination.wait_for(10)
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in study]
+    (uid,) = {str(header.StudyInstanceUID) for header in headers}
+    assert destination.kinds() == {uid: {"report": 1, "cad": 1, "presentation": 4, "capture": 4}}
+    assert set(destination.times.values()) == {1}
+    (cad,) = (x for x in destination.objects.values() if x.SOPClassUID == MammographyCADSRStorage)
+    references = {
+        str(item.ReferencedSOPInstanceUID)
+        for series in cad.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    assert references == {str(header.SOPInstanceUID) for header in headers}
+    status = json.loads((tmp_path / "spool" / "studies" / uid / "status.json").read_text())
+    assert status["state"] == "answered"
+    assert sorted(status["sent"]) == sorted(destination.objects)
