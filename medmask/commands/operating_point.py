@@ -9,6 +9,7 @@ from medmask.errors import InputError
 
 if TYPE_CHECKING:
     from medmask.calibration import AppliedCalibration
+    from medmask.inference.image_predictor import ImagePredictor
 
 
 def add_operating_point_options(
@@ -41,13 +42,14 @@ def add_operating_point_options(
 
 
 def find_calibration(
-    args: argparse.Namespace, *, config: str | None
+    args: argparse.Namespace, model: Path, predictor: "ImagePredictor"
 ) -> "AppliedCalibration | None":
     """Take the calibration at the operating point of the command line.
 
     Args:
-        args: with ``operating_point``, ``calibration``, ``checkpoint`` and ``nms_iou``.
-        config: identity of the config in use, None where it is unknown.
+        args: with ``operating_point`` and ``calibration``.
+        model: the file that the predictor was made of; a calibration is looked for beside it.
+        predictor: whose scores it is to be applied to.
 
     Returns:
         None where no operating point is asked for.
@@ -59,10 +61,10 @@ def find_calibration(
         if args.calibration is not None:
             raise InputError("--calibration needs --operating-point, such as 0.3")
         return None
-    from medmask.calibration import hash_weights_file, read_calibration
+    from medmask.calibration import read_calibration
 
-    stored = read_calibration(args.calibration or args.checkpoint.with_name(CALIBRATION))
+    stored = read_calibration(args.calibration or model.with_name(CALIBRATION))
     applied = stored.at(args.operating_point)
-    weights = hash_weights_file(args.checkpoint)
-    stored.check_fits(weights, config=config, nms_iou=args.nms_iou)
+    config = predictor.settings().get("config")  # a file of `medmask export` does not tell it
+    stored.check_fits(predictor.weights_sha256, config=config, nms_iou=predictor.nms_iou)
     return applied

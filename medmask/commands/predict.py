@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
@@ -26,6 +27,9 @@ from medmask.commands.options import folder, number_or_none
 from medmask.errors import InputError
 from medmask.evaluation.settings import EvaluationSettings
 from medmask.inference.options import DETECTIONS, FORMATS, OVERLAYS, PredictionOptions, Shard
+
+if TYPE_CHECKING:
+    from medmask.inference.image_predictor import ImagePredictor
 
 DEFAULT_CHECKPOINT = "output/demo/expert/model_final.pth"
 
@@ -40,6 +44,7 @@ examples:
       --checkpoint output/inbreast/source_only/model_best.pth
   medmask predict scans/ --operating-point 0.3 --output output/predictions \\
       --checkpoint output/inbreast/source_only/model_best.pth
+  medmask predict images/ --model model.onnx --output output/predictions
   medmask predict archive.csv --shard 3/8 --no-overlays --workers 4 --output output/archive
   medmask predict --merge --formats json csv parquet --output output/archive
 """
@@ -75,12 +80,20 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="replace other predictions in DIR, instead of going on with them",
     )
-    parser.add_argument(
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument(
         "--checkpoint",
         type=Path,
         default=Path(DEFAULT_CHECKPOINT),
         metavar="FILE",
         help="the weights (default: what `make demo` trained, %(default)s)",
+    )
+    model.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="instead of a checkpoint: a file of `medmask export`, which runs on the CPU by "
+        "onnxruntime",
     )
     parser.add_argument(
         "--config-file",
@@ -167,6 +180,35 @@ def _frame(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'all'") from None
 
 
+def _check_model(args: argparse.Namespace) -> None:
+    """Refuse, before anything is loaded, a model that cannot be."""
+    if args.model is not None:
+        if args.config_file:
+            raise InputError("--model needs no --config-file: the file has its own preprocessing")
+        if args.device not in ("auto", "cpu"):
+            raise InputError(f"--model runs on the CPU: leave out --device {args.device}")
+    elif not args.checkpoint.is_file():
+        raise InputError(
+            f"checkpoint {args.checkpoint} does not exist: name one with --checkpoint, or train "
+            "one with `make demo`"
+        )
+
+
+def _load_predictor(args: argparse.Namespace) -> "ImagePredictor":
+    if args.model is not None:
+        from medmask.export import OnnxPredictor
+
+        return OnnxPredictor(args.model, nms_iou=args.nms_iou)
+    from medmask.inference import MedMaskPredictor
+
+    return MedMaskPredictor(
+        args.config_file or str(args.checkpoint.with_name("config.yaml")),
+        str(args.checkpoint),
+        overrides=[f"train.device={args.device}"],
+        nms_iou=args.nms_iou,
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Detect in all images; the status is 0 if all went well."""
     if args.merge:
@@ -181,13 +223,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if bool(args.inputs) == bool(args.dataset):
         raise InputError("give either images, folders or patterns, or --dataset NAME")
-    if not args.checkpoint.is_file():
-        raise InputError(
-            f"checkpoint {args.checkpoint} does not exist: name one with --checkpoint, or train "
-            "one with `make demo`"
-        )
+    _check_model(args)
     from medmask.inference import (
-        MedMaskPredictor,
         PredictionImage,
         WorkList,
         images_of_dataset,
@@ -207,13 +244,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"note: {note}", file=sys.stderr)
     if args.workers is None:
         options = replace(options, workers=_useful_workers(images))
-    predictor = MedMaskPredictor(
-        args.config_file or str(args.checkpoint.with_name("config.yaml")),
-        str(args.checkpoint),
-        overrides=[f"train.device={args.device}"],
-        nms_iou=args.nms_iou,
-    )
-    calibration = find_calibration(args, config=predictor.settings()["config"])
+    predictor = _load_predictor(args)
+    calibration = find_calibration(args, args.model or args.checkpoint, predictor)
     summary = predict_images(
         predictor,
         images,

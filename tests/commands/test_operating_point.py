@@ -1,6 +1,7 @@
 import argparse
 import hashlib
 import json
+from dataclasses import dataclass
 
 import pytest
 
@@ -8,16 +9,27 @@ from medmask.commands.operating_point import add_operating_point_options, find_c
 from medmask.errors import InputError
 
 
+@dataclass(frozen=True)
+class Predictor:
+    """What a calibration has to fit."""
+
+    weights_sha256: str = hashlib.sha256(b"weights").hexdigest()
+    config: str | None = "c"
+    nms_iou: float | None = 0.1
+
+    def settings(self):
+        return {} if self.config is None else {"config": self.config}
+
+
 @pytest.fixture
 def checkpoint(tmp_path):
-    """Weights with a calibration beside them."""
-    (tmp_path / "model.pth").write_bytes(b"weights")
+    """The file of weights, with a calibration beside it."""
     calibrator = {"method": "logistic", "slope": 1.0, "intercept": 0.0}
     content = {
         "format": "medmask calibration",
         "version": 1,
         "source": {
-            "weights_sha256": hashlib.sha256(b"weights").hexdigest(),
+            "weights_sha256": Predictor.weights_sha256,
             "config": "c",
             "data_name": "a set",
         },
@@ -32,12 +44,11 @@ def checkpoint(tmp_path):
 
 @pytest.fixture
 def find(checkpoint):
-    def find_by_options(*options, config="c", nms_iou=0.1):
+    def find_by_options(*options, **differences):
         parser = argparse.ArgumentParser()
         add_operating_point_options(parser, score_threshold=0.3, shown="what is drawn")
         args = parser.parse_args(list(map(str, options)))
-        args.checkpoint, args.nms_iou = checkpoint, nms_iou
-        return find_calibration(args, config=config)
+        return find_calibration(args, checkpoint, Predictor(**differences))
 
     return find_by_options
 
@@ -48,6 +59,7 @@ def test_calibration_beside_the_weights_or_by_name(find, checkpoint):
     elsewhere = checkpoint.with_name("other.json")
     checkpoint.with_name("calibration.json").rename(elsewhere)
     assert find("--operating-point", "0.3", "--calibration", elsewhere).fpi == 0.3
+    assert find("--operating-point", "0.3", "--calibration", elsewhere, config=None).fpi == 0.3
     with pytest.raises(InputError, match=r"calibration\.json does not exist: make it with"):
         find("--operating-point", "0.3")
 
@@ -61,9 +73,8 @@ def test_what_does_not_fit_is_refused(find, checkpoint):
         find("--operating-point", "0.3", config="d")
     with pytest.raises(InputError, match=r"--nms-iou 0\.1, not none"):
         find("--operating-point", "0.3", nms_iou=None)
-    checkpoint.write_bytes(b"others")
     with pytest.raises(InputError, match="is the calibration of other weights"):
-        find("--operating-point", "0.3")
+        find("--operating-point", "0.3", weights_sha256="0" * 64)
 
 
 def test_two_thresholds_are_refused(find, capsys):
