@@ -5,10 +5,11 @@
     options, exporting      pictures and pre-annotations for readers
     shown_image, pixel_map  a picture of 8 bits, and the way back to stored pixels
     manifest                what was exported
-    label_studio            tasks for Label Studio
+    label_studio, cvat      pre-annotations for the tools
     reading                 files of annotations
-    label_studio_reading    Label Studio's JSON export
+    label_studio_reading, cvat_reading, cvat_coco_reading
     reader_annotations      what readers have drawn, whatever the tool
+    shapes, overlaps        boxes and polygons
     corrections             what they made of the pre-annotations
     coco_set, importing     a COCO set of the images that were reviewed
 """

@@ -7,8 +7,9 @@ import numpy as np
 
 from medmask.annotation.manifest import ExportedImage, clip_box
 from medmask.annotation.overlaps import all_overlaps
-from medmask.annotation.pixel_map import Box, Points
-from medmask.annotation.reader_annotations import ReaderImage, Shape
+from medmask.annotation.pixel_map import Box, Points, bounds
+from medmask.annotation.reader_annotations import ReaderImage
+from medmask.annotation.shapes import Shape, clip_polygon, has_area
 from medmask.errors import InputError
 
 KEPT, CHANGED, ADDED = "kept", "changed", "added"
@@ -16,7 +17,7 @@ KEPT, CHANGED, ADDED = "kept", "changed", "added"
 
 _SAME = 0.05  # pixels of the picture; tools round to hundredths
 _LEAST_IOU = 0.3  # of a pre-annotation and what became of it
-_OVERHANG = 1.0  # pixels of the picture by which a shape may reach out of it
+_OVERHANG = 1.0  # pixels of the picture by which a box may reach out of it, as rounding makes it
 
 
 @dataclass(frozen=True)
@@ -116,19 +117,25 @@ def _to_lesion(exported: ExportedImage, shape: Shape, match: tuple[int, bool] | 
         return Lesion(shape.label, exported.pre_annotations[match[0]].box, (), KEPT)
     origin = ADDED if match is None else CHANGED
     width, height = exported.width, exported.height
-    box = clip_box(exported.pixel_map.box_to_stored(shape.box), width, height)
-    polygons = tuple(
-        exported.pixel_map.to_stored(points).clip((0, 0), (width, height))
-        for points in shape.polygons
-    )
-    return Lesion(shape.label, box, polygons, origin)
+    polygons = []
+    for points in shape.polygons:
+        polygon = clip_polygon(exported.pixel_map.to_stored(points), width, height)
+        if len(polygon) and has_area(bounds(polygon)):
+            polygons.append(polygon)
+    if polygons:
+        box = bounds(np.concatenate(polygons))
+    else:
+        box = clip_box(exported.pixel_map.box_to_stored(shape.box), width, height)
+    return Lesion(shape.label, box, tuple(polygons), origin)
 
 
 def _check_inside(exported: ExportedImage, shape: Shape) -> None:
+    """Refuse a box that reaches out of the picture, and a polygon that lies beside it."""
     x0, y0, x1, y1 = shape.box
     width, height = exported.pixel_map.width, exported.pixel_map.height
     overhang = max(-x0, -y0, x1 - width, y1 - height)
-    if overhang > _OVERHANG or x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+    is_beside = not any(len(clip_polygon(points, width, height)) for points in shape.polygons)
+    if is_beside and (overhang > _OVERHANG or min(x1, y1, width - x0, height - y0) <= 0):
         raise InputError(
             f"image {exported.name} has a shape that reaches {overhang:.1f} pixels out of the "
             "picture: correct it"

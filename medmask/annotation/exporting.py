@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from medmask.annotation import cvat
 from medmask.annotation.label_studio import labeling_interface, tasks
 from medmask.annotation.manifest import (
     IMAGES,
@@ -32,8 +33,9 @@ from medmask.utils.json_files import write_json
 from medmask.utils.png_files import encode_png
 from medmask.version import __version__
 
-TASKS = "label_studio_tasks.json"
-INTERFACE = "label_studio_interface.xml"
+TASKS, INTERFACE = "label_studio/tasks.json", "label_studio/interface.xml"
+CVAT_XML, CVAT_COCO = "cvat/annotations.xml", "cvat/coco.json"
+CVAT_LABELS = "cvat/labels.json"
 
 _CODE_LENGTH = 16  # hexadecimal digits
 
@@ -77,6 +79,7 @@ def export_annotations(
     """
     options = options or ExportOptions()
     classes = _choose_classes(predictions, options)
+    cvat.labels(classes)  # refuses a class of the tag's name before the work
     secret = _prepare(output, overwrite=overwrite)
     problems = list(predictions.problems)
     images = tuple(_write_images(predictions.images, output, secret, options, problems))
@@ -185,10 +188,18 @@ def _write_files(
     options: ExportOptions,
 ) -> dict[str, str]:
     """Write all files of pre-annotations; returns their hashes."""
-    write_json(folder / TASKS, tasks(images, version, options.image_url))
-    with atomic_write(folder / INTERFACE, "w") as file:
-        file.write(labeling_interface(classes))
-    return {name: hash_of_file(folder / name) for name in (TASKS, INTERFACE)}
+    documents = {
+        TASKS: tasks(images, version, options.image_url),
+        CVAT_COCO: cvat.to_coco(images, classes),
+        CVAT_LABELS: cvat.labels(classes),
+    }
+    texts = {INTERFACE: labeling_interface(classes), CVAT_XML: cvat.to_xml(images)}
+    for name, document in documents.items():
+        write_json(folder / name, document)
+    for name, text in texts.items():
+        with atomic_write(folder / name, "w") as file:
+            file.write(text)
+    return {name: hash_of_file(folder / name) for name in (*documents, *texts)}
 
 
 def hash_of_file(path: str | os.PathLike) -> str:

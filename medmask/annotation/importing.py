@@ -8,7 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from medmask.annotation.coco_set import common_root, make_coco_set
-from medmask.annotation.corrections import Correction, correct
+from medmask.annotation.corrections import KEPT, Correction, correct
+from medmask.annotation.cvat import REVIEWED
 from medmask.annotation.exporting import hash_of_file
 from medmask.annotation.manifest import MANIFEST, Manifest, read_manifest
 from medmask.annotation.reader_annotations import ReaderAnnotations
@@ -50,6 +51,7 @@ def import_annotations(
     *,
     classes: Sequence[str] | None = None,
     image_root: Path | None = None,
+    all_reviewed: bool = False,
 ) -> ImportSummary:
     """Write the COCO set of images that readers have reviewed.
 
@@ -61,13 +63,14 @@ def import_annotations(
         output: annotation file to write.
         classes: that annotations may be of; those of the export if None.
         image_root: folder that file names shall be relative to; found if None.
+        all_reviewed: whether every image in a file of CVAT was looked at.
 
     Raises:
         InputError: a file is missing or faulty, or no image was reviewed.
         OSError: the set cannot be written.
     """
     manifest = read_manifest(export / MANIFEST)
-    found = read_annotations(annotations)
+    found = read_annotations(annotations, all_reviewed=all_reviewed)
     names = tuple(classes or manifest.classes)
     problems: list[str] = []
     reviewed = _find_reviewed(manifest, found, names, problems)
@@ -101,20 +104,43 @@ def _find_reviewed(
     exported = {image.name: image for image in manifest.images}
     twice = [name for name, count in Counter(x.name for x in found.images).items() if count > 1]
     corrections: dict[str, Correction] = {}
+    untagged: list[Correction] = []
     problems += [f"image {name} is in the file several times" for name in twice]
     for image in found.images:
         if image.name in twice:
             continue
         if image.name not in exported:
             problems.append(f"image {image.name} is none of the export")
-        elif image.problem is not None:
-            problems.append(image.problem)
-        elif image.is_reviewed:
-            try:
-                corrections[image.name] = correct(exported[image.name], image, classes)
-            except InputError as error:
-                problems.append(str(error))
+            continue
+        try:
+            if image.problem is not None:
+                raise InputError(image.problem)
+            correction = correct(exported[image.name], image, classes)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if image.is_reviewed:
+            corrections[image.name] = correction
+        else:
+            untagged.append(correction)
+    problems += _forgotten_tags(untagged)
     return [corrections[image.name] for image in manifest.images if image.name in corrections]
+
+
+def _forgotten_tags(untagged: Sequence[Correction]) -> Iterator[str]:
+    """Sentences on images that somebody has worked on, but that count as not reviewed.
+
+    Where no pre-annotation of any image is left, they were never loaded into the tool, so that
+    their absence tells nothing.
+    """
+    were_loaded = any(x.origin == KEPT for correction in untagged for x in correction.lesions)
+    for correction in untagged:
+        was_drawn_on = any(x.origin != KEPT for x in correction.lesions)
+        if was_drawn_on or (were_loaded and correction.deleted):
+            yield (
+                f"image {correction.image.name} was worked on, but has not the tag '{REVIEWED}': "
+                "add it in CVAT where the reader is done, or give --all-reviewed"
+            )
 
 
 def _with_sound_sources(

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from medmask.annotation.reader_annotations import (
-    ReaderAnnotations,
-    ReaderImage,
+from medmask.annotation.reader_annotations import ReaderAnnotations, ReaderImage
+from medmask.annotation.shapes import (
     Shape,
     box_shape,
+    ellipse_shape,
     numbers,
     polygon_shape,
     rotated_box_shape,
@@ -24,12 +24,8 @@ from medmask.utils.json_files import show
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)", re.DOTALL)
 """A file that was uploaded has eight digits and a dash in front of its name."""
-_LABELS = {"rectanglelabels": "rectanglelabels", "polygonlabels": "polygonlabels"}
-
-
-def is_label_studio(content: Any) -> bool:
-    """Tell whether parsed JSON looks like an export of Label Studio."""
-    return isinstance(content, list)
+_KINDS = ("rectanglelabels", "polygonlabels", "ellipselabels")
+"""Types of results that are read; a result's value has its label under the same name."""
 
 
 def read_label_studio(content: Any, path: Path) -> ReaderAnnotations:
@@ -42,7 +38,7 @@ def read_label_studio(content: Any, path: Path) -> ReaderAnnotations:
     Raises:
         InputError: it is another kind of file, or an image has several tasks.
     """
-    is_export = is_label_studio(content) and all(
+    is_export = isinstance(content, list) and all(
         isinstance(task, dict)
         and isinstance(task.get("data"), dict)
         and isinstance(task.get("annotations"), list)
@@ -109,18 +105,22 @@ def _read_region(
 ) -> tuple[Shape, tuple[int, int]]:
     """The shape of a result, and (width, height) of the picture."""
     kind, value = region.get("type"), region.get("value")
-    if kind not in _LABELS or not isinstance(value, dict):
+    if kind not in _KINDS or not isinstance(value, dict):
         raise InputError(
-            f"it has a result of type {show(kind)}; boxes and polygons with labels are read"
+            f"it has a result of type {show(kind)}; boxes, polygons and ellipses with labels are "
+            "read"
         )
     if region.get("image_rotation") not in (None, 0):
         raise InputError("it was turned in Label Studio while it was annotated: turn it back")
-    labels = value.get(_LABELS[kind])
+    labels = value.get(kind)
     if not isinstance(labels, list) or len(labels) != 1 or not isinstance(labels[0], str):
         raise InputError(f"a result of it has the labels {show(labels)}; it must have one")
     size = _size(region)
     if kind == "polygonlabels":
         return _read_polygon(labels[0], value, size), size
+    if kind == "ellipselabels":
+        notes.append(f"image {name}: an ellipse became a polygon")
+        return _read_ellipse(labels[0], value, size), size
     return _read_box(labels[0], value, size, name, notes), size
 
 
@@ -144,6 +144,15 @@ def _read_box(
         return box_shape(label, corners)
     notes.append(f"image {name}: a box that is turned by {degrees:g} degrees became a polygon")
     return rotated_box_shape(label, corners, degrees, (x, y))
+
+
+def _read_ellipse(label: str, value: dict[str, Any], size: tuple[int, int]) -> Shape:
+    x, y, along_x, along_y = numbers([value.get(k) for k in ("x", "y", "radiusX", "radiusY")], 4)
+    width, height = size[0] / 100, size[1] / 100
+    (degrees,) = numbers([value.get("rotation") or 0], 1)
+    return ellipse_shape(
+        label, (x * width, y * height), (along_x * width, along_y * height), degrees
+    )
 
 
 def _read_polygon(label: str, value: dict[str, Any], size: tuple[int, int]) -> Shape:

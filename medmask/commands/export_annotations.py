@@ -1,8 +1,8 @@
-"""Write images and pre-annotations for readers, to be corrected in Label Studio.
+"""Write images and pre-annotations for readers, to be corrected in CVAT or Label Studio.
 
 OUTPUT/for_readers is what the annotation tool gets: images/*.png, windowed to 8 bits, under names
-that tell nothing of the patient, label_studio_tasks.json with the detections as pre-annotations,
-and label_studio_interface.xml for the project's labeling interface. OUTPUT/manifest.json leads back
+that tell nothing of the patient, and the detections as pre-annotations, with the labels to set the
+tool up with, in cvat/ and label_studio/. OUTPUT/manifest.json leads back
 to the pixels of the stored images; it names their files, and stays here. medmask import-annotations
 reads what readers made of it.
 

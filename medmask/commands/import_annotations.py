@@ -1,9 +1,10 @@
 """Read annotations that readers have corrected back into a COCO set, on the stored images.
 
-Reads Label Studio's JSON export of what medmask export-annotations wrote. The set holds images that
-were submitted, those without lesions, too; an image that nobody has submitted is in no set, for it
-may show anything. Lesions are in pixels of the stored images, and their "origin" tells what the
-reader did: kept, changed or added.
+Reads what an annotation tool exports after it was given what medmask export-annotations wrote:
+Label Studio's JSON, or CVAT's "CVAT for images 1.1" or "COCO 1.0". The set holds images that were
+reviewed, those without lesions, too: submitted in Label Studio, tagged as reviewed in CVAT. Any
+other image is in no set, for it may show anything. Lesions are in pixels of the stored images, and
+their "origin" tells what the reader did: kept, changed or added.
 
 An image whose annotations cannot be taken over (an unknown label, several readers, a file that has
 changed) is reported and left out. Exit status: 0 if all went well, 1 if an image was left out, 2 if
@@ -21,6 +22,7 @@ from medmask.errors import InputError
 _EXAMPLES = """
 examples:
   medmask import-annotations output/to_annotate project-1.json --output corrected.json
+  medmask import-annotations output/to_annotate annotations.xml --output corrected.json
   medmask check-data --json corrected.json --images scans/
 """
 
@@ -35,6 +37,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output", required=True, type=Path, metavar="JSON", help="annotation file to write"
+    )
+    parser.add_argument(
+        "--all-reviewed",
+        action="store_true",
+        help="every image in a file of CVAT was looked at; without it, those with the tag reviewed",
     )
     parser.add_argument(
         "--images",
@@ -66,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         args.output,
         classes=args.classes,
         image_root=args.images,
+        all_reviewed=args.all_reviewed,
     )
     for note in summary.notes:
         print(f"note: {note}", file=sys.stderr)

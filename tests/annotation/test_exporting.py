@@ -58,7 +58,7 @@ def test_image_without_detections_is_a_task_without_predictions(export):
 
 
 def test_interface_has_the_controls_that_tasks_name(export):
-    view = ElementTree.parse(export.shared / "label_studio_interface.xml").getroot()
+    view = ElementTree.parse(export.shared / "label_studio/interface.xml").getroot()
     controls = {x.get("name"): x for x in view if x.get("toName")}
     (region, *_) = export.tasks()[0]["predictions"][0]["result"]
     control = controls[region["from_name"]]
@@ -125,8 +125,9 @@ def test_hashes_are_those_of_the_files(export):
         assert hashlib.sha256(content).hexdigest() == image.sha256
         with open(image.source, "rb") as file:
             assert hashlib.file_digest(file, "sha256").hexdigest() == image.source_sha256
-    shared = {path.name for path in export.shared.iterdir()}
-    assert shared == {"images", *manifest.files}
+    files = [path for path in export.shared.rglob("*") if path.is_file()]
+    others = {str(x.relative_to(export.shared)) for x in files if x.suffix != ".png"}
+    assert others == set(manifest.files)
 
 
 def test_nothing_of_the_patient_is_shared(export, phantoms):
@@ -134,9 +135,9 @@ def test_nothing_of_the_patient_is_shared(export, phantoms):
     words = [str(header.PatientID), str(header.SOPInstanceUID), phantoms[0].stem]
     words += [str(phantoms[0].parent), "PatientID"]
     files = [path for path in export.shared.rglob("*") if path.is_file()]
-    assert len(files) == 6
+    assert len(files) == 9
     for path in files:
-        assert re.fullmatch(r"\d{5}_[0-9a-f]{16}\.png|label_studio_\w+\.\w+", path.name)
+        assert re.fullmatch(r"\d{5}_[0-9a-f]{16}\.png|[a-z]+\.(json|xml)", path.name)
         for word in words:
             assert word.encode() not in path.read_bytes()
 

@@ -240,7 +240,7 @@ class TestImagesThatAreLeftOut:
         shutil.copy(phantoms[0], path)
         images = (ScoredImage(path, ()), predictions.images[1])
         export_annotations(replace(predictions, images=images), tmp_path / "out")
-        tasks = json.loads((tmp_path / "out/for_readers/label_studio_tasks.json").read_text())
+        tasks = json.loads((tmp_path / "out/for_readers/label_studio/tasks.json").read_text())
         content = [{"id": 1, "annotations": [{"result": []}], "data": x["data"]} for x in tasks]
         (tmp_path / "done.json").write_text(json.dumps(content))
         if what == "gone":
@@ -286,7 +286,7 @@ def test_classes_that_readers_added(export, run):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"images": []}, "not Label Studio's JSON export"),
+        ({"images": []}, "which does not tell the images"),
         ([{"image": "a.png", "label": []}], "not JSON-MIN"),
         ("[", "cut off"),
         ([{"data": {}, "annotations": []}], "neither a name nor an image"),
@@ -313,7 +313,7 @@ class TestImageFolder:
             for number, image in enumerate(predictions.images)
         )
         export_annotations(replace(predictions, images=images), tmp_path / "out")
-        tasks = json.loads((tmp_path / "out/for_readers/label_studio_tasks.json").read_text())
+        tasks = json.loads((tmp_path / "out/for_readers/label_studio/tasks.json").read_text())
         content = [{"id": 1, "annotations": [{"result": []}], "data": x["data"]} for x in tasks]
         (tmp_path / "done.json").write_text(json.dumps(content))
         output = tmp_path / "set.json"

@@ -66,7 +66,7 @@ def test_loop(run_tool, checkpoint, images, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 images with 11 pre-annotations, 0 images left out" in done.stdout
 
-    tasks = json.loads((export / "for_readers" / "label_studio_tasks.json").read_text())
+    tasks = json.loads((export / "for_readers" / "label_studio" / "tasks.json").read_text())
     (tmp_path / "project-1.json").write_text(json.dumps(submit(tasks, scores[4])))
     output = tmp_path / "corrected.json"
     done = run_tool(
@@ -90,6 +90,18 @@ def test_loop(run_tool, checkpoint, images, tmp_path):
         x0, y0 = max(x, 0), max(y, 0)
         x1, y1 = min(x + width, 96), min(y + height, 128)
         assert box == pytest.approx([x0, y0, x1 - x0, y1 - y0], abs=1e-9)
+
+    # the same through CVAT, whose second image nobody has looked at
+    xml = (export / "for_readers" / "cvat" / "annotations.xml").read_text()
+    tagged = xml.replace("</image>", '<tag label="reviewed" source="manual" /></image>', 1)
+    (tmp_path / "annotations.xml").write_text(tagged)
+    other = tmp_path / "of_cvat.json"
+    done = run_tool(
+        "import_annotations.py", export, tmp_path / "annotations.xml", "--output", other
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 images reviewed, 0 of them normal" in done.stdout
+    assert "1 images not reviewed" in done.stdout
 
     # the same from the list of detections alone
     done = run_tool(
