@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from medmask.calibration.report import calibration_to_json, format_calibration
     from medmask.calibration.results import Calibration, CalibrationSource
     from medmask.calibration.settings import UNCALIBRATED, CalibrationSettings
+    from medmask.calibration.stored_report import CalibrationReport, read_calibration_report
 
 __all__ = [
     "UNCALIBRATED",
     "AppliedCalibration",
     "Calibration",
+    "CalibrationReport",
     "CalibrationSettings",
     "CalibrationSource",
     "StoredCalibration",
@@ -32,6 +34,7 @@ __all__ = [
     "hash_weights_file",
     "plot_calibration",
     "read_calibration",
+    "read_calibration_report",
 ]
 
 __getattr__, __dir__ = lazy_exports(
@@ -40,6 +43,7 @@ __getattr__, __dir__ = lazy_exports(
         "UNCALIBRATED": "medmask.calibration.settings",
         "AppliedCalibration": "medmask.calibration.application",
         "Calibration": "medmask.calibration.results",
+        "CalibrationReport": "medmask.calibration.stored_report",
         "CalibrationSettings": "medmask.calibration.settings",
         "CalibrationSource": "medmask.calibration.results",
         "StoredCalibration": "medmask.calibration.application",
@@ -51,5 +55,6 @@ __getattr__, __dir__ = lazy_exports(
         "hash_weights_file": "medmask.calibration.identity",
         "plot_calibration": "medmask.calibration.plot",
         "read_calibration": "medmask.calibration.application",
+        "read_calibration_report": "medmask.calibration.stored_report",
     },
 )

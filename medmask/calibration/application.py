@@ -153,13 +153,13 @@ def read_calibration(path: str | os.PathLike) -> StoredCalibration:
         )
     content = read_json(path, "calibration file")
     if not isinstance(content, dict) or {key: content.get(key) for key in FORMAT} != FORMAT:
-        raise _damaged(path, "format")
+        raise damaged(path, "format")
     source, settings = (_object(path, content, key) for key in ("source", "settings"))
     calibrators = {}
     for key in ("detections", "images"):
         calibrator = read_calibrator(_object(path, content, key).get("calibrator"))
         if calibrator is None:
-            raise _damaged(path, f"{key}.calibrator")
+            raise damaged(path, f"{key}.calibrator")
         calibrators[key] = calibrator
     return StoredCalibration(
         path=Path(path),
@@ -176,12 +176,12 @@ def read_calibration(path: str | os.PathLike) -> StoredCalibration:
 
 def _read_thresholds(path: str | os.PathLike, points: object) -> dict[float, float | None]:
     if not isinstance(points, list) or not points:
-        raise _damaged(path, "operating_points")
+        raise damaged(path, "operating_points")
     thresholds = {}
     for point in points:
         fpi = point.get("fpi") if isinstance(point, dict) else None
         if not isinstance(fpi, int | float) or isinstance(fpi, bool) or not fpi > 0:
-            raise _damaged(path, "operating_points")
+            raise damaged(path, "operating_points")
         thresholds[float(fpi)] = _fraction_or_none(path, point, "threshold")
     return thresholds
 
@@ -189,14 +189,14 @@ def _read_thresholds(path: str | os.PathLike, points: object) -> dict[float, flo
 def _object(path: str | os.PathLike, content: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = content.get(key)
     if not isinstance(value, dict):
-        raise _damaged(path, key)
+        raise damaged(path, key)
     return value
 
 
 def _text(path: str | os.PathLike, content: Mapping[str, Any], key: str) -> str:
     value = content.get(key)
     if not isinstance(value, str) or not value:
-        raise _damaged(path, key)
+        raise damaged(path, key)
     return value
 
 
@@ -207,11 +207,12 @@ def _fraction_or_none(
     if value is None:
         return None
     if type(value) not in (int, float) or not 0 <= value <= 1:
-        raise _damaged(path, key)
+        raise damaged(path, key)
     return float(value)
 
 
-def _damaged(path: str | os.PathLike, key: str) -> InputError:
+def damaged(path: str | os.PathLike, key: str) -> InputError:
+    """The error of a file whose value at a key is not one that ``medmask calibrate`` writes."""
     return InputError(
         f"calibration file {path} is damaged, or is none, at '{key}': make it with "
         "`medmask calibrate`"

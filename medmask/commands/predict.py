@@ -288,6 +288,8 @@ def _merge(args: argparse.Namespace) -> int:
         f"{summary.images['done']} of {total} images ({summary.images['failed']} failed, "
         f"{summary.images['refused']} refused): {args.output}"
     )
+    if not summary.is_calibrated:
+        print(UNCALIBRATED)
     return 1 if summary.problems else 0
 
 

@@ -17,9 +17,9 @@ examples:
     medmask report output/inbreast/source_only --gallery 0
 
 RUN is the train.output_dir of a run. The page needs no network: it holds metrics with intervals,
-FROC and ROC curves, losses, what the stages learned, hits, misses and false positives in a table
-to sort, facts of the data sets, config and versions. What a run has not left is named, with the
-command that makes it.
+FROC and ROC curves, calibration, losses, what the stages learned, hits, misses and false positives
+in a table to sort, facts of the data sets, config and versions. What a run has not left is named,
+with the command that makes it.
 """
 
 

@@ -39,10 +39,12 @@ class MergeSummary:
     Attributes:
         images: how many of each status.
         problems: a sentence for each shard that has not ended, and for each image that is not done.
+        is_calibrated: whether detections have probabilities.
     """
 
     images: Counter
     problems: tuple[str, ...]
+    is_calibrated: bool = False
 
 
 def merge_predictions(folder: Path, formats: Sequence[str]) -> MergeSummary:
@@ -66,7 +68,11 @@ def merge_predictions(folder: Path, formats: Sequence[str]) -> MergeSummary:
         tuple(settings.get("category_names", ())), tuple(settings.get("category_ids", ()))
     )
     summary = write_results(folder, read_records(parts), labels, formats)
-    return replace(summary, problems=(*missing_shards(folder), *summary.problems))
+    return replace(
+        summary,
+        problems=(*missing_shards(folder), *summary.problems),
+        is_calibrated=settings.get("calibration") is not None,
+    )
 
 
 def read_records(

@@ -93,7 +93,8 @@ def _gallery(run: EvaluatedRun, label: str, fpi: float, num_each: int, budget: B
     totals = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
     told = [
         f"At {fpi:g} false positives per image: {totals}. Lesions are green, false positives "
-        "orange; the small picture shows where. "
+        "orange; the small picture shows where. Scores are as the detector gives them, no "
+        "probabilities. "
     ]
     if num_each == 0:
         told.append("No pictures were asked for (--gallery 0).")

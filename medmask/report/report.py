@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from medmask.report.calibration_section import calibration_section
 from medmask.report.comparison_section import comparison_section
 from medmask.report.data_section import data_section
 from medmask.report.evaluated_run import evaluate_runs
@@ -41,6 +42,7 @@ def write_report(
     sections = [
         metrics_section(runs, evaluated),
         comparison_section(runs, evaluated),
+        calibration_section(runs),
         training_section(runs),
         gallery_section(runs, evaluated, fpi=options.fpi, num_each=options.gallery),
         data_section(runs, evaluated),

@@ -57,6 +57,7 @@ def test_without_a_calibration_there_are_none(images, tmp_path):
     found = json.loads((tmp_path / "detections.json").read_text())
     assert all("probability" not in x for x in found)
     assert {row["probability"] for row in rows_of(tmp_path / "images.csv")} == {""}
+    assert not merge_predictions(tmp_path, ("json",)).is_calibrated
 
 
 def test_merged_shards_keep_them(images, calibration, tmp_path):
@@ -65,7 +66,7 @@ def test_merged_shards_keep_them(images, calibration, tmp_path):
         predict_images(
             BrightnessDetector(), images, tmp_path, options=options, calibration=calibration
         )
-    merge_predictions(tmp_path, ("json",))
+    assert merge_predictions(tmp_path, ("json",)).is_calibrated
     found = json.loads((tmp_path / "detections.json").read_text())
     expected = OF_DETECTIONS(scores())
     np.testing.assert_allclose([x["probability"] for x in found], expected, rtol=1e-6)

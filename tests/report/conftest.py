@@ -1,11 +1,15 @@
 """Folders of runs as training and evaluation leave them, on tiny phantoms."""
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from calibrations import SOURCE, calibrate
 
+from medmask.calibration import calibration_to_json
 from medmask.evaluation import (
     Detections,
     EvaluationSettings,
@@ -15,6 +19,8 @@ from medmask.evaluation import (
     result_to_json,
 )
 
+WEIGHTS = b"weights"
+WEIGHTS_SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 SETTINGS = EvaluationSettings(bootstrap=50)
 DATASET = "phantom_film_val"
 
@@ -76,6 +82,10 @@ def make_run(datasets, tmp_path, monkeypatch):
             for i in range(10)
         ]
         (folder / "metrics.json").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        (folder / "model_best.pth").write_bytes(WEIGHTS)
+        source = replace(SOURCE, weights_file="model_best.pth", weights_sha256=WEIGHTS_SHA256)
+        calibration = calibrate(source, bootstrap=50)
+        (folder / "calibration.json").write_text(json.dumps(calibration_to_json(calibration)))
         (folder / "config.yaml").write_text(
             f"dataloader:\n  test: {{dataset: {dataset}}}\n"
             f"  train: {{dataset: phantom_film_train}}\ntrain: {{seed: {seed}}}\n"

@@ -32,6 +32,62 @@ def test_figures_are_those_of_the_evaluation(make_run, write):
     assert f"<dt>CPM</dt><dd>{result['cpm']:.3f}</dd>" in page
 
 
+def test_calibration_is_that_of_the_file(make_run, write):
+    run = make_run()
+    page = write(run)
+    stored = json.loads((run / "calibration.json").read_text())
+    for kind, sign in (("detections", "on a lesion"), ("images", "with a lesion")):
+        before, after = (stored[kind][key] for key in ("scores_as_they_are", "out_of_fold"))
+        for probabilities, told in (
+            ("scores as they are", before),
+            ("logistic, out of fold", after),
+        ):
+            low, high = told["ece_interval"]
+            row = f"<td>{kind}: {probabilities}</td>"
+            row += f'<td class="number">{told["ece"]:.3f}</td>'
+            row += f'<td class="number">{low:.3f} to {high:.3f}</td>'
+            assert row + f'<td class="number">{told["brier"]:.3f}</td>' in page
+        diagram = page[page.index(f"<strong>Reliability of {kind}</strong>") :]
+        diagram = diagram[: diagram.index("</figure>")]
+        assert f"share {sign}" in diagram
+        marks = re.findall(r": ([0-9.]+) at ([0-9.e-]+)</title>", diagram)
+        expected = [
+            (f"{y:.3f}", f"{x:g}")
+            for bins in (before["bins"], after["bins"])
+            for x, y in zip(bins["probability"], bins["observed"], strict=True)
+        ]
+        assert marks == expected
+        assert diagram.count('class="band"') == 2
+    for point in stored["operating_points"]:
+        low, high = point["threshold_interval"]
+        row = f"<td>{point['fpi']:g}</td>"
+        row += f'<td class="number">{point["threshold"]:.3f}</td>'
+        assert row + f'<td class="number">{low:.3f} to {high:.3f}</td>' in page
+    assert "model_best.pth" in page
+    assert all(sentence in page for sentence in stored["warnings"])
+
+
+def test_scores_without_a_calibration_are_called_so(make_run, write):
+    run = make_run()
+    (run / "calibration.json").unlink()
+    page = write(run)
+    assert "Scores are not calibrated: they rank the detections" in page
+    assert f"medmask calibrate --checkpoint {run}/model_best.pth" in page
+    assert "Reliability" not in page
+    both = write(make_run("a"), run)
+    assert "Scores are not calibrated" in both
+    assert both.count("Reliability of images</strong>") == 1
+
+
+def test_calibration_of_weights_that_have_changed_is_told(make_run, write):
+    run = make_run()
+    assert "other weights" not in write(run)
+    (run / "model_best.pth").write_bytes(b"trained on")
+    assert "is the calibration of other weights than" in write(run)
+    (run / "model_best.pth").unlink()  # nothing to compare with
+    assert "other weights" not in write(run)
+
+
 def test_page_holds_all_it_needs(make_run, write):
     page = write(make_run())
     for title in ("FROC", "ROC of images", "Total loss", "Learning rate", "Results while training"):
@@ -86,9 +142,10 @@ def test_last_line_of_a_killed_run_may_be_cut_off(make_run, write):
         ("versions.json", "[1]", "no JSON object"),
         ("inference/froc.json", '{"settings": {"nms_iou": 7}}', "no settings of an evaluation"),
         ("inference/froc_detections.json", '[{"image_id": 99}]', "fault"),
+        ("calibration.json", "{}", "damaged, or is none, at 'format'"),
         ("config.yaml", "a: !!python/object:os.system {}", "cannot be read"),
     ],
-    ids=["object", "iteration", "versions", "settings", "detections", "config"],
+    ids=["object", "iteration", "versions", "settings", "detections", "calibration", "config"],
 )
 def test_broken_files_are_named(make_run, write, file, content, words):
     run = make_run()
