@@ -31,7 +31,13 @@ from medmask.modeling import (
 )
 from medmask.modeling.multi_scale_tokens import make_padding_mask
 
-pytest_plugins = ("data_fixtures", "mammogram_trees", "tool_fixtures", "training_fixtures")
+pytest_plugins = (
+    "archive_fixtures",
+    "data_fixtures",
+    "mammogram_trees",
+    "tool_fixtures",
+    "training_fixtures",
+)
 
 ROOT = Path(__file__).parents[1]
 REFERENCE_FILE = ROOT / ".." / "shared" / "golden" / "reference_detector.pt"

@@ -48,6 +48,11 @@ COMMANDS = {
         "dicom_node.py",
         "receive studies from a PACS, score them, send the results back",
     ),
+    "pacs": Command(
+        "medmask.commands.pacs",
+        "pacs.py",
+        "detect lesions in studies of an archive (DICOMweb), and store the results",
+    ),
     "evaluate": Command(
         "medmask.commands.evaluate",
         "evaluate_froc.py",

@@ -58,7 +58,11 @@ class _Planned:
 
 
 def write_results(
-    predictions: Predictions, output_dir: Path, options: ResultOptions | None = None
+    predictions: Predictions,
+    output_dir: Path,
+    options: ResultOptions | None = None,
+    *,
+    show_progress: bool = True,
 ) -> ResultsSummary:
     """Write the DICOM results of each study into a folder of its name.
 
@@ -70,6 +74,7 @@ def write_results(
         predictions: detections on the images.
         output_dir: where to write.
         options: threshold and kinds of objects; the defaults if None.
+        show_progress: whether to show a bar on a terminal.
 
     Raises:
         InputError: highdicom is missing.
@@ -88,7 +93,8 @@ def write_results(
         studies, contradictions = group_studies(images)
         problems += contradictions
         written = before = done = 0
-        for study in tqdm(studies, desc="writing", unit="study", disable=None):
+        disable = None if show_progress else True  # None: where nobody watches
+        for study in tqdm(studies, desc="writing", unit="study", disable=disable):
             try:
                 for planned in _plan(study, output_dir / study.uid, identity, options):
                     if _is_written(planned):

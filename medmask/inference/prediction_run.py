@@ -1,7 +1,7 @@
 """Detection on many images: records, overlays and files of results, whatever single images do."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ def predict_images(
     labels: ClassLabels | None = None,
     calibration: AppliedCalibration | None = None,
     overwrite: bool = False,
+    report: Callable[[str], None] | None = None,
 ) -> PredictionSummary:
     """Detect in all images, and keep what is done whatever happens to the rest.
 
@@ -82,6 +83,7 @@ def predict_images(
         calibration: of the detector; its threshold takes the place of that of the options, and
             probabilities are written and drawn. None for scores alone.
         overwrite: start afresh in a folder that holds other predictions.
+        report: takes lines on the progress; see :class:`PredictionProgress`.
 
     Returns:
         How it went. An image that fails, for whatever reason, does not affect the others.
@@ -116,7 +118,7 @@ def predict_images(
             parts.forget(part.path)
         part.start(settings, go_on=part.path in parts.settings)
         run = _Run(detector, output_dir, options, labels, calibration, part, parts, names)
-        summary = run.predict(images, plan)
+        summary = run.predict(images, plan, report)
         part.finish(plan.images)
     if options.shard.count == 1:
         write_results(output_dir, read_records(parts, images), labels, options.formats)
@@ -142,7 +144,12 @@ class _Run:
         self.calibration = calibration
         self.seconds = StageSeconds()
 
-    def predict(self, images: Iterable[PredictionImage], plan: Plan) -> PredictionSummary:
+    def predict(
+        self,
+        images: Iterable[PredictionImage],
+        plan: Plan,
+        report: Callable[[str], None] | None,
+    ) -> PredictionSummary:
         statuses: Counter = Counter()
         problems = []
         readings = read_ahead(
@@ -152,7 +159,7 @@ class _Run:
             with_view=self.options.overlays,
         )
         batches = batch_by_size(self.seconds.measure_waiting(readings), self.options.batch_size)
-        with PredictionProgress(plan.images, plan.done_before) as progress:
+        with PredictionProgress(plan.images, plan.done_before, report=report) as progress:
             for batch in batches:
                 for record in self._predict(batch):
                     with self.seconds.measure("writing"):

@@ -1,0 +1,198 @@
+"""Detect lesions in the mammograms of an archive (PACS), and store the results there.
+
+Over DICOMweb: finds studies (QIDO-RS), fetches their mammograms (WADO-RS), scores them, makes
+DICOM objects of the results as dicom-results does, and with --store puts them into the study
+(STOW-RS) and fetches them again. All objects say that they are not for clinical use.
+
+Every study is kept in OUTPUT/studies.jsonl as soon as it has come to its end. The same command goes
+on where it was stopped: nothing is scored or stored twice. An image that fails is reported and does
+not stop the rest. Fetched images are removed when their study is done.
+
+Credentials come from the environment variables MEDMASK_PACS_USER and MEDMASK_PACS_PASSWORD, or
+MEDMASK_PACS_TOKEN, or from a file. Exit status: 0 if all went well, 1 if an image, an object or a
+study failed, 2 if the run could not start or go on.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import folder, number_or_none
+from medmask.dicom_results.options import OBJECTS, ResultOptions
+from medmask.dicomweb.connection import Connection, ConnectionOptions
+from medmask.dicomweb.credentials import read_credentials
+from medmask.dicomweb.study_filter import StudyFilter
+from medmask.errors import InputError
+from medmask.evaluation.settings import EvaluationSettings
+from medmask.pacs.options import RoundTripOptions
+
+_MEBIBYTE = 2**20
+
+_EXAMPLES = """
+examples:
+  medmask pacs --url https://pacs.example/dicom-web --study-date 20260101-20260131 \\
+      --checkpoint output/mine/source_only/model_best.pth --output output/january --store
+  medmask pacs --url http://localhost:8042/dicom-web --accession-number A123 \\
+      --checkpoint output/mine/source_only/model_best.pth --output output/a123
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = examples_parser(__doc__, _EXAMPLES)
+    parser.add_argument(
+        "--url",
+        required=True,
+        metavar="URL",
+        help="root of the archive's DICOMweb service, such as https://pacs.example/dicom-web",
+    )
+    parser.add_argument(
+        "--output", required=True, type=folder, metavar="DIR", help="where to write"
+    )
+    _add_filters(parser.add_argument_group("studies (at least one condition)"))
+    _add_detection(parser.add_argument_group("detection and results"))
+    _add_connection(parser.add_argument_group("connection"))
+    return parser
+
+
+def _add_filters(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--study-date",
+        metavar="DATES",
+        help="YYYYMMDD, or a range such as 20260101-20260131, 20260101- or -20260131",
+    )
+    group.add_argument("--patient-id", metavar="ID", help="* and ? are wildcards")
+    group.add_argument("--accession-number", metavar="A", help="* and ? are wildcards")
+    group.add_argument("--study-uid", metavar="UID", help="Study Instance UID")
+
+
+def _add_detection(group: argparse._ArgumentGroup) -> None:
+    results = ResultOptions()
+    group.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help="the weights")
+    group.add_argument(
+        "--config-file",
+        metavar="FILE",
+        help="the LazyConfig of the weights (default: config.yaml beside them)",
+    )
+    group.add_argument(
+        "--nms-iou",
+        type=number_or_none,
+        default=EvaluationSettings().nms_iou,
+        metavar="IOU",
+        help="drop boxes that overlap one of a higher score and the same class by more than this, "
+        "or 'none' (default %(default)s, as in the FROC analysis)",
+    )
+    group.add_argument(
+        "--score-threshold",
+        type=float,
+        default=results.score_threshold,
+        metavar="S",
+        help="detections from this score on are findings (default %(default)s)",
+    )
+    group.add_argument(
+        "--objects",
+        nargs="+",
+        choices=OBJECTS,
+        default=list(results.objects),
+        help="what to make of each study (default: all)",
+    )
+    group.add_argument("--store", action="store_true", help="store the results in the archive")
+    group.add_argument("--keep-images", action="store_true", help="leave the fetched images in DIR")
+    group.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu or cuda")
+
+
+def _add_connection(group: argparse._ArgumentGroup) -> None:
+    defaults = ConnectionOptions()
+    group.add_argument(
+        "--credentials",
+        type=Path,
+        metavar="FILE",
+        help='instead of environment variables: JSON, {"user": ..., "password": ...} or {"token": '
+        "...}, which its owner alone may read",
+    )
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=defaults.timeout,
+        metavar="SECONDS",
+        help="without a byte, after which a request has failed (default %(default)g)",
+    )
+    group.add_argument(
+        "--retries",
+        type=int,
+        default=defaults.retries,
+        metavar="N",
+        help="of a request that fails on the network, with growing waits (default %(default)s)",
+    )
+    group.add_argument(
+        "--max-object-size",
+        type=int,
+        default=defaults.max_bytes // _MEBIBYTE,
+        metavar="MIB",
+        help="refuse larger objects and answers, in mebibytes (default %(default)s)",
+    )
+    group.add_argument(
+        "--ca-file", type=Path, metavar="PEM", help="certificates to trust, not the system's"
+    )
+    group.add_argument(
+        "--client-certificate",
+        type=Path,
+        metavar="PEM",
+        help="our certificate and its key, for archives that ask for one",
+    )
+    group.add_argument(
+        "--insecure", action="store_true", help="do not check the archive's certificate"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the round trip; the status is 0 if all went well."""
+    study_filter = StudyFilter(
+        args.study_date, args.patient_id, args.accession_number, args.study_uid
+    )
+    options = RoundTripOptions(
+        ResultOptions(args.score_threshold, tuple(args.objects)), args.store, args.keep_images
+    )
+    connection = Connection(
+        args.url,
+        read_credentials(args.credentials),
+        ConnectionOptions(
+            timeout=args.timeout,
+            retries=args.retries,
+            max_bytes=args.max_object_size * _MEBIBYTE,
+            ca_file=args.ca_file,
+            client_certificate=args.client_certificate,
+            verify=not args.insecure,
+        ),
+    )
+    if not args.checkpoint.is_file():
+        raise InputError(f"checkpoint {args.checkpoint} does not exist: name one by --checkpoint")
+    from medmask.dicomweb.client import DicomwebClient
+    from medmask.inference import MedMaskPredictor
+    from medmask.pacs.round_trip import make_round_trip
+
+    predictor = MedMaskPredictor(
+        args.config_file or str(args.checkpoint.with_name("config.yaml")),
+        str(args.checkpoint),
+        overrides=[f"train.device={args.device}"],
+        nms_iou=args.nms_iou,
+    )
+    summary = make_round_trip(
+        DicomwebClient(connection), predictor, study_filter, args.output, options, _report
+    )
+    for problem in summary.problems:
+        line = problem.replace("\n", "\\n")  # file names may hold anything
+        print(f"error: {line}", file=sys.stderr)
+    statuses = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
+    print(
+        f"{summary.studies} studies: {statuses or 'none'} ({summary.before} done before); "
+        f"{summary.images} images scored, {summary.objects} objects: {args.output}"
+    )
+    return 1 if summary.problems or summary.statuses["failed"] else 0
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+main = entry_point(make_parser, run)

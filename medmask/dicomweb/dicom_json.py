@@ -1,0 +1,54 @@
+"""DICOM's JSON (PS3.18 annex F), of which an archive may send anything."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from medmask.dicomweb.errors import RefusedError
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
+_LONGEST_UID = 64
+
+JsonDataset = Mapping[str, Any]
+"""A dataset: elements by their tag, eight hexadecimal digits."""
+
+
+def read_datasets(body: bytes) -> list[JsonDataset]:
+    """Read the datasets of an answer.
+
+    Raises:
+        RefusedError: it is not a list of datasets, or a single one.
+    """
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RefusedError("the archive answered something else than DICOM's JSON") from None
+    datasets = content if isinstance(content, list) else [content]
+    if not all(isinstance(dataset, dict) for dataset in datasets):
+        raise RefusedError("the archive answered something else than DICOM's JSON")
+    return datasets
+
+
+def values(dataset: JsonDataset, tag: str) -> list[Any]:
+    """All values of an element; none if it is missing, empty or of another form."""
+    element = dataset.get(tag)
+    found = element.get("Value") if isinstance(element, dict) else None
+    return [value for value in found if value is not None] if isinstance(found, list) else []
+
+
+def text(dataset: JsonDataset, tag: str) -> str | None:
+    """The first value of an element as text; None if there is none."""
+    found = values(dataset, tag)
+    return str(found[0]) if found and isinstance(found[0], str | int | float) else None
+
+
+def uid(dataset: JsonDataset, tag: str) -> str | None:
+    """A unique identifier; None if there is none, or it is not one and could be, say, a path."""
+    found = text(dataset, tag)
+    return found if found is not None and is_uid(found) else None
+
+
+def is_uid(candidate: str) -> bool:
+    """Tell whether a text is a unique identifier; leading zeros, which many write, may be."""
+    return len(candidate) <= _LONGEST_UID and bool(_UID.fullmatch(candidate))

@@ -1,0 +1,140 @@
+"""One study: from its images in the archive to its results there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medmask.dicom_results import read_predictions, write_results
+from medmask.dicom_results.options import ResultOptions
+from medmask.dicomweb.client import DicomwebClient
+from medmask.dicomweb.errors import RefusedError, UnreachableError
+from medmask.inference.detector import Detector
+from medmask.inference.options import PredictionOptions
+from medmask.inference.prediction_images import PredictionImage
+from medmask.inference.prediction_run import predict_images
+from medmask.pacs.fetching import fetch_images
+from medmask.pacs.mammograms import choose_mammograms
+from medmask.pacs.storing import store_results
+from medmask.pacs.study_records import FAILED, REFUSED, SCORED, STORED, StudyRecord
+
+IMAGES, PREDICTIONS, RESULTS = "images", "predictions", "results"
+"""Folders of a study."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A study that was looked for in the archive.
+
+    Attributes:
+        instances: SOP Instance UIDs of its images that are to be scored.
+        paths: files of those that the archive gave.
+        problems: a sentence for each of the others.
+        before: the record of an earlier run, if nothing is left to fetch and to score.
+        failure: a sentence, if the archive did not answer.
+    """
+
+    instances: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
+    problems: tuple[str, ...] = ()
+    before: StudyRecord | None = None
+    failure: str | None = None
+
+
+def fetch_study(
+    client: DicomwebClient, study: str, before: StudyRecord | None, folder: Path
+) -> Fetched:
+    """Look what images a study has, and fetch them unless an earlier run has scored all of them.
+
+    Args:
+        client: of the archive.
+        study: Study Instance UID.
+        before: the record of the earlier run, if there was one.
+        folder: of the study.
+
+    Raises:
+        AccessError: the archive does not let us in.
+    """
+    try:
+        found = client.find_mammograms(study)
+        mammograms = choose_mammograms(found.matches)
+        instances = tuple(sorted(x.name.instance for x in mammograms.chosen))
+        if before is not None and before.status != FAILED and before.instances == instances:
+            return Fetched(instances, before=before)
+        fetched = fetch_images(client, mammograms.chosen, folder / IMAGES)
+    except (UnreachableError, RefusedError) as error:
+        return Fetched(failure=str(error))
+    if fetched.is_server_at_fault:
+        return Fetched(instances, failure=fetched.problems[0])
+    problems = (*found.problems, *fetched.problems)
+    if not instances:
+        passed_over = ", ".join(f"{n} {what}" for what, n in mammograms.passed_over.items())
+        note = f"study {study} has no mammogram for presentation ({passed_over or 'none at all'})"
+        problems = (*problems, note)
+    return Fetched(instances, fetched.paths, problems)
+
+
+def score_study(
+    detector: Detector, study: str, fetched: Fetched, folder: Path, options: ResultOptions
+) -> StudyRecord:
+    """Score the images of a study and write its results.
+
+    Returns:
+        A record whose status is not ``stored`` yet.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    if fetched.failure is not None:
+        return StudyRecord(study, FAILED, problems=(fetched.failure,))
+    if not fetched.paths:
+        return StudyRecord(study, REFUSED, fetched.instances, problems=fetched.problems)
+    summary = predict_images(
+        detector,
+        _to_images(fetched.paths),
+        folder / PREDICTIONS,
+        options=PredictionOptions(overlays=False),
+        report=_say_nothing,
+    )
+    done = summary.images - len(summary.problems)
+    if not done:
+        problems = (*fetched.problems, *summary.problems)
+        return StudyRecord(study, REFUSED, fetched.instances, problems=problems)
+    predictions = read_predictions(folder / PREDICTIONS)
+    results = write_results(predictions, folder / RESULTS, options, show_progress=False)
+    objects = results.written + results.there_before
+    problems = (*fetched.problems, *results.problems)
+    status = SCORED if objects else REFUSED
+    return StudyRecord(study, status, fetched.instances, done, objects, problems)
+
+
+def store_study(client: DicomwebClient, record: StudyRecord, folder: Path) -> StudyRecord:
+    """Store the results of a study, which may be there already, and fetch them again.
+
+    Args:
+        client: of the archive.
+        record: of the study, ``scored``.
+        folder: of the study.
+
+    Returns:
+        The record: ``stored`` if all results are in the archive, else ``failed``.
+
+    Raises:
+        AccessError: the archive does not let us in.
+    """
+    paths = sorted((folder / RESULTS).rglob("*.dcm"))
+    try:
+        stored = store_results(client, record.study, paths)
+    except UnreachableError as error:
+        return replace(record, status=FAILED, problems=(*record.problems, str(error)))
+    problems = (*record.problems, *stored.refused, *stored.changed)
+    return replace(record, status=FAILED if stored.refused else STORED, problems=problems)
+
+
+def _to_images(paths: Iterable[Path]) -> list[PredictionImage]:
+    return [
+        PredictionImage(path, path.name, image_id=path.stem, is_archived=True) for path in paths
+    ]
+
+
+def _say_nothing(line: str) -> None:
+    """Take the place of progress on images: that on studies is shown."""
