@@ -5,6 +5,7 @@
     client          find studies and their instances, retrieve and store an instance
     study_filter    what studies are looked for
     connection      requests that are tried again, within limits of time and size
+    tls             certificates: whom to trust, and who we are
     credentials     a user's name and password, or a token, from the environment or a file
     multipart       answers and requests of several parts
     dicom_json      DICOM's JSON, from strangers

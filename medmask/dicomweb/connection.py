@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from medmask.dicomweb.credentials import Credentials
 from medmask.dicomweb.errors import AccessError, DicomwebError, RefusedError, UnreachableError
+from medmask.dicomweb.tls import make_tls_context
 from medmask.errors import InputError
 
 _BUSY = frozenset({408, 425, 429, 502, 503, 504})
@@ -101,7 +102,10 @@ class Connection:
         self._authorization = (credentials or Credentials()).header
         handlers: list[Any] = [_NoRedirect()]
         if self.url.startswith("https:"):
-            handlers.append(urllib.request.HTTPSHandler(context=_tls(self.options)))
+            context = make_tls_context(
+                self.options.ca_file, self.options.client_certificate, verify=self.options.verify
+            )
+            handlers.append(urllib.request.HTTPSHandler(context=context))
         self._opener = urllib.request.build_opener(*handlers)
         self._closed = threading.Event()
 
@@ -272,31 +276,6 @@ def check_url(url: str) -> str:
 def _encode(query: Mapping[str, str]) -> str:
     """Encode what has to be, and no more: there are archives that decode nothing."""
     return urlencode(query, safe=_PLAIN, quote_via=quote)
-
-
-def _tls(options: ConnectionOptions) -> ssl.SSLContext:
-    for path in (options.ca_file, options.client_certificate):
-        if path is not None and not path.is_file():
-            raise InputError(f"certificate file {path} does not exist, or is no file")
-    try:
-        context = ssl.create_default_context(cafile=options.ca_file)
-        if options.client_certificate is not None:
-            context.load_cert_chain(options.client_certificate, password=_no_password)
-    except (ssl.SSLError, OSError):
-        names = " or ".join(str(x) for x in (options.ca_file, options.client_certificate) if x)
-        raise InputError(
-            f"certificate file {names} holds no certificate in PEM, or not the key that belongs to "
-            "it, without a password"
-        ) from None
-    if not options.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _no_password() -> str:
-    """Keep OpenSSL from asking on the terminal."""
-    return ""
 
 
 def _phrase(status: int) -> str:

@@ -127,12 +127,12 @@ class _RoundTrip:
                 fetched = result()
                 if fetched.before is not None and self._is_finished(fetched.before):
                     before += 1
+                    self._remove_images(fetched.before)  # which a kill may have left
                     progress.tell(f"study {study}: {fetched.before.status} before")
                     continue
                 record = self._visit(study, fetched)
                 self.records.append(record)
-                if record.status != FAILED and not self.options.keep_images:
-                    shutil.rmtree(self._folder(study) / IMAGES, ignore_errors=True)
+                self._remove_images(record)
                 problems += record.problems
                 progress.tell(f"study {study}: {record.status}, {record.done} images scored")
                 failures = failures + 1 if fetched.failure is not None else 0
@@ -155,6 +155,10 @@ class _RoundTrip:
         if record.status == SCORED and self.options.store:
             record = store_study(self.client, record, folder)
         return record
+
+    def _remove_images(self, record: StudyRecord) -> None:
+        if record.status != FAILED and not self.options.keep_images:
+            shutil.rmtree(self._folder(record.study) / IMAGES, ignore_errors=True)
 
     def _is_finished(self, before: StudyRecord) -> bool:
         """Whether an earlier run has left nothing to do."""
