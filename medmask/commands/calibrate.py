@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import CALIBRATION, METHODS, RATES, CalibrationSettings
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import number_or_none
+from medmask.commands.options import add_device, number_or_none
 from medmask.commands.output_files import check_output_files
 from medmask.errors import InputError
 from medmask.evaluation.settings import EvaluationSettings
@@ -114,9 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=defaults.evaluation.seed,
         help="of resampling and parts (default %(default)s)",
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto (a GPU if there is one), cpu or cuda"
-    )
+    add_device(parser)
     return parser
 
 

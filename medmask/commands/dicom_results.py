@@ -12,10 +12,9 @@ the run could not start or go on.
 """
 
 import argparse
-import sys
 
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import folder
+from medmask.commands.options import add_output_folder, add_score_threshold, print_problems
 from medmask.commands.predictions_input import add_predictions, read_predictions_input
 from medmask.dicom_results.options import OBJECTS, ResultOptions
 
@@ -34,15 +33,9 @@ def make_parser() -> argparse.ArgumentParser:
     defaults = ResultOptions()
     parser = examples_parser(__doc__, _EXAMPLES)
     add_predictions(parser)
-    parser.add_argument(
-        "--output", required=True, type=folder, metavar="DIR", help="where to write"
-    )
-    parser.add_argument(
-        "--score-threshold",
-        type=float,
-        default=defaults.score_threshold,
-        metavar="S",
-        help="detections from this score on are findings (default %(default)s)",
+    add_output_folder(parser)
+    add_score_threshold(
+        parser, defaults.score_threshold, "detections from this score on are findings"
     )
     parser.add_argument(
         "--objects",
@@ -61,9 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from medmask.dicom_results import write_results
 
     summary = write_results(predictions, args.output, options)
-    for problem in summary.problems:
-        line = problem.replace("\n", "\\n")  # file names may hold anything
-        print(f"error: {line}", file=sys.stderr)
+    print_problems(summary.problems)
     print(
         f"{summary.studies} studies: {summary.written} objects written, {summary.there_before} "
         f"there before, {len(summary.problems)} images or studies left out: {args.output}"

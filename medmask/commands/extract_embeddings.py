@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import add_device
 from medmask.errors import InputError
 
 if TYPE_CHECKING:
@@ -157,9 +158,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="replace stores that were made with other options (to go on after a crash, leave "
         "this out)",
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto (a GPU if there is one), cpu or cuda"
-    )
+    add_device(parser)
     parser.add_argument(
         "--num-gpus",
         type=int,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import CALIBRATION
+from medmask.commands.options import add_score_threshold
 from medmask.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,12 +21,10 @@ def add_operating_point_options(
     Args:
         parser: of the command.
         score_threshold: the default.
-        shown: help on ``--score-threshold``: what becomes of the detections above it.
+        shown: as for :func:`add_score_threshold`.
     """
     threshold = parser.add_mutually_exclusive_group()
-    threshold.add_argument(
-        "--score-threshold", type=float, default=score_threshold, metavar="S", help=shown
-    )
+    add_score_threshold(threshold, score_threshold, shown)
     threshold.add_argument(
         "--operating-point",
         type=float,

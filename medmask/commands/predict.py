@@ -14,7 +14,7 @@ if the run could not start or go on.
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -23,9 +23,13 @@ from typing import TYPE_CHECKING
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.operating_point import add_operating_point_options, find_calibration
-from medmask.commands.options import folder, number_or_none
+from medmask.commands.options import (
+    add_device,
+    add_nms_iou,
+    add_output_folder,
+    print_problems,
+)
 from medmask.errors import InputError
-from medmask.evaluation.settings import EvaluationSettings
 from medmask.inference.options import DETECTIONS, FORMATS, OVERLAYS, PredictionOptions, Shard
 
 if TYPE_CHECKING:
@@ -72,9 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="of files that hold several images: which to take, counted from 0, or 'all' for each "
         "as an image of its own; FILE#N as an input names one, too",
     )
-    parser.add_argument(
-        "--output", required=True, type=folder, metavar="DIR", help="where to write"
-    )
+    add_output_folder(parser)
     parser.add_argument(
         "--overwrite",
         action="store_true",
@@ -100,25 +102,16 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the LazyConfig of the weights (default: config.yaml beside them)",
     )
-    parser.add_argument(
-        "--nms-iou",
-        type=number_or_none,
-        default=EvaluationSettings().nms_iou,
-        metavar="IOU",
-        help="drop boxes that overlap one of a higher score and the same class by more than this, "
-        "or 'none' (default %(default)s, as in the FROC analysis)",
-    )
+    add_nms_iou(parser)
     add_operating_point_options(
         parser,
         score_threshold=defaults.score_threshold,
-        shown="draw detections from this score on (default %(default)s); the JSON file holds all",
+        shown="draw detections from this score on; the JSON file holds all",
     )
     parser.add_argument(
         "--no-overlays", action="store_true", help="draw no pictures, which saves time and space"
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto (a GPU if there is one), cpu or cuda"
-    )
+    add_device(parser)
     _add_options_of_archives(parser)
     return parser
 
@@ -255,7 +248,7 @@ def run(args: argparse.Namespace) -> int:
         calibration=calibration,
         overwrite=args.overwrite,
     )
-    _print_problems([*problems, *summary.problems])
+    print_problems([*problems, *summary.problems])
     failed = len(summary.problems)
     written = [DETECTIONS] if options.shard.count == 1 else [options.shard.file_name]
     written += [] if args.no_overlays else [OVERLAYS]
@@ -282,7 +275,7 @@ def _merge(args: argparse.Namespace) -> int:
     from medmask.inference.merging import merge_predictions
 
     summary = merge_predictions(args.output, args.formats)
-    _print_problems(summary.problems)
+    print_problems(summary.problems)
     total = sum(summary.images.values())
     print(
         f"{summary.images['done']} of {total} images ({summary.images['failed']} failed, "
@@ -291,12 +284,6 @@ def _merge(args: argparse.Namespace) -> int:
     if not summary.is_calibrated:
         print(UNCALIBRATED)
     return 1 if summary.problems else 0
-
-
-def _print_problems(problems: Sequence[str]) -> None:
-    for problem in problems:
-        line = problem.replace("\n", "\\n")  # file names may hold anything
-        print(f"error: {line}", file=sys.stderr)
 
 
 main = entry_point(make_parser, run)

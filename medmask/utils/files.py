@@ -21,7 +21,8 @@ _being_written: set[Path] = set()
 def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
     """Open a temporary file beside ``path`` and rename it to ``path`` when the block succeeds.
 
-    Readers see the old content or the new content, never a part of it. If the block raises, the
+    Readers see the old content or the new content, never a part of it, also after a crash of the
+    machine; once the block has ended, a crash finds the new one. If the block raises, the
     temporary file is removed and ``path`` is left as it was; what a killed process leaves is
     removed by :func:`remove_abandoned_files`. Missing parent folders are created.
 
@@ -48,12 +49,32 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o666 & ~current_umask())
             os.replace(temporary, path)
+            sync_folder(path.parent)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
         finally:
             _being_written.discard(Path(temporary))
+
+
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Have the names of a folder's files outlive a crash of the machine.
+
+    File systems that cannot do so, such as some over a network, are left to their own ways.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder to write into, but not to list
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            error.filename = os.fspath(folder)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def check_output_folder(folder: str | os.PathLike) -> None:

@@ -87,3 +87,38 @@ def test_files_of_living_processes_stay(tmp_path):
     stale.write_text("half")
     assert remove_abandoned_files(tmp_path) == [stale]
     assert theirs.exists()
+
+
+def test_content_and_then_name_outlive_a_crash_of_the_machine(tmp_path, monkeypatch):
+    events = []
+    sync, replace = os.fsync, os.replace
+
+    def note_sync(descriptor):
+        events.append(os.path.realpath(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    def note_replace(source, target):
+        events.append(("replace", str(source), str(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    with atomic_write(tmp_path / "file.json", "w") as file:
+        file.write("content")
+    temporary, folder = events[0], os.path.realpath(tmp_path)
+    assert events == [temporary, ("replace", temporary, str(tmp_path / "file.json")), folder]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_file_systems_that_do_not_sync_folders_are_written_to(tmp_path, monkeypatch, number):
+    sync = os.fsync
+
+    def refuse_folders(descriptor):
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    with atomic_write(tmp_path / "file.json", "w") as file:
+        file.write("content")
+    assert (tmp_path / "file.json").read_text() == "content"
