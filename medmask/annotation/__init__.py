@@ -3,6 +3,8 @@
 ::
 
     options, exporting      pictures and pre-annotations for readers
+    ranking, uncertainty, patients
+                            which images they see, and in which order
     shown_image, pixel_map  a picture of 8 bits, and the way back to stored pixels
     manifest                what was exported
     label_studio, cvat      pre-annotations for the tools
@@ -12,6 +14,7 @@
     shapes, overlaps        boxes and polygons
     corrections             what they made of the pre-annotations
     coco_set, importing     a COCO set of the images that were reviewed
+    merging                 the same within the set that they are of
 """
 
 from typing import TYPE_CHECKING

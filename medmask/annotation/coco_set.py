@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from medmask.annotation.corrections import Correction, Lesion
+from medmask.data.images import is_dicom
+from medmask.data.images.dicom.parsing import open_dicom
 from medmask.errors import InputError
 
 
@@ -31,9 +33,9 @@ def make_coco_set(
     annotations: list[dict[str, Any]] = []
     ids = _image_ids(corrections)
     for image_id, correction in zip(ids, corrections, strict=True):
-        images.append(_image_record(correction, image_id, image_root))
+        images.append(image_record(correction, image_id, image_root))
         for lesion in correction.lesions:
-            record = _annotation_record(lesion, category_ids[lesion.label])
+            record = annotation_record(lesion, category_ids[lesion.label])
             annotations.append({"id": len(annotations) + 1, "image_id": image_id} | record)
     return {
         "info": {"description": "annotations that readers corrected"},
@@ -68,7 +70,12 @@ def _image_ids(corrections: Sequence[Correction]) -> list[int | str]:
     return list(range(1, len(told) + 1))
 
 
-def _image_record(correction: Correction, image_id: int | str, image_root: Path) -> dict[str, Any]:
+def image_record(correction: Correction, image_id: int | str, image_root: Path) -> dict[str, Any]:
+    """The record of an image, with what the header of a DICOM file tells of patient and view.
+
+    Raises:
+        InputError: the image lies outside of the folder that file names are relative to.
+    """
     image = correction.image
     file_name = os.path.relpath(image.source, image_root)
     if file_name.split(os.sep)[0] == os.pardir:
@@ -76,15 +83,31 @@ def _image_record(correction: Correction, image_id: int | str, image_root: Path)
             f"image {image.source} is not in {image_root}, the folder that file names are relative "
             "to: give another one with --images"
         )
-    return {
+    record = {
         "id": image_id,
         "file_name": Path(file_name).as_posix(),
         "width": image.width,
         "height": image.height,
     }
+    return record | _header_fields(Path(image.source))
 
 
-def _annotation_record(lesion: Lesion, category_id: int) -> dict[str, Any]:
+def _header_fields(path: Path) -> dict[str, str]:
+    if not is_dicom(path):
+        return {}
+    with open_dicom(path) as file:
+        elements = file.elements
+        side = elements.text("ImageLaterality") or elements.text("Laterality")
+        fields = {
+            "patient_id": elements.text("PatientID"),
+            "laterality": side if side in ("L", "R") else "",
+            "view": elements.text("ViewPosition"),
+        }
+    return {key: value for key, value in fields.items() if value}
+
+
+def annotation_record(lesion: Lesion, category_id: int) -> dict[str, Any]:
+    """The record of a lesion, without ids of its own and of its image."""
     x0, y0, x1, y1 = lesion.box
     record: dict[str, Any] = {
         "category_id": category_id,

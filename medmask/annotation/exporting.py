@@ -5,7 +5,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -60,6 +60,7 @@ def export_annotations(
     output: Path,
     options: ExportOptions | None = None,
     *,
+    uncertainties: Sequence[float | None] | None = None,
     overwrite: bool = False,
 ) -> ExportSummary:
     """Write pictures and pre-annotations of images for readers.
@@ -71,6 +72,7 @@ def export_annotations(
         predictions: detections on the images, in the order in which readers are to see them.
         output: where to write.
         options: the defaults if None.
+        uncertainties: of each image, to be told beside it.
         overwrite: replace an export that is there; pictures of the same image keep their codes.
 
     Raises:
@@ -82,7 +84,10 @@ def export_annotations(
     cvat.labels(classes)  # refuses a class of the tag's name before the work
     secret = _prepare(output, overwrite=overwrite)
     problems = list(predictions.problems)
-    images = tuple(_write_images(predictions.images, output, secret, options, problems))
+    uncertainties = uncertainties or [None] * len(predictions.images)
+    images = tuple(
+        _write_images(predictions.images, uncertainties, output, secret, options, problems)
+    )
     version = f"medmask {__version__} {predictions.weights}"
     files = _write_files(output / SHARED, images, classes, version, options)
     manifest = Manifest(secret, version, classes, images, files)
@@ -128,20 +133,22 @@ def _prepare(output: Path, *, overwrite: bool) -> str:
 
 def _write_images(
     images: Sequence[ScoredImage],
+    uncertainties: Sequence[float | None],
     output: Path,
     secret: str,
     options: ExportOptions,
     problems: list[str],
 ) -> Iterator[ExportedImage]:
-    number = 0
-    for image in tqdm(images, desc="writing pictures", unit="image", disable=None):
+    number = 1
+    progress = tqdm(images, desc="writing pictures", unit="image", disable=None)
+    for image, uncertainty in zip(progress, uncertainties, strict=True):
         try:
-            exported = _write_image(image, output, secret, number + 1, options)
+            exported = _write_image(image, output, secret, number, options)
         except InputError as error:
             problems.append(str(error))
             continue
         number += 1
-        yield exported
+        yield replace(exported, uncertainty=uncertainty)
 
 
 def _write_image(

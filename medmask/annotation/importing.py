@@ -12,6 +12,7 @@ from medmask.annotation.corrections import KEPT, Correction, correct
 from medmask.annotation.cvat import REVIEWED
 from medmask.annotation.exporting import hash_of_file
 from medmask.annotation.manifest import MANIFEST, Manifest, read_manifest
+from medmask.annotation.merging import merge_into_set
 from medmask.annotation.reader_annotations import ReaderAnnotations
 from medmask.annotation.reading import read_annotations
 from medmask.errors import InputError
@@ -51,6 +52,7 @@ def import_annotations(
     *,
     classes: Sequence[str] | None = None,
     image_root: Path | None = None,
+    merge_with: Path | None = None,
     all_reviewed: bool = False,
 ) -> ImportSummary:
     """Write the COCO set of images that readers have reviewed.
@@ -63,6 +65,8 @@ def import_annotations(
         output: annotation file to write.
         classes: that annotations may be of; those of the export if None.
         image_root: folder that file names shall be relative to; found if None.
+        merge_with: annotation file in whose place the result is to be used: it holds the images of
+            that as well, see :func:`medmask.annotation.merging.merge_into_set`.
         all_reviewed: whether every image in a file of CVAT was looked at.
 
     Raises:
@@ -81,7 +85,11 @@ def import_annotations(
             f"{annotations} has no image that was reviewed and can be taken over{reasons}"
         )
     root = (image_root or common_root(corrections)).absolute()
-    write_json(output, make_coco_set(corrections, names, root))
+    if merge_with is None:
+        content = make_coco_set(corrections, names, root)
+    else:
+        content = merge_into_set(corrections, merge_with, root)
+    write_json(output, content)
     lesions = Counter(x.origin for correction in corrections for x in correction.lesions)
     lesions["deleted"] = sum(correction.deleted for correction in corrections)
     in_file = {image.name for image in found.images}

@@ -4,6 +4,19 @@ from dataclasses import dataclass
 
 from medmask.errors import InputError
 
+MEASURES = (
+    "entropy",
+    "margin",
+    "least-confidence",
+    "disagreement",
+    "highest-score",
+    "random",
+)
+"""By which images can be ranked, see :mod:`medmask.annotation.uncertainty`."""
+
+PATIENTS = ("all", "spread", "one")
+"""All images by their rank alone, the first image of each patient before a second one, or one."""
+
 LEAST_SIDE = 64
 """Pixels: a smaller picture shows no reader anything."""
 
@@ -40,3 +53,38 @@ class ExportOptions:
                 f"the longest side of pictures must be at least {LEAST_SIDE} pixels, got "
                 f"{self.max_size}"
             )
+
+
+@dataclass(frozen=True)
+class RankingOptions:
+    """Which images readers see, and in which order.
+
+    Attributes:
+        measure: of :data:`MEASURES`; None leaves images in the order of the predictions.
+        count: how many images at most; None for all.
+        patients: of :data:`PATIENTS`.
+        score_threshold: that the margin is measured from, in [0, 1].
+        least_score: detections of lower scores do not count in entropy and disagreement.
+        seed: of a random order.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    measure: str | None = None
+    count: int | None = None
+    patients: str = "all"
+    score_threshold: float = 0.3
+    least_score: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.measure is not None and self.measure not in MEASURES:
+            raise InputError(f"images are ranked by one of {MEASURES}, got '{self.measure}'")
+        if self.count is not None and self.count < 1:
+            raise InputError(f"the number of images must be at least 1, got {self.count}")
+        if self.patients not in PATIENTS:
+            raise InputError(f"patients is one of {PATIENTS}, got '{self.patients}'")
+        for name in ("score_threshold", "least_score"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be in [0, 1], got {getattr(self, name)}")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import folder
+from medmask.commands.output_files import check_output_files
 from medmask.errors import InputError
 
 _EXAMPLES = """
@@ -24,6 +25,10 @@ examples:
   medmask import-annotations output/to_annotate project-1.json --output corrected.json
   medmask import-annotations output/to_annotate annotations.xml --output corrected.json
   medmask check-data --json corrected.json --images scans/
+
+  Into the set that the images are of:
+    medmask import-annotations output/to_annotate annotations.xml --output train_corrected.json \\
+        --merge-with datasets/inbreast/annotations/instances_train.json
 """
 
 
@@ -51,6 +56,13 @@ def make_parser() -> argparse.ArgumentParser:
         "the folder that all images lie in)",
     )
     parser.add_argument(
+        "--merge-with",
+        type=Path,
+        metavar="JSON",
+        help="annotation file of a set: the result holds that, too, with the readers' lesions in "
+        "the place of those of the images that they have reviewed",
+    )
+    parser.add_argument(
         "--classes",
         nargs="+",
         metavar="NAME",
@@ -64,15 +76,16 @@ def run(args: argparse.Namespace) -> int:
     if args.output.suffix.lower() != ".json":
         raise InputError(f"--output {args.output} must be a .json file")
     from medmask.annotation import import_annotations
-    from medmask.utils.files import check_output_file
 
-    check_output_file(args.output)
+    inputs = {"FILE": args.annotations, "--merge-with": args.merge_with}
+    check_output_files(inputs, {"--output": args.output})
     summary = import_annotations(
         args.export,
         args.annotations,
         args.output,
         classes=args.classes,
         image_root=args.images,
+        merge_with=args.merge_with,
         all_reviewed=args.all_reviewed,
     )
     for note in summary.notes:

@@ -109,6 +109,12 @@ def make_parser() -> argparse.ArgumentParser:
         shown="draw detections from this score on; the JSON file holds all",
     )
     parser.add_argument(
+        "--mirrored",
+        action="store_true",
+        help="detect in the mirror images; boxes are those of the images as they are, for "
+        "export-annotations to compare with",
+    )
+    parser.add_argument(
         "--no-overlays", action="store_true", help="draw no pictures, which saves time and space"
     )
     add_device(parser)
@@ -224,6 +230,7 @@ def run(args: argparse.Namespace) -> int:
         predict_images,
     )
     from medmask.inference.class_labels import dataset_labels
+    from medmask.inference.mirroring import MirroringDetector
 
     images: Iterable[PredictionImage]
     problems: list[str] = []
@@ -240,7 +247,7 @@ def run(args: argparse.Namespace) -> int:
     predictor = _load_predictor(args)
     calibration = find_calibration(args, args.model or args.checkpoint, predictor)
     summary = predict_images(
-        predictor,
+        MirroringDetector(predictor) if args.mirrored else predictor,
         images,
         args.output,
         options=options,

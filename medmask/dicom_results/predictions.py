@@ -33,11 +33,13 @@ class Finding:
             upper left pixel is (0, 0).
         score: in [0, 1].
         category: name of its class.
+        probability: to lie on a lesion, in [0, 1]; None if scores were not calibrated.
     """
 
     box: tuple[float, float, float, float]
     score: float
     category: str
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,14 @@ class ScoredImage:
         findings: all detections, by descending score; there may be none.
         file_name: what the predictions call it; relative to the image folder of a data set.
         image_id: of its data set; None for a file that belongs to none.
+        probability: that it has a lesion, in [0, 1]; None if scores were not calibrated.
     """
 
     path: Path
     findings: tuple[Finding, ...]
     file_name: str = ""
     image_id: int | str | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,9 @@ def read_predictions(folder: Path) -> Predictions:
         detections = [x | {"category_name": names[x["class"]]} for x in record.detections]
         path = _image_path(record.path, record.frame)
         findings = _to_findings(detections, folder)
-        images.append(ScoredImage(path, findings, record.file_name, record.image_id))
+        images.append(
+            ScoredImage(path, findings, record.file_name, record.image_id, record.probability)
+        )
     made = max(map(_modified, files))
     return Predictions(str(settings["weights"]), made, tuple(images), tuple(problems), tuple(names))
 
@@ -164,18 +170,22 @@ def hash_of_weights(checkpoint: Path) -> str:
 def _to_findings(records: Iterable[dict[str, Any]], path: Path) -> tuple[Finding, ...]:
     findings = []
     for record in records:
+        probability = record.get("probability")
         try:
             box = np.asarray(record.get("bbox"), dtype=np.float64)
             score = float(record["score"])
+            probability = None if probability is None else float(probability)
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{path}: a detection has no bbox of numbers, or no score") from None
         if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 0).any():
             raise InputError(f"{path}: a bbox is not [x, y, width, height] of finite numbers")
-        if not 0 <= score <= 1:
-            raise InputError(f"{path}: a score is not in [0, 1]; divide percentages by 100")
+        if not 0 <= score <= 1 or not 0 <= (probability or 0) <= 1:
+            raise InputError(
+                f"{path}: a score or a probability is not in [0, 1]; divide percentages by 100"
+            )
         category = str(record.get("category_name") or f"class {record.get('category_id')}")
         x0, y0, x1, y1 = to_xyxy(box[None])[0].tolist()
-        findings.append(Finding((x0, y0, x1, y1), score, category))
+        findings.append(Finding((x0, y0, x1, y1), score, category, probability))
     return tuple(sorted(findings, key=lambda finding: -finding.score))
 
 

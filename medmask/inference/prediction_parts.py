@@ -140,7 +140,8 @@ class PartsReader:
             InputError: predictions were made with other settings.
         """
         for path, stored in self.settings.items():
-            for name, value in settings.items():
+            for name in dict.fromkeys((*settings, *stored)):
+                value = settings.get(name)
                 if stored.get(name) != value:
                     raise InputError(
                         f"{path} was written with {name}={stored.get(name)}, but now "

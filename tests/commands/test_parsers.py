@@ -1,6 +1,6 @@
 """The defaults and choices of parsers, which import nothing heavy, are those of the package."""
 
-from medmask.annotation.options import ExportOptions
+from medmask.annotation.options import ExportOptions, RankingOptions
 from medmask.commands import (
     convert,
     dicom_node,
@@ -80,6 +80,10 @@ def test_annotations():
     defaults = ExportOptions()
     for name in ("score_threshold", "max_size", "crop_to_breast", "image_url"):
         assert getattr(args, name) == getattr(defaults, name), name
+    ranking = RankingOptions()
+    for name in ("count", "patients", "least_score", "seed"):
+        assert getattr(args, name) == getattr(ranking, name), name
+    assert ranking.score_threshold == defaults.score_threshold
 
 
 def test_dicom_node():

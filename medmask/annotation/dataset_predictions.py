@@ -1,0 +1,50 @@
+"""Detections on a registered data set, as an evaluation leaves them, as predictions."""
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from medmask.dicom_results.predictions import (
+    Finding,
+    Predictions,
+    ScoredImage,
+    hash_of_weights,
+)
+from medmask.evaluation import ground_truth_of
+from medmask.evaluation.detection_files import read_detections
+from medmask.inference.prediction_images import images_of_dataset
+
+
+def read_detections_of_dataset(path: Path, dataset: str, checkpoint: Path) -> Predictions:
+    """Read a list of detections on the images of a registered data set.
+
+    Args:
+        path: JSON file in COCO's result format, by ids or by names.
+        dataset: name of the set, all of whose images were scored.
+        checkpoint: the weights that the detections were made with.
+
+    Raises:
+        InputError: the set is unknown or faulty, a file is missing, or the detections are not of
+            the set.
+    """
+    truth = ground_truth_of(dataset)
+    detections = read_detections(path, truth)
+    names = [str(name) for name in truth.category_names]
+    images = []
+    for number, image in enumerate(images_of_dataset(dataset)):
+        of_image = np.flatnonzero(detections.image_indices == number)
+        findings = sorted(
+            (
+                Finding(
+                    tuple(detections.boxes[i].tolist()),
+                    float(detections.scores[i]),
+                    names[detections.category_indices[i]],
+                )
+                for i in of_image
+            ),
+            key=lambda finding: -finding.score,
+        )
+        images.append(ScoredImage(image.path, tuple(findings), image.file_name, image.image_id))
+    made = datetime.fromtimestamp(int(path.stat().st_mtime))
+    return Predictions(hash_of_weights(checkpoint), made, tuple(images), (), tuple(names))

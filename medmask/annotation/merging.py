@@ -1,0 +1,104 @@
+"""Corrected annotations in the place of those that a COCO set has."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medmask.annotation.coco_set import annotation_record, image_record
+from medmask.annotation.corrections import Correction
+from medmask.coco import as_id, class_of_name, read_coco
+from medmask.errors import InputError
+from medmask.utils.json_files import read_json
+
+
+def merge_into_set(
+    corrections: Sequence[Correction], json_file: Path, image_root: Path
+) -> dict[str, Any]:
+    """Put corrections into the content of an annotation file.
+
+    An image of the set keeps its record; what it had of annotations is replaced by the reader's,
+    except regions to ignore. An image with an id of its data set is found by that, any other by its
+    file; one that the set does not have is added. All else stays as it is.
+
+    Args:
+        corrections: of the images that were reviewed.
+        json_file: the set's annotation file.
+        image_root: folder that its file names are relative to.
+
+    Raises:
+        InputError: the file has problems, or the id of an image is that of another file in it.
+    """
+    read_coco(json_file, image_root)  # refuses a faulty file
+    content = read_json(json_file, "annotation file")
+    records = _Records(content["images"], json_file, image_root)
+    owners = [records.find_or_add(correction) for correction in corrections]
+    reviewed = set(owners)
+    kept = [
+        x
+        for x in content["annotations"]
+        if x.get("iscrowd") in (1, True) or as_id(x["image_id"]) not in reviewed
+    ]
+    categories = list(content["categories"])
+    ids = {class_of_name(category["name"]): category["id"] for category in categories}
+    next_id = _next_id(x.get("id") for x in content["annotations"])
+    added: list[dict[str, Any]] = []
+    for image_id, correction in zip(owners, corrections, strict=True):
+        for lesion in correction.lesions:
+            name = class_of_name(lesion.label)
+            if name not in ids:
+                ids[name] = _next_id(ids.values())
+                categories.append({"id": ids[name], "name": lesion.label})
+            record = annotation_record(lesion, ids[name])
+            added.append({"id": next_id + len(added), "image_id": image_id} | record)
+    return content | {
+        "images": records.records,
+        "annotations": [*kept, *added],
+        "categories": categories,
+    }
+
+
+class _Records:
+    """The image records of a set, by their ids and by their files."""
+
+    def __init__(self, records: list[dict[str, Any]], json_file: Path, image_root: Path) -> None:
+        self.records = list(records)
+        self._json_file, self._image_root = json_file, image_root
+        self._by_id = {as_id(record["id"]): record for record in records}
+        self._by_file = {self._file_of(record): record for record in records}
+
+    def find_or_add(self, correction: Correction) -> int | str:
+        """The id of an image's record."""
+        image = correction.image
+        source = os.path.realpath(image.source)
+        if image.image_id is None:
+            record = self._by_file.get(source)
+            return self._add(correction) if record is None else as_id(record["id"])
+        record = self._by_id.get(image.image_id)
+        if record is None:
+            raise InputError(
+                f"{self._json_file} has no image of the id {image.image_id!r}, which "
+                f"{image.source} has in its data set: name the file of that set"
+            )
+        if self._file_of(record) != source:
+            raise InputError(
+                f"the image of the id {image.image_id!r} is {self._file_of(record)} in "
+                f"{self._json_file}, but {image.source} was annotated: name the file of that set, "
+                "and its image folder by --images"
+            )
+        return image.image_id
+
+    def _add(self, correction: Correction) -> int:
+        image_id = _next_id(self._by_id)
+        record = image_record(correction, image_id, self._image_root)
+        self.records.append(record)
+        self._by_id[image_id] = record
+        return image_id
+
+    def _file_of(self, record: dict[str, Any]) -> str:
+        return os.path.realpath(self._image_root / record["file_name"])
+
+
+def _next_id(ids: Any) -> int:
+    """A whole number above all that are there."""
+    return max((x for x in map(as_id, ids) if type(x) is int), default=0) + 1
