@@ -12,8 +12,9 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from medmask.config.keys import ARGUMENTS, TRAIN
+from medmask.config.keys import ARGUMENTS
 from medmask.config.targets import find_allowed_target, name_of_target
+from medmask.config.train_keys import TRACKERS, TRAIN
 from medmask.config.tree import is_reference, iterate_keys, shorten
 from medmask.config.values import Value
 from medmask.errors import InputError
@@ -66,6 +67,8 @@ def _train_faults(config: DictConfig) -> Iterator[str]:
         return
     for key, value in TRAIN.items():
         parent, _, name = key.rpartition(".")
+        if parent in TRACKERS and parent not in train:
+            continue
         group = train._get_node(parent) if parent else train
         if not isinstance(group, DictConfig) or group._is_none() or name not in group:
             yield f"train.{key} is missing ({value.meaning}): it must be {value.description}"

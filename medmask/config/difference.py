@@ -26,9 +26,11 @@ MAY_CHANGE = (
     "train.eval_period",
     "train.log_period",
     "train.max_iter",
+    "train.mlflow.*",
     "train.output_dir",
+    "train.wandb.*",
 )
-"""Keys that a resumed run may change: its length, evaluation, log, workers and device."""
+"""Keys that a resumed run may change: its length, evaluation, log, trackers, workers and device."""
 MAX_SHOWN = 5
 _ABSENT = "not there"
 

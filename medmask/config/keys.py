@@ -1,7 +1,7 @@
-"""The keys of a config and the values they may hold: run, data, optimizer, schedule, evaluators.
+"""The keys of a config and the values they may hold: data, optimizer, schedule, evaluators.
 
-The parts of the model are in :mod:`medmask.config.model_keys`, the loss hooks in
-:mod:`medmask.config.hook_keys`.
+Those of the run are in :mod:`medmask.config.train_keys`, the parts of the model in
+:mod:`medmask.config.model_keys`, the loss hooks in :mod:`medmask.config.hook_keys`.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,6 @@ from medmask.config.values import (
     Number,
     OneOrList,
     Part,
-    Period,
     Text,
     Value,
     WholeNumber,
@@ -44,46 +43,6 @@ from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
 from medmask.evaluation.settings import HIT_RULES
 from medmask.solver.learning_rate import StepSchedule
 from medmask.solver.optimizer import build_parameter_groups
-
-TRAIN: Mapping[str, Value] = {
-    "output_dir": Text(meaning="folder of everything that the run writes"),
-    "init_checkpoint": Text(
-        empty=True,
-        optional=True,
-        meaning="weights to start from: a file, or an address that begins with detectron2://, "
-        "package:// or timm://; empty for none",
-    ),
-    "fresh_class_heads": Flag(
-        meaning="start the class heads anew where these weights have none, or other classes"
-    ),
-    "max_iter": WholeNumber(lowest=1, highest=10**9, meaning="iterations of the run"),
-    "seed": WholeNumber(highest=2**32 - 1, meaning="of weights, samples and augmentation"),
-    "device": Text(meaning="auto (a GPU if there is one), cpu, cuda, or cuda:N for GPU number N"),
-    "amp.enabled": Flag(meaning="mixed precision"),
-    "amp.dtype": Text(choices=("bf16", "fp16"), meaning="number format of mixed precision"),
-    "clip_gradient_norm": Number(
-        above=True, infinite=True, meaning="largest norm of the gradient of all parameters together"
-    ),
-    "gradient_accumulation": WholeNumber(
-        lowest=1, meaning="batches whose gradients are averaged for one update"
-    ),
-    "ddp.broadcast_buffers": Flag(meaning="for models that train BatchNorm in several processes"),
-    "checkpointer.period": Period(meaning="from one checkpoint to the next"),
-    "checkpointer.max_to_keep": WholeNumber(
-        lowest=1, optional=True, meaning="checkpoints that are kept; null keeps all"
-    ),
-    "eval_period": Period(or_end=True, meaning="from one evaluation to the next"),
-    "best_metric": Text(meaning="result that decides which model is the best, such as froc/R@0.3"),
-    "log_period": WholeNumber(lowest=1, meaning="iterations from one line of the log to the next"),
-    "held_out_images": WholeNumber(
-        meaning="images of dataloader.test on which the learning of stages is measured at each "
-        "evaluation; 0 for none"
-    ),
-    "gradient_norm_period": WholeNumber(
-        meaning="iterations from one measurement of each loss's gradient to the next; 0 for none"
-    ),
-}
-"""Keys of ``train``: all that there are."""
 
 _DATASET = OneOrList(item=Text(), meaning="names of registered data sets")
 _WORKERS = WholeNumber(highest=1024, meaning="worker processes of each process")

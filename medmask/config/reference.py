@@ -16,9 +16,10 @@ from detectron2.utils.registry import _convert_target_to_string
 from omegaconf import DictConfig, OmegaConf
 
 from medmask.config.hook_keys import HOOKS
-from medmask.config.keys import DATA, OPTIMIZATION, TRAIN
+from medmask.config.keys import DATA, OPTIMIZATION
 from medmask.config.model_keys import MODEL
 from medmask.config.targets import find_target, iterate_targets
+from medmask.config.train_keys import TRAIN
 from medmask.config.tree import is_group, iterate_values, raw_value
 from medmask.config.values import Value
 from medmask.utils.files import atomic_write

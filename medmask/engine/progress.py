@@ -4,17 +4,18 @@ import contextlib
 import datetime
 import json
 import logging
-import math
 import os
 import resource
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import torch
 from detectron2.engine import hooks
 from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
+from omegaconf import DictConfig
 
+from medmask.engine.metric_values import metrics_after
+from medmask.engine.tracking import build_tracking_writers
 from medmask.engine.trainer import Metrics
 from medmask.utils.files import atomic_write, errors_name
 
@@ -83,21 +84,16 @@ class MetricsFile(EventWriter):
         """
         self.path = path
         self._past = past or {}
-        self._last_iter = truncate_metrics(path, start_iter)
+        self.last_iter = truncate_metrics(path, start_iter)
         with errors_name(path):
             self._file = path.open("a")
 
     def write(self) -> None:
-        lines: defaultdict[int, dict[str, float | None]] = defaultdict(dict)
-        for name, (value, iteration) in (self._past | get_event_storage().latest()).items():
-            if iteration > self._last_iter:
-                is_finite = value is not None and math.isfinite(value)
-                lines[iteration][name] = value if is_finite else None
         with errors_name(self.path):
-            for iteration, values in sorted(lines.items()):
+            for iteration, values in metrics_after(self.last_iter, self._past).items():
                 line = json.dumps(values | {"iteration": iteration}, sort_keys=True)
                 self._file.write(line + "\n")
-                self._last_iter = iteration
+                self.last_iter = iteration
             self._file.flush()
             os.fsync(self._file.fileno())
 
@@ -136,7 +132,7 @@ class MetricWriters(hooks.PeriodicWriter):
 
 
 def build_writers(
-    output_dir: str, start_iter: int, max_iter: int, past: Metrics | None = None
+    config: DictConfig, start_iter: int, past: Metrics | None = None, *, resume: bool = False
 ) -> list[EventWriter]:
     """Build the writers of a run that starts, or goes on, at ``start_iter``.
 
@@ -144,15 +140,18 @@ def build_writers(
     checkpoint before it died is dropped, because the resumed run writes it again.
 
     Args:
-        output_dir: of the run.
+        config: of the run.
         start_iter: its first iteration.
-        max_iter: iterations of the whole run.
         past: the latest values of the run that is resumed.
+        resume: trackers go on with the run that they know from this folder.
     """
+    output_dir, max_iter = config.train.output_dir, config.train.max_iter
+    file = MetricsFile(Path(output_dir) / METRICS_FILE, start_iter, past)
     return [
         ProgressLine(max_iter),
-        MetricsFile(Path(output_dir) / METRICS_FILE, start_iter, past),
+        file,
         TensorboardXWriter(output_dir, window_size=1, purge_step=start_iter),
+        *build_tracking_writers(config, past, file.last_iter, resume=resume),
     ]
 
 

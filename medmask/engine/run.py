@@ -222,8 +222,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     if start_iter >= options.max_iter:
         logger.info(f"Nothing to do: {start_iter} of {options.max_iter} iterations are done.")
     if comm.is_main_process():
-        past = trainer.past_metrics
-        writers = build_writers(options.output_dir, start_iter, options.max_iter, past)
+        writers = build_writers(config, start_iter, trainer.past_metrics, resume=resume)
         trainer.register_hooks([MetricWriters(writers, period=options.log_period)])
     try:
         trainer.train(start_iter, options.max_iter)

@@ -17,6 +17,7 @@ from medmask.data.loaders import load_dataset_dicts
 from medmask.engine.device import select_device
 from medmask.engine.evaluators import build_evaluators, check_annotations, check_best_metric
 from medmask.engine.run_folder import RunMode, has_checkpoint
+from medmask.engine.tracking import check_trackers
 from medmask.errors import InputError
 from medmask.utils.failures import describe_failure
 from medmask.utils.shared_failure import raise_together, tell_everybody
@@ -33,7 +34,8 @@ def check_run(config: DictConfig, mode: RunMode = RunMode.NEW) -> None:
 
     Raises:
         InputError: a value is not accepted; a data set, an image, the device, the weights to start
-            from or the metric is not there; or the output folder cannot be written.
+            from or the metric is not there; the output folder cannot be written; or a tracker's
+            package is not installed.
     """
     is_training = mode is not RunMode.EVALUATE
     check_config(config)
@@ -53,6 +55,8 @@ def check_run(config: DictConfig, mode: RunMode = RunMode.NEW) -> None:
     if comm.is_main_process():
         try:
             check_writable(config.train.output_dir)
+            if is_training:
+                check_trackers(config)
         except InputError as error:
             problem = error
     raise_together(problem)

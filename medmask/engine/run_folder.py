@@ -40,6 +40,7 @@ RUN_FILES = (
     "model_adabn.pth",
     "model_best.pth",
     *(f"{model}_{which}.pth" for model in EXTRA_MODELS for which in ("best", "final")),
+    "tracked_run.json",
     "versions.json",
     "pictures/reconstruction_*.png",
     *(

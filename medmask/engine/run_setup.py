@@ -2,12 +2,7 @@
 
 import json
 import logging
-import platform
-import shlex
-import sys
-from importlib import metadata
 
-import detectron2
 import torch
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
@@ -16,21 +11,12 @@ from omegaconf import DictConfig
 
 from medmask.engine.log_handlers import tolerate_write_errors
 from medmask.engine.run_folder import CONFIG, RunFolder, write_config
+from medmask.engine.versions import collect_versions
 from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
 from medmask.utils.openmp import choose_num_threads
-from medmask.version import __version__
 
 logger = logging.getLogger(__name__)
-
-RECORDED_PACKAGES = (
-    "torch",
-    "torchvision",
-    "numpy",
-    "opencv-python-headless",
-    "pycocotools",
-    "omegaconf",
-)
 
 
 def set_up_run(config: DictConfig, folder: RunFolder) -> None:
@@ -50,23 +36,10 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
     if comm.is_main_process() and not folder.keeps_record:
         write_config(config, folder)
         with atomic_write(folder.record_path("versions.json"), "w") as file:
-            json.dump(_versions(), file, indent=1)
+            json.dump(collect_versions(), file, indent=1)
     logger.info(
         f"{comm.get_world_size()} process(es), seed {config.train.seed}; the config is in "
         f"{folder.record_path(CONFIG)}, the versions are in {folder.record_path('versions.json')}"
     )
     # Dropout must differ between processes.
     seed_all_rng((config.train.seed + rank) % 2**32)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"medmask": __version__, "detectron2": detectron2.__version__}
-    for package in RECORDED_PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    versions["python"] = platform.python_version()
-    versions["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    versions["command"] = shlex.join(sys.argv)
-    return versions

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from medmask.config.keys import ARGUMENTS, TRAIN
+from medmask.config.keys import ARGUMENTS
 from medmask.config.reference import PAGE, write_reference
+from medmask.config.train_keys import TRAIN
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUESTIONS = {"what", "which", "how", "whether", "who", "whose", "where", "when", "why"}

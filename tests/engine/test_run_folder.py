@@ -107,6 +107,8 @@ def test_run_in_the_same_folder_at_once_is_refused(run, make_config):
         "train.best_metric=froc/R@1",
         "train.log_period=1",
         "train.device=cpu",
+        "train.wandb.enabled=true",
+        "train.mlflow.experiment=other",
         "train.checkpointer.period=7",
         "train.checkpointer.max_to_keep=9",
         "dataloader.train.num_workers=0",
