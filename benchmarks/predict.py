@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where the time of predictions goes, and how near the whole comes to the model alone.
+"""Shares of the time of predictions, and how near the whole comes to the model alone.
 
 For each number of workers the images are predicted on, without pictures, into an empty folder. The
 table gives for an image, in milliseconds: reading (decoding and preparing, in whichever process),

@@ -86,3 +86,19 @@ def test_workflow_calls_the_gate_with_pinned_actions():
 def test_command_is_a_function_of_the_package(project):
     module, _, name = project["scripts"]["medmask"].partition(":")
     assert callable(getattr(importlib.import_module(module), name))
+
+
+QUESTION = re.compile(
+    r"^(?:#: ?)?\s*r?\"\"\"(How|What|When|Where|Whether|Which|Who|Whom|Whose|Why)\b", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("folder", ["medmask", "benchmarks", "tools"])
+def test_docstrings_begin_with_a_verb_or_a_noun_phrase(folder):
+    found = [
+        f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}: {match[1]}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for text in [path.read_text(encoding="utf-8")]
+        for match in QUESTION.finditer(text)
+    ]
+    assert found == []

@@ -1,4 +1,4 @@
-"""What the process of a cell is told, and the files that it leaves."""
+"""Order that the process of a cell is given, and the files that it leaves."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -44,7 +44,7 @@ class Order:
         return None if before is None else self.output / before.name / WEIGHTS
 
     def asked(self) -> dict[str, Any]:
-        """What a training depends on besides its cell, in JSON values."""
+        """List what a training depends on besides its cell, in JSON values."""
         asked: dict[str, Any] = {"minutes": self.minutes, "options": list(self.options)}
         return asked | ({"weights": self.yolo_weights} if self.cell.method == YOLO else {})
 
@@ -72,5 +72,5 @@ class Order:
 
 
 def detections_file(folder: Path, test: str) -> Path:
-    """Where the detections of a test are."""
+    """Path of the detections of a test."""
     return folder / test / "froc_detections.json"

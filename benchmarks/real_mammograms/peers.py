@@ -36,7 +36,7 @@ _MOST_DETECTIONS = 60
 
 @dataclass(frozen=True)
 class PeerStep:
-    """What our trainer reads of a supervised step."""
+    """Outputs of a supervised step that our trainer reads."""
 
     losses: Mapping[str, Tensor]
 

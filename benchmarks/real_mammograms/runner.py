@@ -33,7 +33,7 @@ class Settings:
     yolo_weights: str | None = None
 
     def order(self, cell: Cell, *, is_asked_for: bool, cores: Sequence[int] = ()) -> Order:
-        """What a process is to do for a cell; one that is only started from needs no test."""
+        """Build the order for a cell's process; one that is only started from needs no test."""
         tests = self.tests or (next(iter(BENCHMARKS[cell.benchmark].tests)),)
         if not is_asked_for:
             tests = ()

@@ -57,7 +57,7 @@ class AppliedCalibration:
 
 @dataclass(frozen=True)
 class StoredCalibration:
-    """What a calibration file says that predictions need.
+    """Part of a calibration file that predictions need.
 
     Attributes:
         path: the file.

@@ -17,7 +17,7 @@ from medmask.utils.json_files import finite_or_none
 from medmask.version import __version__
 
 FORMAT = {"format": "medmask calibration", "version": 1}
-"""How the file begins."""
+"""Beginning of the file."""
 
 _PACKAGES = ("numpy", "torch")
 

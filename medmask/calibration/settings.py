@@ -13,7 +13,7 @@ RATES = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0)
 """False positives per image for which a calibration has thresholds."""
 
 METHODS = ("logistic", "isotonic")
-"""How scores become probabilities."""
+"""Ways from scores to probabilities."""
 
 UNCALIBRATED = "Scores are not calibrated: they rank the detections and are no probabilities."
 """To be said wherever scores are shown without a calibration."""

@@ -111,7 +111,7 @@ def with_model_names(
 
 
 def _published_names(name: str) -> Iterator[str]:
-    """What a parameter of a feature network may be called in the whole network."""
+    """List what a parameter of a feature network may be called in the whole network."""
     name = name.removeprefix("model.")
     yield name
     first, _, rest = name.partition(".")

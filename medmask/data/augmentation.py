@@ -125,7 +125,7 @@ def build_test_augmentation(
 
 
 def _preprocessing(breast_crop: bool, breast_window: bool) -> list[T.Augmentation]:
-    """What is done to every image alike, in training and testing, before anything else."""
+    """List what is done to every image alike, in training and testing, before anything else."""
     if not (breast_crop or breast_window):
         return []
     return [BreastPreprocessing(crop=breast_crop, window=breast_window)]

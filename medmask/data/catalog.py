@@ -216,7 +216,7 @@ def _mammography(section: str, folder: str, split: str) -> Layout:
 
 
 def _converted(name: str, part: str, label: str) -> Layout:
-    """What ``medmask convert`` writes."""
+    """Layout of what ``medmask convert`` writes."""
     return Layout(
         section="From raw downloads",
         json_files=(f"{name}/annotations/{annotation_file(part, label)}",),

@@ -1,4 +1,4 @@
-"""Which image each sample of a training stream is, as a function of the seed alone."""
+"""Order of the images in a training stream, as a function of the seed alone."""
 
 import functools
 import math

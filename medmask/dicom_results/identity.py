@@ -20,7 +20,7 @@ CONTENT_QUALIFICATION = "RESEARCH"
 
 @dataclass(frozen=True)
 class Identity:
-    """What all objects of a run have in common.
+    """Values that all objects of a run have in common.
 
     Identifiers are drawn from what an object is about, not at random: the same images, weights,
     version, threshold and findings give the same identifiers, so that an archive that gets an

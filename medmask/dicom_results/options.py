@@ -10,7 +10,7 @@ OBJECTS = ("report", "cad", "presentation", "capture")
 
 @dataclass(frozen=True)
 class ResultOptions:
-    """What is written.
+    """Choice of what is written.
 
     Attributes:
         score_threshold: detections with at least this score are findings, in [0, 1].

@@ -1,4 +1,4 @@
-"""What `medmask predict` wrote, as the results need it: findings of each image that was scored."""
+"""Predictions that `medmask predict` wrote, as findings of each image that was scored."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What the stages of a run have learned, as scalars and as a table."""
+"""Measures of what the stages of a run have learned, as scalars and as a table."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence

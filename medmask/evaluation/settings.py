@@ -19,7 +19,7 @@ DEFAULT_MIN_PAIRS = 8
 
 LESION_BOX, PUBLISHED_SCRIPT = "lesion_box", "published_script"
 HIT_RULES = (LESION_BOX, PUBLISHED_SCRIPT)
-"""What a detection is compared with: the lesion's box, or what a public script takes for it."""
+"""Counterparts of a detection: the lesion's box, or what a public script takes for it."""
 
 _MOST_RESAMPLES = 1_000_000
 _LARGEST_SEED = 2**32 - 1

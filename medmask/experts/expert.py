@@ -1,4 +1,4 @@
-"""What a foundation model has to offer to be a teacher, and loading one by its name."""
+"""Interface of a foundation model that teaches, and loading one by its name."""
 
 from collections.abc import Sequence
 from typing import Protocol

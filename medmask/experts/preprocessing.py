@@ -101,7 +101,7 @@ class ExpertPreprocessing:
         return (pixels - mean[:, None, None]) / std[:, None, None]
 
     def placement(self, height: int, width: int) -> Corners:
-        """Where an image of this size lies in the input, see :class:`ExpertView`."""
+        """Place of an image of this size in the input, see :class:`ExpertView`."""
         fitted_height, fitted_width = self.fitted_size(height, width)
         top, left = self._offsets(fitted_height, fitted_width)
         rows, columns = self.size

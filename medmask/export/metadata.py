@@ -1,4 +1,4 @@
-"""What an exported file says of itself: preprocessing, classes, and where it comes from."""
+"""Facts that an exported file states: preprocessing, classes, and where it comes from."""
 
 import dataclasses
 import json

@@ -49,7 +49,7 @@ class ImageReader:
 
     @property
     def applies_voi(self) -> bool:
-        """Whether DICOM files are read with the window of their own.
+        """True if DICOM files are read with the window of their own.
 
         A config that sets the breast's window goes without, see
         :func:`medmask.data.read_image`.
@@ -58,7 +58,7 @@ class ImageReader:
 
     @property
     def uses_spacing(self) -> bool:
-        """Whether images are resized to a pixel spacing where theirs is known."""
+        """True if images are resized to a pixel spacing where theirs is known."""
         return uses_pixel_spacing(self.augmentation)
 
     def prepare(self, pixels: np.ndarray, spacing: PixelSpacing | None = None) -> dict[str, Any]:

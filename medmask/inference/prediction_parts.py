@@ -83,7 +83,7 @@ class PredictionRecord:
 
 
 class Place(NamedTuple):
-    """Where the last record of an image is."""
+    """Place of the last record of an image."""
 
     part: Path
     offset: int

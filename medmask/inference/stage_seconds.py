@@ -1,4 +1,4 @@
-"""Where the time of a run of predictions goes."""
+"""Shares of the time of a run of predictions."""
 
 import contextlib
 import time

@@ -25,7 +25,7 @@ class Axis:
     is_log: bool = False
 
     def place(self, values: np.ndarray) -> np.ndarray:
-        """Where values lie: 0 at the lower limit, 1 at the upper; NaN stays NaN."""
+        """Places of values: 0 at the lower limit, 1 at the upper; NaN stays NaN."""
         low, high = self.limits
         if self.is_log:
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -46,7 +46,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class _Gallery:
-    """What the rows of one run's gallery are made of."""
+    """Parts that the rows of one run's gallery are made of."""
 
     run: EvaluatedRun
     fields: tuple[str, ...]

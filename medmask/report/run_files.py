@@ -27,7 +27,7 @@ _SIGNS = (METRICS_FILE, "evaluations.json", "evaluation.json", DETECTIONS)
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What is in the folder of a run.
+    """Content of the folder of a run.
 
     Attributes:
         path: the folder.

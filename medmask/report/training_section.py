@@ -102,7 +102,7 @@ def running_median(values: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _learning(run: RunFiles) -> Markup:
-    """What the stages learned beside a constant answer, at the last measurement."""
+    """Show what the stages learned beside a constant answer, at the last measurement."""
     names = [
         name.removeprefix(PREFIX)
         for name in run.evaluation

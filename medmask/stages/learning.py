@@ -1,4 +1,4 @@
-"""What a stage has learned, measured on held-out images against an answer that ignores them.
+"""Measures of what a stage has learned, on held-out images against an answer that ignores them.
 
 A loss that falls shows little: it falls as well for a stage that learns the mean. So each stage has
 a measure with a constant, which is what the best answer that is the same for all images gets.

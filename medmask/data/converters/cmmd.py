@@ -35,7 +35,7 @@ _YEAR_UNKNOWN = "1901"
 
 @dataclass(frozen=True)
 class _Header:
-    """What the header of a file says."""
+    """Content of the header of a file."""
 
     patient: str
     side: str

@@ -144,7 +144,7 @@ def _find_regions(
 
 
 def _pixel_spacing_mm(image: SourceImage) -> float | None:
-    """What the set says of the size of a pixel, or else the header of a DICOM file."""
+    """Find the size of a pixel: from the set, or else from the header of a DICOM file."""
     if image.pixel_spacing_mm is not None or not is_dicom(image.path):
         return image.pixel_spacing_mm
     with open_dicom(image.path) as file:

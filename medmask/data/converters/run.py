@@ -46,7 +46,7 @@ IMAGES, ANNOTATIONS = "images", "annotations"
 
 @dataclass(frozen=True)
 class ConversionOptions:
-    """What a user can choose.
+    """Choices of a user.
 
     Attributes:
         labels: the lesions that are annotated, of :data:`LABELS`; each gives files of its own.

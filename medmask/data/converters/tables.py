@@ -49,7 +49,7 @@ class Row:
 
     @property
     def place(self) -> str:
-        """Where the row stands, to name what it tells of: ``train.csv, line 7``."""
+        """Place of the row, to name what it tells of: ``train.csv, line 7``."""
         return f"{self.path.name}, line {self.line}"
 
     def text(self, column: str) -> str:

@@ -105,7 +105,7 @@ def _folder(output_dir: Path, name: str, seed: int) -> Path:
 
 
 def _arguments(run: Run, comparison: Comparison, seed: int, output_dir: Path) -> Iterator[str]:
-    """What differs from place to place and from seed to seed."""
+    """List what differs from place to place and from seed to seed."""
     yield from ("--config-file", str(run.config))
     if run.adapt_batchnorm:
         yield from ("--eval-only", "--adapt-batchnorm", run.adapt_batchnorm)
@@ -122,5 +122,5 @@ def _arguments(run: Run, comparison: Comparison, seed: int, output_dir: Path) ->
 
 
 def _settings(run: Run, comparison: Comparison, options: Sequence[str]) -> list[str]:
-    """What decides on the result besides the config and the seed."""
+    """List what decides on the result besides the config and the seed."""
     return [f"dataloader.test.dataset={comparison.test_dataset}", *run.options, *options]

@@ -1,4 +1,4 @@
-"""What a comparison found: means over seeds, and paired differences to the controls."""
+"""Findings of a comparison: means over seeds, and paired differences to the controls."""
 
 import math
 import statistics

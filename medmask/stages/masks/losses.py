@@ -26,7 +26,7 @@ _SMOOTHING = 1.0
 
 
 class CellTargets(NamedTuple):
-    """What is known of the cells of a map: (N, h, w) float32, in [0, 1]."""
+    """Knowledge of the cells of a map: (N, h, w) float32, in [0, 1]."""
 
     lesion: Tensor
     """y, the share of a cell's pixels that is lesion; at most that which counts"""

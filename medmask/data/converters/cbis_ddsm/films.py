@@ -41,7 +41,7 @@ class Film:
 
     @property
     def copies(self) -> tuple[Place, ...]:
-        """Where the film is: in one folder, or in that of its masses and that of the others."""
+        """Places of the film: one folder, or that of its masses and that of the others."""
         return tuple(dict.fromkeys(region.film for region in self.regions))
 
 

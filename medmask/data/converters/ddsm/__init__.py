@@ -97,7 +97,7 @@ def _add_case(case: Case, path: Path, contents: Contents, undecoded: list[Path])
 
 
 def _fault_of_case(case: Case, path: Path, stem: str) -> str | None:
-    """Why no film of a case can be used; None if they can."""
+    """Find the reason why no film of a case can be used; None if they can."""
     if (case.volume, case.digitizer) not in CALIBRATIONS:
         return f"no calibration of {case.digitizer} is known for volume {case.volume}"
     in_cancer_volume = any(part.startswith("cancer") for part in path.parts[-4:-1])
@@ -148,7 +148,7 @@ def _describe(case: Case, film: Film, path: Path, name: str, overlay: Path) -> S
 
 
 def _attributes(case: Case, film: Film) -> Iterator[tuple[str, str | int]]:
-    """What :func:`read_pixels` needs, and the age of the patient."""
+    """Collect what :func:`read_pixels` needs, and the age of the patient."""
     yield "volume", case.volume
     yield "digitizer", case.digitizer
     yield "height", film.height

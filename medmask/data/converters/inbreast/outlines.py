@@ -85,7 +85,7 @@ def _read_rois(path: Path) -> list[dict[str, Any]]:
 
 
 def _kind(name: str) -> str:
-    """What a region shows, by its name, whatever its case and spelling."""
+    """Tell what a region shows by its name, whatever its case and spelling."""
     name = " ".join(name.lower().split())
     if _NUMBERED_POINT.fullmatch(name):
         return _MARK
