@@ -1,4 +1,4 @@
-"""What readers made of the pre-annotations of an image, in pixels of the stored image."""
+"""Corrections by readers of the pre-annotations of an image, in pixels of the stored image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from medmask.annotation.shapes import Shape, clip_polygon, has_area
 from medmask.errors import InputError
 
 KEPT, CHANGED, ADDED = "kept", "changed", "added"
-"""What a lesion was before: a pre-annotation as it is, one on about that place, none."""
+"""Origin of a lesion: a pre-annotation as it is, one on about that place, none."""
 
 _SAME = 0.05  # pixels of the picture; tools round to hundredths
 _LEAST_IOU = 0.3  # of a pre-annotation and what became of it

@@ -23,7 +23,7 @@ LEAST_SIDE = 64
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What readers are shown, and how.
+    """Choice of what readers are shown, and how.
 
     Attributes:
         score_threshold: detections with at least this score are drawn as pre-annotations, in

@@ -19,7 +19,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class PixelMap:
-    """How the pixels of a shown image come from those of a stored one.
+    """Map between the pixels of a shown image and those of a stored one.
 
     Attributes:
         crop: (x0, y0, x1, y1) of the stored image that is shown, in whole pixels.

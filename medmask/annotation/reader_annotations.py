@@ -1,4 +1,4 @@
-"""What readers have drawn, whatever the tool: shapes on pictures that were looked at or not."""
+"""Drawings of readers, whatever the tool: shapes on pictures that were looked at or not."""
 
 from dataclasses import dataclass
 

@@ -19,6 +19,7 @@ from medmask.config.tree import is_reference, iterate_keys, shorten
 from medmask.config.values import Value
 from medmask.errors import InputError
 from medmask.solver.optimizer import build_parameter_groups
+from medmask.stages.exclusive_options import EXCLUSIONS
 
 PARTS = ("model", "optimizer", "lr_multiplier", "dataloader.train", "dataloader.test")
 GIVEN_BY_RUN = {build_parameter_groups: {"model"}}
@@ -33,6 +34,7 @@ def check_config(config: DictConfig) -> None:
         InputError: names the keys at fault and what they may hold.
     """
     _raise([*_train_faults(config), *_part_faults(config)])
+    _raise(list(_exclusion_faults(config)))
 
 
 def check_part(node: Any, key: str) -> None:
@@ -98,6 +100,16 @@ def _part_faults(config: DictConfig) -> Iterator[str]:
         yield from _faults(evaluator, "dataloader.evaluator")
     else:
         yield from _several_faults(evaluator, "dataloader.evaluator", "[]")
+
+
+def _exclusion_faults(config: DictConfig) -> Iterator[str]:
+    """Of options that are each right, and exclude each other."""
+    hooks = [
+        f"loss_hooks.{name}" for name, hook in (config.get("loss_hooks") or {}).items() if hook
+    ]
+    for exclusion in EXCLUSIONS:
+        if OmegaConf.select(config, exclusion.option) is not None:
+            yield from (exclusion.sentence(hook) for hook in hooks if exclusion.concerns(hook))
 
 
 def _several_faults(node: Any, key: str, empty: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from detectron2.config import LazyConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -105,11 +105,24 @@ def check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
             raise InputError(f"cannot delete the config key {key}: overrides set values only")
         if override.is_sweep_override() or override.package is not None:
             raise InputError(f"cannot read the override {override.input_line}: give one value")
-        if override.is_add() or _has_key(config, key):
+        if _has_key(config, key):
+            continue
+        if override.is_add():
+            parent, _, name = key.rpartition(".")
+            if parent == "loss_hooks" and override.value() is None:
+                raise InputError(
+                    f"the config has no {key} that +{key}=null could leave out"
+                    f"{_hint(name, config.get(parent) or {})}"
+                )
             continue
         close = difflib.get_close_matches(key, list(iterate_keys(config)), n=1)
         hint = f"did you mean {close[0]}?" if close else "see --help for how to list them"
         raise InputError(f"the config has no key {key}; {hint} (+{key}=... adds a new key)")
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _has_key(config: DictConfig, key: str) -> bool:

@@ -14,50 +14,6 @@ _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """(y, x) of the four pixels around a sampling location, from the upper left one."""
 
 
-class GatheringAttention(nn.Module):
-    """:class:`MultiScaleDeformableAttention` with its parameters, sampling by gathers of rows.
-
-    Heights, widths and numbers of tokens stay variables of a traced graph.
-    """
-
-    def __init__(self, attention: MultiScaleDeformableAttention) -> None:
-        super().__init__()
-        self.attention = attention
-
-    def forward(
-        self,
-        query: Tensor,
-        reference_points: Tensor,
-        memory: Tensor,
-        spatial_shapes: Tensor,
-        level_start_index: Tensor,
-        value_mask: Tensor | None = None,
-        visible_indices: Tensor | None = None,
-    ) -> Tensor:
-        """Attend; see :class:`MultiScaleDeformableAttention`.
-
-        Raises:
-            ValueError: ``visible_indices`` are given, which inference has none of.
-        """
-        if visible_indices is not None:
-            raise ValueError("a detector for inference has no masked tokens")
-        module = self.attention
-        N, Q, C = query.shape
-        M, L, P = module.num_heads, module.num_levels, module.num_points
-        value = module.value_proj(memory)
-        if value_mask is not None:
-            value = value.masked_fill(value_mask[..., None], 0)
-        output = sample_by_gathers(
-            value.view(N, memory.shape[1], M, C // M),
-            spatial_shapes,
-            level_start_index,
-            reference_points,
-            module.sampling_offsets(query).view(N, Q, M, L, P, 2),
-            module.attention_weights(query).view(N, Q, M, L, P),
-        )
-        return module.output_proj(output)
-
-
 def sample_by_gathers(
     value: Tensor,
     spatial_shapes: Tensor,
@@ -67,6 +23,8 @@ def sample_by_gathers(
     attention_logits: Tensor,
 ) -> Tensor:
     """Compute :func:`medmask.layers.ms_deform_attn_fused`, of whose arguments these are.
+
+    Heights, widths and numbers of tokens stay variables of a traced graph.
 
     Returns:
         (N, Q, M*D).
@@ -108,8 +66,7 @@ def sample_by_gathers(
 def with_gathering_attention(model: nn.Module) -> nn.Module:
     """A copy of a model in which every deformable attention samples by gathers."""
     model = copy.deepcopy(model)
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, MultiScaleDeformableAttention):
-                setattr(parent, name, GatheringAttention(child))
+    for module in model.modules():
+        if isinstance(module, MultiScaleDeformableAttention):
+            module.sample = sample_by_gathers
     return model

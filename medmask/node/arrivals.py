@@ -1,4 +1,4 @@
-"""When studies have last grown, and which of them are complete."""
+"""Times at which studies have last grown, and which of them are complete."""
 
 import threading
 import time
@@ -54,5 +54,5 @@ class Arrivals:
                 self._changed.wait(max(0.0, min(due, deadline) - now))
 
     def __len__(self) -> int:
-        """How many studies wait."""
+        """Number of studies that wait."""
         return len(self._complete_at)

@@ -71,7 +71,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class TLSFiles:
-    """What TLS needs, as PEM files.
+    """Files that TLS needs, in PEM.
 
     Attributes:
         certificate: of the node, with those between it and its authority.

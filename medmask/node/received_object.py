@@ -1,4 +1,4 @@
-"""What a received object is: mammograms pass, everything else is refused in one sentence.
+"""Kinds of received objects: mammograms pass, everything else is refused in one sentence.
 
 No sentence tells a value of the header, which may be the patient's, but for unique identifiers.
 """

@@ -99,7 +99,7 @@ def sender_of(event: "Event") -> str:
 
 
 def _file_meta(request: "C_STORE", syntax: str) -> bytes:
-    """What a file has before its dataset (PS3.10 7.1); the same for the same object."""
+    """Build what a file has before its dataset (PS3.10 7.1); the same for the same object."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_file_meta_info

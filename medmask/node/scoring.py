@@ -65,7 +65,7 @@ def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) ->
 def _score(
     study: StudyFolder, images: Iterable[Path], detector: Detector, options: NodeOptions
 ) -> tuple[bool, list[str]]:
-    """Whether there are results, and what went wrong."""
+    """Score the images; tell whether there are results, and what went wrong."""
     predictions = study.predictions / _digest(detector)
     problems: list[str] = []
     try:
@@ -91,6 +91,6 @@ def _score(
 
 
 def _digest(detector: Detector) -> str:
-    """What predictions depend on, as the name of a folder."""
+    """Name a folder after what predictions depend on."""
     text = json.dumps(detector.settings(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ RECEIVING, SCORING, SENDING, ANSWERED, FAILED = STATES = (
 
 @dataclass
 class StudyStatus:
-    """How far a study is.
+    """Progress of a study.
 
     Attributes:
         state: among :data:`STATES`.

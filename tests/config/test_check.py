@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from medmask.config.building import build
-from medmask.config.check import _parameters, check_config
+from medmask.config.check import _exclusion_faults, _parameters, _raise, check_config
 from medmask.config.keys import ARGUMENTS
 from medmask.config.loading import apply_overrides, load_config
 from medmask.config.targets import find_target, iterate_targets
@@ -225,3 +225,40 @@ def test_errors_of_what_is_made_name_the_key(teaching, key, overrides, words):
     with pytest.raises(InputError, match=words) as error:
         build(config, key, dict)
     assert "\n" not in str(error.value)
+
+
+def test_a_hook_that_is_not_there_cannot_be_left_out(teaching):
+    with pytest.raises(InputError, match=r"loss_hooks\.teachr .*; did you mean teacher\?"):
+        apply_overrides(copy.deepcopy(teaching), ["+loss_hooks.teachr=null"])
+    config = apply_overrides(copy.deepcopy(teaching), ["+loss_hooks.teacher=null"])
+    assert config.loss_hooks.teacher is None
+
+
+@pytest.mark.parametrize(
+    ("page", "overrides", "words"),
+    [
+        (
+            "phantom2ffdm/expert.py",
+            ["+dataloader.train.mix={_target_: medmask.data.Mixup}"],
+            r"^dataloader\.train\.mix cannot go with loss_hooks\.expert_distillation, ",
+        ),
+        (
+            "phantom2ffdm/masks.py",
+            ["+loss_hooks.teacher={copy_paste: {}}"],
+            r"^loss_hooks\.teacher\.copy_paste cannot go with loss_hooks\.masks, for pasted",
+        ),
+    ],
+    ids=["mixup", "pasting"],
+)
+def test_options_that_exclude_each_other_are_named(page, overrides, words):
+    config = load_config(str(CONFIGS / page), overrides)
+    with pytest.raises(InputError, match=words):
+        _raise(list(_exclusion_faults(config)))
+
+
+def test_options_without_their_counterpart_exclude_nothing(teaching):
+    assert not list(_exclusion_faults(teaching))
+    config = copy.deepcopy(teaching)
+    config.loss_hooks.teacher.copy_paste = {}
+    config.loss_hooks.masks = None
+    assert not list(_exclusion_faults(config))

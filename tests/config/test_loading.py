@@ -39,6 +39,7 @@ def test_overrides_are_applied(config_file):
         (["train.max_iter.x=20"], ["train.max_iter.x"]),
         (["~train.max_iter"], ["train.max_iter", "delete"]),
         (["train.max_iter"], ["cannot read", "train.max_iter"]),
+        (["+loss_hooks.teacher=null"], ["no loss_hooks.teacher", "leave out"]),
     ],
 )
 def test_wrong_override_is_named(config_file, overrides, words):

@@ -1,6 +1,7 @@
 """Cropping to the breast and giving it one range of gray levels, alike in training and testing."""
 
 import functools
+from collections.abc import Iterator
 
 import detectron2.data.transforms as T
 import numpy as np
@@ -61,16 +62,20 @@ def sets_window(augmentation: T.Augmentation) -> bool:
     If so, the window that a DICOM file brings must not come before it: that differs from scanner to
     scanner, and images that were converted to PNG have none.
     """
-    if isinstance(augmentation, BreastPreprocessing):
-        return augmentation.window
-    return any(map(sets_window, getattr(augmentation, "augs", ())))
+    return any(step.window for step in _breast_steps(augmentation))
 
 
 def crops_to_breast(augmentation: T.Augmentation) -> bool:
     """Tell whether an augmentation crops to the breast."""
+    return any(step.crop for step in _breast_steps(augmentation))
+
+
+def _breast_steps(augmentation: T.Augmentation) -> Iterator[BreastPreprocessing]:
+    """Find the steps that look for the breast, in lists of lists of augmentations."""
     if isinstance(augmentation, BreastPreprocessing):
-        return augmentation.crop
-    return any(map(crops_to_breast, getattr(augmentation, "augs", ())))
+        yield augmentation
+    for step in getattr(augmentation, "augs", ()):
+        yield from _breast_steps(step)
 
 
 def _crop(breast: Breast, margin: float) -> T.CropTransform:

@@ -1,4 +1,4 @@
-"""Answers of a data set to the engine: its images, their lesions, and what was left out, with reasons.
+"""Answers of a data set to the engine: images, lesions, and what was left out, with reasons.
 
 A set is one module beside this one, named in :mod:`medmask.data.converters.registry`, with a
 constant ``CONVERTER``. It reads the index of a raw download and decides what a lesion is and which

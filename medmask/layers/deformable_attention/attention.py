@@ -1,6 +1,7 @@
 """Multi-scale deformable attention as a module (Deformable DETR, Zhu et al., 2021, equation 3)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,10 @@ class MultiScaleDeformableAttention(nn.Module):
     """Attention of each query to a few learned points around its reference point, on every level.
 
     Shape suffixes below: N images, S tokens of all levels, Q queries, M heads, L levels, P points.
+
+    Attributes:
+        sample: :func:`ms_deform_attn_fused`, or another function of its arguments that computes the
+            same.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, num_levels: int, num_points: int):
@@ -25,6 +30,7 @@ class MultiScaleDeformableAttention(nn.Module):
         self.num_heads = num_heads
         self.num_levels = num_levels
         self.num_points = num_points
+        self.sample: Callable[..., Tensor] = ms_deform_attn_fused
         num_samples = num_heads * num_levels * num_points
         self.sampling_offsets = nn.Linear(embed_dim, num_samples * 2)
         self.attention_weights = nn.Linear(embed_dim, num_samples)
@@ -86,7 +92,7 @@ class MultiScaleDeformableAttention(nn.Module):
         elif value_mask is not None:
             value = value.masked_fill(value_mask[..., None], 0)
         value = value.unflatten(-1, (M, -1))  # (N, S, M, D)
-        output = ms_deform_attn_fused(
+        output = self.sample(
             value,
             spatial_shapes,
             level_start_index,

@@ -31,6 +31,7 @@ from medmask.stages.distillation.normal_queries import (
 )
 from medmask.stages.distillation.retrieval import Retrieval
 from medmask.stages.distillation.store_lookup import ExpertLookup, store_of
+from medmask.stages.exclusive_options import MIXUP_AND_EXPERT
 from medmask.stages.learning import LearningMeasure, Sample, observing
 from medmask.stages.loss_hook import LossHook
 from medmask.utils.periods import Period, check_period, to_iterations_within
@@ -124,11 +125,11 @@ class ExpertDistillationHook(LossHook):
         super().__init__()
         self.name = name
         self.module_name = f"{name}_distillation"
-        self._key = f"loss_hooks.{self.module_name}"
+        self.key = f"loss_hooks.{self.module_name}"
         self.folders = [stores] if isinstance(stores, str) else list(stores)
         if not self.folders:
             raise InputError(
-                f"{self._key}.stores is empty: name the expert store of each labeled data set"
+                f"{self.key}.stores is empty: name the expert store of each labeled data set"
             )
         for key, value, choices in (
             ("missing", missing, _MISSING),
@@ -136,9 +137,9 @@ class ExpertDistillationHook(LossHook):
             ("embedding_space", embedding_space, SPACES),
         ):
             if value not in choices:
-                raise InputError(f"{self._key}.{key} is {value!r}: choose {' or '.join(choices)}")
+                raise InputError(f"{self.key}.{key} is {value!r}: choose {' or '.join(choices)}")
         if heads_alone is not None:
-            check_period(heads_alone, f"{self._key}.heads_alone")
+            check_period(heads_alone, f"{self.key}.heads_alone")
         self.heads_alone = heads_alone
         self.dense_strides = list(dense_strides)
         self.dense_loss = dense_loss
@@ -160,11 +161,11 @@ class ExpertDistillationHook(LossHook):
         self.normal_class = normal_class
         if normal_queries < 0 or (normal_queries and not zero_shot_weight):
             raise InputError(
-                f"{self._key}.normal_queries is {normal_queries}, but must be 0, or above with a "
+                f"{self.key}.normal_queries is {normal_queries}, but must be 0, or above with a "
                 "zero_shot_weight above 0, whose part they are"
             )
         self.dense_weight = dense_weight
-        _check_weights({**self.weights, "dense_weight": dense_weight}, self._key)
+        _check_weights({**self.weights, "dense_weight": dense_weight}, self.key)
 
     def build(self, detector: MedMask) -> None:
         """Open the stores, and make projections into the space of their embeddings.
@@ -178,7 +179,7 @@ class ExpertDistillationHook(LossHook):
         for store in (*self.stores, *self._held_out_stores):
             check_same_expert(store, first)
         for store in self.stores:
-            check_offers(store, self.weights["zero_shot_weight"], self.dense_weight, self._key)
+            check_offers(store, self.weights["zero_shot_weight"], self.dense_weight, self.key)
         distillation = ExpertDistillation(
             query_dim=detector.transformer.embed_dim,
             expert_dim=first.settings.embedding_dim,
@@ -194,7 +195,7 @@ class ExpertDistillationHook(LossHook):
         self.register_module(detector, distillation)
         self._classes = _word_classes(first, detector.device)
         if self.normal_queries:
-            self._normal_index = class_index(first, self.normal_class, f"{self._key}.normal_class")
+            self._normal_index = class_index(first, self.normal_class, f"{self.key}.normal_class")
 
     def _space(self, embeddings: Sequence[np.ndarray]) -> EmbeddingSpace | None:
         if self.embedding_space == "as_is":
@@ -203,7 +204,7 @@ class ExpertDistillationHook(LossHook):
         return EmbeddingSpace(join_embeddings(embeddings, dim), self.embedding_space)
 
     def _build_dense(self, detector: MedMask) -> DenseDistillation:
-        levels = levels_of_strides(detector, self.dense_strides, f"{self._key}.dense_strides")
+        levels = levels_of_strides(detector, self.dense_strides, f"{self.key}.dense_strides")
         moments = [store.patch_moments for store in self.stores if store.patch_moments is not None]
         statistics = patch_statistics(moments)
         return DenseDistillation(
@@ -215,7 +216,7 @@ class ExpertDistillationHook(LossHook):
         self._heads_alone_for = 0
         if self.heads_alone is not None:
             self._heads_alone_for = to_iterations_within(
-                self.heads_alone, max_iter, f"{self._key}.heads_alone"
+                self.heads_alone, max_iter, f"{self.key}.heads_alone"
             )
 
     def before_train(self) -> None:
@@ -227,13 +228,10 @@ class ExpertDistillationHook(LossHook):
         """
         stream = self.trainer.loader.stream
         if getattr(stream, "mix", None) is not None:
-            raise InputError(
-                "dataloader.train.mix cannot go with loss_hooks.expert_distillation, which has no "
-                "embeddings of mixed images: set one of them to null"
-            )
+            raise InputError(MIXUP_AND_EXPERT.sentence(self.key))
         super().before_train()
         if self.weights["image_weight"]:
-            check_breast_crop(self.stores, stream.mapper, self._key)
+            check_breast_crop(self.stores, stream.mapper, self.key)
         records = stream.dataset_dicts
         self._lookup = ExpertLookup(
             self.stores,
@@ -291,7 +289,7 @@ class ExpertDistillationHook(LossHook):
         if not self._held_out_stores:
             logger.info(
                 "Retrieval of the expert's embeddings is not measured: name expert stores of "
-                f"dataloader.test.dataset in {self._key}.held_out_stores."
+                f"dataloader.test.dataset in {self.key}.held_out_stores."
             )
             return {}
         images, lesions = Retrieval(), Retrieval()
@@ -305,7 +303,7 @@ class ExpertDistillationHook(LossHook):
         found = {f"{self.name}/retrieval_{k}": x for k, x in measures.items() if x is not None}
         if not found:
             raise InputError(
-                f"{self._key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than "
+                f"{self.key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than "
                 "two of the images of dataloader.test: make stores of its data set by "
                 "tools/extract_expert_embeddings.py"
             )

@@ -93,8 +93,7 @@ class ExpertLookup:
             place = self._find(sample)
             if place is not None:
                 embedding = place.store[place.image_id].image_embedding
-                key = place.image_key if self._same_patient_negatives else place.patient_key
-                rows.append((index, embedding, key))
+                rows.append((index, embedding, self._key(place, place.image_key)))
         return self._to_tensors(rows)
 
     def lesion_embeddings(
@@ -125,10 +124,8 @@ class ExpertLookup:
                 )
             annotation = int(instances.gt_annotation_index[target])
             embedding = place.store[place.image_id].lesion_embeddings[annotation]
-            key = place.first_lesion_key + annotation
-            rows.append(
-                (index, embedding, key if self._same_patient_negatives else place.patient_key)
-            )
+            key = self._key(place, place.first_lesion_key + annotation)
+            rows.append((index, embedding, key))
         return self._to_tensors(rows)
 
     def patches(self, samples: Sequence[dict[str, Any]]) -> list[ExpertPatches]:
@@ -166,6 +163,10 @@ class ExpertLookup:
                 "dataloader.train's that were looked up in the expert stores"
             )
         return place
+
+    def _key(self, place: _Place, own: int) -> int:
+        """Choose between the key of an image or lesion itself and that of its patient."""
+        return own if self._same_patient_negatives else place.patient_key
 
     def _to_tensors(self, rows: Sequence[tuple[int, np.ndarray, int]]) -> ExpertEmbeddings:
         index, embeddings, keys = zip(*rows, strict=True) if rows else ((), (), ())

@@ -19,7 +19,6 @@ from medmask.stages.masked_autoencoding.gradient_share import GradientShare
 from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
 from medmask.stages.masked_autoencoding.masking import MASKING_STRATEGIES
 from medmask.stages.masked_autoencoding.reconstruction import (
-    MakeTargets,
     reconstruction_loss,
     reconstruction_step,
 )
@@ -206,22 +205,22 @@ class MaskedAutoencoderHook(LossHook):
 
     def observation_step(self) -> TrainingStep:
         """Make the step of this iteration for a look at it, which changes no state of the hook."""
-        return self._reconstruction_step(self.target_maps.of_observation)
+        return self._reconstruction_step(for_training=False)
 
-    def _reconstruction_step(self, make_targets: MakeTargets) -> TrainingStep:
+    def _reconstruction_step(self, *, for_training: bool) -> TrainingStep:
         return functools.partial(
             reconstruction_step,
             autoencoder=self.module,
             masking=MASKING_STRATEGIES[self.masking],
             mask_ratio=self._current_ratio,
-            make_targets=make_targets,
+            make_targets=functools.partial(self.target_maps.make, for_training=for_training),
             trains_detector=not self.is_warming_up,
         )
 
     def step_losses(self) -> dict[str, Tensor]:
         if not self.is_active:
             return {}
-        training_step = self._reconstruction_step(self.target_maps.of_training)
+        training_step = self._reconstruction_step(for_training=True)
         step = self.trainer.model(self.next_batch(), step=training_step)
         loss = reconstruction_loss(step, masked_only=self.scope == "masked")
         self._step_losses.append(loss.detach())

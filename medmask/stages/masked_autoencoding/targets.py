@@ -24,44 +24,32 @@ class TargetMaps:
         self.network = network
         self.statistics = statistics
 
-    def of_training(
+    def make(
         self,
         detector: MedMask,
         pixels: Tensor,
         features: Mapping[str, Tensor],
         padding: Mapping[str, Tensor],
+        *,
+        for_training: bool,
     ) -> dict[str, Tensor]:
-        """Make the targets of a training step, and take note of their statistics."""
-        maps = self._maps(detector, pixels, features, padding)
-        if self.statistics is not None:
-            self.statistics.add(maps, padding)
-        return self._standardize(maps, padding)
+        """Make the targets of a step.
 
-    def of_observation(
-        self,
-        detector: MedMask,
-        pixels: Tensor,
-        features: Mapping[str, Tensor],
-        padding: Mapping[str, Tensor],
-    ) -> dict[str, Tensor]:
-        """Make the targets of a picture or a measurement."""
-        return self._standardize(self._maps(detector, pixels, features, padding), padding)
-
-    def _standardize(
-        self, maps: dict[str, Tensor], padding: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        return maps if self.statistics is None else self.statistics.standardize(maps, padding)
-
-    def _maps(
-        self,
-        detector: MedMask,
-        pixels: Tensor,
-        features: Mapping[str, Tensor],
-        padding: Mapping[str, Tensor],
-    ) -> dict[str, Tensor]:
+        Args:
+            detector: whose maps they are, where the network is none of its own.
+            pixels: (N, 3, H, W), normalized.
+            features: maps of the detector's backbone by name.
+            padding: (N, h, w) bool of each map, True in the padding.
+            for_training: take note of the statistics; a picture or a measurement does not.
+        """
         if self.network.backbone is not None:
             features = self.network.backbone(pixels)
-        return own_maps(detector, pixels, features, padding)
+        maps = own_maps(detector, pixels, features, padding)
+        if self.statistics is None:
+            return maps
+        if for_training:
+            self.statistics.add(maps, padding)
+        return self.statistics.standardize(maps, padding)
 
     def begin_iteration(self) -> None:
         """Forget an iteration that did not come to its end."""

@@ -12,6 +12,7 @@ from medmask.data.outlines import LesionMapDrawer, has_outline
 from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.modeling.transformer import TransformerOutput
+from medmask.stages.exclusive_options import PASTING_AND_MASKS
 from medmask.stages.learning import LearningMeasure, Sample, observing
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.masks.decoder import NORM_GROUPS, MaskDecoder
@@ -97,10 +98,7 @@ class LesionMaskHook(LossHook):
                 "medmask.data.LesionMapDrawer, or remove the hook"
             )
         if any(getattr(hook, "copy_paste", None) is not None for hook in self.trainer.loss_hooks):
-            raise InputError(
-                f"loss_hooks.teacher.copy_paste cannot go with {_KEY}, for pasted lesions have no "
-                "outlines: set one of them to null"
-            )
+            raise InputError(PASTING_AND_MASKS.sentence(_KEY))
         annotations = [a for record in stream.dataset_dicts for a in record["annotations"]]
         outlined = sum(map(has_outline, annotations))
         mode = self._drawer.without_outline

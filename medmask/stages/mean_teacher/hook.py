@@ -19,6 +19,7 @@ from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.modeling.weights import without_training_modules
 from medmask.stages.distillation.hook import ExpertDistillationHook
+from medmask.stages.exclusive_options import PASTING_AND_EXPERT
 from medmask.stages.learning import LearningMeasure, Sample
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.mean_teacher.copy_paste import LesionCopyPaste
@@ -96,12 +97,9 @@ class TeacherHook(LossHook):
         self.threshold.set_run_length(max_iter)
 
     def before_train(self) -> None:
-        distills = any(isinstance(x, ExpertDistillationHook) for x in self.trainer.loss_hooks)
-        if self.copy_paste is not None and distills:
-            raise InputError(
-                "loss_hooks.teacher.copy_paste cannot go with loss_hooks.expert_distillation, "
-                "which has no embeddings of images with pasted lesions: set one of them to null"
-            )
+        for hook in self.trainer.loss_hooks if self.copy_paste is not None else ():
+            if isinstance(hook, ExpertDistillationHook):
+                raise InputError(PASTING_AND_EXPERT.sentence(hook.key))
         super().before_train()
         if self.trainer.start_iter == 0:
             # The student got its weights after build().

@@ -41,7 +41,7 @@ def test_an_autoencoder_that_learns_beats_the_mean_of_each_position(make_detecto
     assert not before.beats_constant
     optimizer = torch.optim.AdamW([p for p in detector.parameters() if p.requires_grad], lr=1e-3)
     for i in range(240):
-        step = hook._reconstruction_step(hook.target_maps.of_training)(
+        step = hook._reconstruction_step(for_training=True)(
             detector, [gray_image(4 * i + k) for k in range(4)]
         )
         optimizer.zero_grad()
