@@ -59,7 +59,7 @@ _SMALL = (
 
 @dataclass(frozen=True)
 class Inputs:
-    """What all runs of predict get.
+    """Arguments that all runs of predict get.
 
     Attributes:
         manifest: of the images.

@@ -57,7 +57,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class RankingOptions:
-    """Which images readers see, and in which order.
+    """Choice of the images that readers see, and their order.
 
     Attributes:
         measure: of :data:`MEASURES`; None leaves images in the order of the predictions.

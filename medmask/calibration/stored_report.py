@@ -1,4 +1,4 @@
-"""What a calibration file tells people: how good its probabilities and thresholds are.
+"""Report that a calibration file gives people: how good its probabilities and thresholds are.
 
 :mod:`medmask.calibration.application` reads what predictions need of the same file.
 """
@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class StoredQuality:
-    """How good the probabilities of detections, or of images, are.
+    """Quality of the probabilities of detections, or of images.
 
     Attributes:
         method: of calibration.

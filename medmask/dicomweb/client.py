@@ -1,4 +1,4 @@
-"""What is asked of an archive: find, retrieve, store."""
+"""Requests to an archive: find, retrieve, store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Match = TypeVar("Match")
 
 
 class InstanceName(NamedTuple):
-    """Where an object is in an archive."""
+    """Place of an object in an archive."""
 
     study: str
     series: str

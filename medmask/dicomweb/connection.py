@@ -227,7 +227,7 @@ class Connection:
         return _TryAgainError(UnreachableError(f"{self._name(path)}: {what}; try again later"))
 
     def _name(self, path: str) -> str:
-        """What messages call a request; queries, which may hold a patient's id, stay out."""
+        """Name of a request in messages; queries, which may hold a patient's id, stay out."""
         return f"{self.url}/{path}"
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong with an archive: each error is one sentence that quotes no patient's data."""
+"""Errors of an archive: each error is one sentence that quotes no patient's data."""
 
 from medmask.errors import InputError
 

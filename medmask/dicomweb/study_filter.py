@@ -1,4 +1,4 @@
-"""What studies are looked for; free of heavy imports: command lines show it."""
+"""Filter of the studies that are looked for; free of heavy imports: command lines show it."""
 
 import re
 from dataclasses import dataclass

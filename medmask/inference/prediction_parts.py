@@ -30,7 +30,7 @@ from medmask.utils.json_files import write_json
 DONE = "done"
 
 _SYNC_SECONDS = 5.0
-"""What a crash of the machine may cost; on each line a disk would spend milliseconds."""
+"""Most that a crash of the machine may cost; on each line a disk would spend milliseconds."""
 
 _HEADER = {"format": "medmask predictions", "version": 2}
 _HEADER_START = json.dumps(_HEADER).encode()[:-1]

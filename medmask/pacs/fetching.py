@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class FetchedImages:
-    """What came of fetching the images of a study.
+    """Outcome of fetching the images of a study.
 
     Attributes:
         paths: the files.
@@ -36,7 +36,7 @@ class FetchedImages:
 
     @property
     def is_server_at_fault(self) -> bool:
-        """Whether the archive gives none of the images, by a fault of its own."""
+        """True if the archive gives none of the images, by a fault of its own."""
         return not self.paths and any((x.status or 0) >= 500 for x in self.errors)
 
 

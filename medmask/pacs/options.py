@@ -7,7 +7,7 @@ from medmask.dicom_results.options import ResultOptions
 
 @dataclass(frozen=True)
 class RoundTripOptions:
-    """What is made of each study.
+    """Choice of what is made of each study.
 
     Attributes:
         results: threshold and kinds of the objects.

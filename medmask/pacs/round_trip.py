@@ -161,7 +161,7 @@ class _RoundTrip:
             shutil.rmtree(self._folder(record.study) / IMAGES, ignore_errors=True)
 
     def _is_finished(self, before: StudyRecord) -> bool:
-        """Whether an earlier run has left nothing to do."""
+        """True if an earlier run has left nothing to do."""
         return not (before.status == SCORED and self.options.store)
 
     def _folder(self, study: str) -> Path:

@@ -18,7 +18,7 @@ _OF_STUDY = frozenset({"AccessionNumber", "ReferringPhysicianName", "StudyDescri
 
 @dataclass(frozen=True)
 class StoredResults:
-    """What came of storing the results of a study.
+    """Outcome of storing the results of a study.
 
     Attributes:
         refused: a sentence for each object that the archive does not take or give back.

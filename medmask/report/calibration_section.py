@@ -1,4 +1,4 @@
-"""How far scores can be taken for probabilities, and the thresholds at rates of false positives."""
+"""Section on scores as probabilities, and on the thresholds at rates of false positives."""
 
 from collections.abc import Sequence
 from pathlib import Path
