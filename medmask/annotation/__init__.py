@@ -6,6 +6,7 @@
     ranking, uncertainty, patients
                             which images they see, and in which order
     shown_image, pixel_map  a picture of 8 bits, and the way back to stored pixels
+    hanging                 turned and mirrored as readers hang it
     manifest                what was exported
     label_studio, cvat      pre-annotations for the tools
     reading                 files of annotations

@@ -30,6 +30,7 @@ class ExportOptions:
             [0, 1].
         max_size: longest side of a picture, in pixels; None leaves images at their size.
         crop_to_breast: show the breast and a margin alone.
+        hang: turn and mirror images as readers hang them, where their headers tell how they lie.
         allow_burned_in_text: show images, too, whose header says that there is writing in them.
         image_url: what stands before ``images/NAME.png`` in Label Studio's tasks.
         classes: labels that readers may give; the detector's classes if None.
@@ -41,6 +42,7 @@ class ExportOptions:
     score_threshold: float = 0.3
     max_size: int | None = None
     crop_to_breast: bool = False
+    hang: bool = False
     allow_burned_in_text: bool = False
     image_url: str = "/data/local-files/?d="
     classes: tuple[str, ...] | None = None

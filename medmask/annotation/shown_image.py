@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medmask.annotation.hanging import find_hanging
 from medmask.annotation.options import ExportOptions
 from medmask.annotation.pixel_map import Box, PixelMap
 from medmask.data.breast import find_breast
@@ -44,7 +45,8 @@ def make_shown_image(path: Path, boxes: Sequence[Box], options: ExportOptions) -
     crop = (0, 0, width, height)
     if options.crop_to_breast and (breast := find_breast(image)) is not None:
         crop = _enclose(breast.box_with_margin(MARGIN), boxes, width, height)
-    pixel_map = _fit(crop, options.max_size)
+    turns, mirrored = (find_hanging(path) if options.hang else None) or (0, False)
+    pixel_map = _fit(crop, turns, options.max_size, mirrored=mirrored)
     return ShownImage(_to_bytes(pixel_map.show(image)), pixel_map, (width, height))
 
 
@@ -58,10 +60,15 @@ def _enclose(
     return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
 
 
-def _fit(crop: tuple[int, int, int, int], max_size: int | None) -> PixelMap:
+def _fit(
+    crop: tuple[int, int, int, int], turns: int, max_size: int | None, *, mirrored: bool
+) -> PixelMap:
     width, height = crop[2] - crop[0], crop[3] - crop[1]
+    if turns % 2:
+        width, height = height, width
     scale = min((max_size or np.inf) / max(width, height), 1.0)
-    return PixelMap(crop, 0, False, max(round(width * scale), 1), max(round(height * scale), 1))
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return PixelMap(crop, turns, mirrored, *size)
 
 
 def _to_bytes(pixels: np.ndarray) -> np.ndarray:

@@ -77,6 +77,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--crop-to-breast", action="store_true", help="show the breast and a margin alone"
     )
     parser.add_argument(
+        "--hang",
+        action="store_true",
+        help="turn and mirror DICOM images as they are hung, where Patient Orientation, side and "
+        "view tell how they lie; others are shown as they are stored",
+    )
+    parser.add_argument(
         "--allow-burned-in-text",
         action="store_true",
         help="show images, too, whose header says that there is writing in their pixels",
@@ -145,6 +151,7 @@ def run(args: argparse.Namespace) -> int:
         score_threshold=args.score_threshold,
         max_size=args.max_size,
         crop_to_breast=args.crop_to_breast,
+        hang=args.hang,
         allow_burned_in_text=args.allow_burned_in_text,
         image_url=args.image_url,
         classes=None if args.classes is None else tuple(args.classes),

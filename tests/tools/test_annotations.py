@@ -200,7 +200,8 @@ def test_options(run, images, tmp_path):
     export = (
         "export-annotations", tmp_path / "detections.json", images,
         "--checkpoint", tmp_path / "weights.pth", "--output", tmp_path / "export",
-        "--classes", "malignant", "benign", "--crop-to-breast", "--allow-burned-in-text",
+        "--classes", "malignant", "benign", "--crop-to-breast", "--hang",
+        "--allow-burned-in-text",
         "--image-url", "https://host/", "--rank", "random", "--seed", 3,
     )  # fmt: skip
     assert run(*export)[0] == 0
