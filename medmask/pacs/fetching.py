@@ -1,6 +1,5 @@
 """Images of an archive as files, those of the next studies while the model works."""
 
-import io
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydicom import dcmread
-
-from medmask.dicomweb.client import DicomwebClient, Instance, InstanceName
+from medmask.data.images.dicom.parsing import open_dicom
+from medmask.dicomweb.client import DicomwebClient, Instance
 from medmask.dicomweb.errors import RefusedError
 from medmask.utils.files import atomic_write
 
@@ -23,8 +21,8 @@ class FetchedImages:
     """Outcome of fetching the images of a study.
 
     Attributes:
-        paths: the files.
-        errors: one for each image that the archive does not give, or not whole.
+        paths: the files; nobody has looked into them yet.
+        errors: one for each image that the archive does not give.
     """
 
     paths: tuple[Path, ...]
@@ -61,7 +59,6 @@ def fetch_images(
         if not path.exists():
             try:
                 content = client.retrieve(instance.name)
-                check_object(content, instance.name, client.connection.url)
             except RefusedError as error:
                 errors.append(error)
                 continue
@@ -71,23 +68,31 @@ def fetch_images(
     return FetchedImages(tuple(paths), tuple(errors))
 
 
-def check_object(content: bytes, name: InstanceName, url: str) -> None:
-    """Check that a file is the object that was asked for.
+def find_wrong_image(path: Path, study: str) -> str | None:
+    """Look whether a fetched file is the object that was asked for; if not, it is removed.
 
-    Raises:
-        RefusedError: it is another, or none.
+    In the thread of the model: what silences pydicom, which warns of headers with their values,
+    does so for all threads.
+
+    Args:
+        path: of the file, named by its SOP Instance UID.
+        study: Study Instance UID.
+
+    Returns:
+        A sentence if it is another object, or none; None if it is the right one.
     """
     try:
-        header = dcmread(
-            io.BytesIO(content), specific_tags=["SOPInstanceUID", "StudyInstanceUID"], force=False
-        )
-        stated = (str(header.StudyInstanceUID), str(header.SOPInstanceUID))
-    except Exception:  # whatever pydicom raises may quote a value
-        raise RefusedError(
-            f"{url}/{name.path}: what the archive gives is damaged, or not DICOM"
-        ) from None
-    if stated != (name.study, name.instance):
-        raise RefusedError(f"{url}/{name.path}: what the archive gives is another object")
+        with open_dicom(path) as file:
+            header = file.elements.dataset
+            stated = (str(header.StudyInstanceUID), str(header.SOPInstanceUID))
+    except Exception:  # whatever is raised may quote a value
+        what = "damaged, or not DICOM"
+    else:
+        if stated == (study, path.stem):
+            return None
+        what = "another object"
+    path.unlink()
+    return f"image {path.stem} of study {study} is left out: what the archive gives is {what}"
 
 
 def work_ahead(

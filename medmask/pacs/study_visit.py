@@ -1,18 +1,21 @@
 """One study: from its images in the archive to its results there."""
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from medmask.dicom_results import read_predictions, write_results
 from medmask.dicom_results.options import ResultOptions
 from medmask.dicomweb.client import DicomwebClient
 from medmask.dicomweb.errors import RefusedError, UnreachableError
+from medmask.errors import InputError
 from medmask.inference.detector import Detector
 from medmask.inference.options import PredictionOptions
 from medmask.inference.prediction_images import PredictionImage
-from medmask.inference.prediction_run import predict_images
-from medmask.pacs.fetching import fetch_images
+from medmask.inference.prediction_run import PredictionSummary, predict_images
+from medmask.pacs.fetching import fetch_images, find_wrong_image
 from medmask.pacs.mammograms import choose_mammograms
 from medmask.pacs.storing import store_results
 from medmask.pacs.study_records import FAILED, REFUSED, SCORED, STORED, StudyRecord
@@ -58,7 +61,7 @@ def fetch_study(
         found = client.find_mammograms(study)
         mammograms = choose_mammograms(found.matches)
         instances = tuple(sorted(x.name.instance for x in mammograms.chosen))
-        if before is not None and before.status != FAILED and before.instances == instances:
+        if before is not None and before.instances == instances and _is_whole(before, folder):
             return Fetched(instances, before=before)
         fetched = fetch_images(client, mammograms.chosen, folder / IMAGES)
     except (UnreachableError, RefusedError) as error:
@@ -86,23 +89,20 @@ def score_study(
     """
     if fetched.failure is not None:
         return StudyRecord(study, FAILED, problems=(fetched.failure,))
-    if not fetched.paths:
-        return StudyRecord(study, REFUSED, fetched.instances, problems=fetched.problems)
-    summary = predict_images(
-        detector,
-        _to_images(fetched.paths),
-        folder / PREDICTIONS,
-        options=PredictionOptions(overlays=False),
-        report=_say_nothing,
-    )
+    wrong = {path: find_wrong_image(path, study) for path in fetched.paths}
+    paths = [path for path, problem in wrong.items() if problem is None]
+    problems = (*fetched.problems, *filter(None, wrong.values()))
+    if not paths:
+        return StudyRecord(study, REFUSED, fetched.instances, problems=problems)
+    summary = _predict(detector, paths, folder)
     done = summary.images - len(summary.problems)
     if not done:
-        problems = (*fetched.problems, *summary.problems)
+        problems = (*problems, *summary.problems)
         return StudyRecord(study, REFUSED, fetched.instances, problems=problems)
     predictions = read_predictions(folder / PREDICTIONS)
     results = write_results(predictions, folder / RESULTS, options, show_progress=False)
     objects = results.written + results.there_before
-    problems = (*fetched.problems, *results.problems)
+    problems = (*problems, *results.problems)
     status = SCORED if objects else REFUSED
     return StudyRecord(study, status, fetched.instances, done, objects, problems)
 
@@ -121,19 +121,42 @@ def store_study(client: DicomwebClient, record: StudyRecord, folder: Path) -> St
     Raises:
         AccessError: the archive does not let us in.
     """
-    paths = sorted((folder / RESULTS).rglob("*.dcm"))
     try:
-        stored = store_results(client, record.study, paths)
+        stored = store_results(client, record.study, _results(folder))
     except UnreachableError as error:
         return replace(record, status=FAILED, problems=(*record.problems, str(error)))
     problems = (*record.problems, *stored.refused, *stored.changed)
     return replace(record, status=FAILED if stored.refused else STORED, problems=problems)
 
 
-def _to_images(paths: Iterable[Path]) -> list[PredictionImage]:
-    return [
+def _is_whole(before: StudyRecord, folder: Path) -> bool:
+    """Tell whether an earlier run has fetched and scored all, and its results are there."""
+    if before.status == SCORED:
+        return len(_results(folder)) >= before.objects
+    return before.status != FAILED
+
+
+def _results(folder: Path) -> list[Path]:
+    return sorted((folder / RESULTS).rglob("*.dcm"))
+
+
+def _predict(detector: Detector, paths: Iterable[Path], folder: Path) -> PredictionSummary:
+    images = [
         PredictionImage(path, path.name, image_id=path.stem, is_archived=True) for path in paths
     ]
+    predict = partial(
+        predict_images,
+        detector,
+        images,
+        folder / PREDICTIONS,
+        options=PredictionOptions(overlays=False),
+        report=_say_nothing,
+    )
+    try:
+        return predict()
+    except InputError:  # the record is damaged, or on an image that the archive gives no more
+        shutil.rmtree(folder / RESULTS, ignore_errors=True)
+        return predict(overwrite=True)
 
 
 def _say_nothing(line: str) -> None:

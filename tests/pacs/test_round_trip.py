@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -293,6 +294,32 @@ def test_new_images_of_a_study_are_scored(archive, dated_studies, tmp_path):
     assert late in boxes_of_reports(archive)
     reports = [x for x in archive.of_modality("SR").values() if x.study == study]
     assert len(reports) == 2  # one about three images, and one about four
+
+
+def test_image_that_left_the_archive_leaves_the_results(archive, tmp_path):
+    study = studies_of(archive)[0]
+    make(archive, tmp_path, objects=("report", "presentation"), store=False)
+    gone = images_of(archive, study)[1]
+    del archive.objects[gone]
+    summary, _ = make(archive, tmp_path, objects=("report", "presentation"))
+    assert (summary.statuses, summary.images) == (Counter(stored=2), 7)
+    assert summary.problems == ()
+    assert gone not in boxes_of_reports(archive)
+    assert len(archive.of_modality("PR")) == 7
+
+
+@pytest.mark.parametrize("damaged", ["results", "predictions"])
+def test_what_is_lost_in_the_output_folder_is_made_again(archive, tmp_path, damaged):
+    study = studies_of(archive)[0]
+    make(archive, tmp_path, objects=("report",), store=False)
+    shutil.rmtree(tmp_path / "studies" / study / "results")
+    if damaged == "predictions":
+        (tmp_path / "studies" / study / "predictions" / "predictions.jsonl").write_text("junk\n")
+    detector = SpotDetector()
+    summary, _ = make(archive, tmp_path, objects=("report",), detector=detector)
+    assert (summary.statuses, summary.problems) == (Counter(stored=2), ())
+    assert len(detector.batches) == (4 if damaged == "predictions" else 0)
+    assert len(boxes_of_reports(archive)) == 8
 
 
 def test_archive_out_of_reach_ends_the_run(archive, dated_studies, tmp_path):
