@@ -54,43 +54,23 @@ def boxes_of(report):
         yield str(source.ReferencedSOPInstanceUID), corners, score.value / 100
 
 
-def faulty_copy(path, folder, **elements):
-    """A further image of a study, with something wrong."""
-    dataset = pydicom.dcmread(path)
-    name = "-".join(elements)
-    dataset.SOPInstanceUID = f"1.2.3.{len(name)}"
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    for keyword, value in elements.items():
-        setattr(dataset, keyword, value)
-    dataset.save_as(folder / f"{name}.dcm")
-    return folder / f"{name}.dcm"
-
-
 def test_orthanc(run_tool, orthanc, dated_studies, options, tmp_path):
     client = DicomwebClient(Connection(orthanc, Credentials(USER, PASSWORD)))
-    faulty = [
-        faulty_copy(dated_studies[0], tmp_path, PixelData=b"\0" * 1000),
-        faulty_copy(dated_studies[1], tmp_path, PatientSex="SECRET"),
-    ]
-    for path in [*dated_studies, *faulty]:
+    for path in dated_studies:
         header = pydicom.dcmread(path, stop_before_pixels=True)
         client.store(header.StudyInstanceUID, header.SOPInstanceUID, path.read_bytes())
     arguments = ("--url", orthanc, "--study-date", "20260101-20260131", *options, "--store")
     done = run_tool("pacs.py", *arguments, **OF_READER)
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 0, done.stderr
     assert (
-        f"2 studies: 2 stored (0 done before); 9 images scored, {OBJECTS_OF_TWO_STUDIES} objects"
+        f"2 studies: 2 stored (0 done before); 8 images scored, {OBJECTS_OF_TWO_STUDIES} objects"
         in done.stdout
     )
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 2
-    assert all(f"1.2.3.{length}.dcm" in "".join(errors) for length in (9, 10))
     assert "SECRET" not in done.stdout + done.stderr
     again = run_tool("pacs.py", *arguments, **OF_READER)
     assert "2 studies: 2 stored (2 done before)" in again.stdout, again.stderr
 
-    images = {str(pydicom.dcmread(path).SOPInstanceUID) for path in dated_studies}
-    found = []
+    found, images = [], {str(pydicom.dcmread(x).SOPInstanceUID): x for x in dated_studies}
     studies = client.find_studies(StudyFilter(study_date="20260101-20260102")).matches
     assert len(studies) == 2
     detections = []
@@ -103,11 +83,10 @@ def test_orthanc(run_tool, orthanc, dated_studies, options, tmp_path):
         stored = client.retrieve(InstanceName(study, series, instance))
         found += boxes_of(sr.srread(io.BytesIO(stored)))
     expected = sorted(
-        (x["file_name"].removesuffix(".dcm"), *_corners(x["bbox"]), x["score"])
-        for x in detections
-        if x["file_name"].removesuffix(".dcm") in images
+        (x["file_name"].removesuffix(".dcm"), *_corners(x["bbox"]), x["score"]) for x in detections
     )
     assert expected
+    assert {image for image, *_ in expected} <= images.keys()
     found = sorted((image, *corners, score) for image, corners, score in found)
     assert [row[0] for row in found] == [row[0] for row in expected]
     values = [np.array([row[1:] for row in rows]) for rows in (found, expected)]
