@@ -136,6 +136,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         help="until results are sent again, doubled after each failure up to "
         f"{NodeOptions.max_retry_seconds:.0f} (default %(default)s)",
     )
+    group.add_argument(
+        "--keep-days",
+        type=float,
+        metavar="D",
+        help="remove answered studies from the disk after so many days (default: keep all)",
+    )
 
 
 def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
@@ -239,6 +245,7 @@ def node_options(args: argparse.Namespace) -> NodeOptions:
         min_free_bytes=int(args.min_free_gib * _GIB),
         max_associations=args.max_associations,
         retry_seconds=args.retry_seconds,
+        keep_days=args.keep_days,
         batch_size=args.batch_size,
         results=ResultOptions(args.score_threshold, tuple(args.objects)),
     )

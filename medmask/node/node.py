@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from medmask.node.arrivals import Arrivals
 from medmask.node.options import NodeOptions
 from medmask.node.pynetdicom_import import check_pynetdicom
 from medmask.node.spool import Spool, StudyFolder
-from medmask.node.study_status import SCORING, SENDING
+from medmask.node.study_status import ANSWERED, SCORING, SENDING
 
 if TYPE_CHECKING:
     from medmask.node.sending import Sender
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
 _DISK_SECONDS = 30.0
+_CLEANING_SECONDS = 3600.0
+_SECONDS_A_DAY = 86400.0
 
 
 class Node:
@@ -30,7 +33,7 @@ class Node:
 
     Attributes:
         port: that it listens on; 0 as long as it does not.
-        is_listening: set once it does.
+        is_listening: set while it does.
     """
 
     def __init__(self, detector: Detector, folder: Path, options: NodeOptions) -> None:
@@ -51,6 +54,7 @@ class Node:
         self._spool = Spool(folder)
         self._arrivals = Arrivals(options.quiet_seconds)
         self._stop = threading.Event()
+        self._next_cleaning = 0.0
         self.port = 0
         self.is_listening = threading.Event()
 
@@ -69,14 +73,16 @@ class Node:
         with self._spool.locked(), without_patient_data_in_logs("pynetdicom"):
             sender = Sender(self._spool, options)
             reception = Reception(self._spool, options, self._arrivals.note)
-            self._go_on(sender)
             with sender.running(), listening(reception, options) as self.port:
                 logger.info(f"{options.title} listens on {options.host}:{self.port}")
                 self.is_listening.set()
+                self._go_on(sender)  # now: the quiet time runs while clients can send
                 while not self._stop.is_set():
+                    self._clean_up()
                     uid = self._arrivals.take(_POLL_SECONDS)
                     if uid is not None:
                         self._score(self._spool.study(uid), sender)
+        self.is_listening.clear()
 
     def stop(self) -> None:
         """Have :meth:`run` return after the study that it scores."""
@@ -85,9 +91,12 @@ class Node:
     def _go_on(self, sender: "Sender") -> None:
         """Take up what an earlier run has left."""
         for study in self._spool.studies():
-            with study.change_status() as status:
-                if status.refused:  # the destination may have been told to take them
-                    status.refused, status.state = {}, SENDING
+            status = study.status()
+            if status.refused:  # the destination may have been told to take them
+                with study.change_status() as status:
+                    status.refused = {}
+                    if status.state == ANSWERED:
+                        status.state = SENDING
             if study.has_new_images() or status.state == SCORING:
                 # one during which the node died comes after the others
                 self._arrivals.note(
@@ -95,6 +104,16 @@ class Node:
                 )
             elif status.state == SENDING:
                 sender.add(study.uid)
+
+    def _clean_up(self) -> None:
+        """Remove old studies, now and then."""
+        days = self._options.keep_days
+        if days is None or time.monotonic() < self._next_cleaning:
+            return
+        self._next_cleaning = time.monotonic() + _CLEANING_SECONDS
+        removed = self._spool.remove_answered(time.time() - days * _SECONDS_A_DAY)
+        if removed:
+            logger.info(f"{removed} studies that were answered {days:g} days ago are removed")
 
     def _score(self, study: StudyFolder, sender: "Sender") -> None:
         from medmask.node.scoring import score_study

@@ -103,6 +103,7 @@ class NodeOptions:
         max_associations: open at the same time; more are rejected.
         retry_seconds: between the first and the second try to send; doubled after each.
         max_retry_seconds: between two tries, at most.
+        keep_days: answered studies are removed after so many days; None keeps all.
         batch_size: most images of one size that go through the model together.
         results: threshold and kinds of objects.
 
@@ -123,6 +124,7 @@ class NodeOptions:
     max_associations: int = 8
     retry_seconds: float = 5.0
     max_retry_seconds: float = 600.0
+    keep_days: float | None = None
     batch_size: int = 1
     results: ResultOptions = field(default_factory=ResultOptions)
 
@@ -144,9 +146,12 @@ class NodeOptions:
             ("max_associations", 1),
             ("retry_seconds", 0.01),
             ("max_retry_seconds", self.retry_seconds),
+            ("keep_days", 0),
+            ("batch_size", 1),
         ):
-            if not getattr(self, name) >= least:  # NaN, too
-                raise InputError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not value >= least:  # NaN, too
+                raise InputError(f"{name} must be at least {least}, got {value}")
 
 
 def _check_port(port: int, *, least: int) -> None:

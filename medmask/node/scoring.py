@@ -39,8 +39,6 @@ def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) ->
     """
     images = study.images()
     with study.change_status() as status:
-        if not images.keys() <= set(status.images) and status.state != SCORING:
-            status.attempts = 0
         status.state = SCORING
         status.attempts += 1
         attempts = status.attempts
@@ -51,14 +49,20 @@ def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) ->
         ]
         has_results = False
     else:
-        has_results, problems = _score(study, images.values(), detector, options)
+        try:
+            has_results, problems = _score(study, images.values(), detector, options)
+        except BaseException:  # of the disk, or a signal: not the study's
+            with study.change_status() as status:
+                status.attempts -= 1
+            raise
     with study.change_status() as status:
         status.state = SENDING if has_results else FAILED
         status.attempts = 0
         status.images = list(images)
         status.problems = problems
-    for problem in problems:
-        logger.warning(problem)
+    for problem in problems:  # which may quote the header
+        named = next((f"image {uid} of " for uid in images if uid in problem), "")
+        logger.warning(f"{named}study {study.uid} is set aside: the study's status.json says why")
     return has_results
 
 

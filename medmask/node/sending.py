@@ -67,7 +67,7 @@ class Sender:
         self._entity = AE(options.title)
         self._entity.connection_timeout = _CONNECTION_SECONDS
         for class_uid in _CLASSES:
-            self._entity.add_requested_context(class_uid, _SYNTAXES)  # type: ignore[arg-type]
+            self._entity.add_requested_context(class_uid, _SYNTAXES)
 
     def add(self, study_uid: str) -> None:
         """Have the results of a study sent."""

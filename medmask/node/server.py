@@ -4,6 +4,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ IMAGE_CLASSES = (
 
 _UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian)
 _LARGEST_PDU = 2**17  # bytes; pynetdicom takes a millisecond for each
+_MOST_NAMES = 5
 
 
 class NodeServer(ThreadedAssociationServer):
@@ -54,7 +56,7 @@ class NodeServer(ThreadedAssociationServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection, and leave the handshake of TLS to the thread of the client."""
-        client, address = self.socket.accept()  # type: ignore[union-attr]
+        client, address = self.socket.accept()
         client.settimeout(self.ae.network_timeout)
         if self.ssl_context is not None:
             client = self.ssl_context.wrap_socket(
@@ -104,7 +106,7 @@ def listening(reception: Reception, options: NodeOptions) -> Iterator[int]:
     entity.add_supported_context(Verification)
     syntaxes = transfer_syntaxes()
     for class_uid in IMAGE_CLASSES:
-        entity.add_supported_context(class_uid, syntaxes)  # type: ignore[arg-type]
+        entity.add_supported_context(class_uid, syntaxes)
     context = None if options.tls is None else server_context(options.tls)
     server = _make_server(entity, reception, options, context)
     try:
@@ -136,15 +138,15 @@ def _make_server(
             f"the node cannot listen on {options.host}:{options.port}: {error.strerror}; choose "
             "another --host or --port"
         ) from None
-    entity._servers.append(server)
+    entity._servers.append(server)  # as start_server does; shutdown takes it out again
     return server
 
 
 @contextlib.contextmanager
 def _serving(server: NodeServer) -> Iterator[None]:
-    from threading import Thread
-
-    thread = Thread(target=server.serve_forever, args=(0.1,), name="listening", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(0.1,), name="listening", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -201,9 +203,10 @@ def _log_contexts(event: "Event") -> None:
     """Say which proposed classes of objects are not taken."""
     names = sorted({context.abstract_syntax.name for context in event.assoc.rejected_contexts})
     if names:
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         logger.info(
-            f"of what {sender_of(event)} offers, {len(names)} classes of objects or their transfer "
-            f"syntaxes are not taken: {', '.join(names[:5])}"
+            f"of what {sender_of(event)} offers, objects of these classes, or in their transfer "
+            f"syntaxes, are not taken: {', '.join(names[:_MOST_NAMES])}{more}"
         )
 
 

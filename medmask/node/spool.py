@@ -7,6 +7,7 @@
     SPOOL/studies/STUDY/images/IMAGE.dcm
     SPOOL/studies/STUDY/predictions/SETTINGS/predictions.jsonl
     SPOOL/studies/STUDY/results/STUDY/*.dcm
+    SPOOL/removed                  studies on their way out
 
 An image is whole and on the disk before it has its name, so that whatever has a name may be
 acknowledged, and a kill at any moment loses nothing that was.
@@ -41,28 +42,29 @@ class StudyFolder:
 
     Attributes:
         uid: Study Instance UID.
+        path: the folder.
     """
 
     def __init__(self, path: Path) -> None:
         self.uid = path.name
-        self._path = path
+        self.path = path
         self._status_file = path / "status.json"
         self._lock = threading.Lock()
 
     @property
     def predictions(self) -> Path:
-        return self._path / "predictions"
+        return self.path / "predictions"
 
     @property
     def results(self) -> Path:
-        return self._path / "results"
+        return self.path / "results"
 
     def image_path(self, uid: str) -> Path:
-        return self._path / "images" / f"{uid}.dcm"
+        return self.path / "images" / f"{uid}.dcm"
 
     def images(self) -> dict[str, Path]:
         """Files of the images by SOP Instance UID."""
-        return {path.stem: path for path in sorted((self._path / "images").glob("*.dcm"))}
+        return {path.stem: path for path in sorted((self.path / "images").glob("*.dcm"))}
 
     def result_files(self) -> list[Path]:
         return sorted(self.results.glob("*/*.dcm"))
@@ -92,6 +94,16 @@ class StudyFolder:
                 if status.state in (ANSWERED, FAILED):
                     status.state = RECEIVING
 
+    def was_answered_before(self, when: float) -> bool:
+        """Tell whether nothing is left to do, nor was refused, since a time of the file system."""
+        status = self.status()
+        return (
+            status.state == ANSWERED
+            and not status.refused
+            and not self.has_new_images()
+            and self._status_file.stat().st_mtime < when
+        )
+
     def has_new_images(self) -> bool:
         """Tell whether there are images that its results do not know of."""
         return not self.images().keys() <= set(self.status().images)
@@ -107,7 +119,7 @@ class Spool:
             OSError: it cannot be written to.
         """
         self.folder = folder
-        self._studies_folder = folder / "studies"
+        self._studies_folder, self._removed_folder = folder / "studies", folder / "removed"
         check_output_folder(self._studies_folder)
         self._studies: dict[str, StudyFolder] = {}
         self._store_lock = threading.Lock()
@@ -127,6 +139,7 @@ class Spool:
                     f"another node works in {self.folder}: stop it, or choose another --spool"
                 ) from None
             remove_abandoned_files(self._studies_folder)
+            shutil.rmtree(self._removed_folder, ignore_errors=True)
             yield
 
     def free_bytes(self) -> int:
@@ -172,6 +185,23 @@ class Spool:
             for folder in (path.parent, path.parent.parent, self._studies_folder):
                 _sync(folder)
             return is_new
+
+    def remove_answered(self, before: float) -> int:
+        """Remove the studies that were answered before a time, in seconds since the epoch.
+
+        Returns:
+            How many. One with results that the destination refused stays.
+        """
+        removed = 0
+        for study in self.studies():
+            with self._store_lock:  # no image comes meanwhile
+                if study.was_answered_before(before):
+                    self._removed_folder.mkdir(exist_ok=True)
+                    study.path.rename(self._removed_folder / study.uid)
+                    self._studies.pop(study.uid)
+                    removed += 1
+        shutil.rmtree(self._removed_folder, ignore_errors=True)
+        return removed
 
 
 def _sync(folder: Path) -> None:

@@ -1,0 +1,90 @@
+"""From stored images to results: attempts, late images, faults of the disk."""
+
+import errno
+
+import pydicom
+import pytest
+
+pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
+
+from toy_image_detector import CenterDetector
+
+from medmask.node import Destination, NodeOptions
+from medmask.node.received_object import ObjectIdentity
+from medmask.node.scoring import MOST_ATTEMPTS, score_study
+from medmask.node.spool import Spool
+from medmask.node.study_status import FAILED, SCORING, SENDING
+
+OPTIONS = NodeOptions(Destination("PACS", "127.0.0.1", 104))
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return Spool(tmp_path / "spool")
+
+
+def store(spool, *paths):
+    for path in paths:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        identity = ObjectIdentity(str(header.StudyInstanceUID), str(header.SOPInstanceUID))
+        spool.store(identity, b"", memoryview(path.read_bytes()))
+    return spool.study(identity.study_uid)
+
+
+def test_late_images_get_results_of_their_own_and_new_reports(spool, phantoms):
+    detector = CenterDetector()
+    study = store(spool, *phantoms[:2])
+    assert score_study(study, detector, OPTIONS)
+    first = {path.name: path.read_bytes() for path in study.result_files()}
+    assert len(first) == 2 + 2 * 2
+    assert study.status().state == SENDING
+    store(spool, phantoms[2])
+    assert score_study(study, detector, OPTIONS)
+    second = {path.name: path.read_bytes() for path in study.result_files()}
+    assert len(second) == 2 + 2 * 3
+    changed = {name for name in first if second[name] != first[name]}
+    assert changed == {"measurement_report.dcm", "cad_report.dcm"}
+    assert sum(detector.batches) == 3  # no image is scored twice
+
+
+def test_study_that_ends_the_node_again_and_again(spool, phantoms):
+    class Deadly(CenterDetector):
+        def detect(self, inputs):
+            raise AssertionError("it must not be tried again")
+
+    study = store(spool, *phantoms[:1])
+    with study.change_status() as status:  # as a node leaves it that is killed
+        status.state, status.attempts = SCORING, MOST_ATTEMPTS
+    assert not score_study(study, Deadly(), OPTIONS)
+    status = study.status()
+    assert status.state == FAILED
+    assert "the node ended 5 times while it was scored" in status.problems[0]
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "no space")], ids=["signal", "full disk"]
+)
+def test_ends_that_are_not_the_fault_of_the_study(spool, phantoms, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    study = store(spool, *phantoms[:1])
+    with monkeypatch.context() as patch:
+        patch.setattr("medmask.node.scoring.predict_images", fail)
+        for _ in range(MOST_ATTEMPTS + 1):
+            with pytest.raises(type(error)):
+                score_study(study, CenterDetector(), OPTIONS)
+    assert study.status().state == SCORING
+    assert score_study(study, CenterDetector(), OPTIONS)
+
+
+def test_fault_of_the_detector_is_one_of_its_study(spool, phantoms, caplog):
+    class Broken(CenterDetector):
+        def detect(self, inputs):
+            raise RuntimeError("Confidential^Name")
+
+    study = store(spool, *phantoms[:1])
+    assert not score_study(study, Broken(), OPTIONS)
+    assert study.status().state == FAILED
+    assert "is set aside" in caplog.text
+    assert "Confidential" not in caplog.text
