@@ -52,7 +52,10 @@ _MOST_NAMES = 5
 
 
 class NodeServer(ThreadedAssociationServer):
-    """A server that a client cannot hold up by half a connection."""
+    """A server that a client cannot hold up by half a connection, nor its end."""
+
+    daemon_threads = True
+    block_on_close = False
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection, and leave the handshake of TLS to the thread of the client."""

@@ -50,13 +50,13 @@ def start_node(tmp_path, destination) -> Iterator[Callable]:
         thread = threading.Thread(target=node.run)
         thread.start()
         running.append((node, thread))
-        assert node.is_listening.wait(30), "the node does not listen"
+        assert node.is_listening.wait(120), "the node does not listen"
         return node
 
     yield start
     for node, thread in running:
         node.stop()
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive()
 
 

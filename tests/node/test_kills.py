@@ -81,7 +81,7 @@ def test_every_acknowledged_study_is_answered_once(tmp_path, kills, count):
             while killed < kills and len(destination.objects) < OBJECTS * count:
                 goal = progress() + moments.randint(0, 9)
                 wait_until(
-                    lambda goal=goal: progress() >= goal or _all_came(destination, count), 300
+                    lambda goal=goal: progress() >= goal or _all_came(destination, count), 600
                 )
                 time.sleep(moments.uniform(0.0, 0.3))
                 node.kill()
@@ -89,7 +89,7 @@ def test_every_acknowledged_study_is_answered_once(tmp_path, kills, count):
                 node.start()
             wait_until(lambda: not sender.is_alive(), 600)
             wait_until(lambda: _all_came(destination, count), 600)
-            wait_until(lambda: set(_states(node.spool).values()) == {ANSWERED}, 300)
+            wait_until(lambda: set(_states(node.spool).values()) == {ANSWERED}, 600)
             time.sleep(2.0)  # longer than the quiet time, should anything come again
 
     assert killed >= kills // 2
