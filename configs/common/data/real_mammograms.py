@@ -1,8 +1,8 @@
 """Real mammograms, cropped to the breast, at a size for training on a CPU.
 
-The long edge of a breast has 512 pixels, about 0.35 mm each. Between film and digital scanners, and
-from woman to woman, lesions differ in scale and gray levels; the augmentation of stage 1 stands for
-that.
+The long edge of a breast has 768 pixels, about 0.25 mm each; 512 hardly resolve calcifications.
+Between film and digital scanners, and from woman to woman, lesions differ in scale and gray levels;
+the augmentation of stage 1 stands for that.
 """
 
 from detectron2.config import LazyCall as L
@@ -12,7 +12,7 @@ from medmask.data import build_photometric_augmentation
 from .mammography import dataloader
 from .unlabeled import unlabeled, unlabeled_pairs
 
-_LONG_EDGE = 512
+_LONG_EDGE = 768
 _SCALE_RANGE = [0.8, 1.25]
 
 dataloader.train.mapper.augmentation.short_edge_lengths = [_LONG_EDGE]
