@@ -169,13 +169,17 @@ def _other_size(tree: Tree, choose: random.Random) -> str:
 
 def _kept(tree: Tree) -> list[TreeImage]:
     """Images that are not left out anyway, or all if there are none."""
-    kept = [x for x in tree.images if not any(lesion.get("iscrowd") for lesion in x.lesions)]
-    return kept or tree.images
+    return [x for x in tree.images if not _is_left_out(x)] or tree.images
+
+
+def _is_left_out(image: TreeImage) -> bool:
+    return any(lesion.get("iscrowd") for lesion in image.lesions)
 
 
 def _of_lesion(field_name: str, *values: Any) -> Fault:
     def change(tree: Tree, choose: random.Random) -> str | None:
-        lesions = [lesion for image in _kept(tree) for lesion in image.lesions]
+        images = [image for image in tree.images if not _is_left_out(image)]
+        lesions = [lesion for image in images for lesion in image.lesions]
         if not lesions:
             return None
         choose.choice(lesions)[field_name] = choose.choice(values)
