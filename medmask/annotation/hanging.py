@@ -38,7 +38,7 @@ def _is_pair(value: object) -> bool:
 
 
 def _hung(side: str, view: str) -> tuple[str, str]:
-    """Where rows and columns of an image lead that is hung as usual."""
+    """Directions that rows and columns of an image have that is hung as usual."""
     rows = "A" if side == "L" else "P"
     columns = _OPPOSITE[side] if view in _FROM_ABOVE else "F"
     return rows, columns
