@@ -27,7 +27,7 @@ from medmask.inference import (
 )
 from medmask.inference.batches import batch_by_size
 from medmask.inference.image_reader import ReadImage
-from medmask.inference.reading_ahead import read_ahead
+from medmask.inference.reading_ahead import AheadReader
 from medmask.utils.command_line import command_line_tool
 
 _EXAMPLES = """\
@@ -57,8 +57,8 @@ def _time_model(
     predictor: MedMaskPredictor, images: list[PredictionImage], batch_size: int
 ) -> float:
     """Images a second of the model alone, on at most 16 images in memory."""
-    first = enumerate(images[:16])
-    readings = read_ahead(first, predictor.reader, workers=0, with_view=False)
+    reader = AheadReader(predictor.reader, workers=0, with_view=False)
+    readings = reader.read(enumerate(images[:16]))
     batches = [
         [reading.result.model_input for reading in batch if isinstance(reading.result, ReadImage)]
         for batch in batch_by_size(readings, batch_size)

@@ -33,8 +33,9 @@ class OverlayNames:
             if key not in drawn:
                 self._names[key] = _make_unique(name, taken)
 
-    def of(self, image: PredictionImage) -> str:
-        return self._names[image.key]
+    def of(self, key: str) -> str:
+        """Name the picture of the image with a key."""
+        return self._names[key]
 
 
 def _make_unique(name: str, taken: set[str]) -> str:

@@ -1,28 +1,22 @@
 """Detection on many images: records, overlays and files of results, whatever single images do."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from detectron2.structures import Instances
 
 from medmask.calibration import AppliedCalibration
 from medmask.errors import InputError
-from medmask.evaluation.boxes import to_xywh
-from medmask.inference.batches import batch_by_size
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.detector import Detector
-from medmask.inference.drawing import draw_overlay
-from medmask.inference.image_reader import Fault, ReadImage, describe_fault
 from medmask.inference.merging import read_records, write_results
 from medmask.inference.options import DETECTIONS, OVERLAYS, PredictionOptions
 from medmask.inference.overlay_names import OverlayNames
-from medmask.inference.planning import Plan, make_plan
+from medmask.inference.planning import make_plan
+from medmask.inference.prediction_engine import LocalEngine, PredictionEngine
 from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.prediction_parts import (
-    DONE,
     PartsReader,
     PartWriter,
     PredictionRecord,
@@ -30,10 +24,9 @@ from medmask.inference.prediction_parts import (
     part_files,
 )
 from medmask.inference.prediction_progress import PredictionProgress
-from medmask.inference.reading_ahead import Reading, read_ahead
+from medmask.inference.prediction_worker import Prediction, PredictionWork
 from medmask.inference.stage_seconds import StageSeconds
 from medmask.utils.files import atomic_write, remove_abandoned_files
-from medmask.utils.png_files import encode_png
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ class PredictionSummary:
 
 
 def predict_images(
-    detector: Detector,
+    detector: Detector | PredictionEngine,
     images: Iterable[PredictionImage],
     output_dir: Path,
     *,
@@ -74,7 +67,7 @@ def predict_images(
     a part of its own, and no files of results: see :func:`merge_predictions`.
 
     Args:
-        detector: the detector.
+        detector: the detector, or an engine that has detectors elsewhere.
         images: a list of images that can be gone through several times, and gives the same each
             time. One that is in it twice counts once.
         output_dir: where to write.
@@ -92,13 +85,14 @@ def predict_images(
         InputError: the folder holds predictions of other weights, settings or images.
         OSError: the folder cannot be written to; what is done is kept.
     """
-    options, labels = options or PredictionOptions(), labels or detector.labels
+    engine = detector if isinstance(detector, PredictionEngine) else LocalEngine(detector)
+    options, labels = options or PredictionOptions(), labels or engine.labels
     if calibration is not None:
         options = replace(options, score_threshold=calibration.threshold)
     output_dir = Path(output_dir)
-    _check_labels(labels, detector.labels)
+    _check_labels(labels, engine.labels)
     _check_folder(output_dir, options, overwrite)
-    settings = detector.settings() | {
+    settings = engine.settings() | {
         "score_threshold": options.score_threshold,
         "overlays": options.overlays,
         "calibration": calibration and calibration.settings(),
@@ -117,155 +111,46 @@ def predict_images(
         if part.path not in parts.settings:  # nothing was finished, so nothing is lost
             parts.forget(part.path)
         part.start(settings, go_on=part.path in parts.settings)
-        run = _Run(detector, output_dir, options, labels, calibration, part, parts, names)
-        summary = run.predict(images, plan, report)
+        writer = _Writer(output_dir, part, parts, names)
+        work = PredictionWork(options, labels, calibration)
+        left = plan.images_left(images)
+        statuses: Counter = Counter()
+        problems: list[str] = []
+        seconds = StageSeconds()
+        with (
+            PredictionProgress(plan.images, plan.done_before, report=report) as progress,
+            contextlib.closing(engine.predict(left, len(plan.left), work, seconds)) as predictions,
+        ):
+            for prediction in predictions:
+                with seconds.measure("writing"):
+                    record = writer.write(prediction)
+                statuses[record.status] += 1
+                if record.error is not None:
+                    problems.append(record.error)
+                progress.count(record.status)
         part.finish(plan.images)
     if options.shard.count == 1:
         write_results(output_dir, read_records(parts, images), labels, options.formats)
-    return summary
+    return PredictionSummary(plan.images, plan.done_before, tuple(problems), statuses, seconds)
 
 
-class _Run:
-    """The work of one process."""
+class _Writer:
+    """Writes what is finished to a folder of predictions; an error in that stops all."""
 
     def __init__(
-        self,
-        detector: Detector,
-        output_dir: Path,
-        options: PredictionOptions,
-        labels: ClassLabels,
-        calibration: AppliedCalibration | None,
-        part: PartWriter,
-        parts: PartsReader,
-        names: OverlayNames | None,
+        self, output_dir: Path, part: PartWriter, parts: PartsReader, names: OverlayNames | None
     ) -> None:
-        self.detector, self.output_dir, self.options = detector, output_dir, options
-        self.labels, self.part, self.parts, self.names = labels, part, parts, names
-        self.calibration = calibration
-        self.seconds = StageSeconds()
+        self._output_dir, self._part, self._parts, self._names = output_dir, part, parts, names
 
-    def predict(
-        self,
-        images: Iterable[PredictionImage],
-        plan: Plan,
-        report: Callable[[str], None] | None,
-    ) -> PredictionSummary:
-        statuses: Counter = Counter()
-        problems = []
-        readings = read_ahead(
-            plan.images_left(images),
-            self.detector.reader,
-            workers=self.options.workers,
-            with_view=self.options.overlays,
-        )
-        batches = batch_by_size(self.seconds.measure_waiting(readings), self.options.batch_size)
-        with PredictionProgress(plan.images, plan.done_before, report=report) as progress:
-            for batch in batches:
-                for record in self._predict(batch):
-                    with self.seconds.measure("writing"):
-                        offset = self.part.append(record)
-                    self.parts.note(record, self.part.path, offset)
-                    statuses[record.status] += 1
-                    if record.error is not None:
-                        problems.append(record.error)
-                    progress.count(record.status)
-        return PredictionSummary(
-            plan.images, plan.done_before, tuple(problems), statuses, self.seconds
-        )
-
-    def _predict(self, batch: Sequence[Reading]) -> Iterator[PredictionRecord]:
-        """Detect in a batch; the records of its images, those with a picture once that is there."""
-        if isinstance(batch[0].result, ReadImage):
-            self.seconds.reading += sum(reading.result.seconds for reading in batch)
-        for reading, outcome in zip(batch, self._detect(batch), strict=True):
-            overlay = None
-            if isinstance(outcome, Instances) and self.names is not None:
-                picture = self._draw(reading, outcome)
-                if isinstance(picture, Fault):
-                    outcome = picture
-                else:  # an error here is one of the folder, and stops all
-                    overlay = self.names.of(reading.image)
-                    with (
-                        self.seconds.measure("writing"),
-                        atomic_write(self.output_dir / OVERLAYS / overlay) as file,
-                    ):
-                        file.write(picture)
-            yield _to_record(reading, outcome, overlay, self.calibration)
-
-    def _detect(self, batch: Sequence[Reading]) -> Sequence[Instances | Fault]:
-        """Detect in images of one size, together, or each alone if that fails."""
-        faults = [reading.result for reading in batch if isinstance(reading.result, Fault)]
-        if faults:
-            return faults
-        try:
-            with self.seconds.measure("model"):
-                return self.detector.detect([reading.result.model_input for reading in batch])
-        except Exception as error:  # nothing that one image does may stop the rest
-            if len(batch) == 1:
-                return [describe_fault(batch[0].image, error)]
-        return [outcome for reading in batch for outcome in self._detect([reading])]
-
-    def _draw(self, reading: Reading, detections: Instances) -> bytes | Fault:
-        try:
-            with self.seconds.measure("drawing"):
-                shown = detections[detections.scores >= self.options.score_threshold]
-                overlay = draw_overlay(
-                    reading.result.view,
-                    shown,
-                    self.labels.names,
-                    probabilities=self.calibration
-                    and self.calibration.detection_probabilities(shown.scores.double().numpy()),
-                )
-                return encode_png(overlay)
-        except Exception as error:
-            return describe_fault(reading.image, error)
-
-
-def _to_record(
-    reading: Reading,
-    outcome: Instances | Fault,
-    overlay: str | None,
-    calibration: AppliedCalibration | None,
-) -> PredictionRecord:
-    image = reading.image
-    known = {
-        "key": image.key,
-        "position": reading.position,
-        "path": image.real_path,
-        "file_name": image.file_name,
-        "frame": image.frame,
-        "image_id": image.image_id,
-        "bytes": reading.state[0],
-        "modified": reading.state[1],
-    }
-    if isinstance(outcome, Fault):
-        return PredictionRecord(**known, status=outcome.status, error=outcome.sentence)
-    height, width = outcome.image_size
-    detections: list[dict[str, Any]] = [
-        {"class": index, "bbox": box, "score": score}
-        for index, box, score in zip(
-            outcome.pred_classes.tolist(),
-            to_xywh(outcome.pred_boxes.tensor.double().numpy()).tolist(),
-            outcome.scores.double().tolist(),
-            strict=True,
-        )
-    ]
-    probability = None
-    if calibration is not None:
-        scores = outcome.scores.double().numpy()
-        probability = calibration.image_probability(scores)
-        of_each = calibration.detection_probabilities(scores).tolist()
-        for detection, value in zip(detections, of_each, strict=True):
-            detection["probability"] = value
-    return PredictionRecord(
-        **known,
-        status=DONE,
-        height=height,
-        width=width,
-        overlay=overlay,
-        probability=probability,
-        detections=tuple(detections),
-    )
+    def write(self, prediction: Prediction) -> PredictionRecord:
+        """Write the picture of an image and then its record, which has the picture's name."""
+        record = prediction.record
+        if prediction.picture is not None and self._names is not None:
+            record = replace(record, overlay=self._names.of(record.key))
+            with atomic_write(self._output_dir / OVERLAYS / record.overlay) as file:
+                file.write(prediction.picture)
+        self._parts.note(record, self._part.path, self._part.append(record))
+        return record
 
 
 def _check_labels(wanted: ClassLabels, known: ClassLabels) -> None:

@@ -35,40 +35,50 @@ class Reading(NamedTuple):
     result: ReadImage | Fault
 
 
-def read_ahead(
-    images: Iterable[tuple[int, PredictionImage]],
-    reader: ImageReader,
-    *,
-    workers: int,
-    with_view: bool,
-) -> Iterator[Reading]:
-    """Read images, in their order, a few of them ahead of whoever takes them.
+class AheadReader:
+    """Reads images, in their order, a few of them ahead of whoever takes them.
 
     A worker that dies, as by a fault in a decoder or for want of memory, costs the image that it
-    was reading, and no other.
-
-    Args:
-        images: positions and images; taken as they are needed.
-        reader: reads them.
-        workers: processes; 0 reads in this one, when an image is asked for.
-        with_view: as for :meth:`ImageReader.read`.
+    was reading, and no other. Workers start with the first image, and live until :meth:`close`.
     """
-    if workers == 0:
-        for position, image in images:
-            state = file_state(image.path)
-            yield Reading(position, image, state, reader.read(image, with_view=with_view))
-        return
-    pool = _Pool(reader, workers, with_view)
-    waiting: deque[tuple[int, PredictionImage, Future]] = deque()
-    try:
+
+    def __init__(self, reader: ImageReader, *, workers: int, with_view: bool) -> None:
+        """Create a reader.
+
+        Args:
+            reader: reads each image.
+            workers: processes; 0 reads in this one, when an image is asked for.
+            with_view: as for :meth:`ImageReader.read`.
+        """
+        self._reader, self._workers, self._with_view = reader, workers, with_view
+        self._pool: _Pool | None = None
+
+    def read(self, images: Iterable[tuple[int, PredictionImage]]) -> Iterator[Reading]:
+        """Read images; one call at a time.
+
+        Args:
+            images: positions and images; taken as they are needed.
+        """
+        if self._workers == 0:
+            for position, image in images:
+                state = file_state(image.path)
+                result = self._reader.read(image, with_view=self._with_view)
+                yield Reading(position, image, state, result)
+            return
+        pool = self._pool = self._pool or _Pool(self._reader, self._workers, self._with_view)
+        waiting: deque[tuple[int, PredictionImage, Future]] = deque()
         for position, image in images:
             waiting.append((position, image, pool.submit(image)))
-            if len(waiting) >= workers * _AHEAD:
+            if len(waiting) >= self._workers * _AHEAD:
                 yield _take_first(waiting, pool)
         while waiting:
             yield _take_first(waiting, pool)
-    finally:
-        pool.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
 
 def _take_first(waiting: deque[tuple[int, PredictionImage, Future]], pool: "_Pool") -> Reading:

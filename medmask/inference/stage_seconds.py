@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -16,6 +16,7 @@ class StageSeconds:
     Attributes:
         reading: of decoding and preparing images, summed over all processes that do.
         waiting: of the process with the model, for images; with no workers it is that of reading.
+        Of a run whose models are in other processes, for those.
         model: of detection.
         drawing: of pictures.
         writing: of records and pictures.
@@ -26,6 +27,11 @@ class StageSeconds:
     model: float = 0.0
     drawing: float = 0.0
     writing: float = 0.0
+
+    def add(self, others: "StageSeconds") -> None:
+        """Add those of another process."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(others, field.name))
 
     @contextlib.contextmanager
     def measure(self, stage: str) -> Iterator[None]:

@@ -18,6 +18,7 @@ from medmask.inference import (
     images_of_files,
     predict_images,
     prediction_run,
+    prediction_worker,
 )
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.image_reader import ImageReader
@@ -114,14 +115,14 @@ def test_no_fault_of_an_image_stops_the_rest(detector, scans, tmp_path, fault, w
 
 
 def test_fault_in_drawing_is_one_of_the_image(detector, scans, tmp_path, monkeypatch):
-    draw = prediction_run.draw_overlay
+    draw = prediction_worker.draw_overlay
 
     def fail_once(image, *arguments, **options):
         if image[0, 0, 0] == 20:
             raise cv2.error("out of memory")
         return draw(image, *arguments, **options)
 
-    monkeypatch.setattr(prediction_run, "draw_overlay", fail_once)
+    monkeypatch.setattr(prediction_worker, "draw_overlay", fail_once)
     summary = predict_images(detector, images_of_files(scans), tmp_path / "out")
     assert len(summary.problems) == 1
     assert "b/x.png" in summary.problems[0]
