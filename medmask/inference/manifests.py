@@ -6,12 +6,14 @@ they are predicted on, so that a list of millions is planned in seconds.
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from medmask.errors import InputError
-from medmask.inference.prediction_images import PredictionImage, stated_name
+from medmask.inference.prediction_images import PredictionImage, image_key, stated_name
 from medmask.inference.result_files import import_pyarrow
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
@@ -19,7 +21,35 @@ MANIFEST_SUFFIXES = (".csv", ".parquet")
 PATH, FRAME, IMAGE_ID = "path", "frame", "image_id"
 """Columns: where the image is; which frame of its file; its id, which the results tell."""
 
+_COLUMNS = (PATH, FRAME, IMAGE_ID)
 _ROWS_AT_ONCE = 50_000
+
+
+class ManifestEntry(NamedTuple):
+    """A row, of which no more is made than is asked for: of a million, a run takes a part."""
+
+    folder: str
+    """absolute, of the manifest"""
+    path: str
+    frame: int | None
+    image_id: str | int | None
+
+    @property
+    def key(self) -> str:
+        """That of the image."""
+        real_path = os.path.normpath(os.path.join(self.folder, self.path))
+        return image_key(real_path, self.frame, self.image_id)
+
+    def image(self) -> PredictionImage:
+        """Make the image."""
+        name = self.path if self.frame is None else f"{self.path}#{self.frame}"
+        return PredictionImage(
+            Path(self.folder, self.path),
+            stated_name(name),
+            frame=self.frame,
+            image_id=self.image_id,
+            is_archived=True,
+        )
 
 
 class Manifest:
@@ -44,27 +74,25 @@ class Manifest:
             break
 
     def __iter__(self) -> Iterator[PredictionImage]:
-        """The images in the order of the rows.
+        """The images in the order of the rows; raises as :meth:`entries`."""
+        return (entry.image() for entry in self.entries())
+
+    def entries(self) -> Iterator[ManifestEntry]:
+        """The rows in their order.
 
         Raises:
             InputError: a row names no image or no frame.
         """
         folder = os.path.abspath(self.path.parent)
-        for row, values in self._rows(self.path):
-            text = values[PATH]
-            if not text:
+        for row, (path, frame, image_id) in self._rows(self.path):
+            if not path:
                 raise InputError(f"manifest {self.path}, row {row}: the column {PATH} is empty")
-            frame = self._frame(row, values.get(FRAME))
-            yield PredictionImage(
-                Path(folder, text),
-                stated_name(text if frame is None else f"{text}#{frame}"),
-                frame=frame,
-                image_id=values.get(IMAGE_ID),
-                is_archived=True,
-            )
+            if frame is not None:
+                frame = self._frame(row, frame)
+            yield ManifestEntry(folder, path, frame, image_id)
 
     def _frame(self, row: int, value: Any) -> int | None:
-        if value in (None, ""):
+        if value == "":
             return None
         try:
             frame = int(value)
@@ -78,53 +106,62 @@ class Manifest:
         return frame
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Lines of a CSV file, counted from 1, and their cells."""
+_Row = tuple[int, tuple[Any, Any, Any]]
+"""Its number, counted from 1, and the cells of :data:`_COLUMNS`; None where there is no column."""
+
+
+def _csv_rows(path: Path) -> Iterator[_Row]:
+    """Lines of a CSV file."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file)
             names = next(lines, [])
-            columns = _check_columns(path, names)
+            _check_columns(path, names)
+            width = len(names)
+            # a cell that is always empty stands for each column that there is not
+            places = [names.index(name) if name in names else width for name in _COLUMNS]
+            take = itemgetter(*places)
             for cells in lines:
-                if len(cells) != len(names):
+                if len(cells) != width:
                     if not cells:
                         continue
                     raise InputError(
                         f"manifest {path}, row {lines.line_num}: has {len(cells)} cells, but there "
-                        f"are {len(names)} columns"
+                        f"are {width} columns"
                     )
-                yield (
-                    lines.line_num,
-                    {name: cells[index] or None for name, index in columns.items()},
-                )
+                cells.append("")
+                text, frame, image_id = take(cells)
+                yield lines.line_num, (text, frame or None, image_id or None)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from None
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows of a Parquet file, counted from 1, and their cells."""
+def _parquet_rows(path: Path) -> Iterator[_Row]:
+    """Rows of a Parquet file."""
     pyarrow, parquet = import_pyarrow(f"reading {path}")
     try:
         with parquet.ParquetFile(path) as file:
-            columns = list(_check_columns(path, file.schema_arrow.names))
-            row = 0
+            names = file.schema_arrow.names
+            _check_columns(path, names)
+            columns = [name for name in _COLUMNS if name in names]
+            before = 0
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
-                lists = [column.to_pylist() for column in batch.columns]
-                for cells in zip(*lists, strict=True):
-                    row += 1
-                    yield row, dict(zip(batch.schema.names, cells, strict=True))
+                lists = [
+                    batch.column(name).to_pylist() if name in columns else repeat(None)
+                    for name in _COLUMNS
+                ]
+                yield from enumerate(zip(*lists, strict=False), before + 1)
+                before += len(batch)
     except (OSError, pyarrow.ArrowException) as error:
         raise _unreadable(path, error) from None
 
 
-def _check_columns(path: Path, names: list[str]) -> dict[str, int]:
-    """The places of the columns that are read."""
+def _check_columns(path: Path, names: Sequence[str]) -> None:
     if PATH not in names:
         raise InputError(
             f"manifest {path} has no column '{PATH}' (it has {', '.join(names[:8]) or 'none'}): "
             "name the column of the images so"
         )
-    return {name: names.index(name) for name in (PATH, FRAME, IMAGE_ID) if name in names}
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medmask.errors import InputError
+from medmask.inference.manifests import ManifestEntry
 from medmask.inference.options import Shard
 from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.prediction_parts import PartsReader, file_state
+from medmask.inference.work_list import WorkList
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class Plan:
         """
         left = iter(self.left)
         wanted = next(left, None)
-        for position, image in enumerate(images):
+        for position, entry in enumerate(_entries(images)):
             if wanted is None:
                 return
             if position == wanted:
-                yield position, image
+                yield position, entry.image() if isinstance(entry, ManifestEntry) else entry
                 wanted = next(left, None)
 
 
@@ -67,13 +69,13 @@ def make_plan(
     """
     left = array("Q")
     count, seen = 0, set()
-    for position, image in enumerate(images):
+    for position, image in enumerate(_entries(images)):
         key = image.key
         if key in seen:
             continue
         seen.add(key)
         is_done = parts.is_done(key)
-        if is_done and not image.is_archived:
+        if is_done and isinstance(image, PredictionImage) and not image.is_archived:
             _check_unchanged(image, parts)
         if shard.has(position):
             count += 1
@@ -81,6 +83,11 @@ def make_plan(
                 left.append(position)
     _check_others(parts, seen)
     return Plan(count, left)
+
+
+def _entries(images: Iterable[PredictionImage]) -> Iterable[PredictionImage | ManifestEntry]:
+    """The images, those of manifests not made yet."""
+    return images.entries() if isinstance(images, WorkList) else images
 
 
 def _has_picture(key: str, parts: PartsReader, pictures: Path) -> bool:

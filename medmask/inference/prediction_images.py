@@ -51,12 +51,8 @@ class PredictionImage:
 
     @property
     def key(self) -> str:
-        """Identity of the image, wherever the process runs: 24 hexadecimal digits.
-
-        That of 10 million images is that of two of them with a probability below 1e-15.
-        """
-        text = f"{self.real_path}\0{self.frame}\0{self.image_id!r}"
-        return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=12).hexdigest()
+        """Identity of the image, see :func:`image_key`."""
+        return image_key(self.real_path, self.frame, self.image_id)
 
     @property
     def picture_source(self) -> Path:
@@ -81,6 +77,20 @@ class PredictionImage:
                 f"its data set says {self.size[1]} x {self.size[0]}; run tools/check_dataset.py"
             )
         return pixels
+
+
+def image_key(real_path: str, frame: int | None, image_id: int | str | None) -> str:
+    """Identify an image, wherever the process runs: 24 hexadecimal digits.
+
+    That of 10 million images is that of two of them with a probability below 1e-15.
+
+    Args:
+        real_path: :attr:`PredictionImage.real_path`.
+        frame: of the file.
+        image_id: of its data set.
+    """
+    text = f"{real_path}\0{frame}\0{image_id!r}"
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=12).hexdigest()
 
 
 def read_spacing(image: PredictionImage) -> PixelSpacing | None:

@@ -1,13 +1,13 @@
 """The list of images that the inputs of a command line mean: files, folders, manifests."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from medmask.errors import InputError
 from medmask.inference.image_inputs import find_images
-from medmask.inference.manifests import MANIFEST_SUFFIXES, Manifest
+from medmask.inference.manifests import MANIFEST_SUFFIXES, Manifest, ManifestEntry
 from medmask.inference.options import JOURNAL, OVERLAYS
 from medmask.inference.prediction_images import PredictionImage, images_of_files
 
@@ -36,7 +36,7 @@ class WorkList:
         """
         self.problems: list[str] = []
         self.passed_over = 0
-        self._lists: list[Iterable[PredictionImage]] = []
+        self._lists: list[Manifest | list[PredictionImage]] = []
         files: list[str | os.PathLike] = []
         for given in inputs:
             if Path(given).suffix.lower() in MANIFEST_SUFFIXES:
@@ -51,6 +51,11 @@ class WorkList:
         """All images; one that several inputs name comes several times."""
         for images in self._lists:
             yield from images
+
+    def entries(self) -> Iterator[PredictionImage | ManifestEntry]:
+        """All images, those of manifests not made yet."""
+        for images in self._lists:
+            yield from images.entries() if isinstance(images, Manifest) else images
 
     def _add_files(
         self, inputs: Sequence[str | os.PathLike], frame: int | Literal["all"] | None

@@ -67,3 +67,19 @@ def test_what_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "list.parquet").write_bytes(b"path\na.dcm\n")
     with pytest.raises(InputError, match=r"list\.parquet cannot be read"):
         Manifest(tmp_path / "list.parquet")
+
+
+PLACES = ["a.dcm", "./b//c.dcm", "../up.dcm", "x/../y.dcm", "/else/./z.dcm", "//net/n.dcm", "d/"]
+
+
+@pytest.mark.parametrize("folder", ["", "sub", "sub/../other"])
+def test_entries_have_the_keys_of_their_images(tmp_path, monkeypatch, folder):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = Path(folder, "list.csv")
+    rows = [f"{place},{frame},{number}" for number, place in enumerate(PLACES) for frame in ("", 2)]
+    path.write_text("\n".join(["path,frame,image_id", *rows]))
+    entries = list(Manifest(path).entries())
+    assert [entry.key for entry in entries] == [image.key for image in Manifest(path)]
+    assert len({entry.key for entry in entries}) == len(rows)
