@@ -1,0 +1,1 @@
+"""What benchmarks/predict.py measures with."""
