@@ -11,6 +11,7 @@ from medmask.errors import InputError
 if TYPE_CHECKING:
     from medmask.calibration import AppliedCalibration
     from medmask.inference.image_predictor import ImagePredictor
+    from medmask.inference.ray_engine import RayEngine
 
 
 def add_operating_point_options(
@@ -41,7 +42,7 @@ def add_operating_point_options(
 
 
 def find_calibration(
-    args: argparse.Namespace, model: Path, predictor: "ImagePredictor"
+    args: argparse.Namespace, model: Path, predictor: "ImagePredictor | RayEngine"
 ) -> "AppliedCalibration | None":
     """Take the calibration at the operating point of the command line.
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import UNCALIBRATED
+from medmask.commands.engine_options import add_engine_options, open_engine
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.operating_point import add_operating_point_options, find_calibration
 from medmask.commands.options import (
@@ -50,6 +51,7 @@ examples:
       --checkpoint output/inbreast/source_only/model_best.pth
   medmask predict images/ --model model.onnx --output output/predictions
   medmask predict archive.csv --shard 3/8 --no-overlays --workers 4 --output output/archive
+  medmask predict archive.csv --engine ray --no-overlays --output output/archive
   medmask predict --merge --formats json csv parquet --output output/archive
 """
 
@@ -151,7 +153,8 @@ def _add_options_of_archives(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="W",
         help="processes that read images ahead of the model; 0 reads in the model's own (default "
-        f"{_MOST_WORKERS} at most, none for few images)",
+        f"{_MOST_WORKERS} at most, none for few images; of --engine ray for each copy, and none "
+        "without a GPU)",
     )
     group.add_argument(
         "--batch-size",
@@ -161,6 +164,7 @@ def _add_options_of_archives(parser: argparse.ArgumentParser) -> None:
         help="most images of one size that go through the model together; the last bits of scores "
         "depend on it (default %(default)s, as in an evaluation)",
     )
+    add_engine_options(group)
 
 
 def _shard(text: str) -> Shard:
@@ -231,6 +235,7 @@ def run(args: argparse.Namespace) -> int:
     )
     from medmask.inference.class_labels import dataset_labels
     from medmask.inference.mirroring import MirroringDetector
+    from medmask.inference.prediction_engine import PredictionEngine
 
     images: Iterable[PredictionImage]
     problems: list[str] = []
@@ -244,17 +249,19 @@ def run(args: argparse.Namespace) -> int:
             print(f"note: {note}", file=sys.stderr)
     if args.workers is None:
         options = replace(options, workers=_useful_workers(images))
-    predictor = _load_predictor(args)
-    calibration = find_calibration(args, args.model or args.checkpoint, predictor)
-    summary = predict_images(
-        MirroringDetector(predictor) if args.mirrored else predictor,
-        images,
-        args.output,
-        options=options,
-        labels=dataset_labels(args.dataset) if args.dataset else None,
-        calibration=calibration,
-        overwrite=args.overwrite,
-    )
+    with open_engine(args, _load_predictor) as predictor:
+        calibration = find_calibration(args, args.model or args.checkpoint, predictor)
+        summary = predict_images(
+            predictor
+            if isinstance(predictor, PredictionEngine) or not args.mirrored
+            else MirroringDetector(predictor),
+            images,
+            args.output,
+            options=options,
+            labels=dataset_labels(args.dataset) if args.dataset else None,
+            calibration=calibration,
+            overwrite=args.overwrite,
+        )
     print_problems([*problems, *summary.problems])
     failed = len(summary.problems)
     written = [DETECTIONS] if options.shard.count == 1 else [options.shard.file_name]

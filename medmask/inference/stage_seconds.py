@@ -16,7 +16,6 @@ class StageSeconds:
     Attributes:
         reading: of decoding and preparing images, summed over all processes that do.
         waiting: of the process with the model, for images; with no workers it is that of reading.
-        Of a run whose models are in other processes, for those.
         model: of detection.
         drawing: of pictures.
         writing: of records and pictures.
