@@ -107,7 +107,7 @@ def test_each_image_once_when_a_worker_is_killed(images, whole, tmp_path, worker
         killer.start()
         summary = predict_images(engine, images, output, options=options())
     killer.join()
-    assert len(list(pids.iterdir())) > 2 - workers  # another has taken its place
+    assert len(list(pids.iterdir())) >= 2  # one alone is replaced; of two the other may do the rest
     assert (summary.images, summary.problems, summary.statuses) == (30, (), {"done": 30})
     assert count_lines(output) == 30
     assert contents(output) == contents(whole)
