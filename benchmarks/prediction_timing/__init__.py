@@ -1,1 +1,1 @@
-"""What benchmarks/predict.py measures with."""
+"""Parts that benchmarks/predict.py measures with."""

@@ -26,7 +26,7 @@ from medmask.utils.png_files import encode_png
 
 @dataclass(frozen=True)
 class PredictionWork:
-    """What is made of each image.
+    """Work to be done on each image.
 
     Attributes:
         options: of the run.

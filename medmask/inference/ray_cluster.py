@@ -15,7 +15,7 @@ _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0"}  # nothing is sent anywhere
 
 
 class ReplicaNeeds(NamedTuple):
-    """What one copy of the model needs of its machine."""
+    """Needs of one copy of the model on its machine."""
 
     cpus: int
     gpus: int

@@ -14,7 +14,7 @@ from medmask.inference.stage_seconds import StageSeconds
 
 
 class ReplicaDescription(NamedTuple):
-    """What a copy of the model says of itself."""
+    """Description that a copy of the model gives of itself."""
 
     settings: dict[str, Any]
     """all that detections depend on"""

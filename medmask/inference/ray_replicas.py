@@ -38,7 +38,7 @@ class ReplicaHandle:
 
     @property
     def is_busy(self) -> bool:
-        """Whether predictions are to come from it, or their end."""
+        """True while predictions are to come from it, or their end."""
         return self.is_loaded and self.awaited is not None
 
 

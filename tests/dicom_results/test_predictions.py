@@ -47,7 +47,7 @@ def test_images_without_detections_count(phantom_studies, checkpoint, tmp_path):
     [
         ({"bbox": [1, 2, 3]}, "a bbox is not"),
         ({"bbox": [1, 2, -3, 4]}, "a bbox is not"),
-        ({"score": 50}, "a score is not in"),
+        ({"score": 50}, "a score or a probability is not in"),
         ({"file_name": None}, "record 0 has no file_name"),
         ({"file_name": "/elsewhere.dcm"}, "are not among the inputs"),
     ],

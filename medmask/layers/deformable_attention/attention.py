@@ -83,7 +83,7 @@ class MultiScaleDeformableAttention(nn.Module):
         Returns:
             (N, Q, C).
         """
-        N, Q, _ = query.shape
+        N, Q, C = query.shape
         M, L, P = self.num_heads, self.num_levels, self.num_points
         value = self.value_proj(memory)
         if visible_indices is not None:
@@ -91,7 +91,8 @@ class MultiScaleDeformableAttention(nn.Module):
             value = scatter_tokens(value, visible_indices, value_mask.shape[1])
         elif value_mask is not None:
             value = value.masked_fill(value_mask[..., None], 0)
-        value = value.unflatten(-1, (M, -1))  # (N, S, M, D)
+        # not unflatten, which makes the number of tokens a constant of a traced graph
+        value = value.view(N, value.shape[1], M, C // M)
         output = self.sample(
             value,
             spatial_shapes,
