@@ -17,10 +17,9 @@ import sys
 from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import folder, number_or_none
+from medmask.commands.options import add_device, add_nms_iou, add_score_threshold, folder
 from medmask.dicom_results.options import OBJECTS
 from medmask.errors import InputError
-from medmask.evaluation.settings import EvaluationSettings
 from medmask.node.options import Destination, NodeOptions, TLSFiles
 
 _MIB, _GIB = 2**20, 2**30
@@ -158,21 +157,8 @@ def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the LazyConfig of the weights (default: config.yaml beside them)",
     )
-    group.add_argument(
-        "--score-threshold",
-        type=float,
-        default=0.3,
-        metavar="S",
-        help="detections from this score on are findings (default %(default)s)",
-    )
-    group.add_argument(
-        "--nms-iou",
-        type=number_or_none,
-        default=EvaluationSettings().nms_iou,
-        metavar="IOU",
-        help="drop boxes that overlap one of a higher score and the same class by more than this, "
-        "or 'none' (default %(default)s, as in the FROC analysis)",
-    )
+    add_score_threshold(group, 0.3, "detections from this score on are findings")
+    add_nms_iou(group)
     group.add_argument(
         "--objects", nargs="+", choices=OBJECTS, default=list(OBJECTS), help="to send (default all)"
     )
@@ -183,7 +169,7 @@ def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
         metavar="B",
         help="most images of one size that go through the model together (default %(default)s)",
     )
-    group.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu or cuda")
+    add_device(group)
 
 
 def _destination(text: str) -> Destination:

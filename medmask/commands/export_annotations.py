@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from medmask.annotation.options import MEASURES, PATIENTS, ExportOptions, RankingOptions
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import folder
+from medmask.commands.options import add_score_threshold, folder
 from medmask.commands.predictions_input import add_predictions, read_predictions_input
 from medmask.errors import InputError
 
@@ -59,13 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="labels that readers may give (default: the detector's classes)",
     )
-    parser.add_argument(
-        "--score-threshold",
-        type=float,
-        default=defaults.score_threshold,
-        metavar="S",
-        help="show detections from this score on (default %(default)s)",
-    )
+    add_score_threshold(parser, defaults.score_threshold, "show detections from this score on")
     parser.add_argument(
         "--max-size",
         type=int,

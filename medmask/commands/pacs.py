@@ -18,13 +18,12 @@ import sys
 from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import folder, number_or_none
+from medmask.commands.options import add_device, add_nms_iou, add_score_threshold, folder
 from medmask.dicom_results.options import OBJECTS, ResultOptions
 from medmask.dicomweb.connection import Connection, ConnectionOptions
 from medmask.dicomweb.credentials import read_credentials
 from medmask.dicomweb.study_filter import StudyFilter
 from medmask.errors import InputError
-from medmask.evaluation.settings import EvaluationSettings
 from medmask.pacs.options import RoundTripOptions
 
 _MEBIBYTE = 2**20
@@ -74,20 +73,9 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="the LazyConfig of the weights (default: config.yaml beside them)",
     )
-    group.add_argument(
-        "--nms-iou",
-        type=number_or_none,
-        default=EvaluationSettings().nms_iou,
-        metavar="IOU",
-        help="drop boxes that overlap one of a higher score and the same class by more than this, "
-        "or 'none' (default %(default)s, as in the FROC analysis)",
-    )
-    group.add_argument(
-        "--score-threshold",
-        type=float,
-        default=results.score_threshold,
-        metavar="S",
-        help="detections from this score on are findings (default %(default)s)",
+    add_nms_iou(group)
+    add_score_threshold(
+        group, results.score_threshold, "detections from this score on are findings"
     )
     group.add_argument(
         "--objects",
@@ -98,7 +86,7 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--store", action="store_true", help="store the results in the archive")
     group.add_argument("--keep-images", action="store_true", help="leave the fetched images in DIR")
-    group.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu or cuda")
+    add_device(group)
 
 
 def _add_connection(group: argparse._ArgumentGroup) -> None:
