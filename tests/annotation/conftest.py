@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dicom_phantoms import make_dicom_phantoms
 
 from medmask.annotation import ExportOptions, export_annotations
 from medmask.annotation.exporting import TASKS
 from medmask.annotation.manifest import MANIFEST, SHARED, Manifest, read_manifest
 from medmask.dicom_results.predictions import Finding, Predictions, ScoredImage
-from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 FINDINGS = (
     Finding((10.25, 20.5, 40.75, 61.125), 0.91234567, "malignant"),
@@ -24,15 +24,7 @@ FINDINGS = (
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory) -> list[Path]:
     """8 DICOM images of two patients, of 96 x 128 pixels (width x height) and 12 bits."""
-    root = tmp_path_factory.mktemp("studies")
-    make_phantom_dataset(
-        root,
-        PhantomParameters(width=96, height=128),
-        split_sizes={"val": 8},
-        domains=["film"],
-        file_format="dicom",
-    )
-    return sorted(root.rglob("*.dcm"))
+    return make_dicom_phantoms(tmp_path_factory.mktemp("studies"), 8)
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from dicom_phantoms import make_dicom_phantoms
 
 from medmask.dicom_results.predictions import Finding, Predictions, ScoredImage
-from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 WEIGHTS = "0123456789abcdef"
 MADE = datetime(2026, 1, 2, 3, 4, 5)
@@ -33,15 +33,7 @@ def scored(path: Path) -> ScoredImage:
 @pytest.fixture(scope="session")
 def phantom_studies(tmp_path_factory) -> list[Path]:
     """8 images of two patients, both sides and views, of 96 x 128 pixels and 12 bits."""
-    root = tmp_path_factory.mktemp("studies")
-    make_phantom_dataset(
-        root,
-        PhantomParameters(width=96, height=128),
-        split_sizes={"val": 8},
-        domains=["film"],
-        file_format="dicom",
-    )
-    return sorted(root.rglob("*.dcm"))
+    return make_dicom_phantoms(tmp_path_factory.mktemp("studies"), 8)
 
 
 @pytest.fixture(scope="session")

@@ -5,24 +5,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from dicom_phantoms import make_dicom_phantoms
 from toy_image_detector import CenterDetector
 
 from medmask.node import Destination, Node, NodeOptions
-from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory) -> list[Path]:
     """12 images of three patients, of 48 x 64 pixels and 12 bits."""
-    root = tmp_path_factory.mktemp("node_studies")
-    make_phantom_dataset(
-        root,
-        PhantomParameters(width=48, height=64),
-        split_sizes={"val": 12},
-        domains=["film"],
-        file_format="dicom",
-    )
-    return sorted(root.rglob("*.dcm"))
+    return make_dicom_phantoms(tmp_path_factory.mktemp("node_studies"), 12, 48, 64)
 
 
 @pytest.fixture

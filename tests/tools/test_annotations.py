@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from detectron2.config import LazyConfig, instantiate
+from dicom_phantoms import make_dicom_phantoms
+from fresh_runs import write_fresh_run
 
 from medmask.commands.main import main
-from medmask.config import load_config
-from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 CONFIG = Path(__file__).parents[2] / "configs" / "medmask" / "phantom" / "source_only.py"
 
@@ -17,24 +15,13 @@ CONFIG = Path(__file__).parents[2] / "configs" / "medmask" / "phantom" / "source
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Fresh weights, whose boxes are anywhere."""
-    folder = tmp_path_factory.mktemp("run")
-    config = load_config(str(CONFIG))
-    torch.manual_seed(0)
-    torch.save({"model": instantiate(config.model).state_dict()}, folder / "model.pth")
-    LazyConfig.save(config, str(folder / "config.yaml"))
-    return folder / "model.pth"
+    return write_fresh_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     root = tmp_path_factory.mktemp("scans")
-    make_phantom_dataset(
-        root,
-        PhantomParameters(width=96, height=128),
-        split_sizes={"val": 2},
-        domains=["film"],
-        file_format="dicom",
-    )
+    make_dicom_phantoms(root, 2)
     return root / "film" / "images" / "val"
 
 

@@ -5,10 +5,9 @@ import shutil
 
 import pytest
 import torch
-from detectron2.config import LazyConfig, instantiate
+from fresh_runs import write_fresh_run
 from isolation import ROOT, assert_accepted, assert_refused, run_tool
 
-from medmask.config import load_config
 from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 CONFIG = str(ROOT / "configs" / "medmask" / "phantom" / "source_only.py")
@@ -31,10 +30,7 @@ def datasets(tmp_path_factory):
 def run_folder(tmp_path_factory):
     """Fresh weights and their config."""
     folder = tmp_path_factory.mktemp("run")
-    config = load_config(CONFIG)
-    torch.manual_seed(15)
-    torch.save({"model": instantiate(config.model).state_dict()}, folder / "model.pth")
-    LazyConfig.save(config, str(folder / "config.yaml"))
+    write_fresh_run(folder, seed=15)
     return folder
 
 

@@ -6,11 +6,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import torch
-from detectron2.config import LazyConfig, instantiate
-
-from medmask.config import load_config
-from medmask.phantom import PhantomParameters, make_phantom_dataset
+from dicom_phantoms import make_dicom_phantoms
+from fresh_runs import write_fresh_run
 
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
@@ -24,24 +21,13 @@ THRESHOLD = 0.0
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Fresh weights, whose boxes are anywhere."""
-    folder = tmp_path_factory.mktemp("run")
-    config = load_config(str(CONFIG))
-    torch.manual_seed(0)
-    torch.save({"model": instantiate(config.model).state_dict()}, folder / "model.pth")
-    LazyConfig.save(config, str(folder / "config.yaml"))
-    return folder / "model.pth"
+    return write_fresh_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     root = tmp_path_factory.mktemp("datasets")
-    make_phantom_dataset(
-        root,
-        PhantomParameters(width=96, height=128),
-        split_sizes={"val": 2},
-        domains=["film"],
-        file_format="dicom",
-    )
+    make_dicom_phantoms(root, 2)
     return root
 
 

@@ -1,12 +1,8 @@
 """Exports as a user runs them."""
 
 import pytest
-import torch
-from detectron2.config import instantiate
+from fresh_runs import write_fresh_run
 from isolation import assert_refused, run_tool
-
-from medmask.config import load_config
-from medmask.config.yaml_files import write_config_yaml
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -24,10 +20,7 @@ SMALL = (
 def run_folder(tmp_path_factory):
     """What a training run leaves: config.yaml and weights (fresh ones)."""
     folder = tmp_path_factory.mktemp("run")
-    config = load_config(CONFIG, SMALL)
-    torch.manual_seed(0)
-    torch.save({"model": instantiate(config.model).state_dict()}, folder / "model_best.pth")
-    write_config_yaml(config, folder / "config.yaml")
+    write_fresh_run(folder, name="model_best.pth", overrides=SMALL)
     return folder
 
 

@@ -6,13 +6,9 @@ import json
 import cv2
 import numpy as np
 import pytest
-import torch
-from detectron2.config import instantiate
+from fresh_runs import write_fresh_run
 from isolation import assert_refused, run_tool
 from painted_mammograms import paint_mammogram
-
-from medmask.config import load_config
-from medmask.config.yaml_files import write_config_yaml
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -31,10 +27,7 @@ SMALL = (
 def folder(tmp_path_factory):
     """Images of two sizes, a checkpoint with its config, and the exported file."""
     folder = tmp_path_factory.mktemp("run")
-    config = load_config(CONFIG, SMALL)
-    torch.manual_seed(0)
-    torch.save({"model": instantiate(config.model).state_dict()}, folder / "model_best.pth")
-    write_config_yaml(config, folder / "config.yaml")
+    write_fresh_run(folder, name="model_best.pth", overrides=SMALL)
     (folder / "images").mkdir()
     for size in ((171, 133), (120, 133)):
         pixels, _ = paint_mammogram(*size, artifacts=False)
