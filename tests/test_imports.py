@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mini_mias_tree import many_films, write_mini_mias
 
 ROOT = Path(__file__).parents[1]
 LAZY_PACKAGES = ("medmask", "medmask.engine", "medmask.evaluation", "medmask.inference")
@@ -79,6 +80,41 @@ def test_detection_files_are_evaluated_with_numpy_alone():
         "& set(sys.modules))"
     )
     assert run_python(program).strip() == "set()"
+
+
+def test_help_of_convert_loads_no_library():
+    program = (
+        "import sys\n"
+        "from medmask.commands import convert\n"
+        "print(len(convert.make_parser().format_help()) > 1000)\n"
+        "print({'torch', 'detectron2', 'numpy', 'cv2', 'pydicom'} & set(sys.modules))"
+    )
+    assert run_python(program).split() == ["True", "set()"]
+
+
+def test_converters_load_neither_pytorch_nor_detectron2():
+    program = (
+        "import sys\n"
+        "from medmask.converters.registry import CONVERTERS, find_converter\n"
+        "print(all(find_converter(name).name == name for name in CONVERTERS))\n"
+        "print({'torch', 'detectron2', 'matplotlib', 'scipy'} & set(sys.modules))"
+    )
+    assert run_python(program).split() == ["True", "set()"]
+
+
+def test_a_conversion_loads_neither_pytorch_nor_detectron2(tmp_path):
+    raw = write_mini_mias(tmp_path / "raw", many_films(3))
+    arguments = ["convert", "mini_mias", str(raw), "--output", str(tmp_path / "set")]
+    program = (
+        "import sys\n"
+        "from medmask.commands.main import main\n"
+        "try:\n"
+        f"    main({arguments})\n"
+        "finally:\n"
+        "    print({'torch', 'detectron2', 'matplotlib', 'scipy'} & set(sys.modules))"
+    )
+    assert run_python(program).split()[-1] == "set()"
+    assert (tmp_path / "set" / "contact_sheet.png").exists()
 
 
 @pytest.mark.parametrize("package", LAZY_PACKAGES)

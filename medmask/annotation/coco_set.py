@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from medmask.annotation.corrections import Correction, Lesion
-from medmask.data.images import is_dicom
-from medmask.data.images.dicom.parsing import open_dicom
 from medmask.errors import InputError
+from medmask.images import is_dicom
+from medmask.images.dicom.parsing import open_dicom
 
 
 def make_coco_set(

@@ -6,8 +6,8 @@ front, P to the back, L and R to the patient's sides, H to the head, F to the fe
 
 from pathlib import Path
 
-from medmask.data.images import is_dicom
-from medmask.data.images.dicom.parsing import open_dicom
+from medmask.images import is_dicom
+from medmask.images.dicom.parsing import open_dicom
 
 _OPPOSITE = {"A": "P", "P": "A", "L": "R", "R": "L", "H": "F", "F": "H"}
 _FROM_ABOVE = ("CC", "XCCL", "XCCM", "FB")

@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 
 from medmask.data.dataset_dicts import patient_of
-from medmask.data.images import is_dicom, split_frame_path
-from medmask.data.images.dicom.parsing import open_dicom
 from medmask.data.loaders import load_dataset_dicts
 from medmask.dicom_results.predictions import ScoredImage
 from medmask.errors import InputError
+from medmask.images import is_dicom, split_frame_path
+from medmask.images.dicom.parsing import open_dicom
 
 
 def find_patients(images: Sequence[ScoredImage], dataset: str | None = None) -> list[str]:

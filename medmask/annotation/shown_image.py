@@ -11,10 +11,10 @@ from medmask.annotation.options import ExportOptions
 from medmask.annotation.pixel_map import Box, PixelMap
 from medmask.data.breast import find_breast
 from medmask.data.breast.preprocessing import MARGIN
-from medmask.data.images import is_dicom, read_image, split_frame_path
-from medmask.data.images.dicom.description import read_frame_size
-from medmask.data.images.dicom.parsing import open_dicom
 from medmask.errors import InputError
+from medmask.images import is_dicom, read_image, split_frame_path
+from medmask.images.dicom.description import read_frame_size
+from medmask.images.dicom.parsing import open_dicom
 
 
 class ShownImage(NamedTuple):

@@ -14,28 +14,13 @@ import argparse
 import os
 
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import folder
+from medmask.commands.options import add_output_folder, folder
+from medmask.converters.parts import LABELS
+from medmask.converters.registry import CONVERTERS
 
-# As in medmask.data.converters, whose package imports PyTorch; a test compares them.
-SETS = {
-    "cbis_ddsm": "CBIS-DDSM: 3,103 scanned films with masks (four CSV tables, DICOM)",
-    "cdd_cesm": "CDD-CESM: 1,003 low-energy images with regions (XLSX, CSV, JPEG)",
-    "cmmd": "CMMD: 5,202 images with the biopsy of breasts, no boxes (XLSX, DICOM)",
-    "csaw_cc": "CSAW-CC: 98,788 screening images, some with masks (CSV, DICOM, PNG)",
-    "ddsm": "DDSM: 2,620 cases of scanned films with outlines (ICS, OVERLAY, decoded LJPEG)",
-    "inbreast": "INbreast release 1.0: 410 digital images (AllDICOMs, AllXML, INbreast.csv)",
-    "mini_mias": "mini-MIAS: 322 scanned films (PGM and Info.txt)",
-    "rsna": "RSNA screening mammography 2022: labels of breasts, no boxes (train.csv, DICOM)",
-    "rsna_bsd1k": "RSNA-BSD1K: 1,000 images of the RSNA set with boxes (COCO, PNG)",
-    "embed": "EMBED, AWS Open Data release: digital mammograms with marked regions (CSV, DICOM)",
-    "vindr_mammo": "VinDr-Mammo: 5,000 exams (two CSV tables, DICOM)",
-    "coco_tree": "your own COCO tree, to split by patient or reduce in size (JSON and images)",
-    "dicom_folder": "any folder of DICOM mammograms, without lesions",
-}
-LABELS = ("malignant", "lesion")
 _EXAMPLES = f"""
 data sets (what each converter decides: datasets/README.md):
-{chr(10).join(f"  {name:14} {text}" for name, text in SETS.items())}
+{chr(10).join(f"  {name:14} {text}" for name, text in CONVERTERS.items())}
 
 examples:
   medmask convert mini_mias downloads/mias --output datasets/mini_mias
@@ -50,9 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = examples_parser(__doc__, _EXAMPLES)
     parser.add_argument("set", metavar="SET", help="the data set: a name of the list below")
     parser.add_argument("raw", type=folder, metavar="RAW", help="folder of the raw download")
-    parser.add_argument(
-        "--output", type=folder, required=True, metavar="DIR", help="folder to write"
-    )
+    add_output_folder(parser)
     parser.add_argument(
         "--labels",
         nargs="+",
@@ -89,7 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and print counts and problems; the status is 0 if there are none."""
-    from medmask.data.converters.run import ConversionOptions, convert
+    from medmask.converters.run import ConversionOptions, convert
 
     options = ConversionOptions(
         labels=tuple(args.labels),

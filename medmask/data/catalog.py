@@ -15,8 +15,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from medmask.coco import category_names, check_class_names, map_categories, read_categories
-from medmask.data.converters.parts import PARTS, annotation_file
-from medmask.data.converters.registry import CONVERTERS
+from medmask.converters.parts import PARTS, annotation_file
+from medmask.converters.registry import CONVERTERS
 from medmask.data.dataset_dicts import load_coco
 from medmask.errors import InputError
 

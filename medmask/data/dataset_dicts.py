@@ -13,8 +13,8 @@ import numpy as np
 from detectron2.structures import BoxMode
 
 from medmask.coco import map_categories, read_coco
-from medmask.data.images import read_image
 from medmask.errors import InputError
+from medmask.images import read_image
 
 _NOT_CARRIED = ("id", "license", "flickr_url", "coco_url", "date_captured")
 

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from medmask.coco import check_content, image_label, is_length, name_problems
 from medmask.data.catalog import CocoMetadata, check_registered
-from medmask.data.images import read_image_size
 from medmask.errors import InputError
+from medmask.images import read_image_size
 from medmask.utils.json_files import read_json
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

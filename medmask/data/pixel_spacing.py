@@ -7,9 +7,9 @@ from typing import Any
 import detectron2.data.transforms as T
 import numpy as np
 
-from medmask.data.images import read_pixel_spacing
 from medmask.data.resizing import SmoothResizeTransform
 from medmask.errors import InputError
+from medmask.images import read_pixel_spacing
 
 PixelSpacing = tuple[float, float]
 """Height and width of a pixel in millimeters."""

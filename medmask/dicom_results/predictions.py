@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from medmask.data.images import frame_path
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xyxy
+from medmask.images import frame_path
 from medmask.inference.image_inputs import find_images
 from medmask.inference.merging import read_records
 from medmask.inference.options import JOURNAL

@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from medmask.data.images import read_image
 from medmask.dicom_results.identity import ALGORITHM_NAME, NOT_FOR_CLINICAL_USE, Identity
 from medmask.dicom_results.source_image import SourceImage
+from medmask.images import read_image
 from medmask.inference.drawing import draw_overlay
 
 SERIES_NUMBER = 9104

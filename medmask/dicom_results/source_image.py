@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medmask.data.images import is_dicom, split_frame_path
-from medmask.data.images.dicom.description import read_frame_size
-from medmask.data.images.dicom.parsing import open_dicom
 from medmask.dicom_results.predictions import Finding, ScoredImage
 from medmask.errors import InputError
+from medmask.images import is_dicom, split_frame_path
+from medmask.images.dicom.description import read_frame_size
+from medmask.images.dicom.parsing import open_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset

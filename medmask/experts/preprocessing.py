@@ -83,7 +83,7 @@ class ExpertPreprocessing:
 
         Args:
             image: (H, W, 3) RGB in [0, 255], uint8 or float32, as
-                :func:`medmask.data.images.read_image` gives it; float32 keeps its gray levels.
+                :func:`medmask.images.read_image` gives it; float32 keeps its gray levels.
 
         Returns:
             (3, height, width) float32, normalized.

@@ -11,11 +11,11 @@ import torch
 from detectron2.data import Metadata
 from detectron2.structures import Instances
 
-from medmask.data.images import read_image, read_pixel_spacing, to_rgb
 from medmask.data.pixel_spacing import PixelSpacing
 from medmask.errors import InputError
 from medmask.evaluation import Detections, EvaluationSettings
 from medmask.evaluation.suppression import kept_after_suppression
+from medmask.images import read_image, read_pixel_spacing, to_rgb
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.image_reader import ImageReader
 
@@ -84,7 +84,7 @@ class ImagePredictor(ABC):
                 predicts on each image alone). An image is a path (PNG, JPEG, TIFF, DICOM) or an
                 array, (H, W) gray or (H, W, 3) RGB, of uint8 or of floating-point numbers in
                 [0, 255]; others, such as those in [0, 1], are stretched from their own range to
-                that (:func:`medmask.data.images.intensity.to_rgb`).
+                that (:func:`medmask.images.intensity.to_rgb`).
             pixel_spacing_mm: height and width of a pixel of all of these images in millimeters, for
                 a config that resizes by it; DICOM files state theirs where it is left out.
 

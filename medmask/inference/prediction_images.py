@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 from detectron2.data import MetadataCatalog
 
-from medmask.data.images import count_frames, frame_path, read_image, split_frame_path
 from medmask.data.loaders import load_dataset_dicts
 from medmask.data.pixel_spacing import PixelSpacing, pixel_spacing_of
 from medmask.errors import InputError
+from medmask.images import count_frames, frame_path, read_image, split_frame_path
 
 
 @dataclass(frozen=True)

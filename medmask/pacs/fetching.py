@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from medmask.data.images.dicom.parsing import open_dicom
 from medmask.dicomweb.client import DicomwebClient, Instance
 from medmask.dicomweb.errors import RefusedError
+from medmask.images.dicom.parsing import open_dicom
 from medmask.utils.files import atomic_write
 
 Item = TypeVar("Item")

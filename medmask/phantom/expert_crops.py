@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from medmask.data.images import to_rgb
 from medmask.errors import InputError
 from medmask.experts.preprocessing import lesion_crop
+from medmask.images import to_rgb
 from medmask.phantom.generator import PhantomImage, PhantomParameters, generate_patient
 from medmask.phantom.scanner import DOMAINS
 

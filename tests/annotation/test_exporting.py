@@ -14,9 +14,9 @@ import pytest
 from medmask.annotation import ExportOptions, export_annotations
 from medmask.annotation.exporting import TASKS
 from medmask.annotation.manifest import MANIFEST, SHARED, read_manifest
-from medmask.data.images import read_image
 from medmask.dicom_results.predictions import Finding, ScoredImage
 from medmask.errors import InputError
+from medmask.images import read_image
 
 SIZE = (96, 128)
 

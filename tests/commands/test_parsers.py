@@ -12,9 +12,7 @@ from medmask.commands import (
     train_phantom_expert,
 )
 from medmask.commands.registry import COMMANDS
-from medmask.data.converters.parts import LABELS
-from medmask.data.converters.registry import CONVERTERS
-from medmask.data.converters.run import ConversionOptions
+from medmask.converters.run import ConversionOptions
 from medmask.dicom_results.options import OBJECTS, ResultOptions
 from medmask.engine import RunMode
 from medmask.experts import DEFAULT_PROMPTS
@@ -41,8 +39,6 @@ def test_phantoms():
 
 
 def test_conversion():
-    assert tuple(convert.SETS) == CONVERTERS
-    assert convert.LABELS == LABELS
     args = convert.make_parser().parse_args(["cmmd", "raw", "--output", "x"])
     defaults = ConversionOptions()
     for name in ("folds", "seed", "max_size", "link"):

@@ -8,9 +8,9 @@ from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import Boxes, Instances
 
 import medmask.data
+from medmask.converters.registry import CONVERTERS
 from medmask.data import catalog, register_coco_dataset
 from medmask.data.catalog import check_registered
-from medmask.data.converters.registry import CONVERTERS
 from medmask.errors import InputError
 
 CITYSCAPES = ["person", "car", "train", "rider", "truck", "motorcycle", "bicycle", "bus"]

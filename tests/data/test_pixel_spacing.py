@@ -5,11 +5,11 @@ import pytest
 from detectron2.structures import BoxMode
 
 from medmask.data import DetectionMapper, build_test_augmentation, build_train_augmentation
-from medmask.data.images import read_pixel_spacing
 from medmask.data.mapper import augment_image
 from medmask.data.pixel_spacing import pixel_spacing_of, uses_pixel_spacing
 from medmask.data.sample_stream import seeded
 from medmask.errors import InputError
+from medmask.images import read_pixel_spacing
 
 IMAGE = np.zeros((331, 257, 3), np.uint8)
 

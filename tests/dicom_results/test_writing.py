@@ -17,11 +17,11 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 
 from medmask.calibration.settings import UNCALIBRATED
-from medmask.data.images import read_image
 from medmask.dicom_results import write_results
 from medmask.dicom_results.options import ResultOptions
 from medmask.dicom_results.predictions import Finding, ScoredImage
 from medmask.errors import InputError
+from medmask.images import read_image
 from medmask.version import __version__
 
 WEIGHTS = "0123456789abcdef"

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
 
-from medmask.data.images import read_image
 from medmask.errors import InputError
 from medmask.experts import ExpertStore, Prompts
 from medmask.experts.extraction import ExtractionSettings, extract_embeddings
 from medmask.experts.open_clip_expert import OpenClipExpert
 from medmask.experts.preprocessing import lesion_crop
+from medmask.images import read_image
 from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 pytest.importorskip("open_clip", reason="open_clip_torch is not installed")

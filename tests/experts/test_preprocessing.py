@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from medmask.data.images import read_image
 from medmask.errors import InputError
 from medmask.experts.preprocessing import ExpertPreprocessing, check_crop_context, lesion_crop
+from medmask.images import read_image
 
 PLAIN = ExpertPreprocessing((32, 32), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bicubic")
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from painted_mammograms import paint_mammogram
 
-from medmask.data.images import to_rgb
 from medmask.errors import InputError
 from medmask.export import OnnxPredictor
+from medmask.images import to_rgb
 from medmask.inference import MedMaskPredictor
 
 onnx = pytest.importorskip("onnx")

@@ -11,8 +11,8 @@ from campaign import RIGHT, run_campaign, seeds
 from coco_trees import FAULTS, Tree, make_tree
 from isolation import assert_accepted, call
 
-from medmask.data.converters.contract import Contents
-from medmask.data.converters.registry import find_converter
+from medmask.converters.contract import Contents
+from medmask.converters.registry import find_converter
 from medmask.data.dataset_dicts import load_coco
 from medmask.data.dataset_report import inspect_dataset
 from medmask.errors import InputError

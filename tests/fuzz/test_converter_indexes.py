@@ -14,8 +14,8 @@ from index_damage import damage
 from isolation import assert_accepted, call
 from raw_trees import RAW_TREES, find_indexes
 
-from medmask.data.converters.contract import Contents
-from medmask.data.converters.registry import find_converter
+from medmask.converters.contract import Contents
+from medmask.converters.registry import find_converter
 from medmask.errors import InputError
 
 PARTLY = "with problems"

@@ -17,8 +17,8 @@ from PIL import Image
 
 from medmask import inference
 from medmask.config import load_config
-from medmask.data.images import read_image
 from medmask.errors import InputError
+from medmask.images import read_image
 from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 CONFIG = str(ROOT / "configs" / "medmask" / "phantom" / "source_only.py")

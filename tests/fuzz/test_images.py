@@ -16,8 +16,8 @@ from image_files import (
 from isolation import call
 from mutations import damage_bytes
 
-from medmask.data.images import count_frames, read_image, read_image_size, stretch_to_255
 from medmask.errors import InputError
+from medmask.images import count_frames, read_image, read_image_size, stretch_to_255
 
 READABLE = "readable"
 MEMORY_MIB = 700.0

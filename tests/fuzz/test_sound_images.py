@@ -9,7 +9,7 @@ import pytest
 from campaign import RIGHT, run_campaign, seeds
 from PIL import Image, ImageFile
 
-from medmask.data.images import read_image
+from medmask.images import read_image
 
 KINDS = {
     "png": {"compress_level": (0, 1, 6, 9), "optimize": (False, True)},

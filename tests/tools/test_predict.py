@@ -13,8 +13,8 @@ from detectron2.config import LazyConfig, instantiate
 from isolation import assert_refused, run_tool
 
 from medmask.config import load_config
-from medmask.data.images import read_image
 from medmask.errors import InputError
+from medmask.images import read_image
 from medmask.inference import MedMaskPredictor
 from medmask.phantom import PhantomParameters, make_phantom_dataset
 

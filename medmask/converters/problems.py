@@ -1,0 +1,72 @@
+"""Problems of a raw download, collected so that all are told at once."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from medmask.converters.contract import Contents, LeftOut
+from medmask.errors import InputError
+from medmask.images import read_image_size
+
+
+@contextmanager
+def collect(problems: list[str]) -> Iterator[None]:
+    """Take an error that the user can act on as one more problem, and go on after the block."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(str(error))
+
+
+@contextmanager
+def leave_out_if_faulty(contents: Contents, record: str) -> Iterator[None]:
+    """Collect an error of the block, and leave the record out that it is about.
+
+    Args:
+        contents: what has been read so far, to which the problem is added.
+        record: the name of an image, or the place of its record, as in ``train.csv, line 7``.
+    """
+    with collect(contents.problems):
+        try:
+            yield
+        except InputError:
+            contents.left_out.append(LeftOut(record, "its record has a fault"))
+            raise
+
+
+def missing_files(missing: list[Path], count: int, index: Path) -> list[str]:
+    """Tell of the images that are not in the download, in one sentence or none.
+
+    Args:
+        missing: where they were looked for.
+        count: how many images the index lists.
+        index: the table or annotation file.
+    """
+    if not missing:
+        return []
+    return [
+        f"{len(missing)} of the {count} images of {index} are missing, the first is {missing[0]}; "
+        "complete the download or unpack the rest of it"
+    ]
+
+
+def check_size(file: Path, image: Mapping[str, Any], index: Path) -> None:
+    """Refuse an image whose boxes are in pixels of another size.
+
+    Args:
+        file: the image.
+        image: its record in an annotation file; ``width`` and ``height`` may be absent.
+        index: the annotation file.
+
+    Raises:
+        InputError: the sizes differ, or the image cannot be read.
+    """
+    height, width = read_image_size(file)
+    told = image.get("width", width), image.get("height", height)
+    if told != (width, height):
+        raise InputError(
+            f"image {file} is {width} x {height} (width x height), but {index} says "
+            f"{told[0]} x {told[1]}; its boxes would be wrong: take the images that belong to the "
+            "annotations"
+        )

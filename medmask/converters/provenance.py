@@ -1,0 +1,78 @@
+"""The provenance of a converted tree: what it was made from, by what, and what was left out."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medmask.converters.image_files import WrittenImage
+from medmask.errors import InputError
+from medmask.utils.json_files import read_json, write_json
+from medmask.version import __version__
+
+PROVENANCE = "provenance.json"
+
+
+def describe_sources(
+    raw: Path, index_files: Sequence[Path], written: Sequence[WrittenImage]
+) -> dict[str, Any]:
+    """Counts and hashes of the raw files.
+
+    Args:
+        raw: the folder of the raw download.
+        index_files: those of the set, which are few and small.
+        written: the images that were converted.
+
+    Returns:
+        JSON values. The hash of the images is that of the list of their names and hashes; there is
+        none where images were linked to and so not read.
+    """
+    content: dict[str, Any] = {"folder": str(raw.absolute())}
+    content["index_files"] = [
+        {
+            "file": str(path.relative_to(raw) if path.is_relative_to(raw) else path),
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in sorted(index_files)
+        if path.is_file()
+    ]
+    content["images"] = len(written)
+    if all(image.source_sha256 for image in written):
+        lines = sorted(f"{image.name} {image.source_sha256}\n" for image in written)
+        content["images_sha256"] = hashlib.sha256("".join(lines).encode()).hexdigest()
+    return content
+
+
+def update_provenance(
+    output: Path,
+    content: Mapping[str, Any],
+    annotation_files: Mapping[str, Any],
+    left_out_by_label: Mapping[str, Any],
+) -> None:
+    """Write ``provenance.json``; what it says of other annotation files is kept.
+
+    Args:
+        output: the tree.
+        content: what this conversion was made from.
+        annotation_files: counts of those that it wrote, by name.
+        left_out_by_label: images that the files of a label leave out, with the reason.
+
+    Raises:
+        InputError: the file that is there cannot be read.
+    """
+    path = output / PROVENANCE
+    before: Mapping[str, Any] = {}
+    if path.is_file():
+        before = read_json(path, "provenance")
+        if not isinstance(before, dict):
+            raise InputError(f"provenance {path} is not an object; remove the file")
+    write_json(
+        path,
+        {
+            "converter": f"medmask {__version__}",
+            **content,
+            "left_out_by_label": {**before.get("left_out_by_label", {}), **left_out_by_label},
+            "annotation_files": {**before.get("annotation_files", {}), **annotation_files},
+        },
+    )

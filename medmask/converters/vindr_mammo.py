@@ -1,0 +1,143 @@
+"""VinDr-Mammo: 5,000 exams of four views, with boxes of findings and BI-RADS of each.
+
+``breast-level_annotations.csv`` has a row for every image, ``finding_annotations.csv`` one for
+every finding, and one for every image without any. Findings of the skin, the nipple and the lymph
+nodes have no BI-RADS and are no lesions here. The release tells exams apart, not patients: an exam
+is taken as a patient.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.problems import collect, leave_out_if_faulty, missing_files
+from medmask.converters.tables import Row, find_file, read_names, read_table
+
+_LESIONS = (
+    *("Mass", "Suspicious Calcification", "Architectural Distortion"),
+    *("Asymmetry", "Focal Asymmetry", "Global Asymmetry"),
+)
+_OTHER_FINDINGS = (
+    *("Skin Thickening", "Skin Retraction", "Nipple Retraction", "Suspicious Lymph Node"),
+    "No Finding",
+)
+_BREAST_COLUMNS = (
+    *("study_id", "image_id", "laterality", "view_position", "height", "width"),
+    *("breast_birads", "breast_density", "split"),
+)
+_FINDING_COLUMNS = (
+    *("image_id", "finding_categories", "finding_birads"),
+    *("xmin", "ymin", "xmax", "ymax"),
+)
+_SIDES = {"l": "L", "r": "R"}
+_DENSITIES = {f"density {letter.lower()}": letter for letter in "ABCD"}
+_BIRADS = {f"bi-rads {number}": str(number) for number in range(7)}
+_MALIGNANT_BIRADS = ("4", "5", "6")
+_SPLITS = {"training": "train", "test": "test"}
+_SUFFIXES = (".dicom", ".dcm")
+
+
+def read(raw: Path) -> Contents:
+    """List the images of ``breast-level_annotations.csv`` with their findings."""
+    breasts = find_file(raw, "breast-level_annotations.csv")
+    findings = find_file(raw, "finding_annotations.csv")
+    contents = Contents(sources=[breasts, findings])
+    of_image: dict[str, list[Row]] = defaultdict(list)
+    for row in read_table(findings, _FINDING_COLUMNS):
+        with collect(contents.problems):
+            of_image[row.identifier("image_id")].append(row)
+    missing: list[Path] = []
+    for row in read_table(breasts, _BREAST_COLUMNS):
+        with leave_out_if_faulty(contents, row.place):
+            _add_image(raw, row, of_image, contents, missing)
+    contents.problems.extend(missing_files(missing, len(contents.images) + len(missing), breasts))
+    contents.problems.extend(_unknown_images(of_image, findings, breasts))
+    return contents
+
+
+def _add_image(
+    raw: Path,
+    row: Row,
+    of_image: dict[str, list[Row]],
+    contents: Contents,
+    missing: list[Path],
+) -> None:
+    exam, image_id = row.identifier("study_id"), row.identifier("image_id")
+    name = f"{exam}/{image_id}"
+    findings = of_image.pop(image_id, [])
+    paths = [raw / "images" / exam / f"{image_id}{suffix}" for suffix in _SUFFIXES]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        missing.append(paths[0])
+        contents.left_out.append(LeftOut(name, "its file is missing"))
+        return
+    birads = row.choice("breast_birads", _BIRADS)
+    size = row.number("width"), row.number("height")
+    if None in size:
+        raise row.fault("width", "or its height is not given; correct the table")
+    lesions = [_to_lesion(finding, *size) for finding in findings]
+    contents.images.append(
+        SourceImage(
+            path=path,
+            name=name,
+            patient_id=exam,
+            laterality=row.choice("laterality", _SIDES),
+            view=row["view_position"],
+            density=row.choice("breast_density", _DENSITIES),
+            birads=birads,
+            malignant=_is_malignant(birads),
+            lesions=tuple(lesion for lesion in lesions if lesion is not None),
+            split=row.choice("split", _SPLITS),
+        )
+    )
+
+
+def _to_lesion(row: Row, width: float, height: float) -> Lesion | None:
+    """The lesion of a finding; None if it is none."""
+    categories = read_names(row, "finding_categories")
+    unknown = [name for name in categories if name not in _LESIONS + _OTHER_FINDINGS]
+    if unknown or not categories:
+        raise row.fault(
+            "finding_categories",
+            "holds no class of the set, which are " + ", ".join(_LESIONS + _OTHER_FINDINGS),
+        )
+    types = [name for name in categories if name in _LESIONS]
+    if not types:
+        return None
+    birads = row.choice("finding_birads", _BIRADS)
+    attributes: dict[str, Any] = {"types": types}
+    if birads is not None:
+        attributes["birads"] = birads
+    box = _read_box(row, width, height)
+    return Lesion(box=box, malignant=_is_malignant(birads), attributes=attributes)
+
+
+def _read_box(row: Row, width: float, height: float) -> tuple[float, float, float, float]:
+    """The box of a finding, cut to the image, as some reach a few pixels beyond it."""
+    corners = [row.number(column) for column in ("xmin", "ymin", "xmax", "ymax")]
+    if any(corner is None for corner in corners):
+        raise row.fault("xmin", "or another side of its box is not given; correct the box")
+    x0, y0, x1, y1 = np.clip(np.array(corners, float), 0, [width, height] * 2).tolist()
+    if x1 <= x0 or y1 <= y0:
+        raise row.fault("xmin", "and the other sides are no box inside of the image; correct it")
+    return x0, y0, x1, y1
+
+
+def _is_malignant(birads: str | None) -> bool | None:
+    return None if birads is None else birads in _MALIGNANT_BIRADS
+
+
+def _unknown_images(of_image: dict[str, list[Row]], findings: Path, breasts: Path) -> list[str]:
+    """Tell of findings whose image the other table does not list."""
+    if not of_image:
+        return []
+    return [
+        f"{len(of_image)} images of {findings} are not in {breasts}, the first is "
+        f"{next(iter(of_image))}; copy both tables again"
+    ]
+
+
+CONVERTER = Converter("vindr_mammo", "VinDr-Mammo", read)

@@ -1,0 +1,76 @@
+"""Any folder of DICOM: what is taken, and why the rest is not."""
+
+import numpy as np
+import pytest
+
+from medmask.converters.dicom_folder import CONVERTER, read
+
+PIXELS = np.arange(600, dtype=np.uint16).reshape(30, 20)
+
+
+def test_mammograms_of_any_name(tmp_path, write_dicom):
+    write_dicom(
+        PIXELS,
+        name="raw/case1/IM0001",
+        PatientID="p1",
+        StudyDate="20100102",
+        ImageLaterality="L",
+        ViewPosition="CC",
+        Modality="MG",
+        Manufacturer="ACME",
+        ManufacturerModelName="M1",
+        ImagerPixelSpacing=[0.07, 0.07],
+    )
+    write_dicom(PIXELS, name="raw/1.2.840.7.dcm", ImageLaterality="B", Laterality="")
+    contents = read(tmp_path / "raw")
+    assert not contents.problems
+    assert not contents.left_out
+    assert not CONVERTER.is_labeled
+    bare, image = sorted(contents.images, key=lambda image: image.name)
+    assert image.name == "case1/IM0001"
+    assert (image.patient_id, image.study_date) == ("p1", "20100102")
+    assert (image.laterality, image.view, image.scanner) == ("L", "CC", "ACME M1")
+    assert image.pixel_spacing_mm == 0.07
+    assert bare.name == "1.2.840.7"
+    assert (bare.patient_id, bare.laterality, bare.scanner) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("elements", "reason"),
+    [
+        ({"Modality": "US"}, "modality is US"),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
+    ],
+)
+def test_other_images_are_left_out(tmp_path, write_dicom, elements, reason):
+    write_dicom(PIXELS, name="raw/a.dcm", **elements)
+    contents = read(tmp_path / "raw")
+    assert not contents.images
+    (left_out,) = contents.left_out
+    assert reason in left_out.reason
+
+
+def test_tomosynthesis_and_copies_are_left_out(tmp_path, write_dicom):
+    write_dicom(np.stack([PIXELS] * 2), name="raw/a.dcm")
+    write_dicom(PIXELS, name="raw/b.dcm", SOPInstanceUID="1.2.3")
+    write_dicom(PIXELS, name="raw/c/b.dcm", SOPInstanceUID="1.2.3")
+    contents = read(tmp_path / "raw")
+    assert [image.name for image in contents.images] == ["b"]
+    assert [each.name for each in contents.left_out] == ["a", "c/b"]
+    assert "2 frames" in contents.left_out[0].reason
+    assert "same image as" in contents.left_out[1].reason
+
+
+def test_files_that_are_no_images(tmp_path, write_dicom):
+    raw = tmp_path / "raw"
+    write_dicom(PIXELS, name="raw/a.dcm")
+    write_dicom(PIXELS, name="raw/.hidden.dcm")
+    write_dicom(PIXELS, name="raw/DICOMDIR")
+    (raw / "notes.txt").write_text("nothing")
+    (raw / "link.dcm").symlink_to(raw / "nowhere.dcm")
+    (raw / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 40)
+    contents = read(raw)
+    assert [image.name for image in contents.images] == ["a"]
+    assert [each.name for each in contents.left_out] == ["broken"]
+    (problem,) = contents.problems
+    assert "broken.dcm" in problem

@@ -1,0 +1,35 @@
+"""Problems are collected; other errors are not swallowed."""
+
+from pathlib import Path
+
+import pytest
+
+from medmask.converters.contract import Contents, LeftOut
+from medmask.converters.problems import collect, leave_out_if_faulty, missing_files
+from medmask.errors import InputError
+
+
+def test_errors_of_the_user_become_problems():
+    contents = Contents()
+    with leave_out_if_faulty(contents, "train.csv, line 2"):
+        raise InputError("one")
+    with collect(contents.problems):
+        raise InputError("two")
+    with leave_out_if_faulty(contents, "train.csv, line 4"):
+        pass
+    assert contents.problems == ["one", "two"]
+    assert contents.left_out == [LeftOut("train.csv, line 2", "its record has a fault")]
+
+
+def test_other_errors_go_on():
+    contents = Contents()
+    with pytest.raises(KeyError), leave_out_if_faulty(contents, "a"):
+        raise KeyError("a")
+    assert not contents.problems
+    assert not contents.left_out
+
+
+def test_missing_files_are_one_sentence():
+    assert missing_files([], 3, Path("index.csv")) == []
+    (problem,) = missing_files([Path("a/1.dcm"), Path("a/2.dcm")], 3, Path("index.csv"))
+    assert problem.startswith("2 of the 3 images of index.csv are missing, the first is a/1.dcm;")
