@@ -35,17 +35,16 @@ def test_kills_lose_and_double_nothing(run_tool, tmp_path, kills, images, seed):
 
 def test_what_is_lost_or_doubled_is_counted(tmp_path, monkeypatch):
     """The counts of a folder in which something is wrong are not all 0."""
-    import argparse
     import random
 
-    import predict_kills
+    from prediction_kills.inputs import Inputs
+    from prediction_kills.killed_run import KilledRun
 
     names = ("a.png", "b.png", "c.png")
-    inputs = predict_kills.Inputs(tmp_path / "x.csv", tmp_path / "x.pth", names)
+    inputs = Inputs(tmp_path / "x.csv", tmp_path / "x.pth", names)
     output = tmp_path / "out"
     output.mkdir()
-    options = argparse.Namespace(shards=2, workers=1)
-    each = predict_kills.Pass(inputs, output, random.Random(0), options)
+    each = KilledRun(inputs, output, random.Random(0), shards=2, workers=1)
     for shard, keys in ((1, "ab"), (2, "bc")):
         lines = ["{}", *(json.dumps({"key": key}) for key in keys)]
         (output / f"predictions-{shard}-of-2.jsonl").write_text("\n".join(lines) + "\n")
