@@ -14,6 +14,7 @@ from medmask.calibration.settings import CALIBRATION, METHODS, RATES, Calibratio
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_device, number_or_none
 from medmask.commands.output_files import check_output_files
+from medmask.commands.weights import add_config_file, load_weights
 from medmask.errors import InputError
 from medmask.evaluation.settings import EvaluationSettings
 
@@ -39,11 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", required=True, type=Path, metavar="FILE", help="the weights to calibrate"
     )
-    parser.add_argument(
-        "--config-file",
-        metavar="FILE",
-        help="the LazyConfig of the weights (default: config.yaml beside them)",
-    )
+    add_config_file(parser)
     labels = parser.add_mutually_exclusive_group(required=True)
     labels.add_argument("--dataset", metavar="NAME", help="a registered set with labels")
     labels.add_argument(
@@ -180,14 +177,9 @@ def _find_detections(
 
     if args.detections:
         return read_detections(args.detections, ground_truth), None
-    from medmask.inference import MedMaskPredictor, detect_in_dataset
+    from medmask.inference import detect_in_dataset
 
-    predictor = MedMaskPredictor(
-        args.config_file or str(args.checkpoint.with_name("config.yaml")),
-        str(args.checkpoint),
-        overrides=[f"train.device={args.device}"],
-        nms_iou=None,  # the calibration suppresses
-    )
+    predictor = load_weights(args, nms_iou=None)  # the calibration suppresses
     detections = detect_in_dataset(predictor, args.dataset, ground_truth)
     return detections, predictor.settings()["config"]
 

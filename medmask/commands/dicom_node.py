@@ -18,6 +18,7 @@ from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_device, add_nms_iou, add_score_threshold, folder
+from medmask.commands.weights import add_checkpoint, add_config_file, check_checkpoint, load_weights
 from medmask.dicom_results.options import OBJECTS
 from medmask.errors import InputError
 from medmask.node.options import Destination, NodeOptions, TLSFiles
@@ -145,18 +146,8 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("detection and results")
-    group.add_argument(
-        "--checkpoint",
-        type=Path,
-        default=Path("output/demo/expert/model_final.pth"),
-        metavar="FILE",
-        help="the weights (default: what `make demo` trained, %(default)s)",
-    )
-    group.add_argument(
-        "--config-file",
-        metavar="FILE",
-        help="the LazyConfig of the weights (default: config.yaml beside them)",
-    )
+    add_checkpoint(group)
+    add_config_file(group)
     add_score_threshold(group, 0.3, "detections from this score on are findings")
     add_nms_iou(group)
     group.add_argument(
@@ -182,25 +173,14 @@ def _destination(text: str) -> Destination:
 def run(args: argparse.Namespace) -> None:
     """Run the node until a signal stops it."""
     options = node_options(args)
-    if not args.checkpoint.is_file():
-        raise InputError(
-            f"checkpoint {args.checkpoint} does not exist: name one with --checkpoint, or train "
-            "one with `make demo`"
-        )
+    check_checkpoint(args.checkpoint)
     from medmask.node.pynetdicom_import import check_pynetdicom
 
     check_pynetdicom()
     _log_to_stderr()
-    from medmask.inference import MedMaskPredictor
     from medmask.node import Node
 
-    predictor = MedMaskPredictor(
-        args.config_file or str(args.checkpoint.with_name("config.yaml")),
-        str(args.checkpoint),
-        overrides=[f"train.device={args.device}"],
-        nms_iou=args.nms_iou,
-    )
-    Node(predictor, args.spool, options).run()
+    Node(load_weights(args, args.nms_iou), args.spool, options).run()
 
 
 def node_options(args: argparse.Namespace) -> NodeOptions:

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_device, add_nms_iou, add_score_threshold, folder
+from medmask.commands.weights import add_config_file, check_checkpoint, load_weights
 from medmask.dicom_results.options import OBJECTS, ResultOptions
 from medmask.dicomweb.connection import Connection, ConnectionOptions
 from medmask.dicomweb.credentials import read_credentials
 from medmask.dicomweb.study_filter import StudyFilter
-from medmask.errors import InputError
 from medmask.pacs.options import RoundTripOptions
 
 _MEBIBYTE = 2**20
@@ -68,11 +68,7 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
 def _add_detection(group: argparse._ArgumentGroup) -> None:
     results = ResultOptions()
     group.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help="the weights")
-    group.add_argument(
-        "--config-file",
-        metavar="FILE",
-        help="the LazyConfig of the weights (default: config.yaml beside them)",
-    )
+    add_config_file(group)
     add_nms_iou(group)
     add_score_threshold(
         group, results.score_threshold, "detections from this score on are findings"
@@ -153,18 +149,11 @@ def run(args: argparse.Namespace) -> int:
             verify=not args.insecure,
         ),
     )
-    if not args.checkpoint.is_file():
-        raise InputError(f"checkpoint {args.checkpoint} does not exist: name one by --checkpoint")
+    check_checkpoint(args.checkpoint)
     from medmask.dicomweb.client import DicomwebClient
-    from medmask.inference import MedMaskPredictor
     from medmask.pacs.round_trip import make_round_trip
 
-    predictor = MedMaskPredictor(
-        args.config_file or str(args.checkpoint.with_name("config.yaml")),
-        str(args.checkpoint),
-        overrides=[f"train.device={args.device}"],
-        nms_iou=args.nms_iou,
-    )
+    predictor = load_weights(args, args.nms_iou)
     summary = make_round_trip(
         DicomwebClient(connection), predictor, study_filter, args.output, options, _report
     )

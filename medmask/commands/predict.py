@@ -12,15 +12,14 @@ if the run could not start or go on.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import UNCALIBRATED
+from medmask.commands.archive_options import add_archive_options, choose_workers
 from medmask.commands.engine_options import add_engine_options, open_engine
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.operating_point import add_operating_point_options, find_calibration
@@ -30,15 +29,18 @@ from medmask.commands.options import (
     add_output_folder,
     print_problems,
 )
+from medmask.commands.weights import (
+    add_checkpoint,
+    add_config_file,
+    check_checkpoint,
+    load_weights,
+)
 from medmask.errors import InputError
-from medmask.inference.options import DETECTIONS, FORMATS, OVERLAYS, PredictionOptions, Shard
+from medmask.inference.options import DETECTIONS, OVERLAYS, PredictionOptions
+from medmask.utils.openmp import usable_cores
 
 if TYPE_CHECKING:
     from medmask.inference.image_predictor import ImagePredictor
-
-DEFAULT_CHECKPOINT = "output/demo/expert/model_final.pth"
-
-_MOST_WORKERS, _FEW_IMAGES = 4, 50
 
 _EXAMPLES = """
 examples:
@@ -85,13 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="replace other predictions in DIR, instead of going on with them",
     )
     model = parser.add_mutually_exclusive_group()
-    model.add_argument(
-        "--checkpoint",
-        type=Path,
-        default=Path(DEFAULT_CHECKPOINT),
-        metavar="FILE",
-        help="the weights (default: what `make demo` trained, %(default)s)",
-    )
+    add_checkpoint(model)
     model.add_argument(
         "--model",
         type=Path,
@@ -99,11 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="instead of a checkpoint: a file of `medmask export`, which runs on the CPU by "
         "onnxruntime",
     )
-    parser.add_argument(
-        "--config-file",
-        metavar="FILE",
-        help="the LazyConfig of the weights (default: config.yaml beside them)",
-    )
+    add_config_file(parser)
     add_nms_iou(parser)
     add_operating_point_options(
         parser,
@@ -120,58 +112,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--no-overlays", action="store_true", help="draw no pictures, which saves time and space"
     )
     add_device(parser)
-    _add_options_of_archives(parser)
-    return parser
-
-
-def _add_options_of_archives(parser: argparse.ArgumentParser) -> None:
-    defaults = PredictionOptions()
     group = parser.add_argument_group("many images")
-    group.add_argument(
-        "--shard",
-        type=_shard,
-        default=defaults.shard,
-        metavar="I/N",
-        help="take every N-th image from the I-th on, counted from 1, beside other processes that "
-        "take the others; all write to one DIR",
-    )
-    group.add_argument(
-        "--merge",
-        action="store_true",
-        help="predict on nothing, but write the results of all shards in DIR",
-    )
-    group.add_argument(
-        "--formats",
-        nargs="+",
-        choices=FORMATS,
-        default=defaults.formats,
-        help="of the results: json (detections.json), csv and parquet (tables detections and "
-        "images) (default json)",
-    )
-    group.add_argument(
-        "--workers",
-        type=int,
-        metavar="W",
-        help="processes that read images ahead of the model; 0 reads in the model's own (default "
-        f"{_MOST_WORKERS} at most, none for few images; of --engine ray for each copy, and none "
-        "without a GPU)",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=int,
-        default=defaults.batch_size,
-        metavar="B",
-        help="most images of one size that go through the model together; the last bits of scores "
-        "depend on it (default %(default)s, as in an evaluation)",
-    )
+    add_archive_options(group)
     add_engine_options(group)
-
-
-def _shard(text: str) -> Shard:
-    try:
-        return Shard.parse(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return parser
 
 
 def _frame(text: str) -> int | str:
@@ -190,11 +134,8 @@ def _check_model(args: argparse.Namespace) -> None:
             raise InputError("--model needs no --config-file: the file has its own preprocessing")
         if args.device not in ("auto", "cpu"):
             raise InputError(f"--model runs on the CPU: leave out --device {args.device}")
-    elif not args.checkpoint.is_file():
-        raise InputError(
-            f"checkpoint {args.checkpoint} does not exist: name one with --checkpoint, or train "
-            "one with `make demo`"
-        )
+    else:
+        check_checkpoint(args.checkpoint)
 
 
 def _load_predictor(args: argparse.Namespace) -> "ImagePredictor":
@@ -202,14 +143,7 @@ def _load_predictor(args: argparse.Namespace) -> "ImagePredictor":
         from medmask.export import OnnxPredictor
 
         return OnnxPredictor(args.model, nms_iou=args.nms_iou)
-    from medmask.inference import MedMaskPredictor
-
-    return MedMaskPredictor(
-        args.config_file or str(args.checkpoint.with_name("config.yaml")),
-        str(args.checkpoint),
-        overrides=[f"train.device={args.device}"],
-        nms_iou=args.nms_iou,
-    )
+    return load_weights(args, args.nms_iou)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -247,9 +181,11 @@ def run(args: argparse.Namespace) -> int:
         if found.passed_over:
             note = f"{found.passed_over} pictures that predict.py drew are passed over"
             print(f"note: {note}", file=sys.stderr)
-    if args.workers is None:
-        options = replace(options, workers=_useful_workers(images))
     with open_engine(args, _load_predictor) as predictor:
+        if args.workers is None:
+            is_on_gpu = predictor.settings()["device"] != "cpu"
+            workers = choose_workers(images, cores=usable_cores(), is_on_gpu=is_on_gpu)
+            options = replace(options, workers=workers)
         calibration = find_calibration(args, args.model or args.checkpoint, predictor)
         summary = predict_images(
             predictor
@@ -273,13 +209,6 @@ def run(args: argparse.Namespace) -> int:
     )
     print(UNCALIBRATED if calibration is None else calibration.describe())
     return 1 if failed or problems else 0
-
-
-def _useful_workers(images: Iterable[object]) -> int:
-    """Processes take seconds to start, which does not pay for few images."""
-    if len(list(islice(images, _FEW_IMAGES))) < _FEW_IMAGES:
-        return 0
-    return min(_MOST_WORKERS, os.cpu_count() or 1)
 
 
 def _merge(args: argparse.Namespace) -> int:

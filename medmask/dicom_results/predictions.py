@@ -17,8 +17,9 @@ from medmask.images import frame_path
 from medmask.inference.image_inputs import find_images
 from medmask.inference.merging import read_records
 from medmask.inference.options import JOURNAL
+from medmask.inference.part_files import missing_shards, part_files
 from medmask.inference.prediction_images import PredictionImage, images_of_files
-from medmask.inference.prediction_parts import PartsReader, missing_shards, part_files
+from medmask.inference.prediction_parts import PartsReader
 from medmask.utils.json_files import read_json
 
 _HASH_LENGTH = 16  # hexadecimal digits, as the record of predictions has it

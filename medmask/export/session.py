@@ -1,14 +1,15 @@
 """Running a graph by ONNX Runtime."""
 
-import os
 from typing import Any
 
 import numpy as np
+import torch
 
 from medmask.errors import InputError
 from medmask.export.graph import INPUTS, OUTPUTS
 from medmask.export.libraries import import_library
 from medmask.export.parity import Arrays
+from medmask.utils.openmp import choose_num_threads
 
 
 class GraphSession:
@@ -32,7 +33,7 @@ class GraphSession:
         runtime = import_library("onnxruntime")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # what fails is told by an exception, once
-        options.intra_op_num_threads = num_threads or _default_threads()
+        options.intra_op_num_threads = num_threads or choose_num_threads(torch.get_num_threads())
         try:
             self._session = runtime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
@@ -67,11 +68,6 @@ class GraphSession:
                 f"({_first_line(error)}): export the model again"
             ) from None
         return outputs[0], outputs[1], outputs[2]
-
-
-def _default_threads() -> int:
-    text = os.environ.get("OMP_NUM_THREADS", "")
-    return int(text) if text.isdigit() and int(text) > 0 else len(os.sched_getaffinity(0))
 
 
 def _first_line(error: Exception) -> str:

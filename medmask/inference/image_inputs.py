@@ -12,8 +12,6 @@ from medmask.errors import InputError
 from medmask.images import IMAGE_SUFFIXES, is_dicom, split_frame_path
 from medmask.inference.dicomdir import DIRECTORY_FILE, read_dicomdir
 
-"""Files of a folder that are taken for images by their names; the names' case does not matter."""
-
 logger = logging.getLogger(__name__)
 
 

@@ -6,14 +6,21 @@ they are predicted on, so that a list of millions is planned in seconds.
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from medmask.coco import as_id
 from medmask.errors import InputError
-from medmask.inference.prediction_images import PredictionImage, image_key, stated_name
+from medmask.inference.prediction_images import (
+    PredictionImage,
+    file_state,
+    image_key,
+    stated_name,
+)
 from medmask.inference.result_files import import_pyarrow
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
@@ -23,6 +30,16 @@ PATH, FRAME, IMAGE_ID = "path", "frame", "image_id"
 
 _COLUMNS = (PATH, FRAME, IMAGE_ID)
 _ROWS_AT_ONCE = 50_000
+
+_FLOATS = "float|double|halffloat"
+_TEXT = "(dictionary<values=)?(string|large_string|string_view)(,.*)?"
+_NUMBERS = f"u?int[0-9]+|null|{_FLOATS}"
+_TYPES = {
+    PATH: ("text", _TEXT),
+    FRAME: ("whole numbers", f"{_TEXT}|{_NUMBERS}"),
+    IMAGE_ID: ("text or whole numbers", f"{_TEXT}|{_NUMBERS}"),
+}
+"""Of a Parquet file's columns: in words, and as pyarrow names them."""
 
 
 class ManifestEntry(NamedTuple):
@@ -70,6 +87,7 @@ class Manifest:
         """
         self.path = Path(path)
         self._rows = _csv_rows if self.path.suffix.lower() == ".csv" else _parquet_rows
+        self._state = file_state(self.path)
         for _ in self._rows(self.path):
             break
 
@@ -81,21 +99,32 @@ class Manifest:
         """The rows in their order.
 
         Raises:
-            InputError: a row names no image or no frame.
+            InputError: a row names no image or no frame, or the file has changed since the first
+                look at it.
         """
+        if file_state(self.path) != self._state:
+            raise InputError(
+                f"manifest {self.path} has changed since this run began: run it again, which does "
+                "what is missing"
+            )
         folder = os.path.abspath(self.path.parent)
         for row, (path, frame, image_id) in self._rows(self.path):
             if not path:
                 raise InputError(f"manifest {self.path}, row {row}: the column {PATH} is empty")
             if frame is not None:
                 frame = self._frame(row, frame)
+            if type(image_id) is float:
+                raise InputError(
+                    f"manifest {self.path}, row {row}: {IMAGE_ID} is {image_id}, but ids are text "
+                    "or whole numbers"
+                )
             yield ManifestEntry(folder, path, frame, image_id)
 
     def _frame(self, row: int, value: Any) -> int | None:
         if value == "":
             return None
         try:
-            frame = int(value)
+            frame = int(str(value))  # of 2.7, int alone would make 2
         except ValueError:
             frame = -1
         if frame < 0:
@@ -143,12 +172,12 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             _check_columns(path, names)
+            _check_types(path, file.schema_arrow)
             columns = [name for name in _COLUMNS if name in names]
             before = 0
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
                 lists = [
-                    batch.column(name).to_pylist() if name in columns else repeat(None)
-                    for name in _COLUMNS
+                    _cells(batch, name) if name in columns else repeat(None) for name in _COLUMNS
                 ]
                 yield from enumerate(zip(*lists, strict=False), before + 1)
                 before += len(batch)
@@ -162,6 +191,23 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
             f"manifest {path} has no column '{PATH}' (it has {', '.join(names[:8]) or 'none'}): "
             "name the column of the images so"
         )
+
+
+def _check_types(path: Path, schema: Any) -> None:
+    """Refuse a Parquet file whose columns hold what can be no path, frame or id."""
+    for name, (wanted, kinds) in _TYPES.items():
+        if name in schema.names and not re.fullmatch(kinds, str(schema.field(name).type)):
+            raise InputError(
+                f"manifest {path} has a column '{name}' of type {schema.field(name).type}, which "
+                f"should be {wanted}: write it so"
+            )
+
+
+def _cells(batch: Any, name: str) -> Iterable[Any]:
+    """The cells of a column, whole numbers as such: with gaps, pandas writes them as floats."""
+    cells = batch.column(name).to_pylist()
+    is_float = re.fullmatch(_FLOATS, str(batch.schema.field(name).type))
+    return map(as_id, cells) if is_float else cells
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

@@ -13,14 +13,10 @@ from typing import Any
 from medmask.errors import InputError
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.options import DETECTIONS
+from medmask.inference.part_files import missing_shards, part_files
 from medmask.inference.prediction_images import PredictionImage
-from medmask.inference.prediction_parts import (
-    DONE,
-    PartsReader,
-    PredictionRecord,
-    missing_shards,
-    part_files,
-)
+from medmask.inference.prediction_parts import PartsReader
+from medmask.inference.prediction_record import DONE, PredictionRecord
 from medmask.inference.result_files import (
     DETECTIONS_TABLE,
     IMAGES_TABLE,

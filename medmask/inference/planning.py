@@ -8,8 +8,8 @@ from pathlib import Path
 from medmask.errors import InputError
 from medmask.inference.manifests import ManifestEntry
 from medmask.inference.options import Shard
-from medmask.inference.prediction_images import PredictionImage
-from medmask.inference.prediction_parts import PartsReader, file_state
+from medmask.inference.prediction_images import PredictionImage, file_state
+from medmask.inference.prediction_parts import PartsReader
 from medmask.inference.work_list import WorkList
 
 

@@ -93,6 +93,19 @@ def image_key(real_path: str, frame: int | None, image_id: int | str | None) -> 
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=12).hexdigest()
 
 
+FileState = tuple[int | None, int | None]
+"""Size of a file in bytes, and its modification time in nanoseconds; None where it is gone."""
+
+
+def file_state(path: str | os.PathLike) -> FileState:
+    """Look at a file, to tell later whether it has changed."""
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError):  # the latter of a name that no file can have
+        return None, None
+    return state.st_size, state.st_mtime_ns
+
+
 def read_spacing(image: PredictionImage) -> PixelSpacing | None:
     """Find the (height, width) of a pixel in millimeters, as training does.
 

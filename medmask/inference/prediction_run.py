@@ -13,17 +13,14 @@ from medmask.inference.detector import Detector
 from medmask.inference.merging import read_records, write_results
 from medmask.inference.options import DETECTIONS, OVERLAYS, PredictionOptions
 from medmask.inference.overlay_names import OverlayNames
+from medmask.inference.part_files import part_files
+from medmask.inference.part_writer import PartWriter, open_part
 from medmask.inference.planning import make_plan
 from medmask.inference.prediction_engine import LocalEngine, PredictionEngine
 from medmask.inference.prediction_images import PredictionImage
-from medmask.inference.prediction_parts import (
-    PartsReader,
-    PartWriter,
-    PredictionRecord,
-    open_part,
-    part_files,
-)
+from medmask.inference.prediction_parts import PartsReader
 from medmask.inference.prediction_progress import PredictionProgress
+from medmask.inference.prediction_record import PredictionRecord
 from medmask.inference.prediction_worker import Prediction, PredictionWork
 from medmask.inference.stage_seconds import StageSeconds
 from medmask.utils.files import atomic_write, remove_abandoned_files

@@ -18,7 +18,7 @@ from medmask.inference.drawing import draw_overlay
 from medmask.inference.image_reader import Fault, ReadImage, describe_fault
 from medmask.inference.options import PredictionOptions
 from medmask.inference.prediction_images import PredictionImage
-from medmask.inference.prediction_parts import DONE, PredictionRecord
+from medmask.inference.prediction_record import DONE, PredictionRecord
 from medmask.inference.reading_ahead import AheadReader, Reading
 from medmask.inference.stage_seconds import StageSeconds
 from medmask.utils.png_files import encode_png

@@ -17,8 +17,7 @@ from medmask.inference.class_labels import ClassLabels
 from medmask.inference.detector import Detector
 from medmask.inference.image_reader import Fault
 from medmask.inference.prediction_engine import PredictionEngine
-from medmask.inference.prediction_images import PredictionImage
-from medmask.inference.prediction_parts import file_state
+from medmask.inference.prediction_images import PredictionImage, file_state
 from medmask.inference.prediction_worker import Prediction, PredictionWork, to_record
 from medmask.inference.ray_cluster import ReplicaNeeds, count_replicas, has_gpus, ray_cluster
 from medmask.inference.ray_replica import ReplicaDescription

@@ -11,16 +11,10 @@ import cv2
 import torch
 
 from medmask.inference.image_reader import Fault, ImageReader, ReadImage
-from medmask.inference.prediction_images import PredictionImage
-from medmask.inference.prediction_parts import file_state
+from medmask.inference.prediction_images import FileState, PredictionImage, file_state
 from medmask.utils.parent import become_worker
 
 _AHEAD = 3  # images for each worker that are read, or being read, before the model takes them
-
-
-FileState = tuple[int | None, int | None]
-"""Size and modification time, see :func:`file_state`."""
-
 
 _Outcome = tuple[FileState, ReadImage | Fault]
 

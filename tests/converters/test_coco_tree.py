@@ -134,6 +134,13 @@ def test_only_file_whatever_its_name(write):
     assert set(splits_of(contents).values()) == {None}
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_only_file_of_a_split_is_not_divided(write, caplog, split):
+    contents = read(write(f"instances_{split}_lesion.json"))
+    assert set(splits_of(contents).values()) == {split}
+    assert f"is the only split of the set, so its images stay in {split}" in caplog.text
+
+
 def test_unclear_trees_are_refused(write, tmp_path):
     with pytest.raises(InputError, match="holds no JSON file: give a folder with"):
         read(tmp_path)

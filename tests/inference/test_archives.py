@@ -209,6 +209,14 @@ def test_manifest_is_predicted_on_and_gone_on_with(whole, images, tmp_path):
     assert (again.done_before, again.problems) == (30, ())
 
 
+def test_row_that_names_no_possible_file_costs_no_other(images, tmp_path):
+    lines = ["a\0b.png", *(str(image.path) for image in images[:2])]
+    (tmp_path / "archive.csv").write_text("\n".join(["path", *lines]) + "\n")
+    work = WorkList([tmp_path / "archive.csv"])
+    summary = predict_images(BrightnessDetector(), work, tmp_path / "out", options=options())
+    assert summary.statuses == {"done": 2, "refused": 1}
+
+
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/2", "1/3/4", ""])
 def test_shards_that_cannot_be_are_refused(text):
     with pytest.raises(InputError, match="shard"):

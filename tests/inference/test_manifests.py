@@ -69,6 +69,51 @@ def test_what_is_no_parquet_is_refused(tmp_path):
         Manifest(tmp_path / "list.parquet")
 
 
+def write_parquet(path, columns):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table(columns), path)
+    return path
+
+
+def test_whole_numbers_with_gaps_may_be_floats(tmp_path):
+    columns = {"path": ["a.dcm", "b.dcm"], "frame": [2.0, None], "image_id": [float("nan"), 7.0]}
+    images = Manifest(write_parquet(tmp_path / "list.parquet", columns))
+    assert [(x.frame, x.image_id) for x in images] == [(2, None), (None, 7)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"path": [1, 2]}, "column 'path' of type int64, which should be text"),
+        ({"path": [b"a.dcm"]}, "column 'path' of type binary, which should be text"),
+        ({"path": [["a.dcm"]]}, "column 'path' of type list"),
+        ({"path": ["a.dcm"], "frame": [2.7]}, "row 1: frame is '2.7', but frames are whole"),
+        ({"path": ["a.dcm"], "frame": [float("inf")]}, "row 1: frame is 'inf'"),
+        ({"path": ["a.dcm"], "frame": [True]}, "column 'frame' of type bool"),
+        ({"path": ["a.dcm"], "image_id": [2.7]}, "row 1: image_id is 2.7, but ids are text"),
+        ({"path": ["a.dcm"], "image_id": [b"x"]}, "column 'image_id' of type binary"),
+        ({"path": ["a.dcm", None]}, "row 2: the column path is empty"),
+    ],
+    ids=range(9),
+)
+def test_columns_of_other_types_are_named(tmp_path, columns, words):
+    path = write_parquet(tmp_path / "list.parquet", columns)
+    with pytest.raises(InputError, match=words) as error:
+        list(Manifest(path))
+    assert str(path) in str(error.value)
+
+
+def test_manifest_that_changes_is_named(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("path\na.dcm\n")
+    images = Manifest(path)
+    assert len(list(images)) == 1
+    path.write_text("path\na.dcm\nb.dcm\n")
+    with pytest.raises(InputError, match=r"list\.csv has changed since this run began"):
+        list(images)
+
+
 PLACES = ["a.dcm", "./b//c.dcm", "../up.dcm", "x/../y.dcm", "/else/./z.dcm", "//net/n.dcm", "d/"]
 
 

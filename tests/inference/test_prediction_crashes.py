@@ -8,8 +8,8 @@ from toy_image_detector import BrightnessDetector, write_images
 from medmask.inference import (
     PredictionOptions,
     images_of_files,
+    part_writer,
     predict_images,
-    prediction_parts,
 )
 
 OPTIONS = PredictionOptions(overlays=False)
@@ -42,7 +42,7 @@ def test_lines_are_safe_before_the_mark_that_all_are_there(images, synced, tmp_p
 
 
 def test_lines_are_safe_after_some_seconds(images, synced, tmp_path, monkeypatch):
-    monkeypatch.setattr(prediction_parts, "_SYNC_SECONDS", 0.0)
+    monkeypatch.setattr(part_writer, "_SYNC_SECONDS", 0.0)
     predict_images(BrightnessDetector(), images, tmp_path / "out", options=OPTIONS)
     assert synced[:5] == [(lines, False) for lines in range(1, 6)]
 

@@ -8,6 +8,7 @@
       images/    or images/{train,val,test}/ where there is no file of all images
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from medmask.coco import read_coco
 from medmask.converters.parts import SPLITS
 from medmask.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 _ENDINGS = ("_lesion", "_abnormality", "")
 """Ends of the names of files; those with any lesion go before those that may lack benign ones."""
@@ -62,11 +65,12 @@ def find_annotation_files(raw: Path) -> AnnotationFiles:
     for each in found:
         if each.whole is not None or len(each.splits) == len(SPLITS):
             return each
-    if len(files) == 1:
-        return AnnotationFiles(raw, files[0], {})
     for each in found:
         if each.splits:
+            _warn_of_one_split(each)
             return each
+    if len(files) == 1:
+        return AnnotationFiles(raw, files[0], {})
     raise InputError(
         f"{folder} holds {len(files)} JSON files, none of them instances_all.json or "
         f"instances_{{{','.join(SPLITS)}}}.json: call that of all images instances_all.json"
@@ -107,6 +111,16 @@ def read_splits(files: AnnotationFiles) -> dict[str, str]:
 def file_names(path: Path) -> list[str]:
     """List the normalized file names of an annotation file, after a check."""
     return [os.path.normpath(str(image.get("file_name"))) for image in read_coco(path).images]
+
+
+def _warn_of_one_split(files: AnnotationFiles) -> None:
+    if len(files.splits) == 1:
+        ((split, path),) = files.splits.items()
+        logger.warning(
+            "%s is the only split of the set, so its images stay in %s; if it is to be divided, "
+            "call it instances_all.json",
+            *(path, split),
+        )
 
 
 def _files_of(folder: Path, ending: str) -> tuple[Path | None, dict[str, Path]]:
