@@ -3,7 +3,9 @@
 
 The detector has fresh weights. Sides take turns, so that whatever else the machine does slows all
 of them alike; the first turn warms up and does not count, and each figure is the median over turns.
-Every side has the same number of threads:
+Every side has the same number of threads. Before the turns, the detections of both runtimes are
+compared with PyTorch's on a batch of two sizes; if one differs by more than an export allows,
+nothing is timed:
 
   pytorch      the detector with its compiled operator, from the padded batch to detections
   onnxruntime  the exported graph by ONNX Runtime
@@ -23,6 +25,9 @@ from detectron2.config import instantiate
 from options import make_parser, positive, write_figures
 
 from medmask.config import load_config
+from medmask.errors import InputError
+from medmask.export.graph import OUTPUTS
+from medmask.export.parity import TOLERANCE, Arrays, compare, make_batch
 from medmask.export.session import GraphSession
 from medmask.export.tracing import trace
 from medmask.utils.command_line import command_line_tool
@@ -36,6 +41,9 @@ _EXAMPLES = """\
 
 Run = Callable[[np.ndarray, np.ndarray], object]
 """Detects in images (N, 3, H, W) of given sizes (N, 2)"""
+
+RunGraph = Callable[[np.ndarray, np.ndarray], Arrays]
+"""The same, by an exported graph"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,7 +71,7 @@ def _pytorch_side(model: torch.nn.Module) -> Run:
     return run
 
 
-def _openvino_side(content: bytes, num_threads: int) -> Run | None:
+def _openvino_side(content: bytes, num_threads: int) -> RunGraph | None:
     try:
         import openvino
     except ModuleNotFoundError:
@@ -71,7 +79,27 @@ def _openvino_side(content: bytes, num_threads: int) -> Run | None:
     core = openvino.Core()
     settings = {"INFERENCE_NUM_THREADS": num_threads, "INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(core.read_model(content), "CPU", settings)
-    return lambda images, sizes: compiled([images, sizes])
+    return lambda images, sizes: tuple(compiled([images, sizes])[name] for name in OUTPUTS)
+
+
+def _check_agreement(
+    model: torch.nn.Module, graphs: dict[str, RunGraph], size: tuple[int, int]
+) -> dict[str, float]:
+    """The greatest difference of each graph from PyTorch, as an export measures it.
+
+    Raises:
+        InputError: one is greater than an export allows.
+    """
+    height, width = size
+    batch = make_batch(model, [size, (max(height * 3 // 4, 1), max(width // 2, 1))])
+    differences = {name: compare(run, batch) for name, run in graphs.items()}
+    for name, difference in differences.items():
+        if not difference <= TOLERANCE:
+            raise InputError(
+                f"{name} differs from PyTorch by {difference:.2g} on {batch.describe()}, and "
+                f"{TOLERANCE:.2g} is allowed: its speed is that of another model"
+            )
+    return differences
 
 
 def _time_turns(
@@ -96,27 +124,29 @@ def main() -> None:
     model = instantiate(config.model).eval()
     print("tracing", file=sys.stderr)
     content = trace(model)
-    sides: dict[str, Run] = {
-        "pytorch": _pytorch_side(model),
-        "onnxruntime": GraphSession(content, "the traced graph", args.threads),
+    graphs: dict[str, RunGraph] = {
+        "onnxruntime": GraphSession(content, "the traced graph", args.threads)
     }
     openvino = _openvino_side(content, args.threads)
     if openvino is None:
         print("openvino is not installed, so it is left out", file=sys.stderr)
     else:
-        sides["openvino"] = openvino
+        graphs["openvino"] = openvino
+    differences = _check_agreement(model, graphs, args.size)
+    sides: dict[str, Run] = {"pytorch": _pytorch_side(model), **graphs}
     generator = np.random.default_rng(0)
     images = generator.uniform(0, 255, (args.batch_size, 3, *args.size)).astype(np.float32)
     sizes = np.array([args.size] * args.batch_size, dtype=np.int64)
     turns = _time_turns(sides, images, sizes, args.repeats)
     medians = {name: statistics.median(values) for name, values in turns.items()}
-    print(f"{'side':12} {'images/s':>9} {'ms/image':>9} {'of pytorch':>10}")
+    print(f"{'side':12} {'images/s':>9} {'ms/image':>9} {'of pytorch':>10} {'difference':>10}")
     for name, value in medians.items():
         each = value / args.batch_size
         speed = medians["pytorch"] / value
-        print(f"{name:12} {1 / each:9.2f} {1000 * each:9.1f} {speed:10.2f}")
+        difference = f"{differences[name]:.1e}" if name in differences else ""
+        print(f"{name:12} {1 / each:9.2f} {1000 * each:9.1f} {speed:10.2f} {difference:>10}")
     settings = {key: value for key, value in vars(args).items() if key != "json"}
-    write_figures(args.json, {"settings": settings, "seconds": turns})
+    write_figures(args.json, {"settings": settings, "seconds": turns, "differences": differences})
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def read_predictions(folder: Path) -> Predictions:
         raise InputError(f"{folder} holds no image that is done: run `medmask predict` again")
     parts.check_settings(settings)
     names = settings["category_names"]
-    images, problems = [], missing_shards(folder)
+    images, problems = [], missing_shards(folder, len(parts.places))
     for record in read_records(parts):
         if record.error is not None:
             problems.append(record.error)

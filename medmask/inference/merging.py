@@ -66,7 +66,7 @@ def merge_predictions(folder: Path, formats: Sequence[str]) -> MergeSummary:
     summary = write_results(folder, read_records(parts), labels, formats)
     return replace(
         summary,
-        problems=(*missing_shards(folder), *summary.problems),
+        problems=(*missing_shards(folder, len(parts.places)), *summary.problems),
         is_calibrated=settings.get("calibration") is not None,
     )
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from medmask.inference.options import Shard
+from medmask.utils.json_files import read_json, write_json
 
 _NAMES = re.compile(r"predictions(-([0-9]+)-of-([0-9]+))?\.jsonl")
 
@@ -14,22 +15,61 @@ def part_files(folder: Path) -> list[Path]:
     return sorted(parts, key=lambda path: (count_of(path), len(path.name), path.name))
 
 
-def missing_shards(folder: Path) -> list[str]:
-    """Sentences on the shards of a folder that have not begun or not come to their end."""
-    counts = {count_of(path) for path in part_files(folder)}
+def missing_shards(folder: Path, images: int) -> list[str]:
+    """Write sentences on the shards of a folder that have not begun or not come to their end.
+
+    A list of images may grow, and be divided anew: a shard that ended with a shorter list is not
+    finished, and no other division matters once that of the longest list is.
+
+    Args:
+        folder: of predictions.
+        images: how many its parts hold.
+    """
+    shards = [
+        Shard(number, count)
+        for count in sorted({count_of(path) for path in part_files(folder)})
+        for number in range(1, count + 1)
+    ]
+    listed = {shard: _read_mark(folder / shard.file_name) for shard in shards}
+    longest = max(listed.values(), default=0)
+    if 0 < longest < images:
+        return [
+            f"{folder} holds predictions on {images} images, but no shard has come to the end of a "
+            f"list of more than {longest}: run all shards of the list of today"
+        ]
+    of_longest = {shard.count for shard in shards if longest and listed[shard] == longest}
     problems = []
-    for count in sorted(counts):
-        shards = [Shard(number, count) for number in range(1, count + 1)]
-        open_shards = [x for x in shards if not mark_of(folder / x.file_name).exists()]
-        if not open_shards:  # those of another count leave nothing to do then
+    for count in sorted(of_longest or {shard.count for shard in shards}):
+        missing = [x for x in shards if x.count == count and listed[x] < max(longest, 1)]
+        if not missing:
             return []
-        problems += [f"shard {x.number}/{count} in {folder} is not finished" for x in open_shards]
+        problems += [f"shard {x.number}/{count} in {folder} is not finished" for x in missing]
     return problems
+
+
+def write_mark(part: Path, *, images: int, listed: int) -> None:
+    """Tell beside a part that it is finished.
+
+    Args:
+        part: the file.
+        images: of the shard.
+        listed: of all shards.
+    """
+    write_json(mark_of(part), {"images": images, "listed": listed})
 
 
 def mark_of(part: Path) -> Path:
     """Name the file that tells that a part is finished."""
     return part.with_name(f"{part.stem}.finished")
+
+
+def _read_mark(part: Path) -> int:
+    """Find how many images the list had that a part is finished for; 0 if it is for none."""
+    if not mark_of(part).exists():
+        return 0
+    content = read_json(mark_of(part), "file")
+    listed = content.get("listed") if isinstance(content, dict) else None
+    return listed if isinstance(listed, int) else 0
 
 
 def count_of(part: Path) -> int:

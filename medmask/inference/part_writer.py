@@ -12,11 +12,10 @@ from typing import Any
 
 from medmask.errors import InputError
 from medmask.inference.options import Shard
-from medmask.inference.part_files import count_of, mark_of, part_files
+from medmask.inference.part_files import count_of, mark_of, part_files, write_mark
 from medmask.inference.prediction_parts import HEADER
 from medmask.inference.prediction_record import PredictionRecord, format_line
 from medmask.utils.files import errors_name, sync_folder
-from medmask.utils.json_files import write_json
 
 _SYNC_SECONDS = 5.0
 """Most that a crash of the machine may cost; on each line a disk would spend milliseconds."""
@@ -61,14 +60,15 @@ class PartWriter:
             self._sync()
         return offset
 
-    def finish(self, images: int) -> None:
+    def finish(self, *, images: int, listed: int) -> None:
         """Say that all images of the shard have come to their end.
 
         Args:
             images: how many it has.
+            listed: how many all shards have.
         """
         self._sync()  # the mark must not outlive what it speaks of
-        write_json(mark_of(self.path), {"images": images})
+        write_mark(self.path, images=images, listed=listed)
 
     def _sync(self) -> None:
         """Have all lines outlive a crash of the machine."""

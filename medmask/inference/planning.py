@@ -19,10 +19,12 @@ class Plan:
 
     Attributes:
         images: how many the shard has.
+        listed: how many all shards have.
         left: positions in the list of all images of those that are left to do, ascending.
     """
 
     images: int
+    listed: int
     left: array
 
     @property
@@ -82,7 +84,7 @@ def make_plan(
             if not is_done or (pictures is not None and not _has_picture(key, parts, pictures)):
                 left.append(position)
     _check_others(parts, seen)
-    return Plan(count, left)
+    return Plan(count, len(seen), left)
 
 
 def _entries(images: Iterable[PredictionImage]) -> Iterable[PredictionImage | ManifestEntry]:

@@ -125,7 +125,7 @@ def predict_images(
                 if record.error is not None:
                     problems.append(record.error)
                 progress.count(record.status)
-        part.finish(plan.images)
+        part.finish(images=plan.images, listed=plan.listed)
     if options.shard.count == 1:
         write_results(output_dir, read_records(parts, images), labels, options.formats)
     return PredictionSummary(plan.images, plan.done_before, tuple(problems), statuses, seconds)

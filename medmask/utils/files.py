@@ -2,16 +2,22 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
+import socket
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-_TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.[a-z0-9_]{8}\.part")
-"""Name of a file that is being written: final name, process id, mkstemp's random characters."""
+_TEMPORARY = re.compile(r"\..+\.((?P<machine>[0-9a-f]{8})-)?(?P<process>\d+)\.[a-z0-9_]{8}\.part")
+"""Name of a file that is being written: final name, machine, process, mkstemp's characters."""
+
+_ABANDONED_SECONDS = 24 * 3600.0
+"""Age of a file of another machine, whose processes nobody here can see"""
 
 _being_written: set[Path] = set()
 """by this process"""
@@ -39,7 +45,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
         _check_replaceable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         # of the name only what leaves room for the rest within the 255 bytes of a name
-        prefix = f".{path.name[:40]}.{os.getpid()}."
+        prefix = f".{path.name[:40]}.{_this_machine()}-{os.getpid()}."
         descriptor, temporary = tempfile.mkstemp(".part", prefix, path.parent)
         _being_written.add(Path(temporary))
         try:
@@ -127,7 +133,8 @@ def errors_name(path: str | os.PathLike) -> Iterator[None]:
 def remove_abandoned_files(folder: str | os.PathLike) -> list[Path]:
     """Remove what processes that were killed inside of :func:`atomic_write` left in a folder.
 
-    Files of processes that are alive on this machine are left alone.
+    Files of processes that are alive on this machine are left alone, and so are, for a day, those
+    of other machines, which may share the folder.
 
     Args:
         folder: is searched with all folders in it.
@@ -138,23 +145,31 @@ def remove_abandoned_files(folder: str | os.PathLike) -> list[Path]:
     removed = []
     for path in Path(folder).rglob(".*.part"):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and path.is_file() and not _is_being_written(path, int(match["process"])):
-            with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):
+            if match and path.is_file() and _is_abandoned(path, match):
                 path.unlink()
                 removed.append(path)
     return removed
 
 
-def _is_being_written(path: Path, process: int) -> bool:
+def _is_abandoned(path: Path, match: re.Match) -> bool:
+    if match["machine"] not in (None, _this_machine()):
+        return time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
+    process = int(match["process"])
     if process == os.getpid():  # in containers the killed process often had the same number
-        return path in _being_written
+        return path not in _being_written
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
-        return False
+        return True
     except PermissionError:
         pass
-    return True
+    return False
+
+
+def _this_machine() -> str:
+    """Eight hexadecimal digits that tell machines, and containers, of a shared folder apart."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def current_umask() -> int:

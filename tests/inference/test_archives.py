@@ -76,6 +76,29 @@ def test_merge_names_shards_that_are_missing_or_not_finished(images, tmp_path):
     )
 
 
+def test_merge_after_a_list_has_grown_names_shards_that_ended_before(images, tmp_path):
+    def predict(number, count, listed):
+        chosen = options(shard=Shard(number, count))
+        predict_images(BrightnessDetector(), images[:listed], tmp_path, options=chosen)
+
+    def problems():
+        return merge_predictions(tmp_path, ("json",)).problems
+
+    predict(1, 2, 20)
+    predict(2, 2, 20)
+    assert problems() == ()
+    predict(1, 2, 30)
+    assert problems() == (f"shard 2/2 in {tmp_path} is not finished",)
+    predict(2, 3, 30)
+    (tmp_path / "predictions-1-of-2.finished").unlink()
+    assert problems() == tuple(f"shard {n}/3 in {tmp_path} is not finished" for n in (1, 3))
+    (tmp_path / "predictions-2-of-3.finished").unlink()  # as a kill before the end leaves it
+    (problem,) = problems()
+    assert "on 26 images, but no shard has come to the end of a list of more than 20" in problem
+    predict(1, 1, 30)
+    assert problems() == ()
+
+
 def test_another_number_of_shards_goes_on_with_what_is_done(images, whole, tmp_path):
     predict_images(BrightnessDetector(), images, tmp_path, options=options(shard=Shard(1, 2)))
     summary = predict_images(BrightnessDetector(), images, tmp_path, options=options())

@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import time
 
 import pytest
 
@@ -87,6 +88,16 @@ def test_files_of_living_processes_stay(tmp_path):
     stale.write_text("half")
     assert remove_abandoned_files(tmp_path) == [stale]
     assert theirs.exists()
+
+
+def test_files_of_other_machines_stay_for_a_day(tmp_path):
+    fresh, stale = (tmp_path / f".{name}.0123abcd-1.abcdefgh.part" for name in ("a.png", "b.png"))
+    for path in (fresh, stale):
+        path.write_text("half")
+    two_days_ago = time.time() - 48 * 3600
+    os.utime(stale, (two_days_ago, two_days_ago))
+    assert remove_abandoned_files(tmp_path) == [stale]
+    assert fresh.exists()
 
 
 def test_content_and_then_name_outlive_a_crash_of_the_machine(tmp_path, monkeypatch):
