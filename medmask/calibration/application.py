@@ -44,7 +44,11 @@ class AppliedCalibration:
 
     def settings(self) -> dict[str, Any]:
         """Identity as JSON values, which a record of predictions keeps."""
-        return {"file": self.file_hash, "operating_point": self.fpi}
+        return {
+            "file": self.file_hash,
+            "data_name": self.data_name,
+            "operating_point": self.fpi,
+        }
 
     def describe(self) -> str:
         """A sentence for pages and pictures."""

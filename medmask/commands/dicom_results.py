@@ -12,9 +12,10 @@ the run could not start or go on.
 """
 
 import argparse
+from dataclasses import replace
 
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import add_output_folder, add_score_threshold, print_problems
+from medmask.commands.options import add_output_folder, print_problems
 from medmask.commands.predictions_input import add_predictions, read_predictions_input
 from medmask.dicom_results.options import OBJECTS, ResultOptions
 
@@ -22,6 +23,11 @@ _EXAMPLES = """
 examples:
   medmask predict scans/ --output output/predictions
   medmask dicom-results output/predictions --output output/dicom --score-threshold 0.5
+
+  With calibrated probabilities, and the threshold of that operating point:
+    medmask predict scans/ --operating-point 0.3 --output output/calibrated \\
+        --checkpoint output/mine/source_only/model_best.pth
+    medmask dicom-results output/calibrated --output output/dicom
 
   From a list of detections in COCO's result format, with all images that were scored:
     medmask dicom-results detections.json scans/ --output output/dicom \\
@@ -34,8 +40,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser = examples_parser(__doc__, _EXAMPLES)
     add_predictions(parser)
     add_output_folder(parser)
-    add_score_threshold(
-        parser, defaults.score_threshold, "detections from this score on are findings"
+    parser.add_argument(
+        "--score-threshold",
+        type=float,
+        metavar="S",
+        help="detections from this score on are findings (default: the threshold of the operating "
+        f"point that predict had, or {defaults.score_threshold})",
     )
     parser.add_argument(
         "--objects",
@@ -49,8 +59,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Write the results; the status is 0 if all went well."""
-    options = ResultOptions(args.score_threshold, tuple(args.objects))
+    options = ResultOptions(objects=tuple(args.objects))
+    if args.score_threshold is not None:
+        options = replace(options, score_threshold=args.score_threshold)
     predictions = read_predictions_input(args)
+    if args.score_threshold is None and predictions.operating_threshold is not None:
+        options = replace(options, score_threshold=predictions.operating_threshold)
     from medmask.dicom_results import write_results
 
     summary = write_results(predictions, args.output, options)

@@ -23,7 +23,8 @@ def cad_report(study: Study, identity: Identity) -> Dataset:
     """Write down the findings of a study as mammography CAD does.
 
     The tree has the images once, in its library; findings refer to it. A finding has its center
-    and its outline, a closed polyline, and the score as Certainty of Finding in percent.
+    and its outline, a closed polyline, and its Certainty of Finding, in percent: the calibrated
+    probability, or the score if there is none, as in the measurement report.
 
     Args:
         study: its images and findings.
@@ -164,7 +165,7 @@ def _single_image_finding(place: int, finding: Finding, identity: Identity) -> D
             tree.number(
                 tree.HAS_PROPERTIES,
                 codes.DCM.CertaintyOfFinding,
-                finding.score * 100,
+                finding.certainty * 100,
                 codes.UCUM.Percent,
             ),
             tree.coordinates(

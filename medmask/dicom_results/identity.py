@@ -23,18 +23,21 @@ class Identity:
     """Values that all objects of a run have in common.
 
     Identifiers are drawn from what an object is about, not at random: the same images, weights,
-    version, threshold and findings give the same identifiers, so that an archive that gets an
-    object twice keeps one.
+    version, threshold, calibration and findings give the same identifiers, so that an archive that
+    gets an object twice keeps one.
 
     Attributes:
         weights: the first digits of the SHA-256 of the weights.
         score_threshold: of the findings.
         made: when the detections were made; objects bear this time.
+        calibration: a sentence on what probabilities are calibrated on; None where findings have
+            none.
     """
 
     weights: str
     score_threshold: float
     made: datetime
+    calibration: str | None = None
 
     @property
     def version(self) -> str:
@@ -47,9 +50,14 @@ class Identity:
         return (
             f"weights: SHA-256 {self.weights}",
             f"score threshold: {self.score_threshold:g}",
-            UNCALIBRATED,
+            self.meaning_of_scores,
             NOT_FOR_CLINICAL_USE,
         )
+
+    @property
+    def meaning_of_scores(self) -> str:
+        """A sentence on the calibration, or that there is none."""
+        return self.calibration or UNCALIBRATED
 
     @property
     def device_uid(self) -> str:
@@ -87,9 +95,14 @@ class Identity:
 
     def _identifier(self, *what: str) -> str:
         sources = [ALGORITHM_NAME, self.version, f"{self.score_threshold!r}", *what]
+        if self.calibration is not None:
+            sources.append(self.calibration)
         return str(generate_uid(entropy_srcs=[json.dumps(sources)]))
 
 
 def _describe(image: SourceImage) -> str:
-    findings = [[*finding.box, finding.score, finding.category] for finding in image.findings]
+    findings = [
+        [*x.box, x.score, x.category, *([] if x.probability is None else [x.probability])]
+        for x in image.findings
+    ]
     return json.dumps([image.uid, findings])

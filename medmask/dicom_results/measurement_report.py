@@ -18,8 +18,10 @@ def measurement_report(study: Study, identity: Identity) -> Dataset:
     """Write down the findings of a study, each as a closed polyline on its image.
 
     The first group says which images were looked at and whether there are findings; a report
-    without findings has that group alone. Scores are given as Certainty of Finding, in percent:
-    the standard's word for how sure the algorithm is, which claims no probability of cancer.
+    without findings has that group alone. Certainty of Finding, in percent, is the standard's word
+    for how sure the algorithm is, which claims no probability of cancer: it is the calibrated
+    probability that a finding lies on a lesion, beside which stands the score, or where there is no
+    calibration the score itself, which the parameters of the algorithm then say.
 
     Args:
         study: its images and findings.
@@ -103,7 +105,14 @@ def _lesion(
         finding_type=finding_code(finding.category),
         algorithm_id=_algorithm(identity),
         finding_sites=sites,
-        measurements=[
-            sr.Measurement(codes.DCM.CertaintyOfFinding, finding.score * 100, codes.UCUM.Percent)
-        ],
+        measurements=_measurements(finding),
     )
+
+
+def _measurements(finding: Finding) -> list[sr.Measurement]:
+    certainty = sr.Measurement(
+        codes.DCM.CertaintyOfFinding, finding.certainty * 100, codes.UCUM.Percent
+    )
+    if finding.probability is None:
+        return [certainty]
+    return [certainty, sr.Measurement(codes.SCT.Score, finding.score, codes.UCUM.NoUnits)]

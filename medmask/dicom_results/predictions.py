@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,11 @@ class Finding:
     category: str
     probability: float | None = None
 
+    @property
+    def certainty(self) -> float:
+        """The probability, or the score if it is not calibrated."""
+        return self.score if self.probability is None else self.probability
+
 
 @dataclass(frozen=True)
 class ScoredImage:
@@ -73,6 +78,10 @@ class Predictions:
         problems: one sentence for each image that could not be.
         categories: names of the classes; without those of no detection, if all that is known of
             them is a list of detections.
+        calibration: a sentence on what the probabilities of findings are calibrated on; None where
+            scores were not calibrated.
+        operating_threshold: the score from which detections are shown at the operating point that
+            they were made with, in [0, 1]; None without one.
     """
 
     weights: str
@@ -80,6 +89,8 @@ class Predictions:
     images: tuple[ScoredImage, ...]
     problems: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    calibration: str | None = None
+    operating_threshold: float | None = None
 
 
 def read_predictions(folder: Path) -> Predictions:
@@ -113,7 +124,19 @@ def read_predictions(folder: Path) -> Predictions:
             ScoredImage(path, findings, record.file_name, record.image_id, record.probability)
         )
     made = max(map(_modified, files))
-    return Predictions(str(settings["weights"]), made, tuple(images), tuple(problems), tuple(names))
+    calibration, threshold = None, None
+    if settings.get("calibration") is not None:
+        threshold = float(settings["score_threshold"])
+        calibration = _describe(settings["calibration"], threshold)
+    return Predictions(
+        str(settings["weights"]),
+        made,
+        tuple(images),
+        tuple(problems),
+        tuple(names),
+        calibration,
+        threshold,
+    )
 
 
 def read_detections_of_images(
@@ -153,7 +176,14 @@ def read_detections_of_images(
     )
     weights = hash_of_weights(checkpoint)
     categories = sorted({finding.category for image in scored for finding in image.findings})
-    return Predictions(weights, _modified(path), scored, tuple(found.problems), tuple(categories))
+    return Predictions(
+        weights,
+        _modified(path),
+        scored,
+        tuple(found.problems),
+        tuple(categories),
+        calibration=_calibration_of_list(scored, path),
+    )
 
 
 def hash_of_weights(checkpoint: Path) -> str:
@@ -188,6 +218,35 @@ def _to_findings(records: Iterable[dict[str, Any]], path: Path) -> tuple[Finding
         x0, y0, x1, y1 = to_xyxy(box[None])[0].tolist()
         findings.append(Finding((x0, y0, x1, y1), score, category, probability))
     return tuple(sorted(findings, key=lambda finding: -finding.score))
+
+
+def _describe(calibration: Mapping[str, Any], threshold: float) -> str:
+    """A sentence on the calibration that a record of predictions names."""
+    data_name, fpi = calibration.get("data_name", "an unnamed set"), calibration["operating_point"]
+    return (
+        f"Probabilities are calibrated on {data_name}, where a score threshold of {threshold:.3g} "
+        f"has {fpi:g} false positives per image."
+    )
+
+
+def _calibration_of_list(images: Iterable[ScoredImage], path: Path) -> str | None:
+    """A sentence on the probabilities of a list of detections; None if it has none.
+
+    Raises:
+        InputError: some detections have one, and others have none.
+    """
+    probabilities = [finding.probability for image in images for finding in image.findings]
+    if all(probability is None for probability in probabilities):
+        return None
+    if None in probabilities:
+        raise InputError(
+            f"{path}: some detections have a probability and others have none; give those of one "
+            "run of `medmask predict`"
+        )
+    return (
+        "Probabilities are those of a list of detections, which does not tell what they are "
+        "calibrated on."
+    )
 
 
 def _image_path(path: str, frame: int | None) -> Path:

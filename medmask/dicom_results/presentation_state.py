@@ -4,8 +4,8 @@ import numpy as np
 from highdicom import PresentationLUTTransformation, pr
 from pydicom import Dataset
 
-from medmask.calibration.settings import UNCALIBRATED
 from medmask.dicom_results.identity import ALGORITHM_NAME, NOT_FOR_CLINICAL_USE, Identity
+from medmask.dicom_results.predictions import Finding
 from medmask.dicom_results.source_image import SourceImage
 
 SERIES_NUMBER = 9103
@@ -14,7 +14,7 @@ _NOTE_BOX = (0.0, 0.97, 1.0, 1.0)  # left, top, right, bottom of the display
 
 
 def presentation_state(image: SourceImage, number: int, identity: Identity) -> Dataset:
-    """Lay the boxes with their scores over an image, and a note about the algorithm.
+    """Lay the boxes over an image, with probabilities or scores, and a note about the algorithm.
 
     Gray levels are those of the image's own window.
 
@@ -39,7 +39,7 @@ def presentation_state(image: SourceImage, number: int, identity: Identity) -> D
         )
         labels.append(
             pr.TextObject(
-                f"{name}: score {finding.score:.2f}",
+                f"{name}: {_in_words(finding)}",
                 pr.AnnotationUnitsValues.PIXEL,
                 anchor_point=finding.box[:2],
                 anchor_point_visible=False,
@@ -48,7 +48,7 @@ def presentation_state(image: SourceImage, number: int, identity: Identity) -> D
     note = pr.TextObject(
         f"{ALGORITHM_NAME} {identity.version}, {NOT_FOR_CLINICAL_USE}: "
         f"{image.findings_in_words} at a score from {identity.score_threshold:g} on. "
-        f"{UNCALIBRATED}",
+        f"{identity.meaning_of_scores}",
         pr.AnnotationUnitsValues.DISPLAY,
         bounding_box=_NOTE_BOX,
     )
@@ -71,6 +71,12 @@ def presentation_state(image: SourceImage, number: int, identity: Identity) -> D
     )
     state.Laterality = image.series_side
     return state
+
+
+def _in_words(finding: Finding) -> str:
+    if finding.probability is None:
+        return f"score {finding.score:.2f}"
+    return f"probability {finding.probability:.0%}"
 
 
 def _outline(box: tuple[float, float, float, float]) -> np.ndarray:

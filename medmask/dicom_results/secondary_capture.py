@@ -1,5 +1,7 @@
 """A picture of an image with the boxes burnt in: a secondary capture (PS3.3 A.8)."""
 
+import textwrap
+
 import numpy as np
 import torch
 from detectron2.structures import Boxes, Instances
@@ -14,12 +16,13 @@ from medmask.images import read_image
 from medmask.inference.drawing import draw_overlay
 
 SERIES_NUMBER = 9104
-_BAND, _FONT_SIZE, _INK = 52, 16, (220, 220, 220)
+_FONT_SIZE, _LINE, _LETTER, _MARGIN, _INK = 16, 22, 8, 6, (220, 220, 220)
+"""Of the note: pixels, but for the color."""
 _ANY_ORIENTATION = ("A", "F")
 
 
 def secondary_capture(image: SourceImage, number: int, identity: Identity) -> Dataset:
-    """Draw an image with its boxes, their scores and a note about the algorithm.
+    """Draw an image with its boxes, their probabilities or scores, and a note about the algorithm.
 
     Args:
         image: with its findings.
@@ -74,16 +77,25 @@ def _draw(image: SourceImage, identity: Identity) -> np.ndarray:
             pred_classes=torch.tensor([names.index(f.category) for f in image.findings]),
         ),
         names,
+        probabilities=_probabilities(image),
     )
     height, width = overlay.shape[:2]
-    canvas = Image.new("RGB", (width, height + _BAND))
-    canvas.paste(Image.fromarray(overlay))
-    lines = (
+    note = [
         f"{ALGORITHM_NAME} {identity.version}",
         f"{NOT_FOR_CLINICAL_USE}; {image.findings_in_words} at a score from "
         f"{identity.score_threshold:g} on",
-    )
-    text = "\n".join(lines)
-    font = ImageFont.load_default(_FONT_SIZE)
-    ImageDraw.Draw(canvas).text((6, height + 4), text, fill=_INK, font=font)
+    ]
+    if identity.calibration is not None:  # what there is to say without one is in the overlay
+        note += textwrap.wrap(identity.calibration, (width - 2 * _MARGIN) // _LETTER)
+    canvas = Image.new("RGB", (width, height + _LINE * len(note) + 2 * _MARGIN))
+    canvas.paste(Image.fromarray(overlay))
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_FONT_SIZE)
+    for index, line in enumerate(note):
+        draw.text((_MARGIN, height + _MARGIN + _LINE * index), line, fill=_INK, font=font)
     return np.asarray(canvas)
+
+
+def _probabilities(image: SourceImage) -> np.ndarray | None:
+    """Those of the findings; None where scores are not calibrated."""
+    values = [finding.probability for finding in image.findings]
+    return None if None in values else np.array(values, dtype=np.float64)

@@ -1,6 +1,6 @@
 """The images that results are about: what their headers must tell, and which are refused."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ _NEEDED = (
     "Columns",
     "PhotometricInterpretation",
 )
+_UNICODE = "ISO_IR 192"
 _COPIED = (  # of patient and study: results have them, if only empty (type 2)
     "PatientID",
     "PatientName",
@@ -33,6 +34,8 @@ _COPIED = (  # of patient and study: results have them, if only empty (type 2)
     "StudyTime",
     "ReferringPhysicianName",
 )
+_CHARACTER_SETS = (None, "ISO_IR 100", _UNICODE)
+"""Those that results keep; highdicom takes neither sets of several parts nor empty ones."""
 _SEXES = ("", "M", "F", "O")
 _SIDES = ("L", "R", "B")
 _TOLERANCE = 2.0  # pixels by which rounding may place a box outside of the image
@@ -81,7 +84,9 @@ class SourceImage:
         return "1 finding" if count == 1 else f"{count or 'no'} findings"
 
 
-def read_source_image(scored: ScoredImage, score_threshold: float) -> SourceImage:
+def read_source_image(
+    scored: ScoredImage, score_threshold: float, *, beyond_ascii: bool = False
+) -> SourceImage:
     """Read the header of an image.
 
     No message tells a value of the header, which may be the patient's.
@@ -89,6 +94,8 @@ def read_source_image(scored: ScoredImage, score_threshold: float) -> SourceImag
     Args:
         scored: the image.
         score_threshold: detections with a lower score are left out.
+        beyond_ascii: whether results hold texts that the image's character set may lack; then the
+            header is one in Unicode.
 
     Raises:
         InputError: it is not a DICOM image of one frame, or an element that the results need is
@@ -105,6 +112,8 @@ def read_source_image(scored: ScoredImage, score_threshold: float) -> SourceImag
             if _value(path, header, keyword) in (None, ""):
                 raise _fault(path, keyword, "is missing or empty")
         size = read_frame_size(file.elements)
+        if beyond_ascii or _value(path, header, "SpecificCharacterSet") not in _CHARACTER_SETS:
+            _use_unicode(path, header)
         for keyword in _COPIED:
             if _value(path, header, keyword) is None:
                 setattr(header, keyword, "")
@@ -125,6 +134,17 @@ def read_source_image(scored: ScoredImage, score_threshold: float) -> SourceImag
         if finding.score >= score_threshold
     )
     return SourceImage(path, header, findings)
+
+
+def _use_unicode(path: Path, header: "Dataset") -> None:
+    try:
+        header.decode()
+    except Exception:  # its text may quote the value
+        raise InputError(
+            f"DICOM file {path}: an element cannot be read in the header's character set, and "
+            "results need it; correct the element or export the image again"
+        ) from None
+    header.SpecificCharacterSet = _UNICODE
 
 
 def _value(path: Path, header: "Dataset", keyword: str) -> Any:
@@ -158,4 +178,4 @@ def _within(finding: Finding, rows: int, columns: int, path: Path) -> Finding:
         return min(max(value, 0.0), float(limit))
 
     box = (clip(x0, columns), clip(y0, rows), clip(x1, columns), clip(y1, rows))
-    return Finding(box, finding.score, finding.category)
+    return replace(finding, box=box)

@@ -86,7 +86,9 @@ def write_results(
     options = options or ResultOptions()
     check_output_folder(output_dir)
     remove_abandoned_files(output_dir)
-    identity = Identity(predictions.weights, options.score_threshold, predictions.made)
+    identity = Identity(
+        predictions.weights, options.score_threshold, predictions.made, predictions.calibration
+    )
     problems = list(predictions.problems)
     with without_patient_data_in_logs():
         images = list(_read_images(predictions, options, problems))
@@ -119,9 +121,11 @@ def write_results(
 def _read_images(
     predictions: Predictions, options: ResultOptions, problems: list[str]
 ) -> Iterator[SourceImage]:
+    texts = [*predictions.categories, predictions.calibration or ""]
+    beyond_ascii = not "".join(texts).isascii()
     for scored in predictions.images:
         try:
-            yield read_source_image(scored, options.score_threshold)
+            yield read_source_image(scored, options.score_threshold, beyond_ascii=beyond_ascii)
         except InputError as error:
             problems.append(str(error))
         except OSError as error:

@@ -1,5 +1,6 @@
 """Phantom studies as DICOM, with findings placed by hand, and their results."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -42,6 +43,17 @@ def predictions(phantom_studies) -> Predictions:
     first, second = phantom_studies[:4], phantom_studies[4:]
     without = [ScoredImage(path, FINDINGS[-1:]) for path in second]
     return Predictions(WEIGHTS, MADE, (*map(scored, first), *without))
+
+
+@pytest.fixture(scope="session")
+def calibrated_predictions(predictions) -> Predictions:
+    """The same findings; each has half its score as its probability."""
+    images = [
+        replace(x, findings=tuple(replace(f, probability=f.score / 2) for f in x.findings))
+        for x in predictions.images
+    ]
+    sentence = "Probabilities are calibrated on a set."
+    return replace(predictions, images=tuple(images), calibration=sentence)
 
 
 @pytest.fixture
