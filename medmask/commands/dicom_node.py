@@ -13,6 +13,7 @@ not start, else that of the signal.
 
 import argparse
 import logging
+import math
 import sys
 from pathlib import Path
 
@@ -109,14 +110,14 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max-object-mib",
-        type=float,
+        type=_size,
         default=NodeOptions.max_object_bytes / _MIB,
         metavar="MIB",
         help="larger objects are refused (default %(default)s)",
     )
     group.add_argument(
         "--min-free-gib",
-        type=float,
+        type=_size,
         default=NodeOptions.min_free_bytes / _GIB,
         metavar="GIB",
         help="objects that would leave less of the disk free are refused (default %(default)s)",
@@ -161,6 +162,16 @@ def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
         help="most images of one size that go through the model together (default %(default)s)",
     )
     add_device(group)
+
+
+def _size(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = math.nan
+    if not math.isfinite(size):
+        raise argparse.ArgumentTypeError(f"'{text}' is no size, such as 256 or 0.5")
+    return size
 
 
 def _destination(text: str) -> Destination:

@@ -1,8 +1,12 @@
 """Options of the results, free of heavy imports: command lines show them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from medmask.errors import InputError
+
+if TYPE_CHECKING:
+    from medmask.calibration import AppliedCalibration
 
 OBJECTS = ("report", "cad", "presentation", "capture")
 """Kinds of objects: TID 1500 report, mammography CAD report, presentation state, picture."""
@@ -30,3 +34,9 @@ class ResultOptions:
             raise InputError(
                 f"objects are some of {', '.join(OBJECTS)}, got {', '.join(self.objects) or 'none'}"
             )
+
+    def at(self, calibration: "AppliedCalibration | None") -> "ResultOptions":
+        """Take the threshold of an operating point; None leaves that which there is."""
+        if calibration is None:
+            return self
+        return replace(self, score_threshold=calibration.threshold)

@@ -258,7 +258,7 @@ def check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_whole = parts.scheme in ("http", "https") and bool(parts.hostname)
-        is_whole = is_whole and (parts.port is None or parts.port > 0)
+        is_whole = is_whole and (parts.port is None or parts.port > 0) and parts.path.isascii()
     except ValueError:
         is_whole = False
     if "@" in url:

@@ -29,7 +29,7 @@ class Credentials:
         token: of OAuth 2 or the like.
 
     Raises:
-        InputError: they are half of a pair, or two at a time, or hold line breaks.
+        InputError: they are half of a pair, or two at a time, or hold what HTTP does not carry.
     """
 
     user: str | None = None
@@ -45,6 +45,8 @@ class Credentials:
             raise InputError("a user of an archive has no colon in the name")
         if any(not (text or "").isprintable() for text in (self.user, self.password, self.token)):
             raise InputError("credentials hold a line break or the like: remove it")
+        if not (self.token or "").isascii():
+            raise InputError("a token has letters, digits and signs of ASCII alone: copy it again")
 
     @property
     def header(self) -> str | None:

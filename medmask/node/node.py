@@ -111,7 +111,11 @@ class Node:
         if days is None or time.monotonic() < self._next_cleaning:
             return
         self._next_cleaning = time.monotonic() + _CLEANING_SECONDS
-        removed = self._spool.remove_answered(time.time() - days * _SECONDS_A_DAY)
+        try:
+            removed = self._spool.remove_answered(time.time() - days * _SECONDS_A_DAY)
+        except OSError as error:
+            logger.error(f"old studies cannot be removed ({error.strerror}): they stay for now")
+            return
         if removed:
             logger.info(f"{removed} studies that were answered {days:g} days ago are removed")
 

@@ -3,9 +3,13 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medmask.dicom_results.options import ResultOptions
 from medmask.errors import InputError
+
+if TYPE_CHECKING:
+    from medmask.calibration import AppliedCalibration
 
 _ADDRESS = re.compile(r"(?P<title>[^@]+)@(?P<host>[^@\s]+):(?P<port>[0-9]{1,5})", re.ASCII)
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1", re.ASCII)
@@ -106,6 +110,8 @@ class NodeOptions:
         keep_days: answered studies are removed after so many days; None keeps all.
         batch_size: most images of one size that go through the model together.
         results: threshold and kinds of objects.
+        calibration: of the detector; its threshold takes the place of that of the results, which
+            have probabilities. None for scores alone.
 
     Raises:
         InputError: a value is out of its range.
@@ -127,8 +133,10 @@ class NodeOptions:
     keep_days: float | None = None
     batch_size: int = 1
     results: ResultOptions = field(default_factory=ResultOptions)
+    calibration: "AppliedCalibration | None" = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "results", self.results.at(self.calibration))
         object.__setattr__(self, "title", check_title(self.title))
         object.__setattr__(self, "allowed", tuple(map(check_title, self.allowed)))
         _check_port(self.port, least=0)

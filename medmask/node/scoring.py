@@ -70,7 +70,7 @@ def _score(
     study: StudyFolder, images: Iterable[Path], detector: Detector, options: NodeOptions
 ) -> tuple[bool, list[str]]:
     """Score the images; tell whether there are results, and what went wrong."""
-    predictions = study.predictions / _digest(detector)
+    predictions = study.predictions / _digest(detector, options)
     problems: list[str] = []
     try:
         # of other images that came before, and are done, nothing is left to do
@@ -79,6 +79,7 @@ def _score(
             images_of_files(images),
             predictions,
             options=PredictionOptions(overlays=False, batch_size=options.batch_size, formats=()),
+            calibration=options.calibration,
         )
         problems += summary.problems
         if len(summary.problems) == summary.images:
@@ -94,7 +95,10 @@ def _score(
     return written.studies > 0, problems
 
 
-def _digest(detector: Detector) -> str:
+def _digest(detector: Detector, options: NodeOptions) -> str:
     """Name a folder after what predictions depend on."""
-    text = json.dumps(detector.settings(), sort_keys=True)
+    settings = detector.settings()
+    if options.calibration is not None:
+        settings |= {"calibration": options.calibration.settings()}
+    text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

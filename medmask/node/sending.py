@@ -38,6 +38,7 @@ _CLASSES = (
 _SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 _CONNECTION_SECONDS = 15.0
 _POLL_SECONDS = 0.2
+_MOST_DOUBLINGS = 100  # beyond all waits, and far from what a number holds
 
 
 class _Unavailable(Exception):
@@ -97,12 +98,11 @@ class Sender:
             self._failures.pop(study.uid, None)
         except Exception as error:
             failures = self._failures[study.uid] = self._failures.get(study.uid, 0) + 1
-            options = self._options
-            delay = min(options.retry_seconds * 2.0 ** (failures - 1), options.max_retry_seconds)
+            delay = retry_delay(failures, self._options)
             reason = str(error) if isinstance(error, _Unavailable) else type(error).__name__
             logger.warning(
-                f"results of study {study.uid} are not sent to {options.destination} ({reason}): "
-                f"again in {delay:.3g} seconds"
+                f"results of study {study.uid} are not sent to {self._options.destination} "
+                f"({reason}): again in {delay:.3g} seconds"
             )
             self._waiting.note(study.uid, delay)
 
@@ -165,6 +165,12 @@ class Sender:
                 changed.refused[uid] = refusal
             else:
                 changed.sent.append(uid)
+
+
+def retry_delay(failures: int, options: NodeOptions) -> float:
+    """The seconds to wait after so many failures in a row, at least one."""
+    doublings = min(failures - 1, _MOST_DOUBLINGS)
+    return min(options.retry_seconds * 2.0**doublings, options.max_retry_seconds)
 
 
 def _results_left(study: StudyFolder) -> dict[str, Path]:

@@ -93,6 +93,7 @@ def make_round_trip(
         "url": client.connection.url,
         "score_threshold": options.results.score_threshold,
         "objects": sorted(options.results.objects),
+        "calibration": options.calibration and options.calibration.settings(),
     }
     with open_study_records(output_dir) as records:
         records.start(settings)
@@ -149,9 +150,7 @@ class _RoundTrip:
 
     def _visit(self, study: str, fetched: Fetched) -> StudyRecord:
         folder = self._folder(study)
-        record = fetched.before or score_study(
-            self.detector, study, fetched, folder, self.options.results
-        )
+        record = fetched.before or score_study(self.detector, study, fetched, folder, self.options)
         if record.status == SCORED and self.options.store:
             record = store_study(self.client, record, folder)
         return record

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from medmask.dicom_results import read_predictions, write_results
-from medmask.dicom_results.options import ResultOptions
 from medmask.dicomweb.client import DicomwebClient
 from medmask.dicomweb.errors import RefusedError, UnreachableError
 from medmask.errors import InputError
@@ -17,6 +16,7 @@ from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.prediction_run import PredictionSummary, predict_images
 from medmask.pacs.fetching import fetch_images, find_wrong_image
 from medmask.pacs.mammograms import choose_mammograms
+from medmask.pacs.options import RoundTripOptions
 from medmask.pacs.storing import store_results
 from medmask.pacs.study_records import FAILED, REFUSED, SCORED, STORED, StudyRecord
 
@@ -77,7 +77,7 @@ def fetch_study(
 
 
 def score_study(
-    detector: Detector, study: str, fetched: Fetched, folder: Path, options: ResultOptions
+    detector: Detector, study: str, fetched: Fetched, folder: Path, options: RoundTripOptions
 ) -> StudyRecord:
     """Score the images of a study and write its results.
 
@@ -94,13 +94,13 @@ def score_study(
     problems = (*fetched.problems, *filter(None, wrong.values()))
     if not paths:
         return StudyRecord(study, REFUSED, fetched.instances, problems=problems)
-    summary = _predict(detector, paths, folder)
+    summary = _predict(detector, paths, folder, options)
     done = summary.images - len(summary.problems)
     if not done:
         problems = (*problems, *summary.problems)
         return StudyRecord(study, REFUSED, fetched.instances, problems=problems)
     predictions = read_predictions(folder / PREDICTIONS)
-    results = write_results(predictions, folder / RESULTS, options, show_progress=False)
+    results = write_results(predictions, folder / RESULTS, options.results, show_progress=False)
     objects = results.written + results.there_before
     problems = (*problems, *results.problems)
     status = SCORED if objects else REFUSED
@@ -140,7 +140,9 @@ def _results(folder: Path) -> list[Path]:
     return sorted((folder / RESULTS).rglob("*.dcm"))
 
 
-def _predict(detector: Detector, paths: Iterable[Path], folder: Path) -> PredictionSummary:
+def _predict(
+    detector: Detector, paths: Iterable[Path], folder: Path, options: RoundTripOptions
+) -> PredictionSummary:
     images = [
         PredictionImage(path, path.name, image_id=path.stem, is_archived=True) for path in paths
     ]
@@ -150,6 +152,7 @@ def _predict(detector: Detector, paths: Iterable[Path], folder: Path) -> Predict
         images,
         folder / PREDICTIONS,
         options=PredictionOptions(overlays=False),
+        calibration=options.calibration,
         report=_say_nothing,
     )
     try:

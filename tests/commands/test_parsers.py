@@ -67,8 +67,7 @@ def test_embeddings():
 
 def test_dicom_results():
     args = dicom_results.make_parser().parse_args(["predictions", "--output", "x"])
-    assert args.score_threshold == ResultOptions().score_threshold
-    assert tuple(args.objects) == OBJECTS
+    assert tuple(args.objects) == ResultOptions().objects == OBJECTS
 
 
 def test_annotations():

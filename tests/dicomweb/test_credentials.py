@@ -46,9 +46,10 @@ def test_file(tmp_path):
         (["SECRET"], 0o600, "must hold"),
         ({"token": "SECRET\r\nHost: x"}, 0o600, "line break"),
         ({"user": "a:b", "password": "SECRET"}, 0o600, "no colon"),
+        ({"token": "SECRET”"}, 0o600, "ASCII"),
         ("{SECRET", 0o600, "is not valid JSON"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_faulty_files(tmp_path, content, mode, words):
     with pytest.raises(InputError, match=words) as caught:

@@ -1,5 +1,6 @@
 """Studies come, results go, whatever single objects and the destination do."""
 
+import errno
 import json
 
 import pydicom
@@ -32,3 +33,15 @@ def test_one_study_is_received_scored_and_answered(
     status = json.loads((tmp_path / "spool" / "studies" / uid / "status.json").read_text())
     assert status["state"] == "answered"
     assert sorted(status["sent"]) == sorted(destination.objects)
+
+
+def test_old_studies_that_cannot_be_removed_stop_nothing(
+    start_node, client, destination, phantoms, monkeypatch, caplog
+):
+    def fail(spool, before):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("medmask.node.spool.Spool.remove_answered", fail)
+    client(start_node(keep_days=1)).send(phantoms[:1])
+    destination.wait_for(4)
+    assert "old studies cannot be removed (No space left on device)" in caplog.text

@@ -1,12 +1,16 @@
 """From stored images to results: attempts, late images, faults of the disk."""
 
 import errno
+from dataclasses import replace
 
 import pydicom
 import pytest
 
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
+from calibrations import logistic_calibration
+from highdicom import sr
+from pydicom.sr.codedict import codes
 from toy_image_detector import CenterDetector
 
 from medmask.node import Destination, NodeOptions
@@ -88,3 +92,23 @@ def test_fault_of_the_detector_is_one_of_its_study(spool, phantoms, caplog):
     assert study.status().state == FAILED
     assert "is set aside" in caplog.text
     assert "Confidential" not in caplog.text
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(0.7, 1), (0.8, 0)])
+def test_results_at_an_operating_point(spool, phantoms, threshold, count):
+    study = store(spool, *phantoms[:1])
+    calibration = logistic_calibration(slope=2.0, threshold=threshold)
+    assert score_study(study, CenterDetector(), replace(OPTIONS, calibration=calibration))
+    (path,) = (x for x in study.result_files() if x.name == "measurement_report.dcm")
+    groups = sr.srread(path).content.get_planar_roi_measurement_groups()
+    values = [x.get_measurements(codes.DCM.CertaintyOfFinding)[0].value for x in groups]
+    assert values == pytest.approx([90.0] * count)  # of a score of 0.75
+
+
+def test_new_calibration_makes_new_results(spool, phantoms):
+    study, detector = store(spool, *phantoms[:1]), CenterDetector()
+    assert score_study(study, detector, OPTIONS)
+    before = {path: path.read_bytes() for path in study.result_files()}
+    calibrated = replace(OPTIONS, calibration=logistic_calibration(threshold=0.7))
+    assert score_study(study, detector, calibrated)
+    assert all(path.read_bytes() != content for path, content in before.items())

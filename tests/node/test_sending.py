@@ -10,7 +10,8 @@ pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-resu
 from dicom_peers import RecordingDestination, wait_until
 from pydicom.uid import MammographyCADSRStorage
 
-from medmask.node import Destination
+from medmask.node import Destination, NodeOptions
+from medmask.node.sending import retry_delay
 
 
 def status_of(folder):
@@ -31,6 +32,14 @@ def test_destination_that_is_away_for_a_while(start_node, client, phantoms, tmp_
         destination.wait_for(10)
         assert set(destination.times.values()) == {1}
         wait_until(lambda: status_of(tmp_path)["state"] == "answered")
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, 5.0), (3, 20.0), (8, 600.0), (100_000, 600.0)]
+)
+def test_waits_grow_to_their_limit_however_long_a_destination_is_away(failures, seconds):
+    options = NodeOptions(Destination("PACS", "127.0.0.1", 104))
+    assert retry_delay(failures, options) == seconds
 
 
 def test_destination_that_rejects_the_title(start_node, client, phantoms, destination, caplog):
