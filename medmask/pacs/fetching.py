@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from medmask.dicomweb.client import DicomwebClient, Instance
 from medmask.dicomweb.errors import RefusedError
+from medmask.dicomweb.study_filter import MAMMOGRAPHY
 from medmask.images.dicom.parsing import open_dicom
 from medmask.utils.files import atomic_write
 
@@ -69,7 +70,7 @@ def fetch_images(
 
 
 def find_wrong_image(path: Path, study: str) -> str | None:
-    """Look whether a fetched file is the object that was asked for; if not, it is removed.
+    """Look whether a fetched file is the mammogram that was asked for; if not, it is removed.
 
     In the thread of the model: what silences pydicom, which warns of headers with their values,
     does so for all threads.
@@ -85,12 +86,16 @@ def find_wrong_image(path: Path, study: str) -> str | None:
         with open_dicom(path) as file:
             header = file.elements.dataset
             stated = (str(header.StudyInstanceUID), str(header.SOPInstanceUID))
+            is_mammogram = header.get("Modality") == MAMMOGRAPHY
     except Exception:  # whatever is raised may quote a value
         what = "damaged, or not DICOM"
     else:
-        if stated == (study, path.stem):
+        if stated != (study, path.stem):
+            what = "another object"
+        elif not is_mammogram:
+            what = f"no mammogram (Modality {MAMMOGRAPHY})"
+        else:
             return None
-        what = "another object"
     path.unlink()
     return f"image {path.stem} of study {study} is left out: what the archive gives is {what}"
 

@@ -13,7 +13,8 @@ pytest.importorskip("pynetdicom", reason="a DICOM node needs the extra node")
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
 from dicom_peers import Client, RecordingDestination
-from node_process import NodeProcess, write_fresh_weights
+from fresh_runs import write_fresh_run
+from node_process import NodeProcess
 from node_studies import (
     FAULTS,
     IMAGES,
@@ -83,7 +84,7 @@ def test_every_good_study_is_answered(send, tmp_path, count):
 
     with RecordingDestination() as destination:
         node = NodeProcess(
-            tmp_path, write_fresh_weights(tmp_path), destination.port,
+            tmp_path, write_fresh_run(tmp_path), destination.port,
             *("--quiet-seconds", "4", "--max-object-mib", "1", "--retry-seconds", "0.2"),
         )  # fmt: skip
         with node:

@@ -10,12 +10,13 @@ pytest.importorskip("pynetdicom", reason="a DICOM node needs the extra node")
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
 from dicom_peers import Client, RecordingDestination
-from node_process import NodeProcess, write_fresh_weights
+from fresh_runs import write_fresh_run
+from node_process import NodeProcess
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    return write_fresh_weights(tmp_path_factory.mktemp("run"))
+    return write_fresh_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")

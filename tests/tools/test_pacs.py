@@ -6,11 +6,9 @@ import json
 import numpy as np
 import pydicom
 import pytest
-import torch
 from archive_fixtures import PASSWORD, USER
-from detectron2.config import LazyConfig, instantiate
+from fresh_runs import write_fresh_run
 
-from medmask.config import load_config
 from medmask.dicomweb.client import DicomwebClient, InstanceName
 from medmask.dicomweb.connection import Connection
 from medmask.dicomweb.credentials import Credentials
@@ -28,12 +26,7 @@ OF_READER = {"MEDMASK_PACS_USER": USER, "MEDMASK_PACS_PASSWORD": PASSWORD}
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Fresh weights, whose boxes are anywhere."""
-    folder = tmp_path_factory.mktemp("run")
-    config = load_config("configs/medmask/phantom/source_only.py")
-    torch.manual_seed(0)
-    torch.save({"model": instantiate(config.model).state_dict()}, folder / "model.pth")
-    LazyConfig.save(config, str(folder / "config.yaml"))
-    return folder / "model.pth"
+    return write_fresh_run(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
@@ -54,23 +47,48 @@ def boxes_of(report):
         yield str(source.ReferencedSOPInstanceUID), corners, score.value / 100
 
 
+def faulty_copy(path, folder, uid, **elements):
+    """A further image of a study, with something wrong; an element that is None is removed."""
+    dataset = pydicom.dcmread(path)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+    for keyword, value in elements.items():
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+    dataset.save_as(folder / f"{uid}.dcm")
+    return folder / f"{uid}.dcm"
+
+
 def test_orthanc(run_tool, orthanc, dated_studies, options, tmp_path):
+    """Two studies, in each of which is something to be left out."""
     client = DicomwebClient(Connection(orthanc, Credentials(USER, PASSWORD)))
-    for path in dated_studies:
+    first, second = dated_studies[0], dated_studies[-1]
+    faulty = [
+        faulty_copy(first, tmp_path, "1.2.3.1", PixelData=b"\0" * 1000),
+        faulty_copy(first, tmp_path, "1.2.3.2", PixelData=None),
+        faulty_copy(second, tmp_path, "1.2.3.3", Modality="CT"),
+        faulty_copy(second, tmp_path, "1.2.3.4", PatientSex="SECRET"),
+    ]
+    for path in [*dated_studies, *faulty]:
         header = pydicom.dcmread(path, stop_before_pixels=True)
         client.store(header.StudyInstanceUID, header.SOPInstanceUID, path.read_bytes())
     arguments = ("--url", orthanc, "--study-date", "20260101-20260131", *options, "--store")
     done = run_tool("pacs.py", *arguments, **OF_READER)
-    assert done.returncode == 0, done.stderr
-    assert (
-        f"2 studies: 2 stored (0 done before); 8 images scored, {OBJECTS_OF_TWO_STUDIES} objects"
+    assert done.returncode == 1, done.stderr
+    assert (  # the last of the faulty ones is scored, but its header is not one for results
+        f"2 studies: 2 stored (0 done before); 9 images scored, {OBJECTS_OF_TWO_STUDIES} objects"
         in done.stdout
     )
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == len(faulty)
+    for path in faulty:
+        assert sum(path.stem in error for error in errors) == 1, errors
     assert "SECRET" not in done.stdout + done.stderr
     again = run_tool("pacs.py", *arguments, **OF_READER)
     assert "2 studies: 2 stored (2 done before)" in again.stdout, again.stderr
 
-    found, images = [], {str(pydicom.dcmread(x).SOPInstanceUID): x for x in dated_studies}
+    found, images = [], {str(pydicom.dcmread(path).SOPInstanceUID) for path in dated_studies}
     studies = client.find_studies(StudyFilter(study_date="20260101-20260102")).matches
     assert len(studies) == 2
     detections = []
@@ -83,10 +101,11 @@ def test_orthanc(run_tool, orthanc, dated_studies, options, tmp_path):
         stored = client.retrieve(InstanceName(study, series, instance))
         found += boxes_of(sr.srread(io.BytesIO(stored)))
     expected = sorted(
-        (x["file_name"].removesuffix(".dcm"), *_corners(x["bbox"]), x["score"]) for x in detections
+        (x["file_name"].removesuffix(".dcm"), *_corners(x["bbox"]), x["score"])
+        for x in detections
+        if x["file_name"].removesuffix(".dcm") in images
     )
     assert expected
-    assert {image for image, *_ in expected} <= images.keys()
     found = sorted((image, *corners, score) for image, corners, score in found)
     assert [row[0] for row in found] == [row[0] for row in expected]
     values = [np.array([row[1:] for row in rows]) for rows in (found, expected)]
