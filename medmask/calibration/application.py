@@ -11,6 +11,7 @@ import numpy as np
 
 from medmask.calibration.calibrators import Calibrator, read_calibrator
 from medmask.calibration.report import FORMAT
+from medmask.coco import numbers
 from medmask.errors import InputError
 from medmask.utils.json_files import read_json
 
@@ -183,10 +184,10 @@ def _read_thresholds(path: str | os.PathLike, points: object) -> dict[float, flo
         raise damaged(path, "operating_points")
     thresholds = {}
     for point in points:
-        fpi = point.get("fpi") if isinstance(point, dict) else None
-        if not isinstance(fpi, int | float) or isinstance(fpi, bool) or not fpi > 0:
+        (fpi,) = numbers([point.get("fpi") if isinstance(point, dict) else None]).tolist()
+        if not fpi > 0:
             raise damaged(path, "operating_points")
-        thresholds[float(fpi)] = _fraction_or_none(path, point, "threshold")
+        thresholds[fpi] = _fraction_or_none(path, point, "threshold")
     return thresholds
 
 

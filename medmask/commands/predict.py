@@ -57,6 +57,8 @@ examples:
   medmask predict --merge --formats json csv parquet --output output/archive
 """
 
+_MERGE_OPTIONS = ("merge", "output", "formats", "is_tool")
+
 
 def make_parser() -> argparse.ArgumentParser:
     defaults = PredictionOptions()
@@ -160,6 +162,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if bool(args.inputs) == bool(args.dataset):
         raise InputError("give either images, folders or patterns, or --dataset NAME")
+    if args.dataset and args.frame is not None:
+        raise InputError("--frame is for files: a data set has each image once")
     _check_model(args)
     from medmask.inference import (
         PredictionImage,
@@ -213,8 +217,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _merge(args: argparse.Namespace) -> int:
     """Write the results of all shards; the status is 0 if all images are done."""
-    if args.inputs or args.dataset or args.operating_point is not None or args.calibration:
-        raise InputError("--merge takes no images, only --output and --formats")
+    default = make_parser().get_default
+    others = [
+        "images" if name == "inputs" else f"--{name.replace('_', '-')}"
+        for name, value in vars(args).items()
+        if name not in _MERGE_OPTIONS and value not in (default(name), [])
+    ]
+    if others:
+        raise InputError(f"--merge takes --output and --formats: leave out {', '.join(others)}")
     from medmask.inference.merging import merge_predictions
 
     summary = merge_predictions(args.output, args.formats)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from medmask.export.deformable_attention import with_gathering_attention
 from medmask.modeling import MedMask
 from medmask.modeling.multi_scale_tokens import MultiScaleTokens, token_centers, valid_ratio
+from medmask.modeling.proposals import REJECTED_LOGIT
 
 INPUTS = ("images", "sizes")
 OUTPUTS = ("boxes", "scores", "classes")
@@ -97,8 +98,7 @@ class DetectorGraph(nn.Module):
         if transformer.two_stage:
             generator = transformer.proposals
             proposals = generator.propose(memory, tokens)
-            # ONNX's TopK puts the first of equals first, as the model's own ranking does
-            _, best = _top(proposals.logits[..., 0], generator.num_queries)
+            _, best = _top(rank_rejected(proposals.logits[..., 0]), generator.num_queries)
             references = proposals.boxes.gather(1, best[..., None].expand(-1, -1, 4))
             start = generator.make_queries(references)
         else:
@@ -135,6 +135,15 @@ def _resize(padding: Tensor, size: int) -> Tensor:
     step = padding.shape[1] / size
     places = torch.arange(size, dtype=torch.float32, device=padding.device) * step
     return padding.index_select(1, places.floor().long().clamp(max=padding.shape[1] - 1))
+
+
+def rank_rejected(logits: Tensor) -> Tensor:
+    """Rank the rejected of (N, S) proposals, of which a small image may need some, by their place.
+
+    The model takes the first of equals, as ONNX's TopK should; OpenVINO takes others.
+    """
+    places = torch.arange(logits.shape[1], device=logits.device)
+    return torch.where(logits > REJECTED_LOGIT, logits, logits - places)
 
 
 def _top(values: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from medmask.inference.prediction_parts import PartsReader
 from medmask.inference.prediction_progress import PredictionProgress
 from medmask.inference.prediction_record import PredictionRecord
 from medmask.inference.prediction_worker import Prediction, PredictionWork
+from medmask.inference.result_files import import_pyarrow
 from medmask.inference.stage_seconds import StageSeconds
 from medmask.utils.files import atomic_write, remove_abandoned_files
 
@@ -79,7 +80,8 @@ def predict_images(
         How it went. An image that fails, for whatever reason, does not affect the others.
 
     Raises:
-        InputError: the folder holds predictions of other weights, settings or images.
+        InputError: the folder holds predictions of other weights, settings or images, or a format
+            of results needs a package that is missing.
         OSError: the folder cannot be written to; what is done is kept.
     """
     engine = detector if isinstance(detector, PredictionEngine) else LocalEngine(detector)
@@ -89,6 +91,8 @@ def predict_images(
     output_dir = Path(output_dir)
     _check_labels(labels, engine.labels)
     _check_folder(output_dir, options, overwrite)
+    if "parquet" in options.formats:
+        import_pyarrow("writing Parquet")  # not found missing after the work
     settings = engine.settings() | {
         "score_threshold": options.score_threshold,
         "overlays": options.overlays,

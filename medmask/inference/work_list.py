@@ -32,7 +32,8 @@ class WorkList:
             frame: see :func:`images_of_files`; it is not for the images of manifests.
 
         Raises:
-            InputError: an input does not exist, or nothing that can be read is found.
+            InputError: an input does not exist, nothing that can be read is found, or a frame is
+                chosen where there are manifests alone.
         """
         self.problems: list[str] = []
         self.passed_over = 0
@@ -46,6 +47,10 @@ class WorkList:
             else:
                 files.append(given)
         self._add_files(files, frame)
+        if frame is not None and all(isinstance(images, Manifest) for images in self._lists):
+            raise InputError(
+                "a frame is chosen for files alone: manifests name theirs in a column frame"
+            )
 
     def __iter__(self) -> Iterator[PredictionImage]:
         """All images; one that several inputs name comes several times."""

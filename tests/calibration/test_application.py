@@ -111,6 +111,8 @@ def test_absent_file_is_one_sentence(tmp_path):
         (("operating_points",), [], "operating_points"),
         (("operating_points",), [{"fpi": "0.3", "threshold": 0.1}], "operating_points"),
         (("operating_points",), [{"fpi": 0.3, "threshold": 7}], "threshold"),
+        (("operating_points",), [{"fpi": True, "threshold": 0.1}], "operating_points"),
+        (("operating_points",), [{"fpi": 10**400, "threshold": 0.1}], "operating_points"),
         (("operating_points",), [{"fpi": 0.3}], "threshold"),
     ],
     ids=str,

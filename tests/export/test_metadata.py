@@ -56,6 +56,15 @@ def test_faulty_property_is_refused(name, text):
         ExportMetadata.from_properties(properties, "model x")
 
 
+@pytest.mark.parametrize("name", ["pixel_mean", "parity"])
+def test_number_that_no_float_holds_is_refused(name):
+    number = "1" + "0" * 400
+    text = f"[{number}]" if name == "pixel_mean" else f'{{"tolerance": {number}}}'
+    properties = METADATA.to_properties() | {f"medmask.{name}": text}
+    with pytest.raises(InputError, match=rf"model x has a faulty property medmask\.{name}"):
+        ExportMetadata.from_properties(properties, "model x")
+
+
 def test_file_without_properties_and_another_format_are_refused():
     with pytest.raises(InputError, match=r"lacks the property medmask\.format"):
         ExportMetadata.from_properties({}, "model x")

@@ -158,6 +158,20 @@ def test_files_that_are_no_images_are_refused_and_named(tmp_path):
     assert (merged.images, merged.problems) == ({"done": 1, "refused": 1}, summary.problems)
 
 
+@pytest.mark.parametrize("formats", [("csv",), ("parquet",)])
+def test_tables_tell_of_a_faulty_file_of_any_name(tmp_path, formats):
+    if formats == ("parquet",):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / os.fsdecode(b"\xff.png")
+    path.write_bytes(b"no image")
+    chosen = PredictionOptions(overlays=False, formats=formats)
+    summary = predict_images(
+        BrightnessDetector(), images_of_files([path]), tmp_path / "out", options=chosen
+    )
+    assert summary.statuses == {"refused": 1}
+    assert (tmp_path / "out" / f"images.{formats[0]}").stat().st_size
+
+
 def test_tables_tell_what_the_json_file_tells(whole):
     detections = json.loads((whole / "detections.json").read_text())
     with open(whole / "detections.csv", newline="") as file:
@@ -187,6 +201,15 @@ def test_parquet_tells_the_same(whole, images, tmp_path):
         written = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
         assert written == expected
     assert not (tmp_path / "detections.json").exists()
+
+
+def test_package_that_results_need_is_missed_before_the_work(images, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    detector = BrightnessDetector()
+    chosen = PredictionOptions(overlays=False, formats=("parquet",))
+    with pytest.raises(InputError, match=r"needs pyarrow: run `pip install 'medmask-detection\[p"):
+        predict_images(detector, images, tmp_path / "out", options=chosen)
+    assert not detector.batches
 
 
 def test_manifest_is_planned_without_a_look_at_its_images(tmp_path, monkeypatch):
