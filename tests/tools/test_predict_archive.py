@@ -17,7 +17,7 @@ def predict(tmp_path):
     (tmp_path / "archive.csv").write_text("\n".join(["path", *names]) + "\n")
 
     def run(*options):
-        return run_tool("predict.py", *options, "--output", "out", folder=tmp_path)
+        return run_tool("predict.py", *options, "--output", "out", folder=tmp_path, seconds=300)
 
     return run
 
