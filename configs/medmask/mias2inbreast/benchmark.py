@@ -29,5 +29,12 @@ benchmark = dict(
             config="teaching.py", start="source_only", controls=_CONTROLS, model="teacher"
         ),
         expert=dict(config="expert.py", start="source_only", controls=_CONTROLS, model="average"),
+        expert_normal_queries=dict(
+            config="expert.py",
+            start="source_only",
+            controls=["control_strong", "expert"],
+            model="average",
+            options=["loss_hooks.expert_distillation.normal_queries=5"],
+        ),
     ),
 )

@@ -3,9 +3,9 @@
 Stage 1 for 500 steps, then 400 more with an expert or masked autoencoding of all film images, or
 without them as the control; of all runs an average of the weights counts. Beside it, stage 1 from
 weights that masked autoencoding of all film images has trained before, for as many labeled steps.
-The experts are a tiny
-CLIP of phantoms, as it comes and with whitened embeddings, and the maps of an ImageNet network
-(the extra ``imagenet``). They and their embeddings are made once before:
+The experts are a tiny CLIP of phantoms, as it comes, with whitened embeddings, and with these and
+queries that show no lesion, and the maps of an ImageNet network (the extra ``imagenet``). They and
+their embeddings are made once before:
 
   python tools/train_phantom_expert.py --output output/phantom_expert
   python tools/extract_expert_embeddings.py --dataset phantom_film_train phantom_film_test \\
@@ -73,6 +73,8 @@ benchmark = dict(
         control_strong=_from_few_labels("control_strong") | dict(controls=[]),
         expert=_from_few_labels("expert", [_HELD_OUT]),
         expert_whitened=_from_few_labels("expert", _WHITENED),
+        expert_normal_queries=_from_few_labels("expert", [*_WHITENED, f"{_HOOK}.normal_queries=5"])
+        | dict(controls=["control_strong", "expert_whitened"]),
         expert_dense=_from_few_labels("expert", _DENSE),
         masked_autoencoding=_from_few_labels("cross_domain", [_ALL_FILM_IMAGES]),
     ),
