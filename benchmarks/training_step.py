@@ -9,6 +9,8 @@ all of them alike:
 
   grid_sample  deformable attention as it comes, and in plain PyTorch (grid_sample)
   stage-1      the config without its loss hooks, and with them
+  gradients    no measurement of each loss's gradient (train.gradient_norm_period), and one in every
+               step; what that is of a run, which may be 3%, is printed for the config's period
   waiting      threads that spin while they wait for each other, as PyTorch comes; threads that
                sleep; what medmask decides; and one thread
 
@@ -34,6 +36,10 @@ _CONFIG = "configs/medmask/phantom/source_only.py"
 _COMPARISONS: dict[str, dict[str, dict[str, Any]]] = {
     "grid_sample": {"medmask": {}, "grid_sample": {"uses_grid_sample": True}},
     "stage-1": {"stage 1": {"has_loss_hooks": False}, "with loss hooks": {}},
+    "gradients": {
+        "not measured": {"gradient_norm_period": 0},
+        "measured in every step": {"gradient_norm_period": 1},
+    },
     "waiting": {
         "spinning": {"environment": {"GOMP_SPINCOUNT": "300000"}},  # GNU OpenMP's own default
         "sleeping": {"environment": {"OMP_WAIT_POLICY": "PASSIVE"}},
@@ -166,6 +172,10 @@ def main() -> None:
     for name in others:
         ratio = _step_ms(figures[name]) / _step_ms(figures[first])
         print(f"\n{name}: {ratio:.2f} times the step of {first}.")
+        period = facts["gradient_norm_period"]
+        if options.compare == "gradients" and period:
+            share = (ratio - 1) / period
+            print(f"Every {period} iterations, as the config has it: {share:.1%} of a run.")
     write_figures(options.json, {**facts, "runs": figures})
 
 

@@ -44,6 +44,8 @@ class Run:
     """False leaves out the config's loss hooks: it is stage 1 then"""
     uses_grid_sample: bool = False
     """True takes deformable attention in plain PyTorch"""
+    gradient_norm_period: int | None = None
+    """steps from one measurement of each loss's gradient to the next; None for the config's"""
     environment: Mapping[str, str] = field(default_factory=dict)
     """variables of the process"""
 
@@ -65,7 +67,8 @@ class StepProcess:
             self._process.start()
         theirs.close()
         self.facts: dict[str, Any] = self._receive()
-        """``device`` (its type), ``threads`` of the process, ``images`` of a step"""
+        """``device`` (its type), ``threads`` of the process, ``images`` of a step, and the config's
+        ``gradient_norm_period``"""
 
     def take_steps(self, count: int) -> list[Seconds]:
         """Take some steps, the others waiting."""
@@ -156,6 +159,9 @@ def _answer(connection: Connection, run: Run) -> None:
         for name in config.loss_hooks:
             config.optimizer.params.lr_factors.pop(name, None)
         config.loss_hooks = {}
+    own_period = config.train.gradient_norm_period
+    if run.gradient_norm_period is not None:
+        config.train.gradient_norm_period = run.gradient_norm_period
     if run.random_image_size:
         use_random_images(config, *run.random_image_size)
     trainer = build_trainer(config, build_model(config))
@@ -165,6 +171,7 @@ def _answer(connection: Connection, run: Run) -> None:
         "device": trainer.device.type,
         "threads": torch.get_num_threads(),
         "images": config.dataloader.train.total_batch_size * config.train.gradient_accumulation,
+        "gradient_norm_period": own_period,
     }
     with ready_to_step(trainer, config.train.max_iter) as take_step:
         connection.send(facts)

@@ -23,7 +23,7 @@ train = dict(
     best_metric="froc/R@0.3",  # decides what model_best.pth is
     log_period=20,  # iterations
     held_out_images=100,  # of dataloader.test, to measure what the stages learn at evaluations
-    gradient_norm_period=100,  # iterations; each loss's gradient is measured, see docs/method.md
+    gradient_norm_period=200,  # iterations; each loss's gradient is measured, see docs/method.md
     # experiment trackers, see docs/getting_started.md
     wandb=dict(enabled=False, project="medmask", entity=None, name=None, mode=None),
     mlflow=dict(enabled=False, tracking_uri=None, experiment="medmask", name=None),

@@ -17,6 +17,7 @@ MAY_CHANGE = (
     "dataloader.evaluator.*",
     "dataloader.test.*",
     "*.num_workers",
+    "loss_hooks.*.held_out_stores",
     "loss_hooks.*.num_pictured",
     "loss_hooks.*.output_dir",
     "loss_hooks.*.picture_period",
@@ -24,13 +25,16 @@ MAY_CHANGE = (
     "train.checkpointer.*",
     "train.device",
     "train.eval_period",
+    "train.gradient_norm_period",
+    "train.held_out_images",
     "train.log_period",
     "train.max_iter",
     "train.mlflow.*",
     "train.output_dir",
     "train.wandb.*",
 )
-"""Keys that a resumed run may change: its length, evaluation, log, trackers, workers and device."""
+"""Keys that a resumed run may change: its length, evaluation, log, trackers, workers, device, and
+what is measured on the way."""
 MAX_SHOWN = 5
 _ABSENT = "not there"
 

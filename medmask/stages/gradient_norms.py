@@ -118,23 +118,6 @@ class GradientNorms:
         return [torch.cat([next(flat) for _ in parameters]) for parameters in parts]
 
 
-def gradient_shares(norms: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Divide the norms of all groups by those of detection, where that has any.
-
-    Args:
-        norms: as :meth:`GradientNorms.compute` gives them.
-
-    Returns:
-        group -> part -> share, without detection itself.
-    """
-    reference = norms.get(DETECTION, {})
-    return {
-        group: {part: x / reference[part] for part, x in by_part.items() if reference.get(part)}
-        for group, by_part in norms.items()
-        if group != DETECTION
-    }
-
-
 def _mean_over_processes(gradient: Tensor) -> Tensor:
     """Average a gradient over the processes, in place."""
     if comm.get_world_size() > 1:

@@ -14,6 +14,7 @@ CONFIG = ("--config-file", "configs/medmask/phantom2ffdm/cross_domain.py")
     [
         ("grid_sample", ["medmask", "grid_sample"]),
         ("stage-1", ["stage 1", "with loss hooks"]),
+        ("gradients", ["not measured", "measured in every step"]),
         ("waiting", ["spinning", "sleeping", "as medmask decides", "one thread"]),
     ],
 )
@@ -30,6 +31,7 @@ def test_runs_take_turns(run_tool, tmp_path, comparison, runs):
         assert measured["peak_bytes"] > 1e8
         assert name in result.stdout
     assert f"times the step of {runs[0]}" in result.stdout
+    assert ("Every 200 iterations" in result.stdout) == (comparison == "gradients")
 
 
 @pytest.mark.slow

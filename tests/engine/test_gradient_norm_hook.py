@@ -1,7 +1,9 @@
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from detectron2.config import LazyConfig
 from torch import nn
 
 from medmask.engine.gradient_norm_hook import GradientNormHook
@@ -73,6 +75,31 @@ def test_the_norms_are_those_of_the_gradient_of_the_update(
         expected = nn.utils.get_total_norm(gradients).item()
         logged = trainer.storage.latest()[f"gradient_norm/detection/{name}"][0]
         assert logged == pytest.approx(expected, rel=1e-5)
+
+
+class ManyLosses(LossHook):
+    """As many losses as the distillation of an expert has at most."""
+
+    def output_losses(self, step):
+        mean = step.outputs.memory.square().mean()
+        return {f"loss_{name}": 0.1 * mean for name in "abcde"}
+
+
+def test_measuring_is_at_most_three_percent_of_the_backward_passes(make_detector, make_trainer):
+    page = Path(__file__).parents[2] / "configs" / "common" / "train.py"
+    period = LazyConfig.load(str(page)).train.gradient_norm_period
+    passes = []
+    for hooks in ([], [GradientNormHook(period=1)]):
+        trainer = make_trainer(make_detector(), ManyLosses(), *hooks)
+        counts = []
+        trainer.detector.transformer.encoder.register_full_backward_hook(
+            lambda *_, counts=counts: counts.append(1)
+        )
+        trainer.train(0, 1)
+        passes.append(len(counts))
+    step, measured = passes
+    assert measured == step + 6
+    assert measured - step <= 0.03 * period * step
 
 
 class TinyDetector(nn.Module):

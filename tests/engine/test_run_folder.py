@@ -106,6 +106,8 @@ def test_run_in_the_same_folder_at_once_is_refused(run, make_config):
         "train.eval_period=10",
         "train.best_metric=froc/R@1",
         "train.log_period=1",
+        "train.gradient_norm_period=0",
+        "train.held_out_images=3",
         "train.device=cpu",
         "train.wandb.enabled=true",
         "train.mlflow.experiment=other",

@@ -12,7 +12,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.engine import launch
-from medmask.stages.gradient_norms import GradientNorms, gradient_shares, group_of, parts_of
+from medmask.stages.gradient_norms import GradientNorms, group_of, parts_of
 
 ROOT = Path(__file__).parents[2]
 WORLD_SIZE = 2
@@ -161,15 +161,6 @@ def test_the_backward_pass_after_it_is_what_it_would_have_been():
 )
 def test_losses_belong_to_groups(loss_name, group):
     assert group_of(loss_name) == group
-
-
-def test_shares_are_of_the_gradient_of_detection():
-    norms = {
-        "detection": {"encoder": 4.0, "decoder": 0.0},
-        "mae": {"encoder": 1.0, "decoder": 2.0},
-    }
-    assert gradient_shares(norms) == {"mae": {"encoder": 0.25}}
-    assert gradient_shares({"mae": {"encoder": 1.0}}) == {"mae": {}}
 
 
 def test_two_processes_measure_the_gradient_of_the_joint_batch(run_in_two_processes):
