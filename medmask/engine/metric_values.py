@@ -3,9 +3,28 @@
 import math
 from collections import defaultdict
 
-from detectron2.utils.events import get_event_storage
+from detectron2.utils.events import EventStorage, get_event_storage
 
-from medmask.engine.trainer import Metrics
+TIMES = ("time", "data_time")
+"""Metrics in seconds."""
+
+Metrics = dict[str, tuple[float | None, int]]
+"""name -> value, None if it is not finite, and its iteration"""
+
+
+def latest_metrics(storage: EventStorage, past: Metrics) -> Metrics:
+    """Find the last value of each metric.
+
+    Args:
+        storage: of the run.
+        past: the latest values of the run that is resumed.
+    """
+    latest = {
+        name: (value if math.isfinite(value) else None, iteration)
+        for name, (value, iteration) in storage.latest().items()
+        if name not in TIMES  # no two runs have the same
+    }
+    return past | latest
 
 
 def metrics_after(iteration: int, past: Metrics) -> dict[int, dict[str, float | None]]:

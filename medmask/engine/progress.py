@@ -14,9 +14,8 @@ from detectron2.engine import hooks
 from detectron2.utils.events import EventWriter, TensorboardXWriter, get_event_storage
 from omegaconf import DictConfig
 
-from medmask.engine.metric_values import metrics_after
+from medmask.engine.metric_values import Metrics, metrics_after
 from medmask.engine.tracking import build_tracking_writers
-from medmask.engine.trainer import Metrics
 from medmask.utils.files import atomic_write, errors_name
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,20 +16,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.data.loaders import ResumableLoader
+from medmask.engine.metric_values import Metrics, latest_metrics
+from medmask.engine.step_failures import StepFailures
 from medmask.engine.step_snapshot import StepSnapshot
 from medmask.engine.stop_request import StopRequest
 from medmask.engine.update_guard import UpdateGuard
 from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask
 from medmask.stages.loss_hook import LossHook
-from medmask.utils.shared_failure import choose_shared, raise_together, tell_everybody, to_message
-from medmask.utils.signals import StoppedBySignal
-
-TIMES = ("time", "data_time")
-"""Metrics in seconds."""
-
-Metrics = dict[str, tuple[float | None, int]]
-"""name -> value, None if it is not finite, and its iteration"""
+from medmask.utils.shared_failure import raise_together, tell_everybody
 
 
 class MedMaskTrainer(TrainerBase):
@@ -69,9 +64,9 @@ class MedMaskTrainer(TrainerBase):
             clip_gradient_norm: largest norm of the gradient of all parameters together.
             amp_dtype: ``torch.bfloat16`` or ``torch.float16`` for mixed precision, None without.
             gradient_accumulation: batches whose gradients are averaged for one update.
-            loss_hooks: at most one of each class and name of module, built for the model;
-                they are registered here,
-                before other hooks, so that a checkpoint holds what they did in the iteration.
+            loss_hooks: at most one of each class and name of module, built for the model; they are
+                registered here, before other hooks, so that a checkpoint holds what they did in the
+                iteration.
 
         Raises:
             InputError: a setting makes no sense.
@@ -106,8 +101,7 @@ class MedMaskTrainer(TrainerBase):
         self.num_complete: int | None = None
         """iterations after which the model, the optimizer and the hooks are as they are now"""
         self.past_metrics: Metrics = {}
-        self._own_failure: BaseException | None = None
-        self._shared_failure: BaseException | None = None
+        self._failures = StepFailures(self.stop_request)
         self.register_hooks(self.loss_hooks)
 
     @property
@@ -135,7 +129,8 @@ class MedMaskTrainer(TrainerBase):
                     self.before_step()
                     self.run_step()
                     self.after_step()
-                    self._raise_failure()
+                    is_alone = comm.get_world_size() == 1
+                    self._failures.raise_after_step(is_last=is_alone or self.iter + 1 == max_iter)
                 self.iter = max(start_iter, max_iter)  # tells hooks that the run was finished
             finally:
                 self.after_train()
@@ -158,7 +153,7 @@ class MedMaskTrainer(TrainerBase):
         super().before_train()
         if self.start_iter < self.max_iter:
             self._load(self.start_iter)
-            raise_together(self._own_failure)
+            self._failures.raise_together()
 
     def run_step(self) -> None:
         """Take an iteration: a labeled batch (or several, whose gradients are averaged), an update.
@@ -180,16 +175,12 @@ class MedMaskTrainer(TrainerBase):
             self._snapshot.restore_buffers()
         self.grad_scaler.update()
 
-    @contextlib.contextmanager
-    def failing_after_step(self) -> Iterator[None]:
+    def failing_after_step(self) -> contextlib.AbstractContextManager[None]:
         """Have an error that is raised in this context end the run when the step is complete.
 
         For what one process does alone, such as writing files.
         """
-        try:
-            yield
-        except Exception as error:
-            self._own_failure = self._own_failure or error
+        return self._failures.collecting()
 
     def _prepare_update(self) -> None:
         """Everything before the update, which is the first to change what must not be undone."""
@@ -213,26 +204,10 @@ class MedMaskTrainer(TrainerBase):
 
     def _load(self, iteration: int) -> None:
         """Fetch all batches of an iteration; takes note of a failure, or of a signal meanwhile."""
-        try:
-            with self.stop_request.interrupting():
-                self._loaded = [next(self._batches) for _ in range(self.gradient_accumulation)]
-                for hook in self.loss_hooks:
-                    hook.load(iteration)
-        except (Exception, StoppedBySignal) as failure:
-            self._note_signal()  # which ends the loader's processes, too: no fault of theirs
-            self._own_failure = self._own_failure or failure
-
-    def _note_signal(self) -> None:
-        if self.stop_request.number is not None:
-            self._own_failure = self._own_failure or StoppedBySignal(self.stop_request.number)
-
-    def _raise_failure(self) -> None:
-        """Raise what the processes told each other, or, after the last step, what is left."""
-        is_last = comm.get_world_size() == 1 or self.iter + 1 == self.max_iter
-        self._note_signal()
-        failure = self._shared_failure or (self._own_failure if is_last else None)
-        if failure is not None:
-            raise failure
+        with self._failures.interrupting():
+            self._loaded = [next(self._batches) for _ in range(self.gradient_accumulation)]
+            for hook in self.loss_hooks:
+                hook.load(iteration)
 
     def _accumulate_gradients(self, batch: list[dict]) -> dict[str, Tensor]:
         """Add this batch's share to the gradients; returns its share of the losses."""
@@ -286,9 +261,8 @@ class MedMaskTrainer(TrainerBase):
         # One transfer for all values; it waits for the device once per step.
         values = torch.stack([x.float() for x in (*losses.values(), gradient_norm)])
         own = dict(zip(names, values.tolist(), strict=True))
-        self._note_signal()
-        everybody = tell_everybody((own, data_time, to_message(self._own_failure)))
-        self._shared_failure = choose_shared(self._own_failure, [f for *_, f in everybody])
+        everybody = tell_everybody((own, data_time, self._failures.message()))
+        self._failures.share([failure for *_, failure in everybody])
         mean = {name: sum(m[name] for m, *_ in everybody) / len(everybody) for name in names}
         total = sum(mean[name] for name in losses)
         if not math.isfinite(total):
@@ -312,17 +286,8 @@ class MedMaskTrainer(TrainerBase):
         return super().state_dict() | {
             "grad_scaler": self.grad_scaler.state_dict(),
             "update_guard": self.update_guard.state_dict(),
-            "metrics": self.latest_metrics(),
+            "metrics": latest_metrics(self.storage, self.past_metrics),
         }
-
-    def latest_metrics(self) -> Metrics:
-        """The last value of each metric, those of the run that is resumed included."""
-        latest = {
-            name: (value if math.isfinite(value) else None, iteration)
-            for name, (value, iteration) in self.storage.latest().items()
-            if name not in TIMES  # no two runs have the same
-        }
-        return self.past_metrics | latest
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         known = state_dict.get("hooks", {})

@@ -18,8 +18,8 @@ from medmask.checkpoint import MedMaskCheckpointer
 from medmask.engine import MedMaskTrainer
 from medmask.engine.evaluation_hook import EvaluationHook
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
+from medmask.engine.metric_values import TIMES
 from medmask.engine.progress import MetricsFile, MetricWriters
-from medmask.engine.trainer import TIMES
 from medmask.utils.files import remove_abandoned_files
 
 MAX_ITER = 7

@@ -6,12 +6,12 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from medmask.config.yaml_files import to_plain
+from medmask.engine.metric_values import Metrics
 from medmask.engine.tracking.mlflow_tracker import MlflowTracker
 from medmask.engine.tracking.tracked_run import describe_run
 from medmask.engine.tracking.tracker import Tracker
 from medmask.engine.tracking.wandb_tracker import WandbTracker
 from medmask.engine.tracking.writer import TrackingWriter
-from medmask.engine.trainer import Metrics
 from medmask.engine.versions import collect_versions
 
 TRACKERS: Mapping[str, Callable[..., Tracker]] = {

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 from detectron2.utils.events import EventWriter
 
-from medmask.engine.metric_values import metrics_after
+from medmask.engine.metric_values import Metrics, metrics_after
 from medmask.engine.tracking.tracked_run import TrackedRun
 from medmask.engine.tracking.tracker import Tracker
-from medmask.engine.trainer import Metrics
 
 logger = logging.getLogger(__name__)
 
