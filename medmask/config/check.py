@@ -1,6 +1,5 @@
 """Checking the values of a config before anything is made of them, all faults at once."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from omegaconf.errors import (
 from medmask.config.keys import ARGUMENTS
 from medmask.config.targets import find_allowed_target, name_of_target
 from medmask.config.train_keys import TRACKERS, TRAIN
-from medmask.config.tree import is_reference, iterate_keys, shorten
+from medmask.config.tree import is_reference, iterate_keys, shorten, suggest
 from medmask.config.values import Value
 from medmask.errors import InputError
 from medmask.solver.optimizer import build_parameter_groups
@@ -78,7 +77,7 @@ def _train_faults(config: DictConfig) -> Iterator[str]:
         yield from _value_faults(group, name, f"train.{key}", value)
     known = {*TRAIN, *(key.rpartition(".")[0] for key in TRAIN)}
     yield from (
-        f"the config has no use for {key}{_hint(key, [f'train.{k}' for k in TRAIN])}"
+        f"the config has no use for {key}{suggest(key, [f'train.{k}' for k in TRAIN])}"
         for key in iterate_keys(train, "train.")
         if key.removeprefix("train.") not in known
     )
@@ -156,7 +155,7 @@ def _argument_faults(node: Mapping, key: str) -> Iterator[str]:
         if name in described:
             yield from _value_faults(node, name, f"{key}.{name}", described[name])
         elif parameters is not None and name not in parameters and not takes_any:
-            hint = _hint(name, parameters)
+            hint = suggest(name, parameters)
             yield f"{key}.{name} is no setting of {name_of_target(target)}{hint}"
         else:
             yield from _resolution_faults(node, name, f"{key}.{name}")
@@ -227,8 +226,3 @@ def _parameters(
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     return {name: p for name, p in parameters.items() if p.kind in named}, takes_any
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""

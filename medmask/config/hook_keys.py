@@ -17,34 +17,38 @@ from medmask.config.values import (
 from medmask.data.loaders import ResumableLoader
 from medmask.stages.denoising import BoxNoise, DenoisingHook
 from medmask.stages.distillation import (
+    DENSE_LOSSES,
+    SPACES,
+    ContrastiveLoss,
     CosineLoss,
+    ExpertDistillationHook,
     InfoNCE,
     MarginLoss,
     TripletLoss,
 )
-from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
-from medmask.stages.distillation.dense import DENSE_LOSSES
-from medmask.stages.distillation.embedding_space import SPACES
-from medmask.stages.distillation.hook import ExpertDistillationHook
-from medmask.stages.domain_adversarial.hook import DomainAdversarialHook
-from medmask.stages.image_labels import ImageLabelHook, LogSumExpPooling, NoisyOrPooling
-from medmask.stages.image_labels.pooling import BagPooling
-from medmask.stages.masked_autoencoding.hook import MaskedAutoencoderHook
-from medmask.stages.masked_autoencoding.mask_ratio import (
+from medmask.stages.domain_adversarial import DomainAdversarialHook
+from medmask.stages.image_labels import (
+    BagPooling,
+    ImageLabelHook,
+    LogSumExpPooling,
+    NoisyOrPooling,
+)
+from medmask.stages.masked_autoencoding import (
     ConstantMaskRatio,
     CosineMaskRatio,
     LossDrivenMaskRatio,
+    MaskedAutoencoderHook,
     MaskRatioSchedule,
 )
 from medmask.stages.masks import LesionMaskHook
-from medmask.stages.mean_teacher.copy_paste import LesionCopyPaste
-from medmask.stages.mean_teacher.hook import TeacherHook
-from medmask.stages.mean_teacher.selective_retraining import SelectiveRetrainingHook
-from medmask.stages.mean_teacher.thresholds import (
+from medmask.stages.mean_teacher import (
     ConfidenceRefinement,
     ConfidenceThreshold,
     DynamicThreshold,
     FixedThreshold,
+    LesionCopyPaste,
+    SelectiveRetrainingHook,
+    TeacherHook,
 )
 from medmask.stages.weight_averaging import WeightAveragingHook
 

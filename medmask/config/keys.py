@@ -1,25 +1,23 @@
-"""The keys of a config and the values they may hold: data, optimizer, schedule, evaluators.
+"""The keys of a config and the values they may hold: data, augmentation, evaluators.
 
 Those of the run are in :mod:`medmask.config.train_keys`, the parts of the model in
-:mod:`medmask.config.model_keys`, the loss hooks in :mod:`medmask.config.hook_keys`.
+:mod:`medmask.config.model_keys`, the loss hooks in :mod:`medmask.config.hook_keys`, optimizers and
+schedules in :mod:`medmask.config.optimization_keys`.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from detectron2.data.transforms import Augmentation
 from detectron2.evaluation import COCOEvaluator
-from detectron2.solver import WarmupParamScheduler
-from fvcore.common import param_scheduler
 
 from medmask.config.hook_keys import HOOKS
 from medmask.config.model_keys import MODEL
+from medmask.config.optimization_keys import OPTIMIZATION
 from medmask.config.values import (
     Either,
     Flag,
     ListOf,
-    MappingTo,
     Number,
     OneOrList,
     Part,
@@ -40,9 +38,7 @@ from medmask.data import (
 )
 from medmask.data.outlines.lesion_map import WITHOUT_OUTLINE
 from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
-from medmask.evaluation.settings import HIT_RULES
-from medmask.solver.learning_rate import StepSchedule
-from medmask.solver.optimizer import build_parameter_groups
+from medmask.evaluation.settings import HIT_RULES, MOST_FALSE_POSITIVES
 
 _DATASET = OneOrList(item=Text(), meaning="names of registered data sets")
 _WORKERS = WholeNumber(highest=1024, meaning="worker processes of each process")
@@ -205,7 +201,7 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
         "seed": WholeNumber(highest=2**32 - 1, meaning="of the resampling"),
         "score": Number(highest=1, meaning="threshold of F1, sensitivity and specificity"),
         "operating_points": ListOf(
-            item=Number(above=True),
+            item=Number(above=True, highest=MOST_FALSE_POSITIVES),
             meaning="false positives per image (FPI) at which sensitivities are reported",
         ),
         "output_dir": Text(
@@ -233,103 +229,6 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
         "use_fast_impl": Flag(meaning="Detectron2's evaluation in C++"),
         "allow_cached_coco": Flag(
             meaning="keep the converted annotations of data sets without a COCO file"
-        ),
-    },
-}
-
-_LR = Number(meaning="learning rate")
-_WEIGHT_DECAY = Number()
-_ADAM: Mapping[str, Value] = {
-    "params": Part(of=list, meaning="parameters, in groups"),
-    "lr": _LR.with_meaning("learning rate"),
-    "betas": ListOf(
-        item=Number(highest=1, below=True),
-        shortest=2,
-        longest=2,
-        meaning="decay of the two moments",
-    ),
-    "eps": Number(above=True, meaning="added to the denominator"),
-    "weight_decay": _WEIGHT_DECAY.with_meaning("of all parameters"),
-    "amsgrad": Flag(meaning="the AMSGrad variant"),
-    "maximize": Flag(meaning="maximize the loss"),
-    "foreach": Flag(
-        optional=True,
-        meaning="PyTorch's implementation over lists of tensors; null: PyTorch's choice",
-    ),
-    "fused": Flag(optional=True, meaning="PyTorch's fused implementation; null: PyTorch's choice"),
-    "differentiable": Flag(meaning="differentiate through the update"),
-}
-_MULTIPLIER = Number(meaning="factor on the learning rate")
-
-OPTIMIZATION: Mapping[Callable, Mapping[str, Value]] = {
-    build_parameter_groups: {
-        "lr": _LR.with_meaning("learning rate where no factor applies"),
-        "weight_decay": _WEIGHT_DECAY.with_meaning("of all parameters"),
-        "lr_factors": MappingTo(
-            item=Number(optional=True),
-            meaning="part of the model -> factor on its learning rate; null: none",
-        ),
-    },
-    torch.optim.Adam: _ADAM,
-    torch.optim.AdamW: _ADAM,
-    torch.optim.SGD: {
-        "params": Part(of=list, meaning="parameters, in groups"),
-        "lr": _LR.with_meaning("learning rate"),
-        "momentum": Number(highest=1, below=True, meaning="of the update"),
-        "dampening": Number(highest=1, meaning="of the momentum"),
-        "weight_decay": _WEIGHT_DECAY.with_meaning("of all parameters"),
-        "nesterov": Flag(meaning="Nesterov momentum"),
-        "maximize": Flag(meaning="maximize the loss"),
-        "foreach": Flag(
-            optional=True,
-            meaning="PyTorch's implementation over lists of tensors; null: PyTorch's choice",
-        ),
-        "fused": Flag(
-            optional=True, meaning="PyTorch's fused implementation; null: PyTorch's choice"
-        ),
-        "differentiable": Flag(meaning="differentiate through the update"),
-    },
-    StepSchedule: {
-        "values": ListOf(
-            item=_MULTIPLIER, meaning="factors on the learning rate, one more than milestones"
-        ),
-        "milestones": ListOf(
-            item=Number(above=True, highest=1, below=True),
-            shortest=0,
-            ascending=True,
-            meaning="shares of the run at which the next value takes over",
-        ),
-    },
-    WarmupParamScheduler: {
-        "scheduler": Part(of=param_scheduler.ParamScheduler, meaning="schedule after the warm-up"),
-        "warmup_factor": Number(highest=1, meaning="factor at the start"),
-        "warmup_length": Number(highest=1, below=True, meaning="share of the run"),
-        "warmup_method": Text(choices=("linear", "constant"), meaning="form of the warm-up"),
-        "rescale_interval": Flag(
-            meaning="squeeze the whole schedule into the time after the warm-up"
-        ),
-    },
-    param_scheduler.ConstantParamScheduler: {
-        "value": _MULTIPLIER.with_meaning("factor on the learning rate")
-    },
-    param_scheduler.CosineParamScheduler: {
-        "start_value": _MULTIPLIER.with_meaning("factor at the start"),
-        "end_value": _MULTIPLIER.with_meaning("factor at the end"),
-    },
-    param_scheduler.LinearParamScheduler: {
-        "start_value": _MULTIPLIER.with_meaning("factor at the start"),
-        "end_value": _MULTIPLIER.with_meaning("factor at the end"),
-    },
-    param_scheduler.MultiStepParamScheduler: {
-        "values": ListOf(
-            item=_MULTIPLIER, meaning="factors on the learning rate, one more than milestones"
-        ),
-        "num_updates": WholeNumber(lowest=1, optional=True, meaning="iterations of the schedule"),
-        "milestones": ListOf(
-            item=WholeNumber(lowest=1),
-            ascending=True,
-            optional=True,
-            meaning="iterations at which the next value takes over",
         ),
     },
 }

@@ -1,8 +1,7 @@
 """Reading config files and command-line overrides, with errors that name the key."""
 
-import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from detectron2.config import LazyConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from medmask.config.targets import check_targets, iterate_targets
-from medmask.config.tree import iterate_keys
+from medmask.config.tree import iterate_keys, suggest
 from medmask.config.yaml_files import read_config_yaml
 from medmask.errors import InputError
 
@@ -112,17 +111,11 @@ def check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
             if parent == "loss_hooks" and override.value() is None:
                 raise InputError(
                     f"the config has no {key} that +{key}=null could leave out"
-                    f"{_hint(name, config.get(parent) or {})}"
+                    f"{suggest(name, config.get(parent) or {})}"
                 )
             continue
-        close = difflib.get_close_matches(key, list(iterate_keys(config)), n=1)
-        hint = f"did you mean {close[0]}?" if close else "see --help for how to list them"
-        raise InputError(f"the config has no key {key}; {hint} (+{key}=... adds a new key)")
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+        hint = suggest(key, iterate_keys(config)) or "; see --help for how to list them"
+        raise InputError(f"the config has no key {key}{hint} (+{key}=... adds a new key)")
 
 
 def _has_key(config: DictConfig, key: str) -> bool:

@@ -16,8 +16,9 @@ from detectron2.utils.registry import _convert_target_to_string
 from omegaconf import DictConfig, OmegaConf
 
 from medmask.config.hook_keys import HOOKS
-from medmask.config.keys import DATA, OPTIMIZATION
+from medmask.config.keys import DATA
 from medmask.config.model_keys import MODEL
+from medmask.config.optimization_keys import OPTIMIZATION
 from medmask.config.targets import find_target, iterate_targets
 from medmask.config.train_keys import TRAIN
 from medmask.config.tree import is_group, iterate_values, raw_value

@@ -23,8 +23,8 @@ from medmask.config.keys import ARGUMENTS
 from medmask.config.tree import iterate_values, raw_value, shorten
 from medmask.errors import InputError
 from medmask.stages.loss_hook import LossHook
-from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
-from medmask.stages.mean_teacher.thresholds import ConfidenceThreshold
+from medmask.stages.masked_autoencoding import MaskRatioSchedule
+from medmask.stages.mean_teacher import ConfidenceThreshold
 
 PACKAGES = (
     "detectron2.data.transforms",

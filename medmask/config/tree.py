@@ -1,7 +1,8 @@
 """Walking the keys of a config as they were written: references (``${...}``) are not followed."""
 
+import difflib
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -62,3 +63,9 @@ def shorten(value: Any) -> str:
     """A value as it is shown in an error."""
     plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
     return _repr.repr(plain)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known: the nearest that is, if any is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

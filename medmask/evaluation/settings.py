@@ -1,6 +1,5 @@
 """Settings of an evaluation, free of numpy: command lines show them."""
 
-import math
 from dataclasses import dataclass
 
 from medmask.errors import InputError
@@ -21,6 +20,8 @@ LESION_BOX, PUBLISHED_SCRIPT = "lesion_box", "published_script"
 HIT_RULES = (LESION_BOX, PUBLISHED_SCRIPT)
 """Counterparts of a detection: the lesion's box, or what a public script takes for it."""
 
+MOST_FALSE_POSITIVES = 1_000_000
+"""Of an image; beyond it, counts over a data set would leave the range of integers."""
 _MOST_RESAMPLES = 1_000_000
 _LARGEST_SEED = 2**32 - 1
 
@@ -30,7 +31,8 @@ class EvaluationSettings:
     """Settings of what is counted, and how.
 
     Attributes:
-        operating_points: false positives per image at which sensitivities are reported.
+        operating_points: false positives per image at which sensitivities are reported, at most a
+            million.
         iou_threshold: None: a detection hits a lesion when its center lies in the lesion's box;
             else when their IoU is at least this, in (0, 1].
         hit_rule: "lesion_box"; or "published_script", for comparison with published figures only:
@@ -57,8 +59,10 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         points = self.operating_points
-        if not points or not all(math.isfinite(point) and point >= 0 for point in points):
-            raise InputError(f"operating points must be finite and at least 0, got {points}")
+        if not points or not all(0 <= point <= MOST_FALSE_POSITIVES for point in points):
+            raise InputError(
+                f"operating points must be numbers from 0 to {MOST_FALSE_POSITIVES}, got {points}"
+            )
         if self.iou_threshold is not None and not 0 < self.iou_threshold <= 1:
             raise InputError(f"the IoU of a hit must be in (0, 1], got {self.iou_threshold}")
         if self.nms_iou is not None and not 0 <= self.nms_iou <= 1:

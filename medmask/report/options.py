@@ -1,9 +1,9 @@
 """Options of a report, free of numpy: command lines show them."""
 
-import math
 from dataclasses import dataclass
 
 from medmask.errors import InputError
+from medmask.evaluation.settings import MOST_FALSE_POSITIVES
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ class ReportOptions:
     title: str | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.fpi) and self.fpi >= 0):
+        if not 0 <= self.fpi <= MOST_FALSE_POSITIVES:
             raise InputError(
-                f"the false positives per image must be finite and at least 0, got {self.fpi}"
+                f"the false positives per image must be a number from 0 to {MOST_FALSE_POSITIVES}, "
+                f"got {self.fpi}"
             )
         if self.gallery < 0:
             raise InputError(

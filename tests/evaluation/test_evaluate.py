@@ -148,6 +148,8 @@ def test_warns_of_a_single_patient(build_case):
     [
         {"operating_points": ()},
         {"operating_points": (-0.1,)},
+        {"operating_points": (float("nan"),)},
+        {"operating_points": (1e30,)},  # counts of false positives would overflow
         {"iou_threshold": 0.0},
         {"nms_iou": 1.5},
         {"bootstrap": -1},

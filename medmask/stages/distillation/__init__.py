@@ -7,13 +7,16 @@ from medmask.stages.distillation.contrastive_losses import (
     MarginLoss,
     TripletLoss,
 )
-from medmask.stages.distillation.dense import DenseDistillation
+from medmask.stages.distillation.dense import DENSE_LOSSES, DenseDistillation
 from medmask.stages.distillation.embedding_queue import EmbeddingQueue
+from medmask.stages.distillation.embedding_space import SPACES
 from medmask.stages.distillation.expert_contrast import ExpertContrast, unit_vectors
 from medmask.stages.distillation.heads import ExpertDistillation, ExpertEmbeddings, WordClasses
 from medmask.stages.distillation.hook import ExpertDistillationHook
 
 __all__ = [
+    "DENSE_LOSSES",
+    "SPACES",
     "ContrastiveLoss",
     "CosineLoss",
     "DenseDistillation",

@@ -6,12 +6,14 @@ from medmask.stages.masked_autoencoding.mask_ratio import (
     ConstantMaskRatio,
     CosineMaskRatio,
     LossDrivenMaskRatio,
+    MaskRatioSchedule,
 )
 
 __all__ = [
     "ConstantMaskRatio",
     "CosineMaskRatio",
     "LossDrivenMaskRatio",
+    "MaskRatioSchedule",
     "MaskedAutoencoder",
     "MaskedAutoencoderHook",
 ]

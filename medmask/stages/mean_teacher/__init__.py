@@ -5,12 +5,14 @@ from medmask.stages.mean_teacher.hook import TeacherHook
 from medmask.stages.mean_teacher.selective_retraining import SelectiveRetrainingHook
 from medmask.stages.mean_teacher.thresholds import (
     ConfidenceRefinement,
+    ConfidenceThreshold,
     DynamicThreshold,
     FixedThreshold,
 )
 
 __all__ = [
     "ConfidenceRefinement",
+    "ConfidenceThreshold",
     "DynamicThreshold",
     "FixedThreshold",
     "LesionCopyPaste",
