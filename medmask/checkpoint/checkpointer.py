@@ -210,13 +210,16 @@ class MedMaskCheckpointer(DetectionCheckpointer):
             try:
                 if not path.is_file():
                     raise InputError(f"checkpoint {path} does not exist")
-                load_tensor_file(str(path))
+                content = load_tensor_file(str(path))
             except InputError as error:
                 reason = reason or error
                 continue
-            if reason is not None:
+            if reason is None:
+                return str(path)
+            if isinstance(content, dict) and self.checkpointables.keys() <= content.keys():
                 self.logger.warning(f"{reason}; going on from {path} instead.")
-            return str(path)
+                return str(path)
+            # weights alone, such as AdaBN's, are no place to go on from
         raise InputError(
             f"{Path(self.save_dir) / LAST} names {self._checkpoints_to_try()[0].name}, but neither "
             f"that nor another checkpoint of the folder is whole ({reason}): start without --resume"

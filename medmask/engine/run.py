@@ -100,12 +100,14 @@ class OneByOne(nn.Module):
 
     Padding to the size of a neighbor changes detections, and the size of a batch changes the last
     bits of scores, which is enough to swap two of them. Alone, an image gets the same detections
-    whatever it is loaded with, here and by the predictor.
+    whatever it is loaded with, here and by the predictor. It has the mode (training or not) of the
+    detector: what switches it for a while, and back, leaves the detector as it was.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.training = model.training
 
     def forward(self, batched_inputs: list[dict]) -> list[dict[str, Instances]]:
         """Detect in inference mode: one dict with ``instances`` an image."""

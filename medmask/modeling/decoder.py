@@ -51,10 +51,13 @@ class DeformableDecoderLayer(nn.Module):
     ) -> Tensor:
         """(N, Q, C) -> (N, Q, C).
 
-        See :class:`MultiScaleDeformableAttention` for the arguments; ``attention_mask`` (Q, Q) bool
-        is True where a query (row) must not see another.
+        See :class:`MultiScaleDeformableAttention` for the arguments; ``attention_mask`` (N, Q, Q)
+        bool is True where a query (row) must not see another.
         """
         placed = queries + query_positions
+        if attention_mask is not None:  # of each head
+            num_heads = self.self_attention.num_heads
+            attention_mask = attention_mask.repeat_interleave(num_heads, dim=0)
         update = self.self_attention(
             placed, placed, queries, need_weights=False, attn_mask=attention_mask
         )[0]
@@ -142,8 +145,8 @@ class DeformableDecoder(nn.Module):
             references: (N, Q, 2) points or (N, Q, 4) boxes in [0, 1] of the unpadded image.
             memory: (N, S, C) from the encoder.
             features: the levels that ``memory`` belongs to, for their shapes and padding.
-            attention_mask: (Q, Q) bool, True where a query (row) must not see another; all see each
-                other if None.
+            attention_mask: (N, Q, Q) bool, True where a query (row) must not see another; all see
+                each other if None.
         """
         all_logits, all_boxes = [], []
         value_mask = features.padding_mask

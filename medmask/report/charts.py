@@ -161,7 +161,8 @@ def _lines(series: Series, x_axis: Axis, y_axis: Axis) -> list[Markup]:
         if len(edge):
             path = _path(_pixels(x_axis, y_axis, x=edge, y=height), is_steps=False)
             parts.append(element("path", d=f"{path}Z", class_="band"))
-    chosen = _thin_out(len(series.x))
+    # of a staircase each corner counts
+    chosen = slice(None) if series.is_steps else _thin_out(len(series.x))
     line = _pixels(x_axis, y_axis, x=series.x[chosen], y=series.y[chosen])
     path = _path(line, is_steps=series.is_steps)
     parts.append(element("path", d=path, class_="line") if path else Markup())
@@ -176,7 +177,7 @@ def _lines(series: Series, x_axis: Axis, y_axis: Axis) -> list[Markup]:
 
 
 def _thin_out(count: int) -> np.ndarray:
-    """Indices of at most so many points as a chart can show, evenly chosen, with both ends."""
+    """Indices of at most as many points as a chart can show, evenly chosen, with both ends."""
     return np.unique(np.linspace(0, count - 1, min(count, _MOST_POINTS)).astype(np.int64))
 
 

@@ -102,11 +102,15 @@ def running_median(values: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _learning(run: RunFiles) -> Markup:
-    """Show what the stages learned beside a constant answer, at the last measurement."""
+    """Show what each stage learned beside a constant answer, at its last measurement."""
+    # a stage that ended before the run is not in the last evaluation
+    measured: Values = {}
+    for values in (*run.evaluations, *run.metrics):
+        measured |= {name: value for name, value in values.items() if name.startswith(PREFIX)}
     names = [
         name.removeprefix(PREFIX)
-        for name in run.evaluation
-        if name.startswith(PREFIX) and not name.endswith((CONSTANT, BEATS_CONSTANT))
+        for name in measured
+        if not name.endswith((CONSTANT, BEATS_CONSTANT))
     ]
     if not names:
         return note(
@@ -115,9 +119,9 @@ def _learning(run: RunFiles) -> Markup:
         )
     rows = []
     for name in names:
-        value = run.evaluation[f"{PREFIX}{name}"]
-        constant = run.evaluation.get(f"{PREFIX}{name}{CONSTANT}", math.nan)
-        beats = run.evaluation.get(f"{PREFIX}{name}{BEATS_CONSTANT}", math.nan)
+        value = measured[f"{PREFIX}{name}"]
+        constant = measured.get(f"{PREFIX}{name}{CONSTANT}", math.nan)
+        beats = measured.get(f"{PREFIX}{name}{BEATS_CONSTANT}", math.nan)
         verdict = "unknown" if math.isnan(beats) else "yes" if beats else "no"
         rows.append((name, decimal(value), decimal(constant), verdict))
     header = ["measure", "value", "of a constant answer", "beyond chance"]

@@ -42,4 +42,9 @@ PASTING_AND_MASKS = Exclusion(
     "loss_hooks.masks",
     "for pasted lesions have no outlines",
 )
-EXCLUSIONS = (MIXUP_AND_EXPERT, PASTING_AND_EXPERT, PASTING_AND_MASKS)
+MIXUP_AND_IMAGE_LABELS = Exclusion(
+    "loss_hooks.image_labels.loader.mix",
+    "loss_hooks.image_labels",
+    "for a mixed image has the label of one of the two",
+)
+EXCLUSIONS = (MIXUP_AND_EXPERT, MIXUP_AND_IMAGE_LABELS, PASTING_AND_EXPERT, PASTING_AND_MASKS)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from medmask.checkpoint import MedMaskCheckpointer
+from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.errors import InputError
 
 
@@ -152,3 +152,14 @@ def test_resume_names_a_checkpoint_that_was_deleted(tmp_path):
     (tmp_path / "model_0000009.pth").unlink()
     with pytest.raises(InputError, match=r"last_checkpoint names .*model_0000009"):
         checkpointer.resume()
+
+
+def test_resume_passes_over_weights_alone_where_the_last_checkpoint_is_damaged(tmp_path):
+    optimizer = torch.optim.SGD(make_model().parameters(), lr=0.5)
+    checkpointer = MedMaskCheckpointer(make_model(3), str(tmp_path), optimizer=optimizer)
+    checkpointer.save("model_0000004", iteration=4)
+    checkpointer.save("model_0000009", iteration=9)
+    (tmp_path / "model_0000009.pth").write_bytes(b"cut off")
+    save_weights(make_model(5), tmp_path / "model_adabn.pth")
+    assert checkpointer.resume()
+    assert checkpointer.saved_iteration == 4

@@ -243,12 +243,17 @@ def test_a_hook_that_is_not_there_cannot_be_left_out(teaching):
             r"^dataloader\.train\.mix cannot go with loss_hooks\.expert_distillation, ",
         ),
         (
+            "phantom2ffdm/image_labels.py",
+            ["+loss_hooks.image_labels.loader.mix={_target_: medmask.data.Mixup}"],
+            r"^loss_hooks\.image_labels\.loader\.mix cannot go with loss_hooks\.image_labels, ",
+        ),
+        (
             "phantom2ffdm/masks.py",
             ["+loss_hooks.teacher={copy_paste: {}}"],
             r"^loss_hooks\.teacher\.copy_paste cannot go with loss_hooks\.masks, for pasted",
         ),
     ],
-    ids=["mixup", "pasting"],
+    ids=["mixup", "mixup of labels", "pasting"],
 )
 def test_options_that_exclude_each_other_are_named(page, overrides, words):
     config = load_config(str(CONFIGS / page), overrides)

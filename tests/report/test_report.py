@@ -176,6 +176,19 @@ def test_runs_are_compared_over_patients(make_run, write):
         write(other, other)
 
 
+def test_learning_of_a_stage_that_ended_before_the_run_is_shown(make_run, write):
+    run = make_run()
+    ended = {f"learning/masks/dice{end}": x for end, x in (("", 0.5), ("_constant", 0.25))}
+    lines = [{"iteration": 3, "learning/masks/dice": 0.125}, {"iteration": 6, **ended}]
+    with (run / "metrics.json").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    evaluations = json.loads((run / "evaluations.json").read_text())
+    evaluations[0]["learning/masks/dice"] = 0.0625  # before the last measurement
+    (run / "evaluations.json").write_text(json.dumps(evaluations))
+    row = '<td>masks/dice</td><td class="number">0.500</td><td class="number">0.250</td>'
+    assert row in write(run)
+
+
 def test_folder_without_a_run(tmp_path, write):
     with pytest.raises(InputError, match="holds no run"):
         write(tmp_path)

@@ -25,7 +25,8 @@ class NoisedBoxes(NamedTuple):
     exists: Tensor
     """(N, Q) bool, False where the image has no such object"""
     attention_mask: Tensor
-    """(Q, Q) bool, True between groups, which must not see each other's boxes"""
+    """(N, Q, Q) bool, True between groups, which must not see each other's boxes, and where a query
+    (row) must not see one that does not exist"""
     matches: Matches
     """each near one with its object"""
 
@@ -83,7 +84,10 @@ class BoxNoise:
         group, is_near = query // (num_copies * most), query // most % num_copies == 0
         image, near = (exists & is_near).nonzero().unbind(1)
         matches = Matches(image, near, near % most)
-        return NoisedBoxes(references, exists, group[:, None] != group, matches)
+        # an image of no object keeps its queries: attention to nothing would be NaN
+        is_ghost = ~exists & exists.any(dim=1, keepdim=True)  # (N, Q)
+        attention_mask = (group[:, None] != group) | is_ghost[:, None]
+        return NoisedBoxes(references, exists, attention_mask, matches)
 
     def _near(self, boxes: Tensor) -> Tensor:
         """(N, T, 4) -> (N, G, T, 4)."""

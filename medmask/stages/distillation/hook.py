@@ -236,6 +236,7 @@ class ExpertDistillationHook(LossHook):
         self._lookup = ExpertLookup(
             self.stores,
             records,
+            self.key,
             skip_missing=self.missing == "skip",
             same_patient_negatives=self.same_patient_negatives,
         )

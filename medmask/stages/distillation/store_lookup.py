@@ -36,6 +36,7 @@ class ExpertLookup:
     Args:
         stores: of one expert; each image is in one of them, which its id and its content tell.
         records: of the training set, in Detectron2's format.
+        key: of the hook in the config, for messages.
         skip_missing: whether images may be missing from all stores; their number is logged.
         same_patient_negatives: whether images and lesions of one patient have keys of their own;
             else they have the patient's, by which they are no negatives of each other.
@@ -49,6 +50,7 @@ class ExpertLookup:
         self,
         stores: Sequence[ExpertStore],
         records: Iterable[dict[str, Any]],
+        key: str,
         skip_missing: bool,
         same_patient_negatives: bool = True,
     ) -> None:
@@ -76,8 +78,8 @@ class ExpertLookup:
                 )
             lesion_key += len(record["annotations"])
         if missing:
-            _report_missing(missing, stores, skip_missing and bool(self._places))
-        _check(by_store)
+            _report_missing(missing, stores, key, may_be=skip_missing and bool(self._places))
+        _check(by_store, key)
 
     def image_embeddings(self, samples: Sequence[dict[str, Any]]) -> ExpertEmbeddings:
         """The embeddings of the images of a batch, by index into the batch.
@@ -190,7 +192,9 @@ def store_of(record: dict[str, Any], stores: Sequence[ExpertStore]) -> ExpertSto
     return holding[-1] if holding else None
 
 
-def _report_missing(images: Sequence[str], stores: Sequence[ExpertStore], may_be: bool) -> None:
+def _report_missing(
+    images: Sequence[str], stores: Sequence[ExpertStore], key: str, *, may_be: bool
+) -> None:
     folders = ", ".join(str(store.folder) for store in stores)
     what = (
         f"{len(images)} training images are not in the expert stores ({folders}): "
@@ -199,12 +203,12 @@ def _report_missing(images: Sequence[str], stores: Sequence[ExpertStore], may_be
     if not may_be:
         raise InputError(
             f"{what}; run tools/extract_expert_embeddings.py on their data set, or set "
-            "loss_hooks.expert_distillation.missing=skip if only some are missing"
+            f"{key}.missing=skip if only some are missing"
         )
     logger.warning(f"{what}; the expert teaches nothing about these.")
 
 
-def _check(by_store: dict[ExpertStore, list[dict]]) -> None:
+def _check(by_store: dict[ExpertStore, list[dict]], key: str) -> None:
     """Check that images and boxes are what was embedded; each process checks a part of them."""
     error = None
     try:
@@ -214,7 +218,4 @@ def _check(by_store: dict[ExpertStore, list[dict]]) -> None:
         error = raised
     for raised in comm.all_gather(error):  # otherwise the others would wait for the one that stops
         if raised is not None:
-            raise InputError(
-                f"{raised} (loss_hooks.expert_distillation.stores must name a store of each "
-                "labeled data set)"
-            )
+            raise InputError(f"{raised} ({key}.stores must name a store of each labeled data set)")

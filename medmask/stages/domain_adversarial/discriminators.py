@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from medmask.layers import MLP
 from medmask.stages.domain_adversarial.gradient_reversal import reverse_gradient
+from medmask.utils.distributed import mean_over_processes
 
 NUM_DOMAINS = 2
 
@@ -85,7 +86,7 @@ class DomainDiscriminators(nn.Module):
 
 
 def domain_loss(logits: Tensor, domain: int, padding_mask: Tensor | None = None) -> Tensor:
-    """Compute the mean cross-entropy over positions.
+    """Compute the mean cross-entropy over the positions of all processes.
 
     Args:
         logits: (..., 2).
@@ -93,11 +94,11 @@ def domain_loss(logits: Tensor, domain: int, padding_mask: Tensor | None = None)
         padding_mask: (...) bool, True at positions that do not count; all count if None.
 
     Returns:
-        A scalar, float32.
+        A scalar, float32, see :func:`mean_over_processes`.
     """
     logits = logits.float()
     if padding_mask is not None:
         logits = logits[~padding_mask]
     logits = logits.flatten(0, -2)
     labels = torch.full((len(logits),), domain, device=logits.device)
-    return F.cross_entropy(logits, labels)
+    return mean_over_processes(F.cross_entropy(logits, labels, reduction="none"))

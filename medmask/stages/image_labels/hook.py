@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
 from medmask.modeling import MedMask
+from medmask.stages.exclusive_options import MIXUP_AND_IMAGE_LABELS
 from medmask.stages.image_labels.pooling import BagPooling
 from medmask.stages.loss_hook import LossHook
 
@@ -69,7 +70,15 @@ class ImageLabelHook(LossHook):
             )
 
     def before_train(self) -> None:
-        labels = [read_label(record) for record in self.loader.stream.dataset_dicts]
+        """Count the labels.
+
+        Raises:
+            InputError: no image is malignant, a label is faulty, or the loader mixes images.
+        """
+        stream = self.loader.stream
+        if getattr(stream, "mix", None) is not None:
+            raise InputError(MIXUP_AND_IMAGE_LABELS.sentence("loss_hooks.image_labels"))
+        labels = [read_label(record) for record in stream.dataset_dicts]
         counts = {label: labels.count(label) for label in (True, False, None)}
         if not counts[True]:
             raise InputError(

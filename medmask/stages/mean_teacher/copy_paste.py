@@ -69,18 +69,21 @@ class LesionCopyPaste:
             lesions have ``gt_boxes`` and ``gt_classes`` alone.
         """
         unlabeled = [{**x, "instances": _to_cpu(x["instances"])} for x in unlabeled]
-        new_labeled, to_labeled = self._paste_all(labeled, unlabeled, self.to_labeled_probability)
+        new_labeled, to_labeled = self._paste_all(
+            labeled, unlabeled, self.to_labeled_probability, direction=0
+        )
         new_unlabeled, to_unlabeled = self._paste_all(
-            unlabeled, labeled, self.to_unlabeled_probability
+            unlabeled, labeled, self.to_unlabeled_probability, direction=1
         )
         return new_labeled, new_unlabeled, to_labeled + to_unlabeled
 
     def _paste_all(
-        self, samples: list[Sample], donors: list[Sample], probability: float
+        self, samples: list[Sample], donors: list[Sample], probability: float, direction: int
     ) -> tuple[list[Sample], int]:
         results, count = [], 0
         for i, sample in enumerate(samples):
-            generator = torch.Generator().manual_seed(sample["random_seed"])
+            # loaders of one seed give both samples the same number
+            generator = torch.Generator().manual_seed(sample["random_seed"] ^ direction)
             result, number = self._paste(sample, donors[i % len(donors)], probability, generator)
             results.append(result)
             count += number

@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from detectron2.structures import Instances
 from fvcore.nn import sigmoid_focal_loss
 from torchvision.ops import box_convert, generalized_box_iou_loss
 
@@ -69,6 +70,22 @@ def test_a_group_is_decoded_as_if_it_were_alone(detector, pairs):
     torch.testing.assert_close(both.logits[:, :, 2:], alone.logits)
     torch.testing.assert_close(both.boxes[:, :, 2:], alone.boxes)
     assert not torch.allclose(seeing_all.logits[:, :, 2:], alone.logits, atol=1e-5)
+
+
+def test_an_image_is_decoded_as_if_the_others_had_no_more_objects_than_it_has(detector, pairs):
+    detector.eval()
+    batch = next(pairs.iterate_from(0))
+    still = BoxNoise(num_groups=2, shift=0, log_scale=0, far=False)
+    outputs = []
+    for number in (1, 3):
+        instances = batch[1]["instances"]
+        more = [batch[0], batch[1] | {"instances": Instances.cat([instances[:1]] * number)}]
+        with torch.no_grad():
+            step = detector.supervised_step(more)
+            noised = still(step.targets)
+            output = decode(detector, step, noised.references, noised.attention_mask)
+        outputs.append(output.logits[:, 0, noised.exists[0]])
+    torch.testing.assert_close(*outputs)
 
 
 def test_target_images_teach_nothing(detector, pairs):

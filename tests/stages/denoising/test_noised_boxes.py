@@ -59,7 +59,10 @@ def test_matches_are_the_near_copies_of_what_exists(drawn):
 
 def test_groups_do_not_see_each_other(drawn):
     group = torch.arange(200) // 4
-    assert torch.equal(drawn.attention_mask, group[:, None] != group[None])
+    others = group[:, None] != group[None]
+    assert torch.equal(drawn.attention_mask[0], others)
+    assert torch.equal(drawn.attention_mask[1], others)  # of no object: a softmax needs a query
+    assert torch.equal(drawn.attention_mask[2], others | ~drawn.exists[2])
 
 
 def test_boxes_stay_in_the_image():

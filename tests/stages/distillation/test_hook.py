@@ -32,6 +32,7 @@ from medmask.stages.distillation import ExpertDistillationHook, InfoNCE
 from medmask.stages.distillation.store_lookup import ExpertLookup
 
 NAME = "expert_hook_test_set"
+KEY = "loss_hooks.clip_distillation"
 DIM = 8
 BOXES = [  # of images 0 to 4; the second box of image 1 is a crowd
     [[8, 8, 20, 16]],
@@ -133,7 +134,7 @@ def make_sample(record, annotations=()):
 
 
 def make_lookup(stores, records, skip_missing=False):
-    return ExpertLookup([ExpertStore(store) for store in stores], records, skip_missing)
+    return ExpertLookup([ExpertStore(store) for store in stores], records, KEY, skip_missing)
 
 
 def test_images_and_lesions_get_their_own_embeddings(records, store):
@@ -166,7 +167,7 @@ def test_every_image_and_every_annotation_has_its_own_key(records, store):
 def test_images_and_lesions_of_a_patient_share_a_key_unless_they_are_negatives(records, store):
     for record, patient in zip(records, "aabcb", strict=True):
         record["patient_id"] = patient
-    lookup = ExpertLookup([ExpertStore(store)], records, False, same_patient_negatives=False)
+    lookup = ExpertLookup([ExpertStore(store)], records, KEY, False, same_patient_negatives=False)
     samples = [make_sample(record, [0] * len(BOXES[i])) for i, record in enumerate(records)]
     assert lookup.image_embeddings(samples).keys.tolist() == [0, 0, 1, 2, 1]
     matches = Matches(*torch.tensor([[0, 1, 4], [0, 0, 0], [0, 0, 0]]))
@@ -200,7 +201,8 @@ def test_content_tells_data_sets_with_equal_ids_apart(tmp_path, records, store):
 
 def test_missing_image_is_named(tmp_path, records):
     store = write_store(tmp_path / "partial", [records[i] for i in (0, 2, 4)])
-    with pytest.raises(InputError, match=r"^2 training images are not in .*partial.*: 1 .*; 3 "):
+    words = rf"^2 training images are not in .*partial.*: 1 .*; 3 .* {KEY}\.missing=skip"
+    with pytest.raises(InputError, match=words):
         make_lookup([store], records)
 
 
@@ -230,7 +232,7 @@ def test_changed_image_is_an_error(records, store, skip_missing):
     path = records[3]["file_name"]
     Image.fromarray(np.zeros((64, 56), np.uint8)).save(path)
     os.utime(path, ns=(1, 1))
-    with pytest.raises(InputError, match=r"3\.png\) has another content"):
+    with pytest.raises(InputError, match=rf"3\.png\) has another content.* \({KEY}\.stores must"):
         make_lookup([store], records, skip_missing)
 
 

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -94,3 +95,7 @@ def test_padding_is_not_judged():
     likelihoods = logits.detach().softmax(-1)[..., 0]
     real = [likelihoods[0].flatten(), likelihoods[1, :, :2].flatten()]
     torch.testing.assert_close(loss.detach(), -torch.cat(real).log().mean())
+
+
+def test_two_processes_have_the_loss_of_one(run_in_two_processes):
+    run_in_two_processes(str(Path(__file__).with_name("two_processes.py")))

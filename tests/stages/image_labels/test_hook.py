@@ -5,6 +5,7 @@ import pytest
 import torch
 from training_fixtures import Loader
 
+from medmask.data import Mixup
 from medmask.errors import InputError
 from medmask.stages.image_labels import ImageLabelHook, LogSumExpPooling, NoisyOrPooling
 from medmask.stages.image_labels.hook import image_label_loss, read_label
@@ -93,6 +94,13 @@ def test_resumed_run_repeats_the_whole_run(check_resume):
 def test_set_without_a_positive_label_is_refused(make_detector, make_trainer):
     with pytest.raises(InputError, match=r"image_labels\.loader: no image .* malignant=true"):
         make_trainer(make_detector(), make_hook(False, None)).train(0, 1)
+
+
+def test_mixed_images_which_have_no_label_are_refused(make_detector, make_trainer):
+    hook = make_hook(True, False)
+    hook.loader.stream.mix = Mixup()
+    with pytest.raises(InputError, match=r"image_labels\.loader\.mix cannot go with loss_hook"):
+        make_trainer(make_detector(), hook).train(0, 1)
 
 
 def test_labels_that_are_no_truth_values_are_refused():

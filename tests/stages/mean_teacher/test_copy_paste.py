@@ -61,6 +61,17 @@ def test_each_direction_has_a_probability_of_its_own(options, lengths):
     assert tuple(len(batch[0]["instances"]) for batch in results[:2]) == lengths
 
 
+def test_directions_are_drawn_apart_for_samples_of_one_number():
+    """Labeled and unlabeled images come from loaders of one seed."""
+    labeled = [sample(100, [[20, 20, 30, 32]], seed) for seed in range(40)]
+    unlabeled = [sample(90, [[40, 50, 48, 60]], seed) for seed in range(40)]
+    batches = LesionCopyPaste()(labeled, unlabeled)[:2]
+    pasted = list(
+        zip(*([len(x["instances"]) == 2 for x in batch] for batch in batches), strict=True)
+    )
+    assert set(pasted) == {(a, b) for a in (False, True) for b in (False, True)}
+
+
 def test_batches_of_two_lengths_and_images_without_lesions_are_legal():
     labeled = [sample(100, [], 1), sample(100, [[20, 20, 30, 32]], 2), sample(100, [], 3)]
     unlabeled = [sample(90, [], 4)]
