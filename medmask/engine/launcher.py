@@ -29,12 +29,19 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
         args: with ``num_gpus``, ``num_machines``, ``machine_rank`` and ``dist_url``.
 
     Raises:
-        InputError: this machine has fewer GPUs than asked for, or several machines have no address
-            to meet at; or whatever the first process that failed raised.
+        InputError: this machine has fewer GPUs than asked for, a number makes no sense, or several
+            machines have no address to meet at; or whatever the first process that failed raised.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         _run_under_torchrun(main, args)
         return
+    if args.num_gpus < 0:
+        raise InputError(f"--num-gpus is {args.num_gpus}: give the number of processes")
+    if not 0 <= args.machine_rank < args.num_machines:
+        raise InputError(
+            f"--machine-rank is {args.machine_rank} and --num-machines {args.num_machines}: the "
+            "machines of a run, 1 or more, have the numbers from 0 on"
+        )
     if args.num_machines > 1 and args.dist_url == "auto":
         raise InputError("--num-machines needs --dist-url tcp://HOST:PORT of the first machine")
     available = torch.cuda.device_count()
