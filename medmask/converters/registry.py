@@ -23,7 +23,7 @@ CONVERTERS = {
     "coco_tree": "your own COCO tree, to split by patient or reduce in size (JSON and images)",
     "dicom_folder": "any folder of DICOM mammograms, without lesions",
 }
-"""What the help says of each set, by its name, which is that of its module beside this one."""
+"""Line of the help on each set, by its name, which is that of its module beside this one."""
 
 
 def find_converter(name: str) -> "Converter":

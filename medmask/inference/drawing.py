@@ -37,8 +37,9 @@ def draw_overlay(
 
     Args:
         image: (H, W, 3) RGB in [0, 255], of any type; values out of range are clipped, NaN is
-            black.
-        detections: with ``pred_boxes`` in pixels of ``image``, ``scores`` and ``pred_classes``.
+            black. Or what :func:`make_view` made of it.
+        detections: with the image's size, ``pred_boxes`` in its pixels, ``scores`` and
+            ``pred_classes``.
         class_names: by class.
         ground_truth: (T, 4) annotated boxes as (x1, y1, x2, y2), drawn dashed in green.
         probabilities: of each detection to lie on a lesion, in [0, 1]; None where the scores are
@@ -48,11 +49,8 @@ def draw_overlay(
         (H', W', 3) uint8 RGB. The shorter side is at least 600 pixels, unless the longer side would
         exceed 2000, which it never does.
     """
-    height, width = image.shape[:2]
-    scale = max(1.0, SHORTEST_SIDE / min(height, width))
-    scale = min(scale, LONGEST_SIDE / max(height, width))
-    pixels = resize(image, max(round(height * scale), 1), max(round(width * scale), 1))
-    canvas = Image.fromarray(pixels)
+    scale = _view_scale(detections.image_size)
+    canvas = Image.fromarray(resize(image, *_scaled(detections.image_size, scale)))
     draw = ImageDraw.Draw(canvas)
     for box in [] if ground_truth is None else np.asarray(ground_truth, dtype=float):
         _draw_dashed_box(draw, box * scale)
@@ -66,6 +64,23 @@ def draw_overlay(
     if len(detections) and probabilities is None:
         _draw_note(draw, UNCALIBRATED)
     return np.asarray(canvas)
+
+
+def make_view(image: np.ndarray) -> np.ndarray:
+    """Resize (H, W, 3) RGB in [0, 255], of any type, to the uint8 that overlays are drawn on.
+
+    Of a mammogram of 16 bits it is a fifteenth of the bytes.
+    """
+    size = image.shape[:2]
+    return resize(image, *_scaled(size, _view_scale(size)))
+
+
+def _view_scale(size: tuple[int, int]) -> float:
+    return min(max(1.0, SHORTEST_SIDE / min(size)), LONGEST_SIDE / max(size))
+
+
+def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
 def _describe(detections: Instances, probabilities: np.ndarray | None, index: int) -> str:

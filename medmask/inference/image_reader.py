@@ -14,6 +14,7 @@ from medmask.data.breast import sets_window
 from medmask.data.mapper import augment_image, image_to_tensor
 from medmask.data.pixel_spacing import PixelSpacing, uses_pixel_spacing
 from medmask.errors import InputError
+from medmask.inference.drawing import make_view
 from medmask.inference.prediction_images import PredictionImage, read_spacing
 
 
@@ -23,7 +24,7 @@ class ReadImage(NamedTuple):
     model_input: dict[str, Any]
     """``image`` (3, H, W), ``original_corners``, and ``height`` and ``width`` of the original"""
     view: np.ndarray | None
-    """the original as it is shown to people, (H, W, 3) RGB in [0, 255], if it was asked for"""
+    """the original as people see it, (H', W', 3) by :func:`make_view`, if it was asked for"""
     seconds: float
     """that reading took"""
 
@@ -91,7 +92,7 @@ class ImageReader:
             model_input = self.prepare(pixels, spacing)
             view = None
             if with_view:
-                view = pixels if self.applies_voi else image.read()
+                view = make_view(pixels if self.applies_voi else image.read())
         except Exception as error:  # nothing that one image does may stop the rest
             return describe_fault(image, error)
         return ReadImage(model_input, view, time.perf_counter() - start)

@@ -82,14 +82,17 @@ class Manifest:
                 from 0. The column ``image_id`` is kept in the results. Others are passed over.
 
         Raises:
-            InputError: the file cannot be read, has no column ``path``, or is a Parquet file and
-                pyarrow is missing.
+            InputError: the file cannot be read, has no column ``path`` or one twice, lists no
+                image, or is a Parquet file and pyarrow is missing.
         """
         self.path = Path(path)
         self._rows = _csv_rows if self.path.suffix.lower() == ".csv" else _parquet_rows
         self._state = file_state(self.path)
-        for _ in self._rows(self.path):
-            break
+        if next(self._rows(self.path), None) is None:
+            raise InputError(
+                f"manifest {self.path} lists no image: write one a row below the names of the "
+                "columns"
+            )
 
     def __iter__(self) -> Iterator[PredictionImage]:
         """The images in the order of the rows; raises as :meth:`entries`."""
@@ -187,10 +190,17 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
     if PATH not in names:
+        are_joined = len(names) == 1 and re.search("[;\t|]", names[0])
+        advice = "name the column of the images so"
         raise InputError(
             f"manifest {path} has no column '{PATH}' (it has {', '.join(names[:8]) or 'none'}): "
-            "name the column of the images so"
+            + ("separate columns by commas" if are_joined else advice)
         )
+    for name in _COLUMNS:
+        if names.count(name) > 1:
+            raise InputError(
+                f"manifest {path} has several columns '{name}': name all but one otherwise"
+            )
 
 
 def _check_types(path: Path, schema: Any) -> None:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from medmask.errors import InputError
 from medmask.inference.options import Shard
 from medmask.utils.json_files import read_json, write_json
 
@@ -65,9 +66,10 @@ def mark_of(part: Path) -> Path:
 
 def _read_mark(part: Path) -> int:
     """Find how many images the list had that a part is finished for; 0 if it is for none."""
-    if not mark_of(part).exists():
+    try:
+        content = read_json(mark_of(part), "file")
+    except InputError:  # it is not there, or no mark of ours: the shard is soon run again
         return 0
-    content = read_json(mark_of(part), "file")
     listed = content.get("listed") if isinstance(content, dict) else None
     return listed if isinstance(listed, int) else 0
 

@@ -1,11 +1,15 @@
 import time
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from detectron2.data.transforms import AugmentationList
 from detectron2.structures import Boxes, Instances
 
-from medmask.inference.drawing import LONGEST_SIDE, SHORTEST_SIDE, draw_overlay
+from medmask.inference.drawing import LONGEST_SIDE, SHORTEST_SIDE, draw_overlay, make_view
+from medmask.inference.image_reader import ImageReader
+from medmask.inference.prediction_images import PredictionImage
 
 
 def detections(size, *boxes):
@@ -64,6 +68,22 @@ def test_boxes_lie_where_they_are_in_the_image():
     assert abs(columns.min() - 200 * scale) < 3
     assert abs(columns.max() - 600 * scale) < 3
     assert abs(rows.max() + round(80 * scale) - 300 * scale) < 3
+
+
+@pytest.mark.parametrize("size", [(50, 60), (700, 800), (2400, 1800)])
+def test_view_of_an_image_stands_for_it(size):
+    image = np.random.default_rng(0).uniform(0, 255, (*size, 3)).astype(np.float32)
+    found = detections(size, (20, 10, 40, 30))
+    of_image, of_view = (draw_overlay(x, found, ["malignant"]) for x in (image, make_view(image)))
+    assert (of_image == of_view).all()
+
+
+def test_images_are_read_with_a_view_no_larger_than_pictures(tmp_path):
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), np.arange(2400 * 30, dtype=np.uint16).reshape(2400, 30))
+    read = ImageReader(AugmentationList([])).read(PredictionImage(path, "deep"), with_view=True)
+    assert read.model_input["image"].shape == (3, 2400, 30)
+    assert (read.view.shape, read.view.dtype) == ((2000, 25, 3), np.uint8)
 
 
 def test_annotated_boxes_are_green_and_dashed():

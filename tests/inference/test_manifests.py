@@ -47,6 +47,9 @@ def test_parquet_gives_what_csv_gives(tmp_path):
     [
         (b"", r"has no column 'path' \(it has none\)"),
         (b"file\na.dcm\n", r"has no column 'path' \(it has file\)"),
+        (b"path;x\na.dcm;1\n", r"it has path;x\): separate columns by commas"),
+        (b"path,path\na.dcm,b.dcm\n", r"has several columns 'path'"),
+        (b"path\n\n", r"lists no image: write one a row below"),
         (b"path,x\n,1\n", r"row 2: the column path is empty"),
         (b"x,path\n1\n", r"row 2: has 1 cells, but there are 2 columns"),
         (b"path,frame\na.dcm,-1\n", r"row 2: frame is '-1', but frames are whole numbers"),

@@ -65,7 +65,8 @@ def test_boxes_are_those_of_the_image_as_it_is(path, augmentations):
     assert found.image_size == (40, 60)
     (seen,) = detector.seen
     assert seen[:, 0].max() < 30 < seen[:, -1].max()  # the model saw the mirror image
-    assert (read.view[10:14, 20:30] == 250).all()  # people see the image
+    # people see the image, 15 times as large
+    assert (read.view[11 * 15 : 13 * 15, 21 * 15 : 29 * 15] == 250).all()
 
 
 def test_settings_tell():
