@@ -135,7 +135,7 @@ def read_manifest(path: Path) -> Manifest:
             images=tuple(map(_image_from_json, content["images"])),
             files=dict(content["files"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path} is no manifest of `medmask export-annotations` ({error}): name the folder "
             "that it has written"

@@ -40,7 +40,7 @@ def numbers(values: Any, count: int | None = None) -> list[float]:
     """
     try:
         found = [float(value) for value in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = []
     is_list = isinstance(values, list | tuple) and len(found) == len(values)
     if not is_list or (count is not None and len(found) != count):
@@ -94,6 +94,9 @@ def rotated_box_shape(
         corners: [x, y, x, y] before the turn.
         degrees: of the turn, clockwise as seen on the screen.
         pivot: (x, y) that it turns about.
+
+    Raises:
+        InputError: it has no area, or its numbers are none.
     """
     x0, y0, x1, y1 = numbers(corners, 4)
     points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) - pivot

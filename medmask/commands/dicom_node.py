@@ -15,21 +15,29 @@ import argparse
 import logging
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import add_device, add_nms_iou, add_score_threshold, folder
-from medmask.commands.weights import add_checkpoint, add_config_file, check_checkpoint, load_weights
+from medmask.commands.operating_point import add_operating_point_options, find_calibration
+from medmask.commands.options import add_device, add_nms_iou, folder
+from medmask.commands.weights import add_detector_options, check_detector, load_detector
 from medmask.dicom_results.options import OBJECTS
 from medmask.errors import InputError
 from medmask.node.options import Destination, NodeOptions, TLSFiles
 
+_LOGGER = logging.getLogger("medmask.node")
 _MIB, _GIB = 2**20, 2**30
 
 _EXAMPLES = """
 examples:
   medmask dicom-node --spool output/node --destination PACS@127.0.0.1:4242 \\
       --checkpoint output/inbreast/source_only/model_best.pth
+
+  With calibrated probabilities, and by an exported file:
+    medmask dicom-node --spool output/node --destination PACS@127.0.0.1:4242 \\
+        --model output/mine/model.onnx --operating-point 0.3
 
   For a hospital's network: titles that may connect, and TLS on both ways:
     medmask dicom-node --spool /data/node --host 10.0.0.7 --allow MODALITY PACS \\
@@ -147,10 +155,11 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("detection and results")
-    add_checkpoint(group)
-    add_config_file(group)
-    add_score_threshold(group, 0.3, "detections from this score on are findings")
+    add_detector_options(group)
     add_nms_iou(group)
+    add_operating_point_options(
+        group, score_threshold=0.3, shown="detections from this score on are findings"
+    )
     group.add_argument(
         "--objects", nargs="+", choices=OBJECTS, default=list(OBJECTS), help="to send (default all)"
     )
@@ -184,14 +193,17 @@ def _destination(text: str) -> Destination:
 def run(args: argparse.Namespace) -> None:
     """Run the node until a signal stops it."""
     options = node_options(args)
-    check_checkpoint(args.checkpoint)
+    check_detector(args)
     from medmask.node.pynetdicom_import import check_pynetdicom
 
     check_pynetdicom()
     _log_to_stderr()
     from medmask.node import Node
 
-    Node(load_weights(args, args.nms_iou), args.spool, options).run()
+    detector = load_detector(args)
+    calibration = find_calibration(args, args.model or args.checkpoint, detector)
+    _LOGGER.info(UNCALIBRATED if calibration is None else calibration.describe())
+    Node(detector, args.spool, replace(options, calibration=calibration)).run()
 
 
 def node_options(args: argparse.Namespace) -> NodeOptions:
@@ -239,10 +251,9 @@ class _OneLine(logging.Formatter):
 def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("medmask.node")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    _LOGGER.addHandler(handler)
+    _LOGGER.setLevel(logging.INFO)
+    _LOGGER.propagate = False
 
 
 main = entry_point(make_parser, run)

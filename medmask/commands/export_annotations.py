@@ -12,13 +12,17 @@ Exit status: 0 if all went well, 1 if an image was left out, 2 if the run could 
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from medmask.annotation.options import MEASURES, PATIENTS, ExportOptions, RankingOptions
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import add_score_threshold, folder
+from medmask.commands.options import (
+    add_output_folder,
+    add_score_threshold,
+    folder,
+    print_problems,
+)
 from medmask.commands.predictions_input import add_predictions, read_predictions_input
 from medmask.errors import InputError
 
@@ -47,9 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     defaults = ExportOptions()
     parser = examples_parser(__doc__, _EXAMPLES)
     add_predictions(parser)
-    parser.add_argument(
-        "--output", required=True, type=folder, metavar="DIR", help="where to write"
-    )
+    add_output_folder(parser)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an export that DIR holds already"
     )
@@ -171,9 +173,7 @@ def run(args: argparse.Namespace) -> int:
         uncertainties=ranked.uncertainties,
         overwrite=args.overwrite,
     )
-    for problem in summary.problems:
-        line = problem.replace("\n", "\\n")  # file names may hold anything
-        print(f"error: {line}", file=sys.stderr)
+    print_problems(summary.problems)
     print(
         f"{summary.images} images with {summary.pre_annotations} pre-annotations, "
         f"{len(summary.problems)} images left out: {args.output}"

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import folder
+from medmask.commands.options import folder, print_problems
 from medmask.commands.output_files import check_output_files
 from medmask.errors import InputError
 
@@ -90,9 +90,7 @@ def run(args: argparse.Namespace) -> int:
     )
     for note in summary.notes:
         print(f"note: {note}", file=sys.stderr)
-    for problem in summary.problems:
-        line = problem.replace("\n", "\\n")  # file names may hold anything
-        print(f"error: {line}", file=sys.stderr)
+    print_problems(summary.problems)
     lesions = ", ".join(
         f"{summary.lesions[name]} {name}" for name in ("kept", "changed", "added", "deleted")
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import CALIBRATION
-from medmask.commands.options import add_score_threshold
+from medmask.commands.options import Options, add_score_threshold
 from medmask.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,26 +14,24 @@ if TYPE_CHECKING:
     from medmask.inference.ray_engine import RayEngine
 
 
-def add_operating_point_options(
-    parser: argparse.ArgumentParser, *, score_threshold: float, shown: str
-) -> None:
+def add_operating_point_options(options: Options, *, score_threshold: float, shown: str) -> None:
     """Add ``--score-threshold``, and ``--operating-point`` and ``--calibration`` in its place.
 
     Args:
-        parser: of the command.
+        options: to add to.
         score_threshold: the default.
         shown: as for :func:`add_score_threshold`.
     """
-    threshold = parser.add_mutually_exclusive_group()
+    threshold = options.add_mutually_exclusive_group()
     add_score_threshold(threshold, score_threshold, shown)
     threshold.add_argument(
         "--operating-point",
         type=float,
         metavar="FPI",
-        help="show detections from the threshold on at which `medmask calibrate` counted FPI false "
+        help="take detections from the threshold on at which `medmask calibrate` counted FPI false "
         "positives per image, instead of --score-threshold, and write probabilities",
     )
-    parser.add_argument(
+    options.add_argument(
         "--calibration",
         type=Path,
         metavar="FILE",

@@ -17,9 +17,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import add_device, add_nms_iou, add_score_threshold, folder
-from medmask.commands.weights import add_config_file, check_checkpoint, load_weights
+from medmask.commands.operating_point import add_operating_point_options, find_calibration
+from medmask.commands.options import add_device, add_nms_iou, add_output_folder, print_problems
+from medmask.commands.weights import add_detector_options, check_detector, load_detector
 from medmask.dicom_results.options import OBJECTS, ResultOptions
 from medmask.dicomweb.connection import Connection, ConnectionOptions
 from medmask.dicomweb.credentials import read_credentials
@@ -33,7 +35,7 @@ examples:
   medmask pacs --url https://pacs.example/dicom-web --study-date 20260101-20260131 \\
       --checkpoint output/mine/source_only/model_best.pth --output output/january --store
   medmask pacs --url http://localhost:8042/dicom-web --accession-number A123 \\
-      --checkpoint output/mine/source_only/model_best.pth --output output/a123
+      --model output/mine/model.onnx --operating-point 0.3 --output output/a123
 """
 
 
@@ -45,9 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="root of the archive's DICOMweb service, such as https://pacs.example/dicom-web",
     )
-    parser.add_argument(
-        "--output", required=True, type=folder, metavar="DIR", help="where to write"
-    )
+    add_output_folder(parser)
     _add_filters(parser.add_argument_group("studies (at least one condition)"))
     _add_detection(parser.add_argument_group("detection and results"))
     _add_connection(parser.add_argument_group("connection"))
@@ -67,11 +67,12 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
 
 def _add_detection(group: argparse._ArgumentGroup) -> None:
     results = ResultOptions()
-    group.add_argument("--checkpoint", required=True, type=Path, metavar="FILE", help="the weights")
-    add_config_file(group)
+    add_detector_options(group, demo=False)
     add_nms_iou(group)
-    add_score_threshold(
-        group, results.score_threshold, "detections from this score on are findings"
+    add_operating_point_options(
+        group,
+        score_threshold=results.score_threshold,
+        shown="detections from this score on are findings",
     )
     group.add_argument(
         "--objects",
@@ -134,9 +135,7 @@ def run(args: argparse.Namespace) -> int:
     study_filter = StudyFilter(
         args.study_date, args.patient_id, args.accession_number, args.study_uid
     )
-    options = RoundTripOptions(
-        ResultOptions(args.score_threshold, tuple(args.objects)), args.store, args.keep_images
-    )
+    results = ResultOptions(args.score_threshold, tuple(args.objects))
     connection = Connection(
         args.url,
         read_credentials(args.credentials),
@@ -149,22 +148,23 @@ def run(args: argparse.Namespace) -> int:
             verify=not args.insecure,
         ),
     )
-    check_checkpoint(args.checkpoint)
+    check_detector(args)
     from medmask.dicomweb.client import DicomwebClient
     from medmask.pacs.round_trip import make_round_trip
 
-    predictor = load_weights(args, args.nms_iou)
+    predictor = load_detector(args)
+    calibration = find_calibration(args, args.model or args.checkpoint, predictor)
+    options = RoundTripOptions(results, args.store, args.keep_images, calibration)
     summary = make_round_trip(
         DicomwebClient(connection), predictor, study_filter, args.output, options, _report
     )
-    for problem in summary.problems:
-        line = problem.replace("\n", "\\n")  # file names may hold anything
-        print(f"error: {line}", file=sys.stderr)
+    print_problems(summary.problems)
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
     print(
         f"{summary.studies} studies: {statuses or 'none'} ({summary.before} done before); "
         f"{summary.images} images scored, {summary.objects} objects: {args.output}"
     )
+    print(UNCALIBRATED if calibration is None else calibration.describe())
     return 1 if summary.problems or summary.statuses["failed"] else 0
 
 

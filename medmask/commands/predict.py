@@ -15,8 +15,6 @@ import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.archive_options import add_archive_options, choose_workers
@@ -29,18 +27,10 @@ from medmask.commands.options import (
     add_output_folder,
     print_problems,
 )
-from medmask.commands.weights import (
-    add_checkpoint,
-    add_config_file,
-    check_checkpoint,
-    load_weights,
-)
+from medmask.commands.weights import add_detector_options, check_detector, load_detector
 from medmask.errors import InputError
 from medmask.inference.options import DETECTIONS, OVERLAYS, PredictionOptions
 from medmask.utils.openmp import usable_cores
-
-if TYPE_CHECKING:
-    from medmask.inference.image_predictor import ImagePredictor
 
 _EXAMPLES = """
 examples:
@@ -88,16 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="replace other predictions in DIR, instead of going on with them",
     )
-    model = parser.add_mutually_exclusive_group()
-    add_checkpoint(model)
-    model.add_argument(
-        "--model",
-        type=Path,
-        metavar="FILE",
-        help="instead of a checkpoint: a file of `medmask export`, which runs on the CPU by "
-        "onnxruntime",
-    )
-    add_config_file(parser)
+    add_detector_options(parser)
     add_nms_iou(parser)
     add_operating_point_options(
         parser,
@@ -129,25 +110,6 @@ def _frame(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'all'") from None
 
 
-def _check_model(args: argparse.Namespace) -> None:
-    """Refuse, before anything is loaded, a model that cannot be."""
-    if args.model is not None:
-        if args.config_file:
-            raise InputError("--model needs no --config-file: the file has its own preprocessing")
-        if args.device not in ("auto", "cpu"):
-            raise InputError(f"--model runs on the CPU: leave out --device {args.device}")
-    else:
-        check_checkpoint(args.checkpoint)
-
-
-def _load_predictor(args: argparse.Namespace) -> "ImagePredictor":
-    if args.model is not None:
-        from medmask.export import OnnxPredictor
-
-        return OnnxPredictor(args.model, nms_iou=args.nms_iou)
-    return load_weights(args, args.nms_iou)
-
-
 def run(args: argparse.Namespace) -> int:
     """Detect in all images; the status is 0 if all went well."""
     if args.merge:
@@ -164,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("give either images, folders or patterns, or --dataset NAME")
     if args.dataset and args.frame is not None:
         raise InputError("--frame is for files: a data set has each image once")
-    _check_model(args)
+    check_detector(args)
     from medmask.inference import (
         PredictionImage,
         WorkList,
@@ -185,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
         if found.passed_over:
             note = f"{found.passed_over} pictures that predict.py drew are passed over"
             print(f"note: {note}", file=sys.stderr)
-    with open_engine(args, _load_predictor) as predictor:
+    with open_engine(args, load_detector) as predictor:
         if args.workers is None:
             is_on_gpu = predictor.settings()["device"] != "cpu"
             workers = choose_workers(images, cores=usable_cores(), is_on_gpu=is_on_gpu)

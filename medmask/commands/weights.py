@@ -1,4 +1,4 @@
-"""The options that say which weights a command detects with, and loading them."""
+"""The options that say which checkpoint or exported file a command detects with, and loading it."""
 
 import argparse
 from pathlib import Path
@@ -9,19 +9,35 @@ from medmask.errors import InputError
 
 if TYPE_CHECKING:
     from medmask.inference import MedMaskPredictor
+    from medmask.inference.image_predictor import ImagePredictor
 
 DEMO_CHECKPOINT = Path("output/demo/expert/model_final.pth")
 
 
-def add_checkpoint(options: Options) -> None:
-    """Add ``--checkpoint``, by default that of the demo."""
-    options.add_argument(
+def add_detector_options(options: Options, *, demo: bool = True) -> None:
+    """Add ``--checkpoint``, ``--model`` in its place, and ``--config-file``.
+
+    Args:
+        options: to add to.
+        demo: whether the weights of the demo are taken where none are named; else one of the first
+            two is required.
+    """
+    either = options.add_mutually_exclusive_group(required=not demo)
+    either.add_argument(
         "--checkpoint",
         type=Path,
-        default=DEMO_CHECKPOINT,
+        default=DEMO_CHECKPOINT if demo else None,
         metavar="FILE",
-        help="the weights (default: what `make demo` trained, %(default)s)",
+        help="the weights" + (" (default: what `make demo` trained, %(default)s)" if demo else ""),
     )
+    either.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="instead of a checkpoint: a file of `medmask export`, which runs on the CPU by "
+        "onnxruntime",
+    )
+    add_config_file(options)
 
 
 def add_config_file(options: Options) -> None:
@@ -33,21 +49,48 @@ def add_config_file(options: Options) -> None:
     )
 
 
-def check_checkpoint(checkpoint: Path) -> None:
-    """Refuse, before anything is loaded, weights that are not there.
+def check_detector(args: argparse.Namespace) -> None:
+    """Refuse, before anything is loaded, a detector that cannot be.
+
+    Args:
+        args: with ``checkpoint``, ``model``, ``config_file`` and ``device``.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or the options do not go together.
     """
-    if not checkpoint.is_file():
-        raise InputError(
-            f"checkpoint {checkpoint} does not exist: name one with --checkpoint, or train one "
-            "with `make demo`"
-        )
+    if args.model is None:
+        if not args.checkpoint.is_file():
+            raise InputError(
+                f"checkpoint {args.checkpoint} does not exist: name one with --checkpoint, or "
+                "train one with `make demo`"
+            )
+        return
+    if args.config_file:
+        raise InputError("--model needs no --config-file: the file has its own preprocessing")
+    if args.device not in ("auto", "cpu"):
+        raise InputError(f"--model runs on the CPU: leave out --device {args.device}")
+    if not args.model.is_file():
+        raise InputError(f"model {args.model} does not exist, or is no file")
+
+
+def load_detector(args: argparse.Namespace) -> "ImagePredictor":
+    """Load the detector of a command line.
+
+    Args:
+        args: with ``checkpoint``, ``model``, ``config_file``, ``device`` and ``nms_iou``.
+
+    Raises:
+        InputError: a file is missing or faulty, or the weights do not fit the config.
+    """
+    if args.model is None:
+        return load_weights(args, args.nms_iou)
+    from medmask.export import OnnxPredictor
+
+    return OnnxPredictor(args.model, nms_iou=args.nms_iou)
 
 
 def load_weights(args: argparse.Namespace, nms_iou: float | None) -> "MedMaskPredictor":
-    """Load the detector of a command line.
+    """Load the checkpoint of a command line.
 
     Args:
         args: with ``checkpoint``, ``config_file`` and ``device``.

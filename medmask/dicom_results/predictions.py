@@ -206,7 +206,7 @@ def _to_findings(records: Iterable[dict[str, Any]], path: Path) -> tuple[Finding
             box = np.asarray(record.get("bbox"), dtype=np.float64)
             score = float(record["score"])
             probability = None if probability is None else float(probability)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise InputError(f"{path}: a detection has no bbox of numbers, or no score") from None
         if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 0).any():
             raise InputError(f"{path}: a bbox is not [x, y, width, height] of finite numbers")

@@ -18,6 +18,7 @@ from medmask.inference.drawing import draw_overlay
 SERIES_NUMBER = 9104
 _FONT_SIZE, _LINE, _LETTER, _MARGIN, _INK = 16, 22, 8, 6, (220, 220, 220)
 """Of the note: pixels, but for the color."""
+_FEWEST_LETTERS = 20  # on a line, however narrow the image is
 _ANY_ORIENTATION = ("A", "F")
 
 
@@ -86,7 +87,8 @@ def _draw(image: SourceImage, identity: Identity) -> np.ndarray:
         f"{identity.score_threshold:g} on",
     ]
     if identity.calibration is not None:  # what there is to say without one is in the overlay
-        note += textwrap.wrap(identity.calibration, (width - 2 * _MARGIN) // _LETTER)
+        letters = max((width - 2 * _MARGIN) // _LETTER, _FEWEST_LETTERS)
+        note += textwrap.wrap(identity.calibration, letters)
     canvas = Image.new("RGB", (width, height + _LINE * len(note) + 2 * _MARGIN))
     canvas.paste(Image.fromarray(overlay))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_FONT_SIZE)

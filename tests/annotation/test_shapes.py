@@ -4,12 +4,21 @@ import cv2
 import numpy as np
 import pytest
 
-from medmask.annotation.shapes import clip_polygon, ellipse_shape, rotated_box_shape
+from medmask.annotation.shapes import box_shape, clip_polygon, ellipse_shape, rotated_box_shape
+from medmask.errors import InputError
 
 
 def area(points):
     x, y = points.T
     return abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+
+
+@pytest.mark.parametrize(
+    "corner", [10**400, float("nan"), "x", None, -1e7], ids=["huge", "nan", "text", "none", "far"]
+)
+def test_coordinates_that_are_none(corner):
+    with pytest.raises(InputError, match="its coordinates are not"):
+        box_shape("mass", [0, 0, 10, corner])
 
 
 @pytest.mark.parametrize("seed", range(40))

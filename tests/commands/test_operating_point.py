@@ -1,9 +1,9 @@
 import argparse
 import hashlib
-import json
 from dataclasses import dataclass
 
 import pytest
+from calibrations import write_calibration
 
 from medmask.commands.operating_point import add_operating_point_options, find_calibration
 from medmask.errors import InputError
@@ -24,21 +24,7 @@ class Predictor:
 @pytest.fixture
 def checkpoint(tmp_path):
     """The file of weights, with a calibration beside it."""
-    calibrator = {"method": "logistic", "slope": 1.0, "intercept": 0.0}
-    content = {
-        "format": "medmask calibration",
-        "version": 1,
-        "source": {
-            "weights_sha256": Predictor.weights_sha256,
-            "config": "c",
-            "data_name": "a set",
-        },
-        "settings": {"nms_iou": 0.1},
-        "detections": {"calibrator": calibrator},
-        "images": {"calibrator": calibrator},
-        "operating_points": [{"fpi": 0.3, "threshold": 0.25}],
-    }
-    (tmp_path / "calibration.json").write_text(json.dumps(content))
+    write_calibration(tmp_path / "calibration.json", Predictor.weights_sha256)
     return tmp_path / "model.pth"
 
 

@@ -47,11 +47,13 @@ def test_images_without_detections_count(phantom_studies, checkpoint, tmp_path):
     [
         ({"bbox": [1, 2, 3]}, "a bbox is not"),
         ({"bbox": [1, 2, -3, 4]}, "a bbox is not"),
+        ({"bbox": [1, 2, 3, 10**400]}, "no bbox of numbers"),
+        ({"score": 10**400}, "no bbox of numbers, or no score"),
         ({"score": 50}, "a score or a probability is not in"),
         ({"file_name": None}, "record 0 has no file_name"),
         ({"file_name": "/elsewhere.dcm"}, "are not among the inputs"),
     ],
-    ids=["short", "negative", "percent", "no name", "stranger"],
+    ids=["short", "negative", "huge bbox", "huge score", "percent", "no name", "stranger"],
 )
 def test_faults(phantom_studies, checkpoint, tmp_path, change, words):
     path = write(tmp_path / "d.json", [record(phantom_studies[0], **change)])

@@ -17,6 +17,7 @@ from pydicom.sr.codedict import codes
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.dicom_results import read_detections_of_images, read_predictions, write_results
 from medmask.dicom_results.options import ResultOptions
+from medmask.dicom_results.predictions import ScoredImage
 from medmask.errors import InputError
 from medmask.inference import PredictionOptions, predict_images
 from medmask.inference.prediction_images import images_of_files
@@ -104,6 +105,20 @@ def test_labels_are_probabilities(results):
     }
     assert "mass 1: probability 46%" in labels
     assert not any(": score" in label for label in labels)
+
+
+@pytest.mark.parametrize("columns", [1, 3, 96])
+def test_narrow_images_have_their_note(
+    calibrated_predictions, phantom_studies, header_of, tmp_path, columns
+):
+    pixels = np.zeros((128, columns), np.uint16).tobytes()
+    path = header_of(phantom_studies[0], Columns=columns, PixelData=pixels)
+    images = (ScoredImage(path, ()),)
+    options = ResultOptions(objects=("capture",))
+    summary = write_results(
+        replace(calibrated_predictions, images=images), tmp_path / "out", options
+    )
+    assert (summary.written, summary.problems) == (1, ())
 
 
 def test_other_probabilities_have_other_identifiers(calibrated_predictions, predictions, tmp_path):

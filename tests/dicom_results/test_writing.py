@@ -306,42 +306,6 @@ def test_gray_levels_of_both_interpretations(predictions, phantom_studies, heade
     assert shapes == {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}
 
 
-@pytest.mark.parametrize(
-    ("elements", "words"),
-    [
-        ({"StudyInstanceUID": None}, "Study Instance UID (0020,000D) is missing"),
-        ({"SOPInstanceUID": ""}, "SOP Instance UID (0008,0018) is missing or empty"),
-        ({"PatientSex": "Q"}, "Patient's Sex (0010,0040) must be"),
-        ({"ImageLaterality": "X"}, "Image Laterality (0020,0062) must be"),
-        ({"NumberOfFrames": 3}, "holds several frames"),
-        ({"Rows": 60}, "lies outside of image"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_refusals(predictions, phantom_studies, header_of, tmp_path, elements, words):
-    path = header_of(phantom_studies[0], **elements)
-    good = predictions.images[1]
-    faulty = ScoredImage(path, (Finding((1, 2, 30, 100), 0.9, "mass"),))
-    summary = write_results(
-        replace(predictions, images=(faulty, good)), tmp_path / "out", ResultOptions()
-    )
-    (problem,) = summary.problems
-    assert words in problem
-    assert str(path) in problem
-    assert summary.studies == 1
-    assert summary.written == 4
-
-
-def test_other_files_are_refused(predictions, tmp_path):
-    path = tmp_path / "image.png"
-    Image.new("L", (8, 8)).save(path)
-    images = (ScoredImage(path, ()), ScoredImage(tmp_path / "absent.dcm", ()))
-    summary = write_results(replace(predictions, images=images), tmp_path / "out")
-    assert "is not DICOM" in summary.problems[0]
-    assert "does not exist any more" in summary.problems[1]
-    assert summary.studies == summary.written == 0
-
-
 def test_elements_of_the_patient_may_be_missing(predictions, phantom_studies, header_of, tmp_path):
     path = header_of(
         phantom_studies[0],

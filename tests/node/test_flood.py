@@ -84,7 +84,7 @@ def test_every_good_study_is_answered(send, tmp_path, count):
 
     with RecordingDestination() as destination:
         node = NodeProcess(
-            tmp_path, write_fresh_run(tmp_path), destination.port,
+            tmp_path, destination.port, "--checkpoint", write_fresh_run(tmp_path),
             *("--quiet-seconds", "4", "--max-object-mib", "1", "--retry-seconds", "0.2"),
         )  # fmt: skip
         with node:

@@ -17,6 +17,7 @@ from medmask.dicomweb.connection import Connection, ConnectionOptions
 from medmask.dicomweb.errors import AccessError, UnreachableError
 from medmask.dicomweb.study_filter import StudyFilter
 from medmask.errors import InputError
+from medmask.images import read_image
 from medmask.pacs.options import RoundTripOptions
 from medmask.pacs.round_trip import make_round_trip
 
@@ -81,17 +82,11 @@ def boxes_of_detector(paths):
     detector, boxes = SpotDetector(), {}
     for path in paths:
         dataset = pydicom.dcmread(path)
-        pixels = detector.reader.prepare(_read(path), None)
+        pixels = detector.reader.prepare(read_image(path), None)
         (found,) = detector.detect([pixels])
         box = found.pred_boxes.tensor[0].tolist()
         boxes[str(dataset.SOPInstanceUID)] = (*box, float(found.scores[0]))
     return boxes
-
-
-def _read(path):
-    from medmask.data import read_image
-
-    return read_image(path)
 
 
 def test_results_are_in_the_archive(archive, dated_studies, tmp_path):

@@ -36,7 +36,7 @@ def test_studies_are_answered_after_a_kill_and_until_a_signal_comes(checkpoint, 
     with (
         RecordingDestination() as destination,
         NodeProcess(
-            tmp_path, checkpoint, destination.port,
+            tmp_path, destination.port, "--checkpoint", checkpoint,
             *("--quiet-seconds", "2", "--objects", "report", "cad"),
         ) as node,
     ):  # fmt: skip

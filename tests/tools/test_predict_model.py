@@ -1,11 +1,14 @@
-"""Prediction by an exported file, as a user runs it."""
+"""Prediction by an exported file, as users run it: on files, with an archive, in a node."""
 
 import hashlib
+import io
 import json
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
+from calibrations import write_calibration
 from fresh_runs import write_fresh_run
 from isolation import assert_refused, run_tool
 from painted_mammograms import paint_mammogram
@@ -38,6 +41,10 @@ def folder(tmp_path_factory):
     return folder
 
 
+def hash_of(folder):
+    return hashlib.sha256((folder / "model_best.pth").read_bytes()).hexdigest()
+
+
 def predict(folder, output, *options):
     result = run_tool(
         "predict.py", folder / "images", *options, "--output", output, "--nms-iou", "none"
@@ -66,25 +73,12 @@ def test_detections_are_those_of_the_checkpoint(folder, tmp_path):
 
 
 def test_calibration_of_the_weights_serves_the_exported_file(folder, tmp_path):
-    calibrator = {"method": "logistic", "slope": 1.0, "intercept": 0.0}
-    weights = hashlib.sha256((folder / "model_best.pth").read_bytes()).hexdigest()
-    calibration = {
-        "format": "medmask calibration",
-        "version": 1,
-        "source": {"weights_sha256": weights, "config": "its", "data_name": "a set"},
-        "settings": {"nms_iou": None},
-        "detections": {"calibrator": calibrator},
-        "images": {"calibrator": calibrator},
-        "operating_points": [{"fpi": 0.3, "threshold": 0.25}],
-    }
-    file = tmp_path / "calibration.json"
-    file.write_text(json.dumps(calibration))
+    file = write_calibration(tmp_path / "calibration.json", hash_of(folder), nms_iou=None)
     options = ("--model", folder / "model.onnx", "--operating-point", "0.3")
     found = predict(folder, tmp_path / "out", *options, "--calibration", file, "--no-overlays")
     for each in found:
         assert each["probability"] == pytest.approx(each["score"], abs=1e-9)  # logistic of logits
-    calibration["source"]["weights_sha256"] = "0" * 64
-    file.write_text(json.dumps(calibration))
+    write_calibration(file, "0" * 64, nms_iou=None)
     result = run_tool(
         *("predict.py", folder / "images", *options, "--calibration", file),
         *("--nms-iou", "none", "--output", tmp_path / "other"),
@@ -92,6 +86,71 @@ def test_calibration_of_the_weights_serves_the_exported_file(folder, tmp_path):
     assert_refused(result, "is the calibration of other weights")
 
 
+def numbers_of(report):
+    """(probability, score) of each finding of a report."""
+    sr = pytest.importorskip("highdicom.sr", reason="DICOM results need the extra dicom-results")
+    from pydicom.sr.codedict import codes
+
+    content = sr.ComprehensiveSR.from_dataset(report).content
+    return [
+        (x.get_measurements(codes.DCM.CertaintyOfFinding)[0].value / 100,
+         x.get_measurements(codes.SCT.Score)[0].value)
+        for x in content.get_planar_roi_measurement_groups()
+    ]  # fmt: skip
+
+
+def check_probabilities(numbers):
+    """They are those of a logistic calibration of slope 0.5."""
+    assert len(numbers) > 3
+    probabilities, scores = np.array(numbers).T
+    odds = np.sqrt(scores / (1 - scores))
+    np.testing.assert_allclose(probabilities, odds / (1 + odds), rtol=1e-6)
+
+
+@pytest.fixture
+def at_operating_point(folder, tmp_path):
+    """Options of a command that scores by the exported file, with probabilities."""
+    file = tmp_path / "calibration.json"
+    write_calibration(file, hash_of(folder), slope=0.5, threshold=0.0)
+    return (
+        *("--model", folder / "model.onnx", "--operating-point", "0.3", "--calibration", file),
+        *("--objects", "report"),
+    )
+
+
+def test_studies_of_an_archive(archive, dated_studies, at_operating_point, tmp_path):
+    archive.add_files(dated_studies)
+    result = run_tool(
+        *("pacs.py", "--url", archive.url, "--study-date", "20260101", "--store"),
+        *("--output", tmp_path / "out", *at_operating_point),
+        seconds=600,
+    )
+    assert result.status == 0, result.describe()
+    assert "1 studies: 1 stored (0 done before); 4 images scored, 1 objects" in result.output
+    assert "calibrated on a set" in result.output
+    (report,) = archive.of_modality("SR").values()
+    check_probabilities(numbers_of(pydicom.dcmread(io.BytesIO(report.content))))
+
+
+def test_studies_that_a_node_receives(dated_studies, at_operating_point, tmp_path):
+    pytest.importorskip("pynetdicom", reason="a DICOM node needs the extra node")
+    pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
+    from dicom_peers import Client, RecordingDestination
+    from node_process import NodeProcess
+
+    with RecordingDestination() as destination:
+        options = ("--quiet-seconds", "2", *at_operating_point)
+        with NodeProcess(tmp_path, destination.port, *options) as node:
+            node.start()
+            node.wait_until_listening()
+            assert Client(node.port).send(dated_studies[:2]) == [0, 0]
+            destination.wait_for(1)
+            assert "calibrated on a set" in node.log()
+    (report,) = destination.objects.values()
+    check_probabilities(numbers_of(report))
+
+
+@pytest.mark.parametrize("tool", ["predict.py", "pacs.py", "dicom_node.py"])
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -103,7 +162,13 @@ def test_calibration_of_the_weights_serves_the_exported_file(folder, tmp_path):
     ],
     ids=["missing", "no-graph", "config", "device", "both"],
 )
-def test_what_cannot_be_is_refused(folder, tmp_path, options, words):
-    result = run_tool("predict.py", "images", "--output", tmp_path / "out", *options, folder=folder)
+def test_what_cannot_be_is_refused(folder, tmp_path, tool, options, words):
+    out = tmp_path / "out"
+    what = {
+        "predict.py": ("images", "--output", out),
+        "pacs.py": ("--url", "http://127.0.0.1:9/x", "--study-uid", "1.2", "--output", out),
+        "dicom_node.py": ("--spool", out, "--destination", "PACS@127.0.0.1:9"),
+    }[tool]
+    result = run_tool(tool, *what, *options, folder=folder)
     assert_refused(result, words)
     assert not (tmp_path / "out").exists()
