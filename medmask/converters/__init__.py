@@ -11,7 +11,8 @@
     annotations           COCO files
     provenance            hashes, counts, what was left out
     contact_sheet         a page for the eye
-    tables, problems      for the sets: index tables, problems that are told at once
+    tables, raw_files     for the sets: index tables, files that no table names
+    problems              for the sets: problems that are told at once
 
 Every other module or folder is a data set.
 """

@@ -4,7 +4,6 @@ The table has a row for each breast with a biopsy. Images of the other breast ca
 it is healthy is not said. As nothing is outlined, the set is one of image labels.
 """
 
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from medmask.converters.contract import Contents, Converter, SourceImage
 from medmask.converters.problems import collect, leave_out_if_faulty
+from medmask.converters.raw_files import list_files
 from medmask.converters.spreadsheet import read_sheet
 from medmask.converters.tables import Row, find_file
 from medmask.errors import InputError
@@ -41,7 +41,6 @@ class _Header:
     side: str
     view: str
     year: str | None
-    spacing_mm: float | None
 
 
 def read(raw: Path) -> Contents:
@@ -57,7 +56,7 @@ def read(raw: Path) -> Contents:
         with collect(contents.problems):
             row.text("LeftRight")
             labels[row.identifier("ID1"), row.choice("LeftRight", _SIDES)] = row
-    paths = _find_files(raw)
+    paths = sorted(p for p in list_files(raw, contents.problems) if p.suffix.lower() == ".dcm")
     if not paths:
         raise InputError(f"{raw} has no files that end with .dcm; give the folder of the download")
     names: Counter[str] = Counter()
@@ -78,15 +77,6 @@ def read(raw: Path) -> Contents:
     return contents
 
 
-def _find_files(raw: Path) -> list[Path]:
-    return sorted(
-        Path(folder, name)
-        for folder, _, names in os.walk(raw)
-        for name in names
-        if name.lower().endswith(".dcm")
-    )
-
-
 def _read_header(path: Path) -> _Header:
     with open_dicom(path) as file:
         elements = file.elements
@@ -102,7 +92,6 @@ def _read_header(path: Path) -> _Header:
             side=side,
             view=_read_view(elements),
             year=year if year and year != _YEAR_UNKNOWN else None,
-            spacing_mm=_read_spacing(elements),
         )
 
 
@@ -112,14 +101,6 @@ def _read_view(elements: Elements) -> str:
         if code in _VIEWS:
             return _VIEWS[code]
     raise elements.fault("ViewCodeSequence", "must be that of a CC or an MLO view")
-
-
-def _read_spacing(elements: Elements) -> float | None:
-    """Side of a pixel in mm; the set writes 0 where it is not known."""
-    if not elements.has("ImagerPixelSpacing"):
-        return None
-    spacing = elements.first_number("ImagerPixelSpacing")
-    return spacing if spacing > 0 else None
 
 
 def _describe(
@@ -143,7 +124,6 @@ def _describe(
         study_date=header.year,
         laterality=header.side,
         view=header.view,
-        pixel_spacing_mm=header.spacing_mm,
         malignant=malignant,
         attributes=attributes,
     )

@@ -7,7 +7,6 @@ neither positive, as nothing is marked, nor negative, and are left out; the othe
 controls are negative.
 """
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from PIL import Image
 
 from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
 from medmask.converters.problems import leave_out_if_faulty
+from medmask.converters.raw_files import list_files
 from medmask.converters.tables import Row, find_file, read_header, read_table
 from medmask.errors import InputError
 from medmask.images.limits import check_image_size
@@ -57,8 +57,8 @@ def read(raw: Path) -> Contents:
         InputError: there is no table of the set.
     """
     table = find_file(raw, *_TABLES)
-    files = _find_files(raw)
     contents = Contents(sources=[table])
+    files = _find_files(raw, contents.problems)
     missing: list[str] = []
     for row in read_table(table, _COLUMNS, _OPTIONAL, delimiter=_delimiter(table)):
         with leave_out_if_faulty(contents, f"{table.name}, line {row.line}"):
@@ -93,15 +93,13 @@ def _delimiter(table: Path) -> str:
     return ";" if len(header) == 1 and ";" in header[0] else ","
 
 
-def _find_files(raw: Path) -> _Files:
+def _find_files(raw: Path, problems: list[str]) -> _Files:
     files = _Files()
-    for folder, folders, names in os.walk(raw):
-        folders.sort()
-        for name in names:
-            if name.lower().endswith(".dcm"):
-                files.images.setdefault(name, Path(folder, name))
-            elif name.endswith(_MASK):
-                files.masks.setdefault(name.removesuffix(_MASK), Path(folder, name))
+    for path in list_files(raw, problems):
+        if path.suffix.lower() == ".dcm":
+            files.images.setdefault(path.name, path)
+        elif path.name.endswith(_MASK):
+            files.masks.setdefault(path.name.removesuffix(_MASK), path)
     return files
 
 

@@ -1,19 +1,19 @@
 """Any folder of DICOM mammograms, without labels: for masked autoencoding, teaching, prediction."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
 from medmask.converters.contract import Contents, Converter, LeftOut, SourceImage
+from medmask.converters.raw_files import list_files
 from medmask.errors import InputError
 from medmask.images import DICOM_SUFFIXES, is_dicom
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
+from medmask.images.dicom.reading import describe_pixels, is_for_processing
 
 _DIRECTORY_FILE = "DICOMDIR"  # the table of contents of a DICOM medium
-_SPACINGS = ("ImagerPixelSpacing", "PixelSpacing")
 _SIDES = {"L": "L", "R": "R"}
 
 
@@ -21,12 +21,16 @@ def read(raw: Path) -> Contents:
     """List all mammograms in a folder and the folders in it."""
     contents = Contents()
     first_of: dict[str, Path] = {}
-    for path in tqdm(list(_find_files(raw, contents)), desc="headers", unit="file", leave=False):
+    paths = list(_find_dicom_files(raw, contents.problems))
+    for path in tqdm(paths, desc="headers", unit="file", leave=False):
         name = _name(path.relative_to(raw))
         try:
             with open_dicom(path) as file:
                 elements = file.elements
-                reason = _why_not(elements) or _why_a_copy(elements, path, first_of)
+                reason = _why_not(elements)
+                if reason is None:
+                    describe_pixels(file)  # a file that is cut off must not pass for the first copy
+                    reason = _why_a_copy(elements, path, first_of)
                 if reason:
                     contents.left_out.append(LeftOut(name, reason))
                 else:
@@ -37,23 +41,14 @@ def read(raw: Path) -> Contents:
     return contents
 
 
-def _find_files(raw: Path, contents: Contents) -> Iterator[Path]:
+def _find_dicom_files(raw: Path, problems: list[str]) -> Iterator[Path]:
     """DICOM files, by name and contents."""
-
-    def report(error: OSError) -> None:
-        contents.problems.append(f"folder {error.filename} cannot be listed ({error.strerror})")
-
-    for folder, folders, names in os.walk(raw, onerror=report, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if name.startswith(".") or name.upper() == _DIRECTORY_FILE or not path.is_file():
-                continue
-            try:
-                if is_dicom(path):
-                    yield path
-            except OSError as error:
-                contents.problems.append(f"file {path} cannot be read ({error.strerror})")
+    for path in list_files(raw, problems):
+        try:
+            if path.name.upper() != _DIRECTORY_FILE and is_dicom(path):
+                yield path
+        except OSError as error:
+            problems.append(f"file {path} cannot be read ({error.strerror})")
 
 
 def _name(path: Path) -> str:
@@ -62,7 +57,7 @@ def _name(path: Path) -> str:
 
 
 def _why_not(elements: Elements) -> str | None:
-    if not elements.has("Rows", "Columns"):
+    if not elements.has("Rows") and not elements.has("Columns"):
         return "it holds no image"
     modality = elements.text("Modality", "MG")
     if modality != "MG":
@@ -70,7 +65,7 @@ def _why_not(elements: Elements) -> str | None:
     frames = elements.integer("NumberOfFrames", default=1)
     if frames > 1:
         return f"it holds {frames} frames"
-    if elements.text("PresentationIntentType").upper() == "FOR PROCESSING":
+    if is_for_processing(elements):
         return "it is FOR PROCESSING, raw values of the detector"
     return None
 
@@ -92,18 +87,7 @@ def _describe(path: Path, name: str, elements: Elements) -> SourceImage:
         laterality=_SIDES.get(side.upper()),
         view=elements.text("ViewPosition") or None,
         scanner=" ".join(filter(None, (maker, model))) or None,
-        pixel_spacing_mm=_spacing(elements),
     )
-
-
-def _spacing(elements: Elements) -> float | None:
-    """Side of a pixel on the detector, or else as the file states it."""
-    for keyword in _SPACINGS:
-        if elements.has(keyword):
-            spacing = elements.first_number(keyword)
-            if spacing > 0:
-                return spacing
-    return None
 
 
 CONVERTER = Converter("dicom_folder", "a folder of DICOM files", read, is_labeled=False)

@@ -14,8 +14,7 @@ from medmask.converters.contract import SourceImage
 from medmask.converters.pixels import read_pixels
 from medmask.converters.regions import Region, find_regions
 from medmask.errors import InputError
-from medmask.images import is_dicom, read_image_size
-from medmask.images.dicom.parsing import open_dicom
+from medmask.images import read_image_size, read_pixel_spacing
 from medmask.utils.files import atomic_write
 
 _BLOCK = 2**20
@@ -145,14 +144,11 @@ def _find_regions(
 
 def _pixel_spacing_mm(image: SourceImage) -> float | None:
     """Find the size of a pixel: from the set, or else from the header of a DICOM file."""
-    if image.pixel_spacing_mm is not None or not is_dicom(image.path):
+    if image.pixel_spacing_mm is not None:
         return image.pixel_spacing_mm
-    with open_dicom(image.path) as file:
-        for keyword in ("ImagerPixelSpacing", "PixelSpacing"):
-            with contextlib.suppress(InputError):  # what is no number tells nothing
-                spacing = file.elements.first_number(keyword)
-                if spacing > 0:
-                    return spacing
+    with contextlib.suppress(InputError):  # what is no spacing, such as 0, tells nothing
+        spacing = read_pixel_spacing(image.path)
+        return spacing and spacing[0]
     return None
 
 

@@ -1,12 +1,12 @@
 """Gray levels of raw files as they are stored: nothing is stretched, clipped or lost."""
 
-import cv2
 import numpy as np
 
 from medmask.converters.contract import SourceImage
 from medmask.errors import InputError
-from medmask.images import is_dicom, read_image
+from medmask.images import is_dicom
 from medmask.images.dicom import read_dicom_values
+from medmask.images.raster import read_raster_values
 
 _LARGEST = 2**16 - 1
 
@@ -27,23 +27,17 @@ def read_pixels(image: SourceImage) -> np.ndarray:
     if is_dicom(image.path):
         values, bits = read_dicom_values(image.path)
     else:
-        values, bits = _read_raster_values(image)
+        values = read_raster_values(image.path, None)
+        if values.dtype not in (np.uint8, np.uint16):
+            raise InputError(
+                f"image {image.path} has other than 8 or 16 bits; convert it to 16 bits"
+            )
+        bits = 8 * values.itemsize
     if values.ndim == 3:
         if (values != values[..., :1]).any():
             raise InputError(f"image {image.path} shows colors; mammograms are gray")
         values = values[..., 0]
     return _to_integers(values, bits, image)
-
-
-def _read_raster_values(image: SourceImage) -> tuple[np.ndarray, int]:
-    """The stored values, (H, W) or (H, W, 3), and their bits."""
-    checked = read_image(image.path)  # which refuses what is damaged or incomplete
-    if checked.dtype == np.uint8:
-        return checked, 8
-    values = cv2.imdecode(np.fromfile(image.path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.dtype != np.uint16:
-        raise InputError(f"image {image.path} has other than 8 or 16 bits; convert it to 16 bits")
-    return values[..., :3] if values.ndim == 3 else values, 16
 
 
 def _to_integers(values: np.ndarray, bits: int, image: SourceImage) -> np.ndarray:

@@ -62,17 +62,19 @@ def update_provenance(
         InputError: the file that is there cannot be read.
     """
     path = output / PROVENANCE
-    before: Mapping[str, Any] = {}
+    kept: dict[str, Any] = {"left_out_by_label": {}, "annotation_files": {}}
     if path.is_file():
         before = read_json(path, "provenance")
-        if not isinstance(before, dict):
-            raise InputError(f"provenance {path} is not an object; remove the file")
+        for key in kept:
+            kept[key] = before.get(key, {}) if isinstance(before, dict) else None
+            if not isinstance(kept[key], dict):
+                raise InputError(f"provenance {path} is of another form; remove the file")
     write_json(
         path,
         {
             "converter": f"medmask {__version__}",
             **content,
-            "left_out_by_label": {**before.get("left_out_by_label", {}), **left_out_by_label},
-            "annotation_files": {**before.get("annotation_files", {}), **annotation_files},
+            "left_out_by_label": {**kept["left_out_by_label"], **left_out_by_label},
+            "annotation_files": {**kept["annotation_files"], **annotation_files},
         },
     )

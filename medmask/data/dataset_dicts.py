@@ -107,6 +107,11 @@ def box_corners(annotations: Sequence[dict[str, Any]]) -> np.ndarray:
     return boxes
 
 
+def has_lesions(dataset_dict: dict[str, Any]) -> bool:
+    """Tell whether an image has annotations other than regions to ignore (``iscrowd``)."""
+    return not all(annotation.get("iscrowd", 0) for annotation in dataset_dict["annotations"])
+
+
 def patient_of(dataset_dict: dict[str, Any]) -> str:
     """Name the patient of an image; an image without ``patient_id`` is a patient of its own."""
     if dataset_dict.get("patient_id") is not None:

@@ -13,7 +13,7 @@ import logging
 import math
 from collections.abc import Sequence
 
-from medmask.data.dataset_dicts import patient_of
+from medmask.data.dataset_dicts import has_lesions, patient_of
 from medmask.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def select_share_of_patients(
     if fraction == 1:
         return list(dataset_dicts)
     patients = {patient_of(x) for x in dataset_dicts}
-    with_lesions = {patient_of(x) for x in dataset_dicts if x["annotations"]}
+    with_lesions = {patient_of(x) for x in dataset_dicts if has_lesions(x)}
     kept_with_lesions = _first_ones(with_lesions, fraction, seed)
     kept = kept_with_lesions | _first_ones(patients - with_lesions, fraction, seed)
     counts = (

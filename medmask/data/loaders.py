@@ -11,6 +11,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from medmask.data.catalog import check_registered
+from medmask.data.dataset_dicts import has_lesions
 from medmask.data.image_order import LesionShareOrder
 from medmask.data.label_fraction import select_share_of_patients
 from medmask.data.mixup import Mixup
@@ -110,8 +111,8 @@ def build_train_loader(
     chosen = select_share_of_patients(load_dataset_dicts(dataset), label_fraction, label_seed)
     order = None
     if lesion_share is not None:
-        order = LesionShareOrder([bool(d["annotations"]) for d in chosen], lesion_share, seed)
-    stream = SampleStream(DatasetFromList(chosen, copy=False), mapper, seed, mix, order)
+        order = LesionShareOrder([has_lesions(d) for d in chosen], lesion_share, seed)
+    stream = SampleStream(DatasetFromList(chosen, copy=False), mapper, seed, mix=mix, order=order)
     return TrainLoader(stream, total_batch_size=total_batch_size, num_workers=num_workers)
 
 

@@ -41,6 +41,7 @@ class SampleStream(Dataset):
         dataset_dicts: Sequence[dict],
         mapper: Callable[[dict], dict[str, Any]],
         seed: int,
+        *,
         mix: Mixup | None = None,
         order: ImageOrder | None = None,
     ) -> None:

@@ -235,9 +235,10 @@ def test_regions_to_ignore_leave_the_image_out(write):
         ([box_of(1, malignant="yes")], {}, "the field 'malignant' 'yes': write true or false"),
         ([], {"malignant": 2}, "the field 'malignant' 2: write true or false"),
         ([], {"pixel_spacing_mm": [0.1, 0.1]}, "pixel_spacing_mm .* above 0; correct it"),
+        ([], {"pixel_spacing_mm": 10**400}, "pixel_spacing_mm .* above 0; correct it"),
         ([], {"width": WIDTH + 1}, "is 60 x 80 .* says 61 x 80; its boxes would be wrong"),
     ],
-    ids=["lesion", "image", "spacing", "size"],
+    ids=["lesion", "image", "spacing", "huge-spacing", "size"],
 )
 def test_faults_are_named_and_the_rest_goes_on(write, boxes, fields, words):
     write("instances_all.json", [2])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing as MammographyForProcessing
 
 from medmask.converters.dicom_folder import CONVERTER, read
 
@@ -19,7 +20,6 @@ def test_mammograms_of_any_name(tmp_path, write_dicom):
         Modality="MG",
         Manufacturer="ACME",
         ManufacturerModelName="M1",
-        ImagerPixelSpacing=[0.07, 0.07],
     )
     write_dicom(PIXELS, name="raw/1.2.840.7.dcm", ImageLaterality="B", Laterality="")
     contents = read(tmp_path / "raw")
@@ -30,7 +30,6 @@ def test_mammograms_of_any_name(tmp_path, write_dicom):
     assert image.name == "case1/IM0001"
     assert (image.patient_id, image.study_date) == ("p1", "20100102")
     assert (image.laterality, image.view, image.scanner) == ("L", "CC", "ACME M1")
-    assert image.pixel_spacing_mm == 0.07
     assert bare.name == "1.2.840.7"
     assert (bare.patient_id, bare.laterality, bare.scanner) == (None, None, None)
 
@@ -40,6 +39,7 @@ def test_mammograms_of_any_name(tmp_path, write_dicom):
     [
         ({"Modality": "US"}, "modality is US"),
         ({"PresentationIntentType": "FOR PROCESSING"}, "FOR PROCESSING"),
+        ({"SOPClassUID": MammographyForProcessing}, "FOR PROCESSING"),
     ],
 )
 def test_other_images_are_left_out(tmp_path, write_dicom, elements, reason):
@@ -61,6 +61,25 @@ def test_tomosynthesis_and_copies_are_left_out(tmp_path, write_dicom):
     assert "same image as" in contents.left_out[1].reason
 
 
+def test_a_broken_copy_does_not_stand_for_a_sound_one(tmp_path, write_dicom):
+    path = write_dicom(PIXELS, name="raw/a.dcm", SOPInstanceUID="1.2.3")
+    path.write_bytes(path.read_bytes()[:-600])
+    write_dicom(PIXELS, name="raw/b.dcm", SOPInstanceUID="1.2.3")
+    contents = read(tmp_path / "raw")
+    assert [image.name for image in contents.images] == ["b"]
+    assert [each.name for each in contents.left_out] == ["a"]
+    (problem,) = contents.problems
+    assert "a.dcm is cut off: of the 1200 bytes of its pixels it holds 600" in problem
+
+
+def test_an_image_without_its_height_is_a_problem(tmp_path, write_dicom):
+    write_dicom(PIXELS, name="raw/a.dcm", Rows=None)
+    contents = read(tmp_path / "raw")
+    assert not contents.images
+    (problem,) = contents.problems
+    assert "the element Rows (0028,0010) is missing or empty" in problem
+
+
 def test_files_that_are_no_images(tmp_path, write_dicom):
     raw = tmp_path / "raw"
     write_dicom(PIXELS, name="raw/a.dcm")
@@ -72,5 +91,6 @@ def test_files_that_are_no_images(tmp_path, write_dicom):
     contents = read(raw)
     assert [image.name for image in contents.images] == ["a"]
     assert [each.name for each in contents.left_out] == ["broken"]
-    (problem,) = contents.problems
-    assert "broken.dcm" in problem
+    link, broken = contents.problems
+    assert "link.dcm is a link that leads nowhere; fetch its file" in link
+    assert "broken.dcm" in broken

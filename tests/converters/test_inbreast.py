@@ -61,6 +61,20 @@ def test_fields(release):
     np.testing.assert_array_equal(lesion.outlines[0], SQUARE)
 
 
+def test_table_that_was_saved_from_the_spreadsheet(release):
+    """It has stray spaces in its header, numbers with decimals and two rows at the end."""
+    raw = release((20587346, "2", [roi("Mass", SQUARE)]), header=HEADER.replace(";", " ; "))
+    text = (raw / "INbreast.csv").read_text().replace(";20587346;", ";20587346.0;")
+    (raw / "INbreast.csv").write_text(text + ";;;;;;;\nmean;57.3;;;;;;\n;;;;;115 cases;;\n")
+    contents = read(raw)
+    assert [(image.name, image.patient_id) for image in contents.images] == [
+        ("20587346", "e634830794f5c1bd")
+    ]
+    empty, unknown = contents.problems
+    assert "line 4: its File Name is empty" in empty
+    assert "line 5: its File Name '115 cases' has no file in AllDICOMs" in unknown
+
+
 @pytest.mark.parametrize(
     ("given", "view"), [("ML", "MLO"), ("ml", "MLO"), ("MLO", "MLO"), ("CC", "CC"), ("FB", "FB")]
 )

@@ -177,6 +177,18 @@ def test_damaged_images_are_left_out_and_told_at_the_end(tmp_path):
     assert "mdb003.pgm" in report.problems[1]
 
 
+def test_provenance_of_another_form_is_refused(tmp_path):
+    raw = write_mini_mias(tmp_path / "raw", many_films(3))
+    output = tmp_path / "out"
+    convert("mini_mias", raw, output, OPTIONS)
+    for content in ("[]", '{"left_out_by_label": []}'):
+        (output / "provenance.json").write_text(content)
+        with pytest.raises(
+            InputError, match=r"provenance\.json is of another form; remove the file"
+        ):
+            convert("mini_mias", raw, output, OPTIONS)
+
+
 def test_other_settings_and_other_folders_are_refused(raw, converted, tmp_path):
     with pytest.raises(InputError, match=r"max_size=64, link=False, not .*max_size=None"):
         convert("mini_mias", raw, converted[0], ConversionOptions())

@@ -68,6 +68,14 @@ def test_images_without_patient_are_chosen_singly():
     assert len([i for i in share if i % 2]) == 2
 
 
+def test_regions_to_ignore_are_no_lesions():
+    dataset_dicts = [
+        {"image_id": i, "annotations": [{"iscrowd": 1}] * (i % 2), "patient_id": i}
+        for i in range(10)
+    ]
+    assert len(select_share_of_patients(dataset_dicts, 0.1, seed=0)) == 1  # of one group
+
+
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.01, float("nan")])
 def test_fraction_out_of_range(fraction):
     with pytest.raises(InputError, match=f"label_fraction is {fraction}"):

@@ -50,6 +50,14 @@ def test_negative_images_are_trained_on(dataset):
     assert sorted(s["image_id"] for batch in batches for s in batch) == [1, 1, 2, 2, 3, 3]
 
 
+def test_regions_to_ignore_are_no_lesions_of_a_share(coco_content, write_tree, dataset):
+    for annotation in coco_content["annotations"]:
+        annotation["iscrowd"] = 1
+    register_coco_dataset(OTHER, *write_tree(coco_content), ["malignant"])
+    with pytest.raises(InputError, match="no image has lesions"):
+        _train_loader(OTHER, lesion_share=0.5)
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_test_loader_gives_every_image_once_in_order(dataset, num_workers):
     loader = build_test_loader(dataset=dataset, mapper=keep, batch_size=2, num_workers=num_workers)

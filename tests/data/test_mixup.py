@@ -42,7 +42,7 @@ def test_stream_mixes_as_often_as_asked_and_repeats_itself(make_input, probabili
 
     def stream():
         mix = Mixup(probability=probability)
-        return SampleStream(inputs, lambda sample: dict(sample), 1, mix)
+        return SampleStream(inputs, lambda sample: dict(sample), 1, mix=mix)
 
     samples = [stream()[i] for i in range(60)]
     counts = [len(sample["instances"]) for sample in samples]

@@ -29,14 +29,14 @@ def read(raw: Path) -> Contents:
     Raises:
         InputError: there is no DICOM file of the set, or a table is missing or has a fault.
     """
-    files = find_files(raw)
+    contents = Contents()
+    files = find_files(raw, contents.problems)
     if not files.by_folder and not files.by_series:
         raise InputError(
             f"{raw} has no DICOM files of CBIS-DDSM, in folders such as "
             "Mass-Training_P_00001_LEFT_CC; give the folder of the download (copies as JPEG are "
             "not read, they lost the gray levels)"
         )
-    contents = Contents()
     regions = _read_tables(raw, contents)
     missing: list[str] = []
     for film in group_films(regions):

@@ -13,7 +13,6 @@ apart: both are mixed up in the tables and on disk. The mask is told by what it 
 values, nearly always of the size of the film.
 """
 
-import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from medmask.converters.cbis_ddsm.cases import Place, is_folder
+from medmask.converters.raw_files import list_files
 from medmask.images import read_image, read_image_size
 
 _UID = re.compile(r"[12](\.\d+){5,}")
@@ -49,20 +49,19 @@ class DicomFiles:
         return sorted(found)
 
 
-def find_files(raw: Path) -> DicomFiles:
-    """Find all files whose name ends with ``.dcm``."""
+def find_files(raw: Path, problems: list[str]) -> DicomFiles:
+    """Find all files whose name ends with ``.dcm``; problems as :func:`list_files` tells them."""
     by_folder: dict[str, list[Path]] = defaultdict(list)
     by_series: dict[str, list[Path]] = defaultdict(list)
-    for folder, _, names in os.walk(raw):
-        paths = [Path(folder, name) for name in names if name.lower().endswith(".dcm")]
-        if not paths:
+    for path in list_files(raw, problems):
+        if path.suffix.lower() != ".dcm":
             continue
-        parts = Path(folder).relative_to(raw).parts
+        parts = path.parent.relative_to(raw).parts
         film = next((part for part in parts if is_folder(part)), None)
         if film is not None:
-            by_folder[film].extend(paths)
+            by_folder[film].append(path)
         elif parts and _UID.fullmatch(parts[-1]):
-            by_series[parts[-1]].extend(paths)
+            by_series[parts[-1]].append(path)
     return DicomFiles(dict(by_folder), dict(by_series))
 
 

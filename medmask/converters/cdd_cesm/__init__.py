@@ -5,7 +5,6 @@ subtracted image of the contrast agent, which does not and is left out. ``region
 that were drawn.
 """
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ import numpy as np
 from medmask.converters.cdd_cesm.regions import read_outline
 from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
 from medmask.converters.problems import collect, leave_out_if_faulty
+from medmask.converters.raw_files import list_files
 from medmask.converters.spreadsheet import read_sheet
 from medmask.converters.tables import Row, find_file, read_table
 
@@ -46,7 +46,7 @@ def read(raw: Path) -> Contents:
     """
     table, regions_table = find_file(raw, *_ANNOTATIONS), find_file(raw, *_REGIONS)
     contents = Contents(sources=[table, regions_table])
-    files = _find_files(raw)
+    files = _find_files(raw, contents.problems)
     rows: dict[str, list[Row]] = defaultdict(list)
     for row in read_sheet(table, _COLUMNS, _OPTIONAL, sheet=_SHEET):
         rows[row.text("Image_name").removesuffix(".jpg").strip()].append(row)
@@ -80,15 +80,12 @@ def read(raw: Path) -> Contents:
     return contents
 
 
-def _find_files(raw: Path) -> dict[str, Path]:
+def _find_files(raw: Path, problems: list[str]) -> dict[str, Path]:
     """JPEG files by their name without suffix; some names have a space before it."""
     files: dict[str, Path] = {}
-    for folder, folders, names in os.walk(raw):
-        folders.sort()
-        for name in names:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in (".jpg", ".jpeg"):
-                files.setdefault(stem.strip(), Path(folder, name))
+    for path in list_files(raw, problems):
+        if path.suffix.lower() in (".jpg", ".jpeg"):
+            files.setdefault(path.stem.strip(), path)
     return files
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 _POINTS_OF_ELLIPSE = 64
+_FARTHEST = 1e6  # pixels
 
 
 def read_outline(text: str) -> np.ndarray | None:
@@ -25,7 +26,10 @@ def read_outline(text: str) -> np.ndarray | None:
     Raises:
         ValueError: the text is anything else.
     """
-    shape = json.loads(text)
+    try:
+        shape = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     if not isinstance(shape, dict):
         raise ValueError("it is not an object")
     match shape.get("name"):
@@ -80,10 +84,9 @@ def _numbers(shape: dict, key: str) -> np.ndarray:
 def _finite(values: list[Any]) -> np.ndarray:
     if not all(type(value) in (int, float) for value in values):
         raise ValueError("it has a coordinate that is not a number")
-    numbers = np.array(values, np.float64)
-    if not np.isfinite(numbers).all():
-        raise ValueError("it has a coordinate that is not finite")
-    return numbers
+    if not all(abs(value) <= _FARTHEST for value in values):
+        raise ValueError("it has a coordinate that is not finite, or far from any image")
+    return np.array(values, np.float64)
 
 
 def _has_area(outline: np.ndarray) -> bool:

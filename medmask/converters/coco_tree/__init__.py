@@ -9,8 +9,8 @@ An image without annotations shows no lesion, and one without a patient is a pat
 """
 
 import logging
-import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -126,7 +126,8 @@ def _without_suffix(path: PurePath) -> PurePath:
 def _spacing(value: Any, label: str) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= sys.float_info.max:
         raise InputError(
             f"{label} has the pixel_spacing_mm {value!r}, which must be the side of a pixel in "
             "millimeters, above 0; correct it"

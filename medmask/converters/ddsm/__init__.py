@@ -8,7 +8,6 @@
     density         values of the four digitizers to optical density
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from medmask.converters.ddsm.pixels import (
     read_pixels,
 )
 from medmask.converters.problems import leave_out_if_faulty
+from medmask.converters.raw_files import list_files
 from medmask.errors import InputError
 
 _MALIGNANT = {
@@ -43,7 +43,9 @@ def read(raw: Path) -> Contents:
     """
     contents = Contents()
     undecoded: list[Path] = []
-    for path in find_descriptions(raw):
+    for path in sorted(list_files(raw, contents.problems)):
+        if path.suffix.lower() != ".ics":
+            continue
         contents.sources.append(path)
         with leave_out_if_faulty(contents, path.stem):
             _add_case(read_case(path), path, contents, undecoded)
@@ -58,16 +60,6 @@ def read(raw: Path) -> Contents:
             "the program of the set, 'jpeg -d -s FILE', which writes FILE.1"
         )
     return contents
-
-
-def find_descriptions(raw: Path) -> list[Path]:
-    """Find all ``.ics`` files, in the order of their paths."""
-    return sorted(
-        Path(folder, name)
-        for folder, _, names in os.walk(raw)
-        for name in names
-        if name.lower().endswith(".ics")
-    )
 
 
 def _add_case(case: Case, path: Path, contents: Contents, undecoded: list[Path]) -> None:

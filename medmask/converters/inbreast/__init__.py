@@ -36,9 +36,9 @@ def read(raw: Path) -> Contents:
     contents = Contents(sources=[table, *outlines.values()])
     listed = set()
     for row in read_table(table, _COLUMNS, delimiter=";"):
-        number = row.identifier("File Name")
-        listed.add(number)
-        with leave_out_if_faulty(contents, number):
+        with leave_out_if_faulty(contents, row["File Name"] or row.place):
+            number = row.identifier("File Name")
+            listed.add(number)
             if number not in dicoms:
                 raise row.fault("File Name", "has no file in AllDICOMs; copy it from the set")
             _add(contents, row, dicoms[number], outlines.get(number))
@@ -76,7 +76,7 @@ def _find_outlines(folder: Path) -> dict[str, Path]:
 
 
 def _add(contents: Contents, row: Row, dicom: Path, outlines: Path | None) -> None:
-    number = row.text("File Name")
+    number = row.identifier("File Name")
     findings = read_findings(outlines) if outlines else None
     if findings and findings.without_outline:
         kinds = ", ".join(sorted(set(findings.without_outline)))

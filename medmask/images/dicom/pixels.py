@@ -1,5 +1,6 @@
 """The stored values of one frame of a DICOM file (PS3.5 chapter 8, PS3.3 C.7.6.3)."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,13 @@ def _check_length(file: DicomFile, size: FrameSize, layout: PixelLayout) -> None
     samples = 2 if layout.photometric == "YBR_FULL_422" else layout.samples
     row_bits = size.columns * samples * layout.bits_allocated
     needed = -(-size.frames * size.rows * row_bits // 8)
+    if not isinstance(file.stream, InflatedStream):
+        present = os.path.getsize(file.path) - file.pixels.offset
+        if present < file.pixels.length:
+            raise InputError(
+                f"DICOM file {file.path} is cut off: of the {file.pixels.length} bytes of its "
+                f"pixels it holds {present}; copy it again"
+            )
     if needed <= file.pixels.length <= needed + max(1, row_bits // 8 - 1):
         return
     raise InputError(

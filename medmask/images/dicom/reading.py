@@ -36,7 +36,7 @@ _VISIBLE_DIFFERENCE = 1e-6
 def read_dicom_size(path: Path, frame: int | None = None) -> tuple[int, int]:
     """Read (height, width) without the pixels; see :func:`read_dicom`."""
     with open_dicom(path) as file:
-        size, _ = _describe(file)
+        size, _ = describe_pixels(file)
     choose_frame(path, frame, size.frames)
     return size.rows, size.columns
 
@@ -48,11 +48,15 @@ def count_dicom_frames(path: Path) -> int:
         InputError: the file is not DICOM, holds no image, or not as many frames as it says.
     """
     with open_dicom(path) as file:
-        return _describe(file)[0].frames
+        return describe_pixels(file)[0].frames
 
 
-def _describe(file: DicomFile) -> tuple[FrameSize, PixelLayout]:
-    """The size and layout of the pixels, which fit to the amount of data."""
+def describe_pixels(file: DicomFile) -> tuple[FrameSize, PixelLayout]:
+    """Read the size and the layout of the pixels, without decoding any.
+
+    Raises:
+        InputError: the header does not tell them, or the amount of data is that of others.
+    """
     size = read_frame_size(file.elements)
     is_float = file.pixels is not None and file.pixels.keyword != "PixelData"
     layout = read_pixel_layout(file.elements, is_float=is_float)
@@ -85,13 +89,13 @@ def read_dicom(path: Path, frame: int | None = None) -> np.ndarray:
             or its transforms leave nothing of what is stored.
     """
     with open_dicom(path) as file:
-        size, layout = _describe(file)
+        size, layout = describe_pixels(file)
         frame = choose_frame(path, frame, size.frames)
         stored = read_stored_values(file, size, layout, frame)
         if not layout.is_gray:
             return stored.astype(np.float64)
         sources = frame_sources(file.elements, frame)
-        if _is_for_processing(file.elements):
+        if is_for_processing(file.elements):
             _warn_for_processing(path)
         return _show(stored, layout, sources)
 
@@ -116,7 +120,7 @@ def read_dicom_values(path: Path, frame: int | None = None) -> tuple[np.ndarray,
             nothing would be left but noise.
     """
     with open_dicom(path) as file:
-        size, layout = _describe(file)
+        size, layout = describe_pixels(file)
         frame = choose_frame(path, frame, size.frames)
         # bits above those of an unsigned value are its own, unless they hold an overlay
         may_overflow = layout.is_gray and not layout.signed and not _has_overlay(file.elements)
@@ -125,7 +129,7 @@ def read_dicom_values(path: Path, frame: int | None = None) -> tuple[np.ndarray,
             _check_bits(stored, layout, path)
         if not layout.is_gray:
             return stored.astype(np.float64), layout.bits_stored
-        if _is_for_processing(file.elements):
+        if is_for_processing(file.elements):
             _warn_for_processing(path)
         sources = frame_sources(file.elements, frame)
         modality = read_modality_transform(sources, signed=layout.signed)
@@ -223,7 +227,8 @@ def _refuse_if_hidden(stored: np.ndarray, shown: np.ndarray, least: float, path:
     )
 
 
-def _is_for_processing(elements: Elements) -> bool:
+def is_for_processing(elements: Elements) -> bool:
+    """Tell whether an image is raw values of the detector, by its own word or by its class."""
     from pydicom.uid import UID
 
     if elements.text("PresentationIntentType").upper() == "FOR PROCESSING":

@@ -59,12 +59,26 @@ def read_raster(path: Path, frame: int | None) -> np.ndarray:
     Raises:
         InputError: the file is damaged, incomplete or too large, or no such image.
     """
+    values = read_raster_values(path, frame)
+    return values if values.dtype == np.uint8 else stretch_to_255(values)
+
+
+def read_raster_values(path: Path, frame: int | None) -> np.ndarray:
+    """Read the gray levels of an image as they are stored, otherwise as :func:`read_raster`.
+
+    Returns:
+        (H, W) or (H, W, 3); uint8, or integers or floating-point numbers of more than 8 bits, of
+        which the larger are brighter.
+
+    Raises:
+        InputError: as :func:`read_raster`.
+    """
     with _open(path, frame) as image:
         if isinstance(image, PngDecoder):
             image.check_chunks()
         file = image.fp
         deep = _has_more_than_8_bits(image)
-        inverted = deep and isinstance(image, TiffDecoder) and image.is_min_white()
+        is_inverted = deep and isinstance(image, TiffDecoder) and image.is_min_white()
         # Pillow and OpenCV turn TIFF images themselves
         orientation = _orientation(image)
         is_turned = isinstance(image, TiffDecoder)
@@ -76,10 +90,10 @@ def read_raster(path: Path, frame: int | None) -> np.ndarray:
         else:
             pixels = _read_deep_color(path, frame)
     pixels = pixels if is_turned else _turn(pixels, orientation)
-    if not deep:
-        return np.ascontiguousarray(pixels)
-    stretched = stretch_to_255(pixels)
-    return 255 - stretched if inverted and stretched.any() else stretched
+    pixels = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+    if not is_inverted:
+        return pixels
+    return -pixels if pixels.dtype.kind == "f" else ~pixels
 
 
 @contextmanager

@@ -23,8 +23,8 @@ def test_layouts(tmp_path, path):
     file.parent.mkdir(parents=True)
     file.touch()
     (file.parent / "LICENSE").touch()
-    assert find_files(tmp_path).at((Place(FOLDER, SERIES),)) == [file]
-    assert find_files(tmp_path).at((Place(f"{FOLDER}_1", "1.2.3"),)) == []
+    assert find_files(tmp_path, []).at((Place(FOLDER, SERIES),)) == [file]
+    assert find_files(tmp_path, []).at((Place(f"{FOLDER}_1", "1.2.3"),)) == []
 
 
 def test_two_places_of_one_folder(tmp_path):
@@ -32,7 +32,7 @@ def test_two_places_of_one_folder(tmp_path):
         (tmp_path / f"{FOLDER}_1" / day).mkdir(parents=True)
         (tmp_path / f"{FOLDER}_1" / day / "1-1.dcm").touch()
     places = (Place(f"{FOLDER}_1", "1.2.3"), Place(f"{FOLDER}_1", "1.2.4"))
-    assert [path.parent.name for path in find_files(tmp_path).at(places)] == ["a", "b"]
+    assert [path.parent.name for path in find_files(tmp_path, []).at(places)] == ["a", "b"]
 
 
 def test_film_beside_other_series(tmp_path):

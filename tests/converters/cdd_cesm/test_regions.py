@@ -63,11 +63,14 @@ def test_no_area(shape):
         ('{"x": 1}', "no shape of VIA"),
         ('{"name": "circle", "cx": "5", "cy": 6, "r": 1}', "not a number"),
         ('{"name": "circle", "cx": NaN, "cy": 6, "r": 1}', "not finite"),
+        ('{"name": "circle", "cx": 1' + "0" * 400 + ', "cy": 6, "r": 1}', "far from any image"),
+        ('{"name": "ellipse", "cx": 1e308, "cy": 6, "rx": 1e308, "ry": 1}', "far from any image"),
+        ("[" * 100_000, "nested too deep"),
         ('{"name": "circle", "cx": 5, "cy": 6}', "not a number"),
         ('{"name": "polygon", "all_points_x": [1, 2, 3], "all_points_y": [1]}', "same shape"),
         ('{"name": "polygon", "all_points_x": 5, "all_points_y": [1]}', "not a list"),
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_faults(text, fault):
     with pytest.raises(ValueError, match=fault):

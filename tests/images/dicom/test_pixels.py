@@ -65,6 +65,13 @@ def test_contradictions_are_named(write, changes, name):
         read_image(write(**changes))
 
 
+def test_a_file_that_is_cut_off_has_no_size_either(write):
+    path = write()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"scan\.dcm is cut off: .* copy it again"):
+        read_image_size(path)
+
+
 def test_float_pixels(tmp_path):
     values = np.random.default_rng(0).normal(size=(40, 28)).astype(np.float32)
     values[0, 0] = np.nan
