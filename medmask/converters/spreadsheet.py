@@ -6,6 +6,7 @@ stored; formulas, styles and links are not looked at, and nothing is executed or
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ from xml.etree import ElementTree
 from medmask.coco.values import as_label
 from medmask.converters.tables import Row, find_columns, read_table
 from medmask.errors import InputError
+from medmask.images.error_text import describe_error
 
 _LARGEST_PART = 64 * 2**20  # bytes of one XML file; those of the data sets have some megabytes
 _MOST_COLUMNS = 16384  # of the format
@@ -20,7 +22,10 @@ _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _RELATIONSHIP = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
 _REFERENCE = re.compile(r"([A-Z]{1,3})([1-9]\d{0,6})")
-_NOT_XLSX = (KeyError, ElementTree.ParseError, zipfile.BadZipFile, UnicodeError, RuntimeError)
+_NOT_XLSX = (
+    *(KeyError, ValueError, IndexError, EOFError, RuntimeError),
+    *(ElementTree.ParseError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def read_sheet(
@@ -61,11 +66,11 @@ def _read_rows(path: Path, sheet: str | None) -> Iterator[tuple[int, list[str]]]
                 yield int(row.get("r", number)), _read_cells(row, texts)
     except OSError as error:
         raise InputError(f"spreadsheet {path} cannot be read ({error.strerror})") from None
-    except (*_NOT_XLSX, ValueError, IndexError) as error:
+    except _NOT_XLSX as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"spreadsheet {path} cannot be read as .xlsx ({type(error).__name__}); save it as "
+            f"spreadsheet {path} cannot be read as .xlsx ({describe_error(error)}); save it as "
             ".xlsx or .csv again"
         ) from None
 

@@ -61,6 +61,18 @@ def test_not_a_spreadsheet(path):
         read(path, ["ID1"])
 
 
+def test_damaged_spreadsheets(path):
+    write_xlsx(path, {"first": TABLE * 20})
+    content, refused = path.read_bytes(), 0
+    for place in range(0, len(content), 5):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        try:
+            read(path, ["ID1"])
+        except InputError:
+            refused += 1
+    assert refused > 100
+
+
 def test_entities_are_refused(path):
     write_xlsx(path, {"first": TABLE})
     bomb = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]><x>&a;</x>'
