@@ -120,7 +120,7 @@ def convert(
         raise InputError(f"--output {output} is the raw folder itself: choose another one")
     contents = _check_names(converter.read(raw))
     if not contents.images:
-        raise InputError("\n".join(contents.problems) or f"{raw} holds no images to convert")
+        raise InputError("\n".join(contents.problems) or _nothing_to_convert(raw, contents))
     settings = {"set": converter.name, "max_size": options.max_size, "link": options.link}
     with open_journal(output, settings) as journal:
         remove_abandoned_files(output)
@@ -130,6 +130,14 @@ def convert(
         ]
         written = _write_images(tasks, journal, options.workers, progress)
         return _write_rest(converter, raw, output, options, contents, written)
+
+
+def _nothing_to_convert(raw: Path, contents: Contents) -> str:
+    why = [
+        f"; {len(contents.left_out)} are left out, the first, {each.name}, because {each.reason}"
+        for each in contents.left_out[:1]
+    ]
+    return f"{raw} holds no images to convert{''.join(why)}"
 
 
 def _check_names(contents: Contents) -> Contents:

@@ -73,6 +73,8 @@ class PhantomExpertSettings:
         for name in ("patients", "test_patients", "steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: give 1 or more")
+        if not 0 <= self.seed < 2**63:  # of PyTorch's generator
+            raise InputError(f"seed is {self.seed}: give 0 to 2^63 - 1")
 
 
 def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[str, Any]:

@@ -271,3 +271,11 @@ def test_nothing_to_convert(tmp_path):
     (tmp_path / "raw").mkdir()
     with pytest.raises(InputError, match="holds no images"):
         convert("dicom_folder", tmp_path / "raw", tmp_path / "out", ConversionOptions())
+
+
+def test_all_images_left_out(tmp_path, write_dicom):
+    write_dicom(np.zeros((3, 9, 9), np.uint16), name="raw/a.dcm")
+    with pytest.raises(
+        InputError, match=r"1 are left out, the first, a, because it holds 3 frames"
+    ):
+        convert("dicom_folder", tmp_path / "raw", tmp_path / "out", OPTIONS)

@@ -156,3 +156,9 @@ def _loss(model, tokens, crops):
 def test_settings_out_of_range(name):
     with pytest.raises(InputError, match=f"{name} is 0"):
         PhantomExpertSettings(**{name: 0})
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seed_out_of_range(seed):
+    with pytest.raises(InputError, match=f"seed is {seed}: give 0 to"):
+        PhantomExpertSettings(seed=seed)
