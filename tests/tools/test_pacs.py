@@ -3,6 +3,7 @@
 import io
 import json
 
+import isolation
 import numpy as np
 import pydicom
 import pytest
@@ -20,13 +21,14 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 
 OBJECTS_OF_TWO_STUDIES = 2 * (2 + 2 * 4)
+SMALL = ("model.transformer.num_encoder_layers=1", "model.transformer.num_decoder_layers=1")
 OF_READER = {"MEDMASK_PACS_USER": USER, "MEDMASK_PACS_PASSWORD": PASSWORD}
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Fresh weights, whose boxes are anywhere."""
-    return write_fresh_run(tmp_path_factory.mktemp("run"))
+    return write_fresh_run(tmp_path_factory.mktemp("run"), overrides=SMALL)
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def faulty_copy(path, folder, uid, **elements):
     return folder / f"{uid}.dcm"
 
 
-def test_orthanc(run_tool, orthanc, dated_studies, options, tmp_path):
+def test_orthanc(orthanc, dated_studies, options, tmp_path):
     """Two studies, in each of which is something to be left out."""
     client = DicomwebClient(Connection(orthanc, Credentials(USER, PASSWORD)))
     first, second = dated_studies[0], dated_studies[-1]
@@ -74,19 +76,19 @@ def test_orthanc(run_tool, orthanc, dated_studies, options, tmp_path):
         header = pydicom.dcmread(path, stop_before_pixels=True)
         client.store(header.StudyInstanceUID, header.SOPInstanceUID, path.read_bytes())
     arguments = ("--url", orthanc, "--study-date", "20260101-20260131", *options, "--store")
-    done = run_tool("pacs.py", *arguments, **OF_READER)
-    assert done.returncode == 1, done.stderr
+    done = isolation.run_tool("pacs.py", *arguments, environment=OF_READER, seconds=600)
+    assert done.status == 1, done.describe()
     assert (  # the last of the faulty ones is scored, but its header is not one for results
         f"2 studies: 2 stored (0 done before); 9 images scored, {OBJECTS_OF_TWO_STUDIES} objects"
-        in done.stdout
+        in done.output
     )
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    errors = [line for line in done.errors.splitlines() if line.startswith("error: ")]
     assert len(errors) == len(faulty)
     for path in faulty:
         assert sum(path.stem in error for error in errors) == 1, errors
-    assert "SECRET" not in done.stdout + done.stderr
-    again = run_tool("pacs.py", *arguments, **OF_READER)
-    assert "2 studies: 2 stored (2 done before)" in again.stdout, again.stderr
+    assert "SECRET" not in done.output + done.errors
+    again = isolation.run_tool("pacs.py", *arguments, environment=OF_READER, seconds=600)
+    assert "2 studies: 2 stored (2 done before)" in again.output, again.describe()
 
     found, images = [], {str(pydicom.dcmread(path).SOPInstanceUID) for path in dated_studies}
     studies = client.find_studies(StudyFilter(study_date="20260101-20260102")).matches
