@@ -1,7 +1,7 @@
 """Failures that end a run when the iteration under way is complete, in all processes alike."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from medmask.engine.stop_request import StopRequest
 from medmask.utils.shared_failure import choose_shared, raise_together, to_message
@@ -32,12 +32,11 @@ class StepFailures:
         except Exception as error:
             self._own = self._own or error
 
-    @contextlib.contextmanager
-    def interrupting(self) -> Iterator[None]:
-        """Keep an error that is raised in this context, which a signal ends at once."""
+    def run_interruptible(self, work: Callable[[], None]) -> None:
+        """Do what a signal ends at once, or keeps from beginning; an error is kept."""
         try:
             with self._stop_request.interrupting():
-                yield
+                work()
         except (Exception, StoppedBySignal) as failure:
             self._note_signal()  # which ends the loader's processes, too: no fault of theirs
             self._own = self._own or failure

@@ -204,10 +204,12 @@ class MedMaskTrainer(TrainerBase):
 
     def _load(self, iteration: int) -> None:
         """Fetch all batches of an iteration; takes note of a failure, or of a signal meanwhile."""
-        with self._failures.interrupting():
-            self._loaded = [next(self._batches) for _ in range(self.gradient_accumulation)]
-            for hook in self.loss_hooks:
-                hook.load(iteration)
+        self._failures.run_interruptible(functools.partial(self._fetch, iteration))
+
+    def _fetch(self, iteration: int) -> None:
+        self._loaded = [next(self._batches) for _ in range(self.gradient_accumulation)]
+        for hook in self.loss_hooks:
+            hook.load(iteration)
 
     def _accumulate_gradients(self, batch: list[dict]) -> dict[str, Tensor]:
         """Add this batch's share to the gradients; returns its share of the losses."""

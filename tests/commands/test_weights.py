@@ -7,7 +7,7 @@ import pytest
 import torch
 from fresh_runs import write_fresh_run
 
-from medmask.commands.weights import check_checkpoint, load_weights
+from medmask.commands.weights import check_detector, load_weights
 from medmask.errors import InputError
 from medmask.utils import openmp
 
@@ -32,4 +32,4 @@ def test_model_takes_no_more_threads_than_a_container_has_cores(tmp_path, monkey
 @pytest.mark.parametrize("name", [".", "nowhere.pth"])
 def test_what_is_no_file_is_refused(name):
     with pytest.raises(InputError, match="does not exist: name one with --checkpoint, or train"):
-        check_checkpoint(Path(name))
+        check_detector(Namespace(model=None, checkpoint=Path(name)))

@@ -13,7 +13,7 @@ from medmask.data import register_coco_dataset
 from medmask.data.dataset_dicts import load_coco
 from medmask.data.dataset_report import inspect_dataset
 
-CONFIG = Path(__file__).parents[3] / "configs/common/data/phantom.py"
+CONFIG = Path(__file__).parents[2] / "configs/common/data/phantom.py"
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def test_pictures_in_the_folder_of_the_images_are_no_images(run_folder, phantoms
         (["--output", "out", "--device", "tpu"], "train.device"),
         (["--output", "out", "--config-file", "file"], "config file file"),
         (["--output", "out", "--dataset", "phantom_film_val"], "either images"),
-        (["--output", "out", "--merge"], "leave out images"),
+        (["--output", "out", "--merge"], "leave out --checkpoint, images"),
     ],
 )
 def test_options_that_cannot_be_are_refused(run_folder, phantoms, tmp_path, options, words):
