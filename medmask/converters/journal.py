@@ -6,7 +6,6 @@ is gone, counts for nothing: that image is written again.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from medmask.converters.contract import SourceImage
 from medmask.converters.image_files import ImageTask, WrittenImage
 from medmask.converters.regions import Region
 from medmask.errors import InputError
+from medmask.utils.file_lock import lock_file
 from medmask.utils.files import errors_name
 
 JOURNAL = "images.jsonl"
@@ -96,15 +96,11 @@ def open_journal(folder: Path, settings: Mapping[str, Any]) -> Iterator[ImageJou
             f"{folder} exists and holds no conversion: choose another --output, or empty it"
         )
     with open(path, "a+b", buffering=0) as file:  # a line is written at once, or fails at once
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another process is converting to {folder}: wait for its end, or choose another "
-                "--output"
-            ) from None
-        except OSError:
-            pass  # a network file system without locks
+        lock_file(
+            file,
+            f"another process is converting to {folder}: wait for its end, or choose another "
+            "--output",
+        )
         yield ImageJournal(folder, file, settings)
 
 

@@ -1,7 +1,6 @@
 """Appending to the part of a shard, so that neither a kill nor a crash leaves more than it says."""
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -10,11 +9,11 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from medmask.errors import InputError
 from medmask.inference.options import Shard
 from medmask.inference.part_files import count_of, mark_of, part_files, write_mark
 from medmask.inference.prediction_parts import HEADER
 from medmask.inference.prediction_record import PredictionRecord, format_line
+from medmask.utils.file_lock import lock_file
 from medmask.utils.files import errors_name, sync_folder
 
 _SYNC_SECONDS = 5.0
@@ -99,20 +98,16 @@ def open_part(folder: Path, shard: Shard) -> Iterator[PartWriter]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / shard.file_name
     with open(path, "a+b", buffering=0) as file:  # a line is written at once, or fails at once
-        _lock(file, path, fcntl.LOCK_EX)
+        _lock(file, path)
         for other in part_files(folder):
             if count_of(other) != shard.count:
                 with open(other, "rb", buffering=0) as foreign:
-                    _lock(foreign, other, fcntl.LOCK_SH)
+                    _lock(foreign, other, is_shared=True)
         yield PartWriter(path, file)
 
 
-def _lock(file: RawIOBase, path: Path, kind: int) -> None:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(
-            f"another process is writing {path}: wait for its end, or choose another output folder"
-        ) from None
-    except OSError:
-        pass  # a network file system without locks
+def _lock(file: RawIOBase, path: Path, *, is_shared: bool = False) -> None:
+    sentence = (
+        f"another process is writing {path}: wait for its end, or choose another output folder"
+    )
+    lock_file(file, sentence, is_shared=is_shared)

@@ -14,7 +14,6 @@ acknowledged, and a kill at any moment loses nothing that was.
 """
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -32,6 +31,7 @@ from medmask.node.study_status import (
     read_status,
     write_status,
 )
+from medmask.utils.file_lock import lock_file
 from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
 
 logger = logging.getLogger(__name__)
@@ -132,12 +132,9 @@ class Spool:
             InputError: another node has the folder.
         """
         with open(self.folder / "node.lock", "a+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"another node works in {self.folder}: stop it, or choose another --spool"
-                ) from None
+            lock_file(
+                file, f"another node works in {self.folder}: stop it, or choose another --spool"
+            )
             remove_abandoned_files(self._studies_folder)
             shutil.rmtree(self._removed_folder, ignore_errors=True)
             yield

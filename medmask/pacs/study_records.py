@@ -1,7 +1,6 @@
 """The outcome of each study: a file that grows by one line a study, so that a kill loses none."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medmask.errors import InputError
+from medmask.utils.file_lock import lock_file
 from medmask.utils.files import errors_name
 
 STUDIES = "studies.jsonl"
@@ -122,15 +122,10 @@ def open_study_records(folder: Path) -> Iterator[StudyRecords]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / STUDIES
     with open(path, "a+b", buffering=0) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another process is writing {path}: wait for its end, or choose another output "
-                "folder"
-            ) from None
-        except OSError:
-            pass  # a network file system without locks
+        lock_file(
+            file,
+            f"another process is writing {path}: wait for its end, or choose another output folder",
+        )
         yield StudyRecords(path, file)
 
 
