@@ -3,6 +3,8 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -88,6 +90,18 @@ def test_files_of_living_processes_stay(tmp_path):
     stale.write_text("half")
     assert remove_abandoned_files(tmp_path) == [stale]
     assert theirs.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are told apart on Linux only")
+def test_files_of_a_dead_process_that_nobody_collected_are_removed(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # leaves it as it is
+    try:
+        left = tmp_path / f".model.pth.{child.pid}.abcdefgh.part"
+        left.write_text("half")
+        assert remove_abandoned_files(tmp_path) == [left]
+    finally:
+        child.wait()
 
 
 def test_files_of_other_machines_stay_for_a_day(tmp_path):
