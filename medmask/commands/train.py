@@ -29,6 +29,12 @@ Ctrl-C, SIGTERM or SIGHUP ends a run after the step that is under way; so do a b
 worker and the like. What is done is saved, and --resume goes on from it as if nothing had happened.
 A second signal ends it at once.
 
+With --resume these settings may change, and no others: train.max_iter, train.device, *.num_workers;
+dataloader.test.*, dataloader.evaluator.*, train.eval_period, train.best_metric;
+train.held_out_images, train.gradient_norm_period, loss_hooks.*.held_out_stores; train.log_period,
+loss_hooks.*.picture_period, loss_hooks.*.num_pictured, train.wandb.*, train.mlflow.*;
+train.output_dir, loss_hooks.*.output_dir, train.checkpointer.*.
+
 Every run leaves all keys of its config in config.yaml in its output folder. A folder that holds a
 run takes no other, unless --resume or --overwrite says so; two runs at once never share one.
 """
@@ -44,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_const",
         const="resume",
         help="continue from the last checkpoint in train.output_dir, or start if there is none; "
-        "only the run's length, evaluation, logging, workers and device may change",
+        "below are the settings that may change",
     )
     mode.add_argument(
         "--overwrite",

@@ -34,7 +34,7 @@ MAY_CHANGE = (
     "train.wandb.*",
 )
 """Keys that a resumed run may change: its length, evaluation, log, trackers, workers, device, and
-what is measured on the way."""
+what is measured on the way. The help of ``medmask train`` and docs/troubleshooting.md list them."""
 MAX_SHOWN = 5
 _ABSENT = "not there"
 
