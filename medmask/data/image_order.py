@@ -58,7 +58,7 @@ class LesionShareOrder:
         without_lesions, with_lesions = self._groups
         if not with_lesions or (share < 1 and not without_lesions):
             raise InputError(
-                f"dataloader.train.lesion_share is {share}, but "
+                f"lesion_share is {share}, but "
                 f"{'all images have' if with_lesions else 'no image has'} lesions: set it to null "
                 "for the images as they come"
             )

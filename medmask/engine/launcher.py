@@ -58,15 +58,26 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
 def _join_and_run(
     local_rank: int, main: Callable[[Namespace], None], args: Namespace, address: str
 ) -> None:
-    """Do the work of one of several processes on this machine."""
+    """Do the work of one of several processes on this machine.
+
+    Raises:
+        InputError: the processes do not find each other; or what ``main`` raises.
+    """
     count = max(args.num_gpus, 1)
-    _join_group(
-        local_rank,
-        count,
-        init_method=address,
-        rank=args.machine_rank * count + local_rank,
-        world_size=args.num_machines * count,
-    )
+    try:
+        _join_group(
+            local_rank,
+            count,
+            init_method=address,
+            rank=args.machine_rank * count + local_rank,
+            world_size=args.num_machines * count,
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise InputError(
+            f"the processes of the run cannot meet at {address} ({reason}): give tcp://HOST:PORT "
+            "of the first machine, a free port there, as --dist-url to all machines"
+        ) from None
     _run_and_leave_group(main, args)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import itertools
 import json
 import logging
 import os
@@ -204,5 +205,5 @@ def _find(path: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 def _next_name(path: Path) -> Path:
-    number = len(list(path.glob("config_before_resume_*.yaml"))) + 1
-    return path / f"config_before_resume_{number}.yaml"
+    names = (path / f"config_before_resume_{number}.yaml" for number in itertools.count(1))
+    return next(name for name in names if not name.exists())

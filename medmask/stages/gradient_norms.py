@@ -9,8 +9,9 @@ the batches of a step, averaged over the processes, not scaled up for half preci
 from collections.abc import Iterable, Mapping
 
 import torch
-from detectron2.utils import comm
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+
+from medmask.utils.distributed import average_over_processes
 
 DETECTION = "detection"
 """Group of the supervised losses on labeled images"""
@@ -97,7 +98,7 @@ class GradientNorms:
         norms = {}
         while self._sums:
             group = next(iter(self._sums))
-            gradients = [_mean_over_processes(x) for x in self._sums.pop(group)]
+            gradients = [average_over_processes(x) for x in self._sums.pop(group)]
             values = torch.stack([_norm(x) for x in gradients]).tolist() if gradients else []
             norms[group] = dict(zip(names, values, strict=True))
         return norms
@@ -116,14 +117,6 @@ class GradientNorms:
             ]
         )
         return [torch.cat([next(flat) for _ in parameters]) for parameters in parts]
-
-
-def _mean_over_processes(gradient: Tensor) -> Tensor:
-    """Average a gradient over the processes, in place."""
-    if comm.get_world_size() > 1:
-        distributed.all_reduce(gradient)
-        gradient /= comm.get_world_size()
-    return gradient
 
 
 def _norm(gradient: Tensor) -> Tensor:

@@ -1,12 +1,21 @@
-"""Sums and gathered rows over the processes of data-parallel training.
+"""Means and gathered rows over the processes of data-parallel training.
 
-A process has R objects, and each its own number; R = 0 is legal. All functions here are collective:
-every process must call them, in the same order.
+All functions here are collective: every process must call them, in the same order. Where a process
+has R objects, each has its own number; R = 0 is legal.
 """
 
 import torch
 from detectron2.utils import comm
 from torch import Tensor, distributed
+
+
+@torch.no_grad()
+def average_over_processes(values: Tensor) -> Tensor:
+    """Average a tensor, of one shape everywhere, over the processes; in place where it can be."""
+    if comm.get_world_size() > 1:
+        distributed.all_reduce(values)
+        values /= comm.get_world_size()
+    return values
 
 
 @torch.no_grad()

@@ -43,7 +43,7 @@ def to_iterations(period: Period, max_iter: int, key: str) -> int:
 
 
 def to_iterations_within(period: Period, max_iter: int, key: str) -> int:
-    """A period in iterations, for what has to happen before the run ends to have any effect.
+    """A period in iterations, for what has to end before the run does to have any effect.
 
     Raises:
         InputError: it is no period, or no shorter than the run.
@@ -51,8 +51,8 @@ def to_iterations_within(period: Period, max_iter: int, key: str) -> int:
     iterations = to_iterations(period, max_iter, key)
     if iterations >= max_iter:
         raise InputError(
-            f"{key} is {_in_words(period, iterations)}, but the run has {max_iter} (train.max_iter)"
-            ", so it would never act: shorten it, or train longer"
+            f"{key} is {_in_words(period, iterations)}, but the run has {max_iter} "
+            "(train.max_iter), so it would never come to its end: shorten it, or train longer"
         )
     return iterations
 

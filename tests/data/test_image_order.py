@@ -46,8 +46,8 @@ def test_the_order_is_that_of_its_seed():
 @pytest.mark.parametrize(
     ("has_lesions", "share", "message"),
     [
-        ([False, False], 0.5, "lesion_share is 0.5, but no image has lesions: .*null"),
-        ([True], 0.5, "lesion_share is 0.5, but all images have lesions"),
+        ([False, False], 0.5, "^lesion_share is 0.5, but no image has lesions: .*null"),
+        ([True], 0.5, "^lesion_share is 0.5, but all images have lesions"),
     ],
 )
 def test_images_that_are_not_there_cannot_be_asked_for(has_lesions, share, message):

@@ -1,5 +1,6 @@
 """Processes must end without gloo's threads: a thread that outlives the interpreter aborts."""
 
+import socket
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from detectron2.utils import comm
 
 from medmask.engine import launch
+from medmask.engine.launcher import _join_and_run
 from medmask.errors import InputError
 
 
@@ -43,6 +45,17 @@ def test_numbers_without_sense_are_refused(monkeypatch, changes, words):
     args = {"num_gpus": 1, "num_machines": 1, "machine_rank": 0, "dist_url": "auto"}
     with pytest.raises(InputError, match=words):
         launch(communicate, Namespace(**(args | changes)))
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:555", "tcp://127.0.0.1", "tcp://127.0.0.1:{taken}"])
+def test_address_at_which_nobody_can_meet_is_refused(address):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = address.format(taken=other.getsockname()[1])
+        args = Namespace(num_gpus=1, num_machines=1, machine_rank=0)
+        with pytest.raises(InputError, match=f"cannot meet at {address} .*--dist-url"):
+            _join_and_run(0, communicate, args, address)
 
 
 if __name__ == "__main__":

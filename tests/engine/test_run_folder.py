@@ -128,6 +128,15 @@ def test_resumed_run_may_change_this(run, make_config, override):
     assert (run / "config_before_resume_1.yaml").read_bytes() == before
 
 
+def test_former_configs_do_not_replace_each_other(run, make_config):
+    for iterations in (500, 600, 700):
+        resume(make_config(f"train.max_iter={iterations}"))
+        if iterations == 600:
+            (run / "config_before_resume_1.yaml").unlink()  # by the user
+    assert read_config_yaml(run / "config_before_resume_1.yaml").train.max_iter == 600
+    assert read_config_yaml(run / "config_before_resume_2.yaml").train.max_iter == 500
+
+
 def test_other_name_of_the_same_is_no_change(run, make_config):
     same = "medmask.stages.domain_adversarial.hook.DomainAdversarialHook"
     resume(make_config(f"loss_hooks.domain_adversarial._target_={same}"))

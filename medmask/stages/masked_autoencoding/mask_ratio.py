@@ -8,10 +8,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from detectron2.utils import comm
+import torch
 from torch import Tensor
 
 from medmask.errors import InputError
+from medmask.utils.distributed import average_over_processes
 from medmask.utils.periods import Period, to_iterations
 
 LEAST_RATIO, GREATEST_RATIO = 0.1, 0.95
@@ -113,6 +114,7 @@ class LossDrivenMaskRatio(MaskRatioSchedule):
         self._losses: Sequence[float] = []
         self._loss_sum: float | Tensor = 0.0
         self._batches = 0
+        self._own_losses: list[Tensor] = []
 
     def ratio(self, progress: float) -> float:
         return self._ratio
@@ -129,14 +131,18 @@ class LossDrivenMaskRatio(MaskRatioSchedule):
             )
 
     def add_loss(self, loss: Tensor) -> None:
-        self._loss_sum = self._loss_sum + loss
-        self._batches += 1
+        self._own_losses.append(loss)
 
     def end_iteration(self, iterations: int) -> None:
+        # each time, so that a checkpoint amid a period has the losses of all processes
+        self._loss_sum = self._loss_sum + average_over_processes(
+            torch.stack(self._own_losses).sum()
+        )
+        self._batches += len(self._own_losses)
+        self._own_losses = []
         if iterations % self._iterations:
             return
-        everybody = comm.all_gather((float(self._loss_sum), self._batches))
-        loss = sum(loss for loss, _ in everybody) / sum(batches for _, batches in everybody)
+        loss = float(self._loss_sum) / self._batches
         self._loss_sum, self._batches = 0.0, 0
         if self._losses:
             step = self.step * _half_cosine(iterations / self._max_iter)

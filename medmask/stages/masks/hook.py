@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -150,6 +149,3 @@ class LesionMaskHook(LossHook):
             logger.info("Masks are not measured: no held-out image has a lesion with an outline.")
             return {}
         return {"masks/dice": measure}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
