@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.data.loaders import ResumableLoader
+from medmask.engine.gradient_accumulation import GradientAccumulation, join_losses
 from medmask.engine.metric_values import Metrics, latest_metrics
 from medmask.engine.step_failures import StepFailures
 from medmask.engine.step_snapshot import StepSnapshot
@@ -77,18 +78,11 @@ class MedMaskTrainer(TrainerBase):
             raise InputError(
                 f"train.gradient_accumulation is {gradient_accumulation}, but must be at least 1"
             )
-        # hooks that each train a module of another name are apart in checkpoints
-        kinds = Counter((type(hook), getattr(hook, "module_name", "")) for hook in loss_hooks)
-        for (hook_class, _), count in kinds.items():
-            if count > 1:
-                raise InputError(
-                    f"loss_hooks holds {count} of {hook_class.__name__}; a run can have one"
-                )
+        _check_loss_hooks(loss_hooks)
         self.model = model
         self.loader = loader
         self.optimizer = optimizer
         self.clip_gradient_norm = clip_gradient_norm
-        self.amp_dtype = amp_dtype
         self.gradient_accumulation = gradient_accumulation
         self.loss_hooks = list(loss_hooks)
         self.device = next(model.parameters()).device
@@ -101,6 +95,7 @@ class MedMaskTrainer(TrainerBase):
         self.num_complete: int | None = None
         """iterations after which the model, the optimizer and the hooks are as they are now"""
         self.past_metrics: Metrics = {}
+        self._gradients = GradientAccumulation(model, self.grad_scaler, amp_dtype, self.loss_hooks)
         self._failures = StepFailures(self.stop_request)
         self.register_hooks(self.loss_hooks)
 
@@ -185,13 +180,7 @@ class MedMaskTrainer(TrainerBase):
     def _prepare_update(self) -> None:
         """Everything before the update, which is the first to change what must not be undone."""
         self.optimizer.zero_grad()
-        losses = Counter()
-        for i, batch in enumerate(self._loaded):
-            is_last = i + 1 == len(self._loaded)
-            # Gradients of the processes are averaged once, with the last batch.
-            with contextlib.nullcontext() if is_last else self._without_averaging():
-                for name, loss in self._accumulate_gradients(batch).items():
-                    losses[name] += loss
+        losses = self._gradients.add(self._loaded, self._compute_losses)
         self.after_backward()
         self.grad_scaler.unscale_(self.optimizer)
         gradient_norm = nn.utils.clip_grad_norm_(
@@ -210,22 +199,6 @@ class MedMaskTrainer(TrainerBase):
         self._loaded = [next(self._batches) for _ in range(self.gradient_accumulation)]
         for hook in self.loss_hooks:
             hook.load(iteration)
-
-    def _accumulate_gradients(self, batch: list[dict]) -> dict[str, Tensor]:
-        """Add this batch's share to the gradients; returns its share of the losses."""
-        with torch.autocast(
-            self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
-        ):
-            for hook in self.loss_hooks:
-                batch = hook.prepare_batch(batch)
-            losses = self.supervised_losses(batch, Domain.SOURCE)
-            for hook in self.loss_hooks:
-                losses = join_losses(losses, hook.step_losses())
-        losses = {name: loss / self.gradient_accumulation for name, loss in losses.items()}
-        for hook in self.loss_hooks:
-            hook.before_backward(losses)
-        self.grad_scaler.scale(sum(losses.values())).backward()
-        return {name: loss.detach() for name, loss in losses.items()}
 
     def supervised_losses(
         self,
@@ -252,10 +225,14 @@ class MedMaskTrainer(TrainerBase):
             losses = {f"{name}_target": loss for name, loss in losses.items()}
         return losses
 
-    def _without_averaging(self) -> contextlib.AbstractContextManager:
-        if isinstance(self.model, DistributedDataParallel):
-            return self.model.no_sync()
-        return contextlib.nullcontext()
+    def _compute_losses(self, batch: list[dict]) -> dict[str, Tensor]:
+        """Compute the losses of a labeled batch, and those of steps of the hooks' own."""
+        for hook in self.loss_hooks:
+            batch = hook.prepare_batch(batch)
+        losses = self.supervised_losses(batch, Domain.SOURCE)
+        for hook in self.loss_hooks:
+            losses = join_losses(losses, hook.step_losses())
+        return losses
 
     def _exchange(self, losses: dict[str, Tensor], gradient_norm: Tensor, data_time: float) -> None:
         """Tell all processes the losses and failures of each, and the event storage the mean."""
@@ -307,13 +284,11 @@ class MedMaskTrainer(TrainerBase):
         self.past_metrics = state_dict["metrics"]
 
 
-def join_losses(losses: dict[str, Tensor], more: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Join two dicts of losses.
-
-    Raises:
-        ValueError: both have a loss of one name, so one would get lost.
-    """
-    both = losses.keys() & more.keys()
-    if both:
-        raise ValueError(f"two losses are called {', '.join(sorted(both))}: rename a hook's")
-    return losses | more
+def _check_loss_hooks(loss_hooks: Sequence[LossHook]) -> None:
+    # hooks that each train a module of another name are apart in checkpoints
+    kinds = Counter((type(hook), getattr(hook, "module_name", "")) for hook in loss_hooks)
+    for (hook_class, _), count in kinds.items():
+        if count > 1:
+            raise InputError(
+                f"loss_hooks holds {count} of {hook_class.__name__}; a run can have one"
+            )

@@ -6,7 +6,7 @@ e -> e - m takes away what is common, and e -> (S + r I)^(-1/2) (e - m) lets eac
 alike, where r, a tenth of the mean variance, keeps directions of few samples from being blown up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -56,6 +56,13 @@ def _inverse_root(centered: np.ndarray) -> np.ndarray:
     return (directions / np.sqrt(variances.clip(min=0) + ridge)) @ directions.T
 
 
-def join_embeddings(parts: Sequence[np.ndarray], dim: int) -> np.ndarray:
-    """(n_i, D) of several stores -> (n, D) float32."""
-    return np.concatenate([np.empty((0, dim), np.float32), *parts]).astype(np.float32)
+def make_space(embeddings: Iterable[np.ndarray], kind: str) -> EmbeddingSpace | None:
+    """Make the space of what several stores hold; None leaves embeddings as they are.
+
+    Args:
+        embeddings: (n_i, D) of each store, at least one; not looked at for "as_is".
+        kind: one of :data:`SPACES`.
+    """
+    if kind == "as_is":
+        return None
+    return EmbeddingSpace(np.concatenate(list(embeddings)).astype(np.float32), kind)

@@ -1,6 +1,6 @@
 """Checks that stores, the detector, the training images and the losses fit each other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from medmask.data.breast import crops_to_breast
 from medmask.errors import InputError
@@ -15,6 +15,25 @@ _SAME_IN_ALL_STORES = (
     "prompts",
     "logit_scale",
 )
+
+
+def check_weights(weights: Mapping[str, float], key: str) -> None:
+    """Check that the losses have weights that make sense.
+
+    Args:
+        weights: option -> factor of a loss.
+        key: of the hook in the config.
+
+    Raises:
+        InputError: one is negative, or all are 0.
+    """
+    for name, weight in weights.items():
+        if weight < 0:
+            raise InputError(f"{key}.{name} is {weight}, but must be at least 0")
+    if not any(weights.values()):
+        raise InputError(
+            f"all of {key}'s {', '.join(weights)} are 0: set one above 0, or remove the hook"
+        )
 
 
 def check_same_expert(store: ExpertStore, first: ExpertStore) -> None:

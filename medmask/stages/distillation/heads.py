@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from medmask.experts import PromptEmbeddings
 from medmask.layers import MLP
 from medmask.modeling.matcher import Matches
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
@@ -52,6 +53,13 @@ class WordClasses(NamedTuple):
     """(C, D) float32, each of length 1"""
     logit_scale: float
     """factor from cosine similarity to logit"""
+
+    @classmethod
+    def of(cls, prompts: PromptEmbeddings | None, device: torch.device) -> "WordClasses | None":
+        """Take those of an expert's prompts; None of an expert that reads no texts."""
+        if prompts is None:
+            return None
+        return cls(torch.from_numpy(prompts.class_embeddings).to(device), prompts.logit_scale)
 
     def log_assignment(self, x: Tensor) -> Tensor:
         """(R, D), of any length -> (R, C), the logarithm of the probabilities p(x)."""

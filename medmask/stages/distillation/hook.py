@@ -3,24 +3,19 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from medmask.errors import InputError
-from medmask.experts import ExpertStore, ImageEmbeddings, patch_statistics
+from medmask.experts import ExpertStore, patch_statistics
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.dense import DENSE_LOSSES, DenseDistillation
-from medmask.stages.distillation.embedding_space import (
-    SPACES,
-    EmbeddingSpace,
-    join_embeddings,
-)
+from medmask.stages.distillation.embedding_space import SPACES, make_space
 from medmask.stages.distillation.fit import (
     check_breast_crop,
     check_offers,
     check_same_expert,
+    check_weights,
     class_index,
     levels_of_strides,
 )
@@ -29,7 +24,7 @@ from medmask.stages.distillation.normal_queries import (
     find_normal_queries,
     normal_cross_entropy,
 )
-from medmask.stages.distillation.retrieval import Retrieval
+from medmask.stages.distillation.retrieval import StudentRetrieval
 from medmask.stages.distillation.store_lookup import ExpertLookup, store_of
 from medmask.stages.exclusive_options import MIXUP_AND_EXPERT
 from medmask.stages.learning import LearningMeasure, Sample, observing
@@ -165,7 +160,7 @@ class ExpertDistillationHook(LossHook):
                 "zero_shot_weight above 0, whose part they are"
             )
         self.dense_weight = dense_weight
-        _check_weights({**self.weights, "dense_weight": dense_weight}, self.key)
+        check_weights({**self.weights, "dense_weight": dense_weight}, self.key)
 
     def build(self, detector: MedMask) -> None:
         """Open the stores, and make projections into the space of their embeddings.
@@ -185,30 +180,25 @@ class ExpertDistillationHook(LossHook):
             expert_dim=first.settings.embedding_dim,
             loss=self.loss,
             queue_size=self.queue_size,
-            dense=self._build_dense(detector) if self.dense_weight else None,
+            dense=self._make_dense(detector) if self.dense_weight else None,
             image_loss=self.image_loss,
-            image_space=self._space([store.image_embeddings for store in self.stores]),
-            lesion_space=self._space([store.lesion_embeddings for store in self.stores]),
+            image_space=make_space((x.image_embeddings for x in self.stores), self.embedding_space),
+            lesion_space=make_space(
+                (x.lesion_embeddings for x in self.stores), self.embedding_space
+            ),
             highest_negative_similarity=self.highest_negative_similarity,
             **self.weights,
         )
         self.register_module(detector, distillation)
-        self._classes = _word_classes(first, detector.device)
+        self._classes = WordClasses.of(first.prompts, detector.device)
         if self.normal_queries:
             self._normal_index = class_index(first, self.normal_class, f"{self.key}.normal_class")
 
-    def _space(self, embeddings: Sequence[np.ndarray]) -> EmbeddingSpace | None:
-        if self.embedding_space == "as_is":
-            return None
-        dim = self.stores[0].settings.embedding_dim
-        return EmbeddingSpace(join_embeddings(embeddings, dim), self.embedding_space)
-
-    def _build_dense(self, detector: MedMask) -> DenseDistillation:
+    def _make_dense(self, detector: MedMask) -> DenseDistillation:
         levels = levels_of_strides(detector, self.dense_strides, f"{self.key}.dense_strides")
         moments = [store.patch_moments for store in self.stores if store.patch_moments is not None]
-        statistics = patch_statistics(moments)
         return DenseDistillation(
-            detector.transformer.embed_dim, levels, statistics, self.dense_loss
+            detector.transformer.embed_dim, levels, patch_statistics(moments), self.dense_loss
         )
 
     def set_run_length(self, max_iter: int) -> None:
@@ -283,7 +273,7 @@ class ExpertDistillationHook(LossHook):
         """Measure the retrieval of the expert's embeddings of held-out images and lesions.
 
         Raises:
-            InputError: ``held_out_stores`` hold none of the images, or an image has changed.
+            InputError: ``held_out_stores`` hold fewer than two of the images, or one has changed.
         """
         if not any(self.weights.values()):
             return {}  # the dense level alone has no embeddings to find
@@ -293,59 +283,18 @@ class ExpertDistillationHook(LossHook):
                 f"dataloader.test.dataset in {self.key}.held_out_stores."
             )
             return {}
-        images, lesions = Retrieval(), Retrieval()
+        retrieval = StudentRetrieval(self.trainer.detector, self.module)
         with observing(self.trainer.detector):
             for sample in samples:
                 store = store_of(sample, self._held_out_stores)
                 if store is not None:
                     store.check([sample])
-                    self._retrieve(sample, store[sample["image_id"]], images, lesions)
-        measures = {"image": images.measure(), "lesion": lesions.measure()}
-        found = {f"{self.name}/retrieval_{k}": x for k, x in measures.items() if x is not None}
-        if not found:
+                    retrieval.add(sample, store[sample["image_id"]])
+        if retrieval.num_images < 2:
             raise InputError(
                 f"{self.key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than "
                 "two of the images of dataloader.test: make stores of its data set by "
                 "tools/extract_expert_embeddings.py"
             )
-        return found
-
-    def _retrieve(
-        self, sample: Sample, known: ImageEmbeddings, images: Retrieval, lesions: Retrieval
-    ) -> None:
-        detector = self.trainer.detector
-        batch = detector.preprocess_image([sample])
-        output = detector.detect(batch).decoder
-        if self.weights["image_weight"]:
-            student = self.module.embed_images(output.queries)
-            expert = torch.from_numpy(known.image_embedding)[None].to(student.device)
-            to_space = self.module.image_contrast.to_space
-            images.add(to_space(student), to_space(expert))
-        has_lesion_head = self.weights["lesion_weight"] or self.weights["zero_shot_weight"]
-        if has_lesion_head and "instances" in sample and len(sample["instances"]):
-            targets = detector.prepare_targets([sample])
-            matches = detector.criterion.matcher(output.logits[-1], output.boxes[-1], targets)
-            index = sample["instances"].gt_annotation_index[matches.target.cpu()]
-            student = self.module.lesion_head(output.queries[0, matches.prediction])
-            expert = torch.from_numpy(known.lesion_embeddings[index.numpy()]).to(student.device)
-            if self.weights["lesion_weight"]:
-                to_space = self.module.lesion_contrast.to_space
-                student, expert = to_space(student), to_space(expert)
-            lesions.add(student, expert)
-
-
-def _word_classes(store: ExpertStore, device: torch.device) -> WordClasses | None:
-    if store.prompts is None:
-        return None
-    embeddings = torch.from_numpy(store.prompts.class_embeddings).to(device)
-    return WordClasses(embeddings, store.prompts.logit_scale)
-
-
-def _check_weights(weights: Mapping[str, float], key: str) -> None:
-    for name, weight in weights.items():
-        if weight < 0:
-            raise InputError(f"{key}.{name} is {weight}, but must be at least 0")
-    if not any(weights.values()):
-        raise InputError(
-            f"all of {key}'s {', '.join(weights)} are 0: set one above 0, or remove the hook"
-        )
+        measures = retrieval.measures().items()
+        return {f"{self.name}/retrieval_{kind}": measure for kind, measure in measures}

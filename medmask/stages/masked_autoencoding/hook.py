@@ -12,22 +12,23 @@ from torch import Tensor
 from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep, TrainingStep
-from medmask.stages.learning import LearningMeasure, Sample, observing
+from medmask.stages.learning import LearningMeasure, Sample
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, ReconstructionTarget
 from medmask.stages.masked_autoencoding.gradient_share import GradientShare
 from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
 from medmask.stages.masked_autoencoding.masking import MASKING_STRATEGIES
+from medmask.stages.masked_autoencoding.phases import Phases
 from medmask.stages.masked_autoencoding.reconstruction import (
     reconstruction_loss,
     reconstruction_step,
 )
-from medmask.stages.masked_autoencoding.reconstruction_quality import ReconstructionQuality
+from medmask.stages.masked_autoencoding.reconstruction_quality import measure_reconstructions
 from medmask.stages.masked_autoencoding.standardization import ChannelStatistics
 from medmask.stages.masked_autoencoding.target_network import TARGET_NETWORKS, TargetNetwork
 from medmask.stages.masked_autoencoding.targets import TargetMaps
 from medmask.stages.masked_autoencoding.visualization import draw_reconstructions
-from medmask.utils.periods import Period, to_iterations_or_end, to_iterations_within
+from medmask.utils.periods import Period
 from medmask.utils.png_files import write_png
 
 SCOPES = ("masked", "all")
@@ -125,6 +126,10 @@ class MaskedAutoencoderHook(LossHook):
         self.scope = scope
         if gradient_share is not None and not 0 < gradient_share < math.inf:
             raise InputError(f"{_KEY}.gradient_share is {gradient_share}, but must be positive")
+        if gradient_share is not None and not weight > 0:
+            raise InputError(
+                f"{_KEY}.weight is {weight}, but must be positive: gradient_share multiplies it"
+            )
         self.weighting = GradientShare(weight, gradient_share)
         self.target_maps = TargetMaps(
             TargetNetwork(target_network, target_decay),
@@ -157,24 +162,14 @@ class MaskedAutoencoderHook(LossHook):
             self.target_maps.network.start(self.trainer.detector)
 
     def set_run_length(self, max_iter: int) -> None:
-        self._num_active = max_iter
-        if self.duration is not None:
-            self._num_active = to_iterations_within(self.duration, max_iter, f"{_KEY}.duration")
-        self._num_warmup = 0
-        if self.warmup is not None:
-            self._num_warmup = to_iterations_within(self.warmup, max_iter, f"{_KEY}.warmup")
-        if self._num_warmup >= self._num_active:
-            raise InputError(
-                f"{_KEY}.warmup is {self._num_warmup} iterations, but masked autoencoding ends "
-                f"after {self._num_active} ({_KEY}.duration), so the detector would never learn "
-                "from it: shorten the warm-up"
-            )
-        self._picture_iterations = None
-        if self.picture_period is not None:
-            self._picture_iterations = to_iterations_or_end(
-                self.picture_period, max_iter, f"{_KEY}.picture_period"
-            )
-        self.mask_ratio.set_run_length(max_iter, self._num_active)
+        self.phases = Phases.of_run(
+            max_iter,
+            duration=self.duration,
+            warmup=self.warmup,
+            picture_period=self.picture_period,
+            key=_KEY,
+        )
+        self.mask_ratio.set_run_length(max_iter, self.phases.num_active)
 
     @property
     def is_active(self) -> bool:
@@ -182,13 +177,14 @@ class MaskedAutoencoderHook(LossHook):
         return self.needs_batches(self.trainer.iter)
 
     def needs_batches(self, iteration: int) -> bool:
-        return iteration < self._num_active
+        return self.phases.is_active(iteration)
 
     def before_step(self) -> None:
         self._step_losses.clear()
         self.target_maps.begin_iteration()
+        since_warmup = self.trainer.iter - self.phases.num_warmup
         self.weighting.begin_iteration(
-            self.trainer.detector, self.trainer.iter - self._num_warmup if self.is_active else -1
+            self.trainer.detector, since_warmup if self.is_active else -1
         )
         if self.is_active:
             self._current_ratio = self.mask_ratio.ratio(self.trainer.iter / self.trainer.max_iter)
@@ -197,11 +193,6 @@ class MaskedAutoencoderHook(LossHook):
                 self.trainer.storage.put_scalar(
                     "mae_weight", self.weighting.weight, smoothing_hint=False
                 )
-
-    @property
-    def is_warming_up(self) -> bool:
-        """True if this iteration trains the decoder of masked autoencoding alone."""
-        return self.trainer.iter < self._num_warmup
 
     def observation_step(self) -> TrainingStep:
         """Make the step of this iteration for a look at it, which changes no state of the hook."""
@@ -214,7 +205,7 @@ class MaskedAutoencoderHook(LossHook):
             masking=MASKING_STRATEGIES[self.masking],
             mask_ratio=self._current_ratio,
             make_targets=functools.partial(self.target_maps.make, for_training=for_training),
-            trains_detector=not self.is_warming_up,
+            trains_detector=not self.phases.is_warmup(self.trainer.iter),
         )
 
     def step_losses(self) -> dict[str, Tensor]:
@@ -245,52 +236,36 @@ class MaskedAutoencoderHook(LossHook):
             self.mask_ratio.add_loss(loss)
         self.target_maps.end_iteration(self.trainer.detector)
         self.weighting.end_iteration()
-        if self._picture_is_due and comm.is_main_process():
+        if self.phases.has_picture(self.trainer.iter) and comm.is_main_process():
             self._draw()
         done = self.trainer.iter + 1
         self.mask_ratio.end_iteration(done)
-        if done == self._num_active:
+        if done == self.phases.num_active:
             self._batches = iter(())  # lets the loader's workers go
-
-    @property
-    def _picture_is_due(self) -> bool:
-        period, done = self._picture_iterations, self.trainer.iter + 1
-        if period is None:
-            return False
-        return done == self._num_active or (period > 0 and done % period == 0)
 
     def _draw(self) -> None:
         stream = self.loader.stream
-        batch = [stream[index] for index in range(self.num_pictured)]
         caption = f"{self._current_ratio:.0%} masked"
-        picture = draw_reconstructions(
-            self.trainer.detector, batch, self.observation_step(), caption
-        )
-        with self.trainer.failing_after_step():
+        with self.trainer.failing_after_step():  # images are read and written here
+            batch = [stream[index] for index in range(self.num_pictured)]
+            picture = draw_reconstructions(
+                self.trainer.detector, batch, self.observation_step(), caption
+            )
             write_png(self.picture_dir / f"reconstruction_{self.trainer.iter + 1:07}.png", picture)
-        self.trainer.storage.put_image("reconstruction", picture.transpose(2, 0, 1))
+            self.trainer.storage.put_image("reconstruction", picture.transpose(2, 0, 1))
 
     def last_iteration(self) -> int:
-        return self._num_active
+        return self.phases.num_active
 
     def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
         """Measure R2 of masked positions against the mean of each position, for each target."""
         if not self.is_active:
             return {}
         self._current_ratio = self.mask_ratio.ratio(self.trainer.iter / self.trainer.max_iter)
-        reconstruct = self.observation_step()
-        qualities = {name: ReconstructionQuality(size) for name, size in self.targets.items()}
-        with observing(self.trainer.detector):
-            for sample in samples:
-                step = reconstruct(self.trainer.detector, [sample])
-                for name, quality in qualities.items():
-                    quality.add(
-                        step.targets[name],
-                        step.reconstructions[name],
-                        step.masked[name],
-                        step.padding[name],
-                    )
-        return {f"mae/R2_{name}": LearningMeasure(q.r2(), 0.0) for name, q in qualities.items()}
+        measures = measure_reconstructions(
+            self.trainer.detector, samples, self.observation_step(), self.targets
+        )
+        return {f"mae/R2_{name}": measure for name, measure in measures.items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {

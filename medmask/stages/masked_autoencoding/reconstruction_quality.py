@@ -1,9 +1,14 @@
 """R2 of reconstructions on held-out images against the mean of each position."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from medmask.modeling import MedMask
+from medmask.stages.learning import LearningMeasure, Sample, observing
+from medmask.stages.masked_autoencoding.reconstruction import ReconstructionStep
 
 
 class ReconstructionQuality:
@@ -72,3 +77,34 @@ class ReconstructionQuality:
         row = (2 * torch.arange(h) + 1) * height // (2 * h)
         column = (2 * torch.arange(w) + 1) * width // (2 * w)
         return (row[:, None] * width + column).flatten()
+
+
+def measure_reconstructions(
+    detector: MedMask,
+    samples: Iterable[Sample],
+    step: Callable[[MedMask, list[dict[str, Any]]], ReconstructionStep],
+    grid_sizes: Mapping[str, Sequence[int]],
+) -> dict[str, LearningMeasure]:
+    """Measure R2 on held-out images against 0, that of the mean of each position.
+
+    Args:
+        detector: left as it is.
+        samples: of the images.
+        step: masks and rebuilds.
+        grid_sizes: name of the target -> see :class:`ReconstructionQuality`.
+
+    Returns:
+        A measure for each target.
+    """
+    qualities = {name: ReconstructionQuality(size) for name, size in grid_sizes.items()}
+    with observing(detector):
+        for sample in samples:
+            result = step(detector, [sample])
+            for name, quality in qualities.items():
+                quality.add(
+                    result.targets[name],
+                    result.reconstructions[name],
+                    result.masked[name],
+                    result.padding[name],
+                )
+    return {name: LearningMeasure(quality.r2(), 0.0) for name, quality in qualities.items()}

@@ -447,3 +447,19 @@ def test_image_level_of_images_that_are_cropped_otherwise_is_refused(make_model,
     )
     with pytest.raises(InputError, match="make it with --breast-crop"):
         trainer.train(0, 1)
+
+
+def test_held_out_images_of_fewer_than_two_lesions_measure_images_alone(
+    make_model, records, store, caplog
+):
+    for weight, names in ((1.0, {"expert/retrieval_image"}), (0.0, set())):
+        hook = make_hook(store, image_weight=weight, held_out_stores=[store])
+        trainer = make_trainer(make_model(), hook)
+        mapper = trainer.loader.stream.mapper
+        samples = [mapper(x) | {"annotations": x["annotations"]} for x in (records[0], records[2])]
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "medmask"):
+            assert hook.measure_learning(samples).keys() == names
+        assert "Fewer than two lesions are held out" in caplog.text
+        with pytest.raises(InputError, match="hold fewer than two of the images"):
+            hook.measure_learning(samples[:1])

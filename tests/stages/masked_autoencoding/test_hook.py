@@ -8,8 +8,8 @@ import cv2
 import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
+from detectron2.engine import HookBase
 from detectron2.structures import Boxes, Instances
-from detectron2.utils import comm
 from torch import distributed
 
 from medmask.engine import MedMaskTrainer, launch
@@ -141,17 +141,6 @@ def test_schedule_hears_of_every_batch(gradient_accumulation):
     assert schedule.ends == [(i + 1, (i + 1) * n) for i in range(4)]
     assert schedule.asked == [0, 0.25, 0.5, 0.75]
     assert hook.loader.given == 4 * n
-
-
-def test_loss_of_a_period_is_that_of_all_processes(monkeypatch):
-    """Or their ratios would part."""
-    schedule = LossDrivenMaskRatio(0.5, 0.2, period=2)
-    trainer, _ = make_trainer(make_model(), mask_ratio=schedule)
-    monkeypatch.setattr(comm, "all_gather", lambda mine: [mine, (10.0, 6)])
-    trainer.train(0, 5)
-    losses = history(trainer, "loss_mae")
-    expected = [(sum(losses[i : i + 2]) + 10) / (2 + 6) for i in (0, 2)]
-    assert schedule.state_dict()["losses"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("duration", [2, 0.5])
@@ -351,6 +340,26 @@ def test_pictures_are_written_and_disturb_nothing(tmp_path):
     assert picture.shape[1] > 3 * 96
 
 
+def test_picture_that_cannot_be_drawn_ends_the_run_after_a_complete_step(tmp_path, monkeypatch):
+    """So that what was done is saved, and other processes end, too."""
+
+    class Stream:
+        def __getitem__(self, position):
+            raise InputError("an image is gone")
+
+    class Later(HookBase):
+        def after_step(self):
+            completed.append(self.trainer.iter)
+
+    completed = []
+    trainer, _ = make_trainer(make_model(), picture_period=2, output_dir=str(tmp_path))
+    trainer.register_hooks([Later()])
+    monkeypatch.setattr(Loader, "stream", Stream())
+    with pytest.raises(InputError, match="an image is gone"):
+        trainer.train(0, 4)
+    assert completed == [0, 1]
+
+
 def test_period_zero_draws_at_the_end_only(tmp_path):
     trainer, _ = make_trainer(make_model(), picture_period=0, output_dir=str(tmp_path))
     trainer.train(0, 3)
@@ -390,6 +399,7 @@ def test_map_that_the_detector_does_not_read_is_refused(targets, words):
             "target_network is 'teacher': choose one of model, start, average",
         ),
         ({"gradient_share": 0.0}, "gradient_share is 0.0, but must be positive"),
+        ({"gradient_share": 0.1, "weight": 0.0}, "weight is 0.0, but must be positive"),
         ({"target_decay": 1.0}, r"target_decay is 1.0, but must lie in \[0, 1\)"),
     ],
 )
@@ -432,6 +442,7 @@ def test_processes_stay_together(run_in_two_processes):
 
 def train_in_two_processes(args):
     """Different masks, one set of weights and one ratio; with and after masked autoencoding."""
+    state_amid_a_period_is_that_of_all()
     model = make_model()
     trainer, hook = make_trainer(
         model,
@@ -453,6 +464,22 @@ def train_in_two_processes(args):
     assert states[0] == states[1]
     assert hook.weighting.weight not in (0.0, 1.0)
     assert hook.mask_ratio.ratio(1) != 0.5
+
+
+def state_amid_a_period_is_that_of_all():
+    """A checkpoint has the state of one process, and all are resumed from it."""
+    trainer, hook = make_trainer(make_model(), mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=3))
+    torch.manual_seed(distributed.get_rank())
+    trainer.train(0, 8)
+    state = hook.mask_ratio.state_dict()
+    states = [None, None]
+    distributed.all_gather_object(states, state)
+    assert states[0] == states[1]
+    if distributed.get_rank() == 0:  # which logs the means of both
+        losses = history(trainer, "loss_mae")
+        assert state["loss_sum"] == pytest.approx(sum(losses[6:]), rel=1e-5)
+        means = [sum(losses[i : i + 3]) / 3 for i in (0, 3)]
+        assert state["losses"] == pytest.approx(means, rel=1e-5)
 
 
 if __name__ == "__main__":
