@@ -62,7 +62,7 @@ class Average(hooks.HookBase):
 
 
 def train(folder, log_period=1):
-    """What the training tool does, on a model of two layers."""
+    """Train as the tool does, a model of two layers."""
     folder.mkdir(exist_ok=True)
     remove_abandoned_files(folder)
     seed_all_rng(0)

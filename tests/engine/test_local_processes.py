@@ -66,7 +66,7 @@ def start(tmp_path):
 
 
 def alive(tmp_path):
-    """How many of the started processes are there still."""
+    """Count the started processes that are still there."""
     count = 0
     for file in tmp_path.glob("*.pid"):
         stat = Path(f"/proc/{file.read_text()}/stat")

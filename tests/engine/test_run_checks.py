@@ -6,7 +6,7 @@ from medmask.errors import InputError
 
 
 def config_of(num_classes=1, **datasets):
-    """What the check looks at; data sets of train, test and a loss hook's loader."""
+    """The keys that the check looks at; data sets of train, test and a loss hook's loader."""
     names = {"train": "ddsm_train", "test": "inbreast_val", "target": "inbreast_train", **datasets}
     return OmegaConf.create(
         {

@@ -1,4 +1,4 @@
-"""What a run does with a folder that holds another."""
+"""Runs in folders that hold another."""
 
 import json
 import shutil

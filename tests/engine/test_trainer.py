@@ -79,6 +79,16 @@ def test_loss_that_is_not_finite_stops_before_the_update(factor):
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+def test_in_half_precision_the_gradient_is_clipped_without_its_scale():
+    model = Regression(factor=0.1)
+    before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    trainer = make_trainer(model, clip=1e-3, amp_dtype=torch.float16)
+    trainer.train(0, 1)
+    assert 1e-3 < trainer.storage.latest()["gradient_norm"][0] < 1
+    moved = (nn.utils.parameters_to_vector(model.parameters()) - before).norm()
+    torch.testing.assert_close(moved.item(), 0.01 * 1e-3, rtol=0.02, atol=0)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_mixed_precision_comes_near_full_precision(dtype):
     torch.manual_seed(0)

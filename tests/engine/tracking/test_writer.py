@@ -1,4 +1,4 @@
-"""What trackers get of a run, and that none of them can harm it."""
+"""Metrics of a run on their way to trackers, none of which can harm it."""
 
 import logging
 import threading

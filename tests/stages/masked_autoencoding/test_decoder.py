@@ -104,7 +104,7 @@ def test_fresh_queries_look_where_they_stand(size, embed_dim):
 @torch.no_grad()
 @pytest.mark.parametrize("positional_content", [False, True])
 def test_position_reaches_the_output_through_the_content_alone(positional_content):
-    """Where all visible tokens are alike, their places say nothing of a masked position."""
+    """Visible tokens that are all alike say nothing of a masked position by their places."""
     torch.manual_seed(0)
     autoencoder = MaskedAutoencoder(
         targets={"res5": ReconstructionTarget(2, 8, (4, 3))},

@@ -38,7 +38,7 @@ def make_hook(pairs):
 
 
 def tensors(model):
-    """What a moving average is made of, in float64."""
+    """Parts of a moving average, in float64."""
     return {name: value.double() for name, value in model.state_dict().items()}
 
 
