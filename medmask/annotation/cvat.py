@@ -35,10 +35,15 @@ def labels(classes: Sequence[str]) -> list[dict[str, Any]]:
     return [*shapes, {"name": REVIEWED, "type": "tag", "attributes": []}]
 
 
-def to_xml(images: Sequence[ExportedImage]) -> str:
+def to_xml(images: Sequence[ExportedImage], classes: Sequence[str]) -> str:
     """The content of a file of the format "CVAT for images 1.1", to upload to a task."""
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
+    # a task does without what follows, but not its projects, nor Datumaro
+    task = ElementTree.SubElement(ElementTree.SubElement(root, "meta"), "task")
+    ElementTree.SubElement(task, "size").text = str(len(images))
+    ElementTree.SubElement(task, "mode").text = "annotation"
+    _add_labels(task, classes)
     for number, image in enumerate(images):
         attributes = {
             "id": str(number),
@@ -57,6 +62,20 @@ def to_xml(images: Sequence[ExportedImage]) -> str:
             score.text = f"{pre_annotation.score:.4f}"
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add_labels(task: ElementTree.Element, classes: Sequence[str]) -> None:
+    parent = ElementTree.SubElement(task, "labels")
+    for label in labels(classes):
+        element = ElementTree.SubElement(parent, "label")
+        ElementTree.SubElement(element, "name").text = label["name"]
+        ElementTree.SubElement(element, "type").text = label["type"]
+        attributes = ElementTree.SubElement(element, "attributes")
+        for options in label["attributes"]:
+            attribute = ElementTree.SubElement(attributes, "attribute")
+            for name in ("name", "mutable", "input_type", "default_value"):
+                ElementTree.SubElement(attribute, name).text = str(options[name])
+            ElementTree.SubElement(attribute, "values").text = "\n".join(options["values"])
 
 
 def to_coco(images: Sequence[ExportedImage], classes: Sequence[str]) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def _write_files(
         CVAT_COCO: cvat.to_coco(images, classes),
         CVAT_LABELS: cvat.labels(classes),
     }
-    texts = {INTERFACE: labeling_interface(classes), CVAT_XML: cvat.to_xml(images)}
+    texts = {INTERFACE: labeling_interface(classes), CVAT_XML: cvat.to_xml(images, classes)}
     for name, document in documents.items():
         write_json(folder / name, document)
     for name, text in texts.items():

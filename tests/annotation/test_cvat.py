@@ -20,6 +20,7 @@ class CvatTask:
 
     def __init__(self, export):
         self.root = ElementTree.fromstring((export.shared / "cvat/annotations.xml").read_text())
+        self.root.remove(self.root.find("meta"))
         self.root.append(ElementTree.fromstring(META))
         for box in self.root.iter("box"):
             box.set("source", "file")
@@ -70,6 +71,9 @@ class TestPreAnnotations:
         """The shape of the file as CVAT's documentation has it."""
         root = ElementTree.parse(export.shared / "cvat/annotations.xml").getroot()
         assert root.find("version").text == "1.1"
+        names = [label.find("name").text for label in root.iterfind("meta/task/labels/label")]
+        assert names == ["malignant", "reviewed"]
+        assert [x.find("input_type").text for x in root.iter("attribute") if len(x)] == ["text"]
         images = root.findall("image")
         assert [image.get("id") for image in images] == ["0", "1", "2", "3"]
         assert [image.get("name") for image in images] == [f"{x}.png" for x in export.names]
