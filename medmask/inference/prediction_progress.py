@@ -10,10 +10,14 @@ from types import TracebackType
 from tqdm import tqdm
 
 _REPORT_SECONDS = 30.0
+_LEAST_SECONDS = 5.0  # that tell a rate; the images of a batch are counted at once
 
 
 class PredictionProgress:
-    """Counts images, and tells how many are left and how long they will take."""
+    """Counts images, and tells how many are left and how long they will take.
+
+    The rate is that since the first image, as models and processes may take minutes to start.
+    """
 
     def __init__(
         self,
@@ -33,8 +37,9 @@ class PredictionProgress:
         """
         self._images, self._done_before = images, done_before
         self._report, self._clock = report or _print, clock
-        self._start = self._last_report = clock()
+        self._last_report = clock()
         self._statuses: Counter = Counter()
+        self._first: float | None = None  # time at which the first image was counted
         self._bar = tqdm(
             desc="detecting",
             unit="image",
@@ -46,23 +51,32 @@ class PredictionProgress:
     def count(self, status: str) -> None:
         """Count an image that has come to its end."""
         self._statuses[status] += 1
-        self._bar.update()
         now = self._clock()
+        if self._first is None:
+            self._first = now
+            self._bar.unpause()  # its clock begins here, too
+        self._bar.update()
         if self._bar.disable and now - self._last_report >= _REPORT_SECONDS:
             self._last_report = now
-            self._report(self._line(now - self._start))
+            self._report(self._line(now - self._first))
 
     def _line(self, seconds: float) -> str:
-        counted = sum(self._statuses.values())
-        ended = self._done_before + counted
-        left = datetime.timedelta(seconds=round(seconds / counted * (self._images - ended)))
+        ended = self._done_before + self._statuses.total()
         others = "".join(
             f", {self._statuses[status]} {status}"
             for status in ("failed", "refused")
             if self._statuses[status]
         )
-        rate = counted / seconds
-        return f"{ended} of {self._images} images{others}, {rate:.2f} a second, {left} left"
+        estimate = self._estimate(seconds, self._images - ended)
+        return f"{ended} of {self._images} images{others}{estimate}"
+
+    def _estimate(self, seconds: float, left: int) -> str:
+        """The rate and the time that is left, as soon as the time since the first tells them."""
+        counted = self._statuses.total() - 1
+        if not counted or seconds < _LEAST_SECONDS:
+            return ""
+        time_left = datetime.timedelta(seconds=round(seconds / counted * left))
+        return f", {counted / seconds:.2f} a second, {time_left} left"
 
     def __enter__(self) -> "PredictionProgress":
         return self

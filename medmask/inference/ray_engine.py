@@ -122,6 +122,7 @@ class RayEngine(PredictionEngine):
         work: PredictionWork,
         seconds: StageSeconds,
     ) -> Generator[Prediction, None, None]:
+        self._drop_unfinished()
         work = replace(work, options=replace(work.options, workers=self._workers))
         chunks = RowChunks(images, count, len(self._replicas.handles), work.options.batch_size)
         attempts: dict[int, int] = {}
@@ -138,6 +139,14 @@ class RayEngine(PredictionEngine):
                     faults, again = _sort_lost(rows, attempts)
                     yield from faults
                     chunks.give_back(again)
+
+    def _drop_unfinished(self) -> None:
+        """Replace the replicas that still work on images of a run which ended early."""
+        self._losses = 0
+        for handle in list(self._replicas.handles):
+            if handle.is_busy:
+                self._replicas.remove(handle)
+                self._replicas.start()
 
     def _hand_out(self, chunks: RowChunks, work: PredictionWork) -> bool:
         """Give rows to replicas that are idle; tells whether anything is still to come."""

@@ -20,7 +20,9 @@ from toy_image_detector import (
 
 from medmask.errors import InputError
 from medmask.inference import PredictionOptions, images_of_files, predict_images
+from medmask.inference.prediction_worker import PredictionWork
 from medmask.inference.ray_engine import RayEngine
+from medmask.inference.stage_seconds import StageSeconds
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 
@@ -123,6 +125,19 @@ def test_image_that_kills_the_model_costs_no_other(tmp_path):
     (problem,) = summary.problems
     assert str(paths[2]) in problem
     assert "ended the process with the model 2 times" in problem
+
+
+def test_engine_serves_after_a_run_that_ended_early(images, whole, tmp_path):
+    others = images_of_files(write_images(tmp_path / "in", [200] * 30))
+    with RayEngine(partial(make_brightness_detector, seconds=0.05), replicas=1) as engine:
+        work = PredictionWork(options(), engine.labels)
+        run = engine.predict(iter(enumerate(others)), len(others), work, StageSeconds())
+        assert next(run).record.path == str(others[0].path)
+        run.close()
+        summary = predict_images(engine, images, tmp_path / "out", options=options())
+    assert (summary.problems, summary.statuses) == ((), {"done": 30})
+    assert count_lines(tmp_path / "out") == 30
+    assert contents(tmp_path / "out") == contents(whole)
 
 
 def test_pictures_are_those_of_a_detector_here(images, tmp_path):
