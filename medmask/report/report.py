@@ -17,6 +17,7 @@ from medmask.report.run_files import read_runs
 from medmask.report.settings_section import settings_section
 from medmask.report.training_section import training_section
 from medmask.utils.files import atomic_write, check_output_file
+from medmask.utils.json_files import valid_unicode
 
 
 def write_report(
@@ -36,8 +37,8 @@ def write_report(
         OSError: the page cannot be written.
     """
     options = options or ReportOptions()
+    runs = read_runs(folders)  # before a folder is made for the page
     check_output_file(path)
-    runs = read_runs(folders)
     evaluated = evaluate_runs(runs, options.dataset, options.bootstrap)
     sections = [
         metrics_section(runs, evaluated),
@@ -55,4 +56,4 @@ def write_report(
         options.title or f"MedMask: {names}", lead, [each for each in sections if each is not None]
     )
     with atomic_write(Path(path), "w") as file:
-        file.write(page)
+        file.write(valid_unicode(page))  # paths may hold anything

@@ -72,6 +72,11 @@ def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def valid_unicode(text: str | os.PathLike) -> str:
+    """Replace what is no Unicode in a text that may name any file, as JSON wants it."""
+    return os.fsencode(text).decode(errors="replace")
+
+
 def show(value: Any) -> str:
     """Write a value as a short piece of JSON, to be named in an error."""
     if value is None:

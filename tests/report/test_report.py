@@ -1,4 +1,5 @@
 import json
+import os
 import re
 
 import pytest
@@ -193,7 +194,12 @@ def test_folder_without_a_run(tmp_path, write):
     with pytest.raises(InputError, match="holds no run"):
         write(tmp_path)
     with pytest.raises(InputError, match="is no folder"):
-        write(tmp_path / "nothing")
+        write_report([tmp_path / "nothing"], tmp_path / "nothing" / "report.html")
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_folder_whose_name_is_no_unicode(make_run, write):
+    assert "caf\ufffd" in write(make_run(os.fsdecode(b"caf\xe9")))
 
 
 def test_tool_writes_into_the_folder_of_the_run(run_tool, make_run, datasets):

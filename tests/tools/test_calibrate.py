@@ -86,7 +86,7 @@ def test_options_reach_the_calibration(folder):
         ((*OPTIONS, "--folds", "1"), "folds must be a whole number from 2"),
         ((*OPTIONS, "--output", "found.json"), "--output and --detections are both found.json"),
         ((*OPTIONS, "--output", "run/model_best.pth"), "--output and --checkpoint are both"),
-        ((*OPTIONS, "--checkpoint", "absent.pth"), "checkpoint absent.pth cannot be read"),
+        ((*OPTIONS, "--checkpoint", "typo/a.pth"), "checkpoint typo/a.pth cannot be read"),
         ((*OPTIONS, "--plot", "run"), "is a directory"),
     ],
     ids=["labels", "fpi", "folds", "output", "checkpoint_as_output", "checkpoint", "plot"],
@@ -97,6 +97,7 @@ def test_mistakes_are_one_sentence(folder, capsys, options, words):
     assert words in errors
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
+    assert not Path("typo").exists()
 
 
 def test_set_without_lesions_is_refused(folder, capsys):
