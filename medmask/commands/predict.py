@@ -1,7 +1,7 @@
 """Detect lesions in images: pictures with the detections drawn in, and a COCO-format JSON file.
 
 Writes OUTPUT/overlays/*.png and OUTPUT/detections.json, a list of {image_id, file_name,
-category_id, category_name, bbox: [x, y, width, height], score}, which evaluate_froc.py takes.
+category_id, category_name, bbox: [x, y, width, height], score}, which evaluate takes.
 Detections are those that an evaluation judges: after its non-maximum suppression.
 
 Every image is kept in OUTPUT/predictions.jsonl as soon as it is finished. The same command goes on
@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
         images = found = WorkList(args.inputs, args.frame)
         problems = found.problems
         if found.passed_over:
-            note = f"{found.passed_over} pictures that predict.py drew are passed over"
+            note = f"{found.passed_over} pictures that predict drew are passed over"
             print(f"note: {note}", file=sys.stderr)
     with open_engine(args, load_detector) as predictor:
         if args.workers is None:

@@ -56,7 +56,7 @@ def read(raw: Path) -> Contents:
         with collect(contents.problems):
             row.text("LeftRight")
             labels[row.identifier("ID1"), row.choice("LeftRight", _SIDES)] = row
-    paths = sorted(p for p in list_files(raw, contents.problems) if p.suffix.lower() == ".dcm")
+    paths = sorted(list_files(raw, contents.problems, ".dcm"))
     if not paths:
         raise InputError(f"{raw} has no files that end with .dcm; give the folder of the download")
     names: Counter[str] = Counter()

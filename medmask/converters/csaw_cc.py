@@ -95,7 +95,7 @@ def _delimiter(table: Path) -> str:
 
 def _find_files(raw: Path, problems: list[str]) -> _Files:
     files = _Files()
-    for path in list_files(raw, problems):
+    for path in list_files(raw, problems, ".dcm", ".png"):
         if path.suffix.lower() == ".dcm":
             files.images.setdefault(path.name, path)
         elif path.name.endswith(_MASK):
@@ -110,9 +110,9 @@ def _describe(row: Row, path: Path, mask: Path | None) -> SourceImage | LeftOut:
     timing = row.choice("rad_timing", _TIMINGS)
     is_marked = mask is not None and _has_area(mask)
     is_affected = has_cancer and cancer_side == side
-    if has_cancer and cancer_side is None and not is_marked:
-        return LeftOut(path.stem, "the side of its patient's cancer is not told")
-    if is_marked and has_cancer and cancer_side is None:
+    if has_cancer and None in (side, cancer_side):
+        if not is_marked:
+            return LeftOut(path.stem, "its side, or that of its patient's cancer, is not told")
         is_affected = True
     if is_marked and not is_affected:
         raise InputError(

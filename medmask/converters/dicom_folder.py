@@ -12,6 +12,7 @@ from medmask.images import DICOM_SUFFIXES, is_dicom
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
 from medmask.images.dicom.reading import describe_pixels, is_for_processing
+from medmask.utils.json_files import valid_unicode
 
 _DIRECTORY_FILE = "DICOMDIR"  # the table of contents of a DICOM medium
 _SIDES = {"L": "L", "R": "R"}
@@ -53,7 +54,7 @@ def _find_dicom_files(raw: Path, problems: list[str]) -> Iterator[Path]:
 
 def _name(path: Path) -> str:
     has_suffix = path.suffix.lower() in DICOM_SUFFIXES
-    return (path.with_suffix("") if has_suffix else path).as_posix()
+    return valid_unicode((path.with_suffix("") if has_suffix else path).as_posix())
 
 
 def _why_not(elements: Elements) -> str | None:

@@ -4,9 +4,7 @@ import numpy as np
 
 from medmask.converters.contract import SourceImage
 from medmask.errors import InputError
-from medmask.images import is_dicom
-from medmask.images.dicom import read_dicom_values
-from medmask.images.raster import read_raster_values
+from medmask.images import is_dicom, read_stored_values
 
 _LARGEST = 2**16 - 1
 
@@ -24,15 +22,9 @@ def read_pixels(image: SourceImage) -> np.ndarray:
         InputError: the file cannot be read, shows colors, or its values do not fit into 16 bits
             without loss.
     """
-    if is_dicom(image.path):
-        values, bits = read_dicom_values(image.path)
-    else:
-        values = read_raster_values(image.path, None)
-        if values.dtype not in (np.uint8, np.uint16):
-            raise InputError(
-                f"image {image.path} has other than 8 or 16 bits; convert it to 16 bits"
-            )
-        bits = 8 * values.itemsize
+    values, bits = read_stored_values(image.path)
+    if not is_dicom(image.path) and values.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"image {image.path} has other than 8 or 16 bits; convert it to 16 bits")
     if values.ndim == 3:
         if (values != values[..., :1]).any():
             raise InputError(f"image {image.path} shows colors; mammograms are gray")

@@ -7,7 +7,7 @@ from typing import Any
 
 from medmask.converters.image_files import WrittenImage
 from medmask.errors import InputError
-from medmask.utils.json_files import read_json, write_json
+from medmask.utils.json_files import read_json, valid_unicode, write_json
 from medmask.version import __version__
 
 PROVENANCE = "provenance.json"
@@ -27,7 +27,7 @@ def describe_sources(
         JSON values. The hash of the images is that of the list of their names and hashes; there is
         none where images were linked to and so not read.
     """
-    content: dict[str, Any] = {"folder": str(raw.absolute())}
+    content: dict[str, Any] = {"folder": valid_unicode(raw.absolute())}
     content["index_files"] = [
         {
             "file": str(path.relative_to(raw) if path.is_relative_to(raw) else path),

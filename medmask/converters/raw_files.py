@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def list_files(raw: Path, problems: list[str]) -> Iterator[Path]:
+def list_files(raw: Path, problems: list[str], *suffixes: str) -> Iterator[Path]:
     """List the files below a folder, in the order of their names.
 
-    Hidden files and folders are passed over: macOS writes a ``._1-1.dcm`` beside each ``1-1.dcm``.
+    Links to folders elsewhere are followed, as a large set may be spread over several disks. Hidden
+    files and folders are passed over: macOS writes a ``._1-1.dcm`` beside each ``1-1.dcm``.
 
     Args:
         raw: the folder.
         problems: to which folders are added that cannot be listed, and links to nothing.
+        suffixes: of the files that are wanted, in lower case; all files if none is given.
 
     Yields:
         The path of each file.
@@ -21,11 +23,18 @@ def list_files(raw: Path, problems: list[str]) -> Iterator[Path]:
     def report(error: OSError) -> None:
         problems.append(f"folder {error.filename} cannot be listed ({error.strerror})")
 
-    for folder, folders, names in os.walk(raw, onerror=report):
+    root, seen = Path(os.path.realpath(raw)), set()
+    for folder, folders, names in os.walk(raw, onerror=report, followlinks=True):
+        place = Path(os.path.realpath(folder))
+        # what a link leads to within the download is listed there, under its own name
+        if place in seen or (os.path.islink(folder) and root in place.parents):
+            folders.clear()
+            continue
+        seen.add(place)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(folder, name)
-            if name.startswith("."):
+            if name.startswith(".") or (suffixes and path.suffix.lower() not in suffixes):
                 continue
             if path.is_file():
                 yield path

@@ -38,7 +38,7 @@ from medmask.converters.registry import find_converter
 from medmask.converters.splits import assign_splits, deal_folds, patient_of
 from medmask.errors import InputError
 from medmask.utils.files import remove_abandoned_files
-from medmask.utils.json_files import write_json
+from medmask.utils.json_files import valid_unicode, write_json
 from medmask.utils.worker_pool import map_in_processes
 
 IMAGES, ANNOTATIONS = "images", "annotations"
@@ -118,6 +118,11 @@ def convert(
         raise InputError(f"raw folder {raw} does not exist or is no folder; give the download's")
     if output.resolve() == raw.resolve():
         raise InputError(f"--output {output} is the raw folder itself: choose another one")
+    if options.link and raw.resolve() in output.resolve().parents:
+        raise InputError(
+            f"--output {output} is in the raw folder, where the links would be taken for images of "
+            "it: choose another one, or leave --link out"
+        )
     contents = _check_names(converter.read(raw))
     if not contents.images:
         raise InputError("\n".join(contents.problems) or _nothing_to_convert(raw, contents))
@@ -197,6 +202,7 @@ def _write_rest(
     ]
     if not images:
         raise InputError("\n".join(problems))
+    problems += write_contact_sheet(output / "contact_sheet.png", output / IMAGES, images)
     parts, how = _choose_parts([image.source for image in images], options)
     files = {}
     unknown_of_labels = {}
@@ -219,8 +225,8 @@ def _write_rest(
             "title": converter.title,
             "options": {"max_size": options.max_size, "link": options.link},
             "sources": describe_sources(raw, contents.sources, [i.written for i in images]),
-            "left_out": [vars(each) for each in left_out],
-            "problems": problems,
+            "left_out": [_describe(each) for each in left_out],
+            "problems": [valid_unicode(problem) for problem in problems],
         },
         {
             name: dict(
@@ -229,9 +235,8 @@ def _write_rest(
             )
             for name, counts in files.items()
         },
-        {label: [vars(each) for each in unknown] for label, unknown in unknown_of_labels.items()},
+        {label: list(map(_describe, unknown)) for label, unknown in unknown_of_labels.items()},
     )
-    write_contact_sheet(output / "contact_sheet.png", output / IMAGES, images)
     in_no_file = [*left_out, *_in_all(list(unknown_of_labels.values()))]
     return ConversionReport(files, in_no_file, problems)
 
@@ -262,6 +267,10 @@ def _count(images: Sequence[ConvertedImage], document: dict[str, Any]) -> tuple[
         len(annotations),
         len({annotation["image_id"] for annotation in annotations}),
     )
+
+
+def _describe(left_out: LeftOut) -> dict[str, str]:
+    return {key: valid_unicode(text) for key, text in vars(left_out).items()}
 
 
 def _in_all(groups: list[list[LeftOut]]) -> Iterator[LeftOut]:

@@ -78,6 +78,11 @@ def _add_image(
     size = row.number("width"), row.number("height")
     if None in size:
         raise row.fault("width", "or its height is not given; correct the table")
+    if not findings:  # even an image without any has a row, so that a table that is cut off shows
+        raise row.fault(
+            "image_id",
+            "has no row of its own in finding_annotations.csv; copy both tables again",
+        )
     lesions = [_to_lesion(finding, *size) for finding in findings]
     contents.images.append(
         SourceImage(

@@ -19,6 +19,7 @@ from medmask.images.reading import (
     read_image,
     read_image_size,
     read_pixel_spacing,
+    read_stored_values,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "read_image",
     "read_image_size",
     "read_pixel_spacing",
+    "read_stored_values",
     "split_frame_path",
     "stretch_to_255",
     "to_rgb",

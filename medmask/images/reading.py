@@ -18,7 +18,12 @@ from medmask.images.dicom import (
 )
 from medmask.images.frames import choose_frame, split_frame_path
 from medmask.images.intensity import stretch_to_255, to_rgb
-from medmask.images.raster import count_raster_frames, read_raster, read_raster_size
+from medmask.images.raster import (
+    count_raster_frames,
+    read_raster,
+    read_raster_size,
+    read_raster_values,
+)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", *DICOM_SUFFIXES)
 """Of the files that are read, in lower case; DICOM may have any other or none."""
@@ -54,6 +59,27 @@ def read_image(
         values = read_dicom(path, frame) if apply_voi else read_dicom_values(path, frame)[0]
         return to_rgb(stretch_to_255(values))
     return to_rgb(read_raster(path, frame))
+
+
+def read_stored_values(path: str | os.PathLike, frame: int | None = None) -> tuple[np.ndarray, int]:
+    """Read gray levels without a loss: neither stretched nor windowed.
+
+    Args:
+        path: as for :func:`read_image`.
+        frame: likewise.
+
+    Returns:
+        (H, W), or (H, W, 3) for colors, of which the larger are brighter; NaN where DICOM has only
+        padding. And the number of bits that a value takes in the file.
+
+    Raises:
+        InputError: as for :func:`read_image`.
+    """
+    path, frame = _image_file(path, frame)
+    if is_dicom(path):
+        return read_dicom_values(path, frame)
+    values = read_raster_values(path, frame)
+    return values, 8 * values.itemsize
 
 
 def read_image_size(path: str | os.PathLike, frame: int | None = None) -> tuple[int, int]:

@@ -65,6 +65,6 @@ def _detect(predictor: MedMaskPredictor, image: PredictionImage) -> Instances:
         height, width = found.image_size
         raise InputError(
             f"image {image.name} is {width} x {height} (width x height), but its data set says "
-            f"{image.size[1]} x {image.size[0]}; run tools/check_dataset.py"
+            f"{image.size[1]} x {image.size[0]}; run medmask check-data"
         )
     return found

@@ -19,9 +19,9 @@ from medmask.inference.prediction_images import (
     PredictionImage,
     file_state,
     image_key,
-    stated_name,
 )
 from medmask.inference.result_files import import_pyarrow
+from medmask.utils.json_files import valid_unicode
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
 
@@ -62,7 +62,7 @@ class ManifestEntry(NamedTuple):
         name = self.path if self.frame is None else f"{self.path}#{self.frame}"
         return PredictionImage(
             Path(self.folder, self.path),
-            stated_name(name),
+            valid_unicode(name),
             frame=self.frame,
             image_id=self.image_id,
             is_archived=True,

@@ -14,7 +14,7 @@ from medmask.errors import InputError
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.options import DETECTIONS
 from medmask.inference.part_files import missing_shards, part_files
-from medmask.inference.prediction_images import PredictionImage, stated_name
+from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.prediction_parts import PartsReader
 from medmask.inference.prediction_record import DONE, PredictionRecord
 from medmask.inference.result_files import (
@@ -26,6 +26,7 @@ from medmask.inference.result_files import (
     open_parquet,
 )
 from medmask.utils.files import remove_abandoned_files
+from medmask.utils.json_files import valid_unicode
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _image_row(record: PredictionRecord) -> dict[str, Any]:
     is_done = record.status == DONE
     return _identity(record) | {
         "status": record.status,
-        "error": record.error and stated_name(record.error),  # which may name any file
+        "error": record.error and valid_unicode(record.error),  # which may name any file
         "height": record.height,
         "width": record.width,
         "detections": len(record.detections) if is_done else None,

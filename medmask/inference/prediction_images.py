@@ -14,6 +14,7 @@ from medmask.data.loaders import load_dataset_dicts
 from medmask.data.pixel_spacing import PixelSpacing, pixel_spacing_of
 from medmask.errors import InputError
 from medmask.images import count_frames, frame_path, read_image, split_frame_path
+from medmask.utils.json_files import valid_unicode
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class PredictionImage:
         if self.size not in (None, pixels.shape[:2]):
             raise InputError(
                 f"image {self.path} is {pixels.shape[1]} x {pixels.shape[0]} (width x height), but "
-                f"its data set says {self.size[1]} x {self.size[0]}; run tools/check_dataset.py"
+                f"its data set says {self.size[1]} x {self.size[0]}; run medmask check-data"
             )
         return pixels
 
@@ -154,12 +155,7 @@ def _choose_frames(path: Path, frame: int | Literal["all"] | None) -> Sequence[i
 
 def _file_name(path: Path) -> str:
     """The path as given, or absolute where it climbs."""
-    return stated_name(Path(os.path.abspath(path)) if ".." in path.parts else path)
-
-
-def stated_name(path: str | os.PathLike) -> str:
-    """A name as valid Unicode, as JSON wants it, whatever bytes it is made of."""
-    return os.fsencode(path).decode(errors="replace")
+    return valid_unicode(Path(os.path.abspath(path)) if ".." in path.parts else path)
 
 
 def images_of_dataset(name: str) -> list[PredictionImage]:

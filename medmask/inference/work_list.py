@@ -73,7 +73,7 @@ class WorkList:
         drawn = len(found.paths) - len(paths)
         self.passed_over += drawn
         if not paths:
-            raise InputError(f"the inputs hold nothing but {drawn} pictures that predict.py drew")
+            raise InputError(f"the inputs hold nothing but {drawn} pictures that predict drew")
         self._lists.append(images_of_files(paths, frame))
 
 

@@ -26,6 +26,8 @@ ROWS = [
     "00080,2010,2,0,,,,Right,MLO,7.1,00080_20990909_R_MLO_1.dcm",
     # cancer on a side that is not told
     "00090,2010,2,1,,3,1,Right,MLO,7.1,00090_20990909_R_MLO_1.dcm",
+    # an image whose own side is not told, of a patient with cancer
+    "00091,2010,2,1,Left,3,1,,MLO,7.1,00091_20990909_X_MLO_1.dcm",
 ]
 
 
@@ -93,7 +95,8 @@ def test_cancer_that_is_not_marked_is_left_out(raw):
         "00075_20990909_L_MLO_1": "its breast has cancer (screen-detected), which is not marked",
         "00075_20990909_L_MLO_2": "its breast has cancer (interval), which is not marked",
         "00075_20990909_L_CC_3": "its breast has cancer (prior), which is not marked",
-        "00090_20990909_R_MLO_1": "the side of its patient's cancer is not told",
+        "00090_20990909_R_MLO_1": "its side, or that of its patient's cancer, is not told",
+        "00091_20990909_X_MLO_1": "its side, or that of its patient's cancer, is not told",
     }
 
 

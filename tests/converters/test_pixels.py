@@ -69,3 +69,8 @@ def test_other_numbers_are_refused(tmp_path, values):
 def _offset_of_pixels(path) -> int:
     with Image.open(path) as opened:
         return opened.tag_v2[273][0]
+
+
+def test_file_that_is_gone_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.dcm does not exist or cannot be reached"):
+        read_pixels(SourceImage(tmp_path / "gone.dcm", "gone"))

@@ -1,10 +1,13 @@
 """The engine, on mini-MIAS in miniature and on folders of DICOM."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from mini_mias_tree import many_films, write_mini_mias
 
@@ -279,3 +282,40 @@ def test_all_images_left_out(tmp_path, write_dicom):
         InputError, match=r"1 are left out, the first, a, because it holds 3 frames"
     ):
         convert("dicom_folder", tmp_path / "raw", tmp_path / "out", OPTIONS)
+
+
+def test_linked_image_that_cannot_be_decoded_is_told_and_costs_no_other(dicoms, tmp_path):
+    output = tmp_path / "out"
+    faulty = pydicom.dcmread(dicoms / "a/1.dcm")
+    faulty.WindowCenter, faulty.WindowWidth = 100, 0.5
+    faulty.save_as(dicoms / "a/1.dcm")
+    report = convert("dicom_folder", dicoms, output, ConversionOptions(link=True))
+    (problem,) = report.problems
+    assert "Window Width" in problem
+    images = read(output, "instances_all.json")["images"]
+    assert len(images) == report.files["instances_all.json"][0] == 2
+    assert (output / "contact_sheet.png").is_file()
+    assert json.loads((output / "provenance.json").read_text())["problems"] == [problem]
+
+
+def test_links_are_not_written_into_what_is_read(dicoms, tmp_path):
+    (tmp_path / "alias").symlink_to(dicoms)
+    for output in (dicoms / "out", tmp_path / "alias" / "out"):
+        with pytest.raises(InputError, match="is in the raw folder, where the links would be"):
+            convert("dicom_folder", dicoms, output, ConversionOptions(link=True))
+        assert not output.exists()
+
+
+def test_names_that_are_no_unicode(dicoms, tmp_path):
+    raw = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(dicoms, raw)
+    (raw / "2.dcm").rename(raw / os.fsdecode(b"l\xe9sion.dcm"))
+    (raw / os.fsdecode(b"tronqu\xe9.dcm")).write_bytes(b"")
+    for options in (OPTIONS, OPTIONS, replace(OPTIONS, labels=("lesion",))):
+        report = convert("dicom_folder", raw, tmp_path / "out", options)
+        assert len(report.problems) == 1
+    check = inspect_dataset(
+        "names", tmp_path / "out/annotations/instances_all.json", tmp_path / "out/images"
+    )
+    assert not check.problems
+    assert any("l\ufffdsion" in name for name in check.file_names)

@@ -134,7 +134,9 @@ def test_faults_of_findings_are_told(write_set, finding, words):
 
 
 def test_an_image_without_its_file(write_set):
-    raw = write_set([breast_of("a"), breast_of("b")], [finding_of("b", "['Mass']", "BI-RADS 4")])
+    clean = finding_of("a", "['No Finding']", **NO_BOX)
+    finding = finding_of("b", "['Mass']", "BI-RADS 4")
+    raw = write_set([breast_of("a"), breast_of("b")], [clean, finding])
     (raw / "images/exam1/b.dicom").unlink()
     contents = read(raw)
     assert [left.name for left in contents.left_out] == ["exam1/b"]
@@ -145,9 +147,18 @@ def test_an_image_without_its_file(write_set):
 
 
 def test_findings_of_an_image_that_is_not_listed(write_set):
-    raw = write_set([breast_of("a")], [finding_of("x", "['Mass']", "BI-RADS 4")])
+    clean = finding_of("a", "['No Finding']", **NO_BOX)
+    raw = write_set([breast_of("a")], [clean, finding_of("x", "['Mass']", "BI-RADS 4")])
     assert "1 images of" in read(raw).problems[0]
     assert "the first is x" in read(raw).problems[0]
+
+
+def test_an_image_without_any_row_of_findings_does_not_count_as_clean(write_set):
+    raw = write_set([breast_of("a"), breast_of("b")], [finding_of("a", "['Mass']", "BI-RADS 4")])
+    contents = read(raw)
+    assert [image.name for image in contents.images] == ["exam1/a"]
+    (problem,) = contents.problems
+    assert "line 3: its image_id 'b' has no row of its own in finding_annotations.csv" in problem
 
 
 def test_a_folder_that_is_not_the_set(tmp_path):

@@ -53,9 +53,7 @@ def find_files(raw: Path, problems: list[str]) -> DicomFiles:
     """Find all files whose name ends with ``.dcm``; problems as :func:`list_files` tells them."""
     by_folder: dict[str, list[Path]] = defaultdict(list)
     by_series: dict[str, list[Path]] = defaultdict(list)
-    for path in list_files(raw, problems):
-        if path.suffix.lower() != ".dcm":
-            continue
+    for path in list_files(raw, problems, ".dcm"):
         parts = path.parent.relative_to(raw).parts
         film = next((part for part in parts if is_folder(part)), None)
         if film is not None:

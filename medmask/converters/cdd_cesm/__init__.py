@@ -83,9 +83,8 @@ def read(raw: Path) -> Contents:
 def _find_files(raw: Path, problems: list[str]) -> dict[str, Path]:
     """JPEG files by their name without suffix; some names have a space before it."""
     files: dict[str, Path] = {}
-    for path in list_files(raw, problems):
-        if path.suffix.lower() in (".jpg", ".jpeg"):
-            files.setdefault(path.stem.strip(), path)
+    for path in list_files(raw, problems, ".jpg", ".jpeg"):
+        files.setdefault(path.stem.strip(), path)
     return files
 
 

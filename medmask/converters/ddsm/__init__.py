@@ -43,9 +43,7 @@ def read(raw: Path) -> Contents:
     """
     contents = Contents()
     undecoded: list[Path] = []
-    for path in sorted(list_files(raw, contents.problems)):
-        if path.suffix.lower() != ".ics":
-            continue
+    for path in sorted(list_files(raw, contents.problems, ".ics")):
         contents.sources.append(path)
         with leave_out_if_faulty(contents, path.stem):
             _add_case(read_case(path), path, contents, undecoded)
