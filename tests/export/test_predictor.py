@@ -1,5 +1,7 @@
 """Prediction by an exported file gives what the checkpoint gives."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from painted_mammograms import paint_mammogram
 
 from medmask.errors import InputError
 from medmask.export import OnnxPredictor
+from medmask.export.session import GraphSession
 from medmask.images import to_rgb
 from medmask.inference import MedMaskPredictor
 
@@ -76,6 +79,19 @@ def test_settings_name_the_weights_and_the_file(predictor, by_pytorch):
     assert settings["weights"] == by_pytorch.settings()["weights"]
     assert settings["nms_iou"] == by_pytorch.settings()["nms_iou"]
     assert settings["model"] != settings["weights"]
+
+
+def test_threads_can_be_set(predictor, exported):
+    content = exported.file.read_bytes()
+    before = len(os.listdir("/proc/self/task"))
+    alone = GraphSession(content, "x", 1)
+    assert len(os.listdir("/proc/self/task")) == before
+    four = GraphSession(content, "x", 4)
+    assert len(os.listdir("/proc/self/task")) == before + 3  # beside the one that calls
+    assert alone.properties == four.properties
+    image, _ = paint_mammogram(171, 133, artifacts=False)
+    found = OnnxPredictor(exported.file, num_threads=2)(image)["instances"]
+    assert_alike(found, predictor(image)["instances"])
 
 
 def test_output_that_is_not_finite_is_refused(predictor):

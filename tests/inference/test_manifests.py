@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medmask.errors import InputError
-from medmask.inference.manifests import Manifest
+from medmask.inference.manifests import _ROWS_AT_ONCE, Manifest
 
 
 def described(manifest):
@@ -105,6 +105,19 @@ def test_columns_of_other_types_are_named(tmp_path, columns, words):
     with pytest.raises(InputError, match=words) as error:
         list(Manifest(path))
     assert str(path) in str(error.value)
+
+
+def test_rows_are_numbered_on_where_a_file_is_read_in_parts(tmp_path):
+    paths = [f"{number}.dcm" for number in range(_ROWS_AT_ONCE + 2)]
+    frames = [None] * (_ROWS_AT_ONCE + 1) + [3]
+    path = write_parquet(tmp_path / "list.parquet", {"path": paths, "frame": frames})
+    entries = list(Manifest(path).entries())
+    assert [entry.path for entry in entries] == paths
+    assert [entry.frame for entry in entries] == frames
+    paths[-1] = None
+    path = write_parquet(tmp_path / "faulty.parquet", {"path": paths})
+    with pytest.raises(InputError, match=f"row {_ROWS_AT_ONCE + 2}: the column path is empty"):
+        list(Manifest(path).entries())
 
 
 def test_manifest_that_changes_is_named(tmp_path):
