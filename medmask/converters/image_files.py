@@ -107,7 +107,7 @@ def _link(task: ImageTask) -> WrittenImage:
     regions = _find_regions(task.image, size, size)
     target = task.folder / task.file_name
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.link")
+    temporary = target.with_name(f".{os.getpid()}.link")  # short, whatever the image's name is
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(task.image.path.absolute())
     os.replace(temporary, target)

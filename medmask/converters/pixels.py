@@ -4,7 +4,7 @@ import numpy as np
 
 from medmask.converters.contract import SourceImage
 from medmask.errors import InputError
-from medmask.images import is_dicom, read_stored_values
+from medmask.images import is_dicom, read_gray_levels
 
 _LARGEST = 2**16 - 1
 
@@ -12,8 +12,8 @@ _LARGEST = 2**16 - 1
 def read_pixels(image: SourceImage) -> np.ndarray:
     """Read the gray levels of a PNG, JPEG, TIFF or DICOM file.
 
-    Of DICOM it is the modality values (rescaled; no window or table for presentation), MONOCHROME1
-    inverted, and 0 where there is only padding. Values below 0 are shifted up to it.
+    Of DICOM it is the stored values (no window or table for presentation), inverted for MONOCHROME1
+    or a rescale slope below 0, and 0 where there is only padding. Values below 0 are shifted up.
 
     Returns:
         (H, W) uint8 for files of 8 bits, else uint16; larger is brighter.
@@ -22,7 +22,7 @@ def read_pixels(image: SourceImage) -> np.ndarray:
         InputError: the file cannot be read, shows colors, or its values do not fit into 16 bits
             without loss.
     """
-    values, bits = read_stored_values(image.path)
+    values, bits = read_gray_levels(image.path)
     if not is_dicom(image.path) and values.dtype not in (np.uint8, np.uint16):
         raise InputError(f"image {image.path} has other than 8 or 16 bits; convert it to 16 bits")
     if values.ndim == 3:
@@ -44,7 +44,7 @@ def _to_integers(values: np.ndarray, bits: int, image: SourceImage) -> np.ndarra
     largest = 255 if bits <= 8 else _LARGEST
     if (shifted != np.rint(shifted)).any() or shifted.max() > largest:
         raise InputError(
-            f"image {image.path} has values that are not whole numbers of 16 bits once its rescale "
-            "slope is applied; convert it with --link, which leaves the file as it is"
+            f"image {image.path} has values that are not whole numbers of 16 bits; convert it with "
+            "--link, which leaves the file as it is"
         )
     return shifted.astype(np.uint8 if bits <= 8 else np.uint16)

@@ -16,10 +16,10 @@ from medmask.images.intensity import stretch_to_255, to_rgb
 from medmask.images.reading import (
     IMAGE_SUFFIXES,
     count_frames,
+    read_gray_levels,
     read_image,
     read_image_size,
     read_pixel_spacing,
-    read_stored_values,
 )
 
 __all__ = [
@@ -28,10 +28,10 @@ __all__ = [
     "count_frames",
     "frame_path",
     "is_dicom",
+    "read_gray_levels",
     "read_image",
     "read_image_size",
     "read_pixel_spacing",
-    "read_stored_values",
     "split_frame_path",
     "stretch_to_255",
     "to_rgb",

@@ -61,7 +61,7 @@ def read_image(
     return to_rgb(read_raster(path, frame))
 
 
-def read_stored_values(path: str | os.PathLike, frame: int | None = None) -> tuple[np.ndarray, int]:
+def read_gray_levels(path: str | os.PathLike, frame: int | None = None) -> tuple[np.ndarray, int]:
     """Read gray levels without a loss: neither stretched nor windowed.
 
     Args:

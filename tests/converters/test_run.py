@@ -259,11 +259,14 @@ def test_gray_levels_of_dicom_are_lossless(dicoms, tmp_path):
 
 
 def test_links_lead_to_the_raw_files(dicoms, tmp_path):
+    long_name = dicoms / ("n" * 251 + ".dcm")
+    (dicoms / "2.dcm").rename(long_name)
     report = convert("dicom_folder", dicoms, tmp_path / "out", ConversionOptions(link=True))
     assert not report.problems
     link = tmp_path / "out/images/a/1.dcm"
     assert link.is_symlink()
     assert link.resolve() == (dicoms / "a/1.dcm").resolve()
+    assert (tmp_path / "out/images" / long_name.name).resolve() == long_name.resolve()
     json_file = tmp_path / "out/annotations/instances_all.json"
     check = inspect_dataset("links", json_file, tmp_path / "out/images")
     assert not check.problems
