@@ -120,9 +120,12 @@ def _vindr_mammo(raw: Path) -> None:
             "finding_categories": "['Mass', 'Asymmetry']",
             "finding_birads": "BI-RADS 4",
         },
-        {**breasts[1], "finding_categories": "['No Finding']", "finding_birads": None},
+        *(
+            {**breast, "finding_categories": "['No Finding']", "finding_birads": None}
+            for breast in breasts[1:]
+        ),
     ]
-    for finding, box in zip(findings, ((1.5, 2, 20, 30), (None,) * 4), strict=True):
+    for finding, box in zip(findings, ((1.5, 2, 20, 30), *[(None,) * 4] * 2), strict=True):
         finding |= dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
     write_csv(raw / "breast-level_annotations.csv", *breasts)
     write_csv(raw / "finding_annotations.csv", *findings)
