@@ -238,7 +238,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         if not name or name_first([name]) != name or Path(name).name != name:
             raise InputError(f"{tag} holds no name of a file: {advice}")
         last = tag.with_name(name)
-        others = (path for path in tag.parent.glob("model_*.pth") if path != last)
+        others = (p for p in tag.parent.glob("model_*.pth") if p != last and p.is_file())
         return [last, *sorted(others, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
 
     def _read_start_weights(self, path: str) -> tuple[dict[str, Tensor], str | None]:

@@ -15,6 +15,7 @@ from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
+from medmask.errors import InputError
 from medmask.modeling.boxes import DetectionTarget, generalized_box_iou
 from medmask.modeling.decoder import DecoderOutput
 from medmask.modeling.matcher import Matcher, Matches
@@ -44,9 +45,17 @@ class DetectionCriterion(nn.Module):
             box_weight: weight of the L1 loss.
             giou_weight: weight of the generalized-IoU loss.
             focal_alpha: weight of the positive class in the focal loss, in [0, 1].
-            focal_gamma: exponent of the focal loss.
+            focal_gamma: exponent of the focal loss: 0, or at least 1.
+
+        Raises:
+            InputError: ``focal_gamma`` is between 0 and 1.
         """
         super().__init__()
+        if 0 < focal_gamma < 1:
+            raise InputError(
+                f"model.criterion.focal_gamma is {focal_gamma}, but between 0 and 1 the focal loss "
+                "has no finite gradient where the detector is sure: set 0, or at least 1"
+            )
         self.matcher = matcher
         self.proposal_matcher = proposal_matcher or matcher
         self.weights = {

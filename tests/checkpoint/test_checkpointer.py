@@ -163,3 +163,10 @@ def test_resume_passes_over_weights_alone_where_the_last_checkpoint_is_damaged(t
     save_weights(make_model(5), tmp_path / "model_adabn.pth")
     assert checkpointer.resume()
     assert checkpointer.saved_iteration == 4
+
+
+def test_a_link_to_a_checkpoint_that_is_gone_stops_no_resume(tmp_path):
+    checkpointer = MedMaskCheckpointer(make_model(3), str(tmp_path))
+    checkpointer.save("model_0000009", iteration=9)
+    (tmp_path / "model_best.pth").symlink_to(tmp_path / "moved" / "model_best.pth")
+    assert checkpointer.resume()

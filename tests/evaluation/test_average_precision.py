@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,8 @@ from medmask.evaluation import average_precision
 from medmask.evaluation.detection_files import detections_to_coco
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_equals_pycocotools_on_files(random_case, tmp_path, seed, capsys):
-    ground_truth, detections = random_case(seed)
+def by_pycocotools(ground_truth, detections, folder):
+    """AP, AP50 and AP75 of the case, written to files."""
     x0, y0, x1, y1 = ground_truth.boxes.T
     annotations = [
         {
@@ -31,19 +31,35 @@ def test_equals_pycocotools_on_files(random_case, tmp_path, seed, capsys):
         "categories": [{"id": i} for i in ground_truth.category_ids],
         "annotations": annotations,
     }
-    truth_file, detection_file = tmp_path / "truth.json", tmp_path / "detections.json"
+    truth_file, detection_file = folder / "truth.json", folder / "detections.json"
     truth_file.write_text(json.dumps(content))
     detection_file.write_text(json.dumps(detections_to_coco(ground_truth, detections)))
-
-    result = average_precision(ground_truth, detections)
-    assert capsys.readouterr().out == ""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(truth_file))
         evaluation = COCOeval(truth, truth.loadRes(str(detection_file)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    assert [result.ap, result.ap50, result.ap75] == pytest.approx(evaluation.stats[:3].tolist())
+    return evaluation.stats[:3].tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equals_pycocotools_on_files(random_case, tmp_path, seed, capsys):
+    ground_truth, detections = random_case(seed)
+    result = average_precision(ground_truth, detections)
+    assert capsys.readouterr().out == ""
+    expected = by_pycocotools(ground_truth, detections, tmp_path)
+    assert [result.ap, result.ap50, result.ap75] == pytest.approx(expected)
+
+
+def test_equal_scores_count_in_the_order_of_the_images_ids(build_case, tmp_path):
+    """A hit on the first image of the file, and a false positive on the one of the lower id."""
+    box = (0, 0, 9, 9)
+    ground_truth, detections = build_case(2, [(0, 0, *box)], [(0, 0, *box, 0.5), (1, 0, *box, 0.5)])
+    ground_truth = replace(ground_truth, image_ids=ground_truth.image_ids[::-1])
+    result = average_precision(ground_truth, detections)
+    assert result.ap == pytest.approx(0.5)
+    assert result.ap == pytest.approx(by_pycocotools(ground_truth, detections, tmp_path)[0])
 
 
 def test_first_and_last_lesion_count(build_case):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from medmask.errors import InputError
 from medmask.modeling import (
     DetectionCriterion,
     DetectionTarget,
@@ -128,6 +129,21 @@ def test_prediction_without_a_match_still_takes_part_in_the_gradient(criterion):
     sum(criterion(output, make_targets(0, 0))[0].values()).backward()
     assert (output.logits.grad != 0).all()
     assert (output.boxes.grad == 0).all()
+
+
+@pytest.mark.parametrize("gamma", [0, 1, 2])
+def test_a_sure_prediction_has_a_finite_gradient(gamma):
+    criterion = DetectionCriterion(matcher=HungarianMatcher(MatchingCost()), focal_gamma=gamma)
+    output = make_output(num_images=1, num_queries=2, num_classes=1)
+    with torch.no_grad():
+        output.logits.copy_(torch.tensor([20.0, -120.0])[:, None])
+    sum(criterion(output, make_targets(1, num_classes=1))[0].values()).backward()
+    assert output.logits.grad.isfinite().all()
+
+
+def test_an_exponent_without_such_gradients_is_refused():
+    with pytest.raises(InputError, match=r"model.criterion.focal_gamma is 0.5, but between 0 and"):
+        DetectionCriterion(matcher=HungarianMatcher(MatchingCost()), focal_gamma=0.5)
 
 
 @pytest.mark.parametrize("nan_in", ["logits", "boxes"])

@@ -10,6 +10,7 @@ of w pixels has its center at (i + 0.5) / w, and there are zeros outside the map
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from medmask.layers.deformable_attention import operator as ms_deform_attn_operator  # noqa: F401 - defines torch.ops.medmask
 from medmask.layers.deformable_attention.pytorch import accumulation_dtype
@@ -30,8 +31,8 @@ def ms_deform_attn(
     tell neighboring pixels apart.
 
     A location that is not finite samples nothing and gets no gradient. The operator can be
-    differentiated once, with respect to value, sampling_locations and attention_weights. It runs
-    under torch.compile and torch.export.
+    differentiated once, backwards, with respect to value, sampling_locations and attention_weights.
+    It runs under torch.compile and torch.export.
 
     Args:
         value: (N, S, M, D), the flattened maps of all levels, M heads of D channels.
@@ -48,6 +49,7 @@ def ms_deform_attn(
             one after the other; the sentence names the argument. Compiled for a GPU, the operator
             does not wait for the levels' sizes: there, a level that is not within the S tokens
             fails a device-side assertion.
+        NotImplementedError: A derivative in forward mode, or a second one, is asked for.
     """
     _check_value(value, spatial_shapes, level_start_index, "sampling_locations", sampling_locations)
     shape = sampling_locations.shape[:-1]
@@ -95,7 +97,7 @@ def ms_deform_attn_fused(
         (N, Q, M*D), of value's dtype.
 
     Raises:
-        ValueError: as :func:`ms_deform_attn`.
+        ValueError, NotImplementedError: as :func:`ms_deform_attn`.
     """
     own = (value.dtype,)
     _check_value(
@@ -160,6 +162,11 @@ def _check(
     if tensor.device != value.device:
         raise ValueError(
             f"{name} must be on value's device, {value.device}, but is on {tensor.device}"
+        )
+    if forward_ad.unpack_dual(tensor).tangent is not None:  # PyTorch would take it for zero
+        raise NotImplementedError(
+            f"ms_deform_attn has no derivative in forward mode, which {name} asks for: "
+            "differentiate backwards"
         )
 
 

@@ -123,7 +123,7 @@ def ms_deform_attn_fused_pytorch_backward(
         parts = [grad_locations.sum((2, 4))]  # over heads and points
         if reference_points.shape[-1] == 4:
             by_size = (grad_locations * projected.offsets).sum((2, 4))
-            parts.append(by_size * (0.5 / sampling_offsets.shape[-2]))
+            parts.append(by_size * _share_of_box(sampling_offsets))
         grad_references = torch.cat(parts, dim=-1)
     weighted = weights * grad_weights
     grad_logits = weighted - weights * weighted.sum((-2, -1), keepdim=True)
@@ -158,12 +158,17 @@ class _Projected:
         if reference_points.shape[-1] == 2:
             extent = (1 / spatial_shapes.flip(-1).to(dtype))[None, None]
         else:
-            extent = reference_points[..., 2:] * (0.5 / sampling_offsets.shape[-2])
+            extent = reference_points[..., 2:] * _share_of_box(sampling_offsets)
         self.extent = extent[:, :, None, :, None]
         centers = reference_points[:, :, None, :, None, :2]
         self.locations = (centers + self.offsets * self.extent).masked_fill(impossible, torch.nan)
         logits = attention_logits.to(dtype)
         self.weights = logits.flatten(-2).softmax(-1).view(logits.shape)
+
+
+def _share_of_box(sampling_offsets: Tensor) -> float:
+    """The share of a box that an offset of 1 is: of its half, divided by the number of points."""
+    return 0.5 / max(1, sampling_offsets.shape[-2])  # without points there is no offset
 
 
 _GRID_SAMPLER_MODE = (0, 0, False)  # bilinear, zeros outside, align_corners=False

@@ -12,6 +12,7 @@ from medmask.layers import (
     MultiScaleDeformableAttention,
     available_implementations,
     ms_deform_attn,
+    ms_deform_attn_fused,
     ms_deform_attn_pytorch,
 )
 
@@ -41,6 +42,19 @@ def test_differentiating_twice_is_refused(make_problem):
     (gradient,) = torch.autograd.grad(output, value, create_graph=True)
     with pytest.raises(NotImplementedError, match="differentiated once, not twice"):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize("operator", [ms_deform_attn, ms_deform_attn_fused])
+def test_differentiating_forwards_is_refused(make_problem, make_fused_problem, operator):
+    """PyTorch itself would say that the output does not depend on the input."""
+    value, *others = make_problem() if operator is ms_deform_attn else make_fused_problem()
+    with pytest.raises(NotImplementedError, match="no derivative in forward mode, which value"):
+        torch.func.jvp(lambda x: operator(x, *others), (value,), (value,))
+    offsets = others.pop(-2)
+    with pytest.raises(NotImplementedError, match="no derivative in forward mode, which sampling_"):
+        torch.func.jvp(
+            lambda x: operator(value, *others[:-1], x, others[-1]), (offsets,), (offsets,)
+        )
 
 
 class Attend(nn.Module):

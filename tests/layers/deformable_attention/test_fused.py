@@ -89,6 +89,16 @@ def test_every_size_is_as_defined(fused_implementation, make_fused_problem, case
     assert_near(actual, define(inputs, grad_output), inputs)
 
 
+@pytest.mark.usefixtures("only_deterministic")  # memory that nobody writes to is NaN then
+@pytest.mark.parametrize("boxes", [False, True], ids=["points", "boxes"])
+def test_without_points_output_and_gradients_are_zero(
+    fused_implementation, make_fused_problem, boxes
+):
+    inputs = make_fused_problem(boxes=boxes, P=0)
+    for result in fused_implementation.gradients(inputs):
+        assert torch.equal(result, torch.zeros_like(result))
+
+
 def test_gradcheck(fused_implementation, make_fused_problem):
     device = fused_implementation.device
     for boxes in (False, True):

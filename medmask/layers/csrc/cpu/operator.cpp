@@ -212,9 +212,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> ms_deform_attn_fused_
   const at::Tensor grad_weights =  // read only if by_level
       by_level && dtype != sums ? at::empty(grad_logits.sizes(), grad_logits.options().dtype(sums))
                                 : grad_logits;
-  const at::Tensor grad_references =
-      reference_points_need_grad ? at::empty({N, M, Q, L, R}, inputs.reference_points.options())
-                                 : at::empty({0}, inputs.reference_points.options());
+  const at::Tensor grad_references =  // zeros, as levels without points leave theirs
+      at::zeros(reference_points_need_grad ? at::DimVector{N, M, Q, L, R} : at::DimVector{0},
+                inputs.reference_points.options());
   const at::Tensor grad_value = dispatch_cpu(dtype, [&](auto number) {
     using T = decltype(number);
     using A = acc_t<T>;
