@@ -13,6 +13,7 @@ from medmask.errors import InputError
 from medmask.utils.files import atomic_write
 
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def read_json(path: str | os.PathLike, kind: str) -> Any:
@@ -74,7 +75,7 @@ def finite_or_none(value: float) -> float | None:
 
 def valid_unicode(text: str | os.PathLike) -> str:
     """Replace what is no Unicode in a text that may name any file, as JSON wants it."""
-    return os.fsencode(text).decode(errors="replace")
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", os.fspath(text))
 
 
 def show(value: Any) -> str:

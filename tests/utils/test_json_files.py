@@ -1,10 +1,11 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from medmask.errors import InputError
-from medmask.utils.json_files import read_json
+from medmask.utils.json_files import read_json, valid_unicode
 
 
 @pytest.fixture
@@ -62,3 +63,13 @@ def test_what_is_no_file_is_refused(tmp_path):
     for name in ("absent.json", "x" * 300, "a\0b"):
         with pytest.raises(InputError, match="cannot be read"):
             read_json(tmp_path / name, "file")
+
+
+def test_names_of_any_bytes_become_valid_unicode():
+    """Whatever the encoding of this machine's file names, which a name of another may not fit."""
+    name = os.fsdecode(b"\xff\xfe.png")
+    assert (
+        valid_unicode(Path("é →", name))
+        == "é →/\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}.png"
+    )
+    assert valid_unicode("\ud800") == "\N{REPLACEMENT CHARACTER}"
