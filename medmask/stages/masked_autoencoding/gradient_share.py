@@ -17,6 +17,9 @@ PERIOD = 20
 """Iterations from one measurement to the next; one costs two backward passes down to the encoder"""
 MEMORY = 0.5
 """Share of the logarithm of the weight that stays when there is a new measurement"""
+FARTHEST = 100.0
+"""Factor between the weight and the given one at most. A decoder that has hardly learned passes
+next to no gradient on to the encoder; a weight that made up for it would drown detection."""
 _PART = "encoder"
 
 
@@ -24,8 +27,9 @@ class GradientShare:
     """Follows a share, from the first measurement on; before that the weight is the given one.
 
     A measurement wants the weight w' = w s |g_det| / |g|, where g is the gradient of the weighted
-    loss in the encoder and s the share. The first w' is taken as it is; of any later one the weight
-    takes the geometric mean with itself. It changes in :meth:`end_iteration` only.
+    loss in the encoder and s the share, but at most a hundred times the given weight and at least a
+    hundredth of it. The first w' is taken as it is; of any later one the weight takes the geometric
+    mean with itself. It changes in :meth:`end_iteration` only.
     """
 
     def __init__(self, weight: float, share: float | None) -> None:
@@ -37,6 +41,7 @@ class GradientShare:
         """
         self.weight = weight
         self.share = share
+        self._least, self._greatest = weight / FARTHEST, weight * FARTHEST
         self._is_measured = False
         self._norms: GradientNorms | None = None
         self._wanted: float | None = None
@@ -76,7 +81,8 @@ class GradientShare:
             norms.get(group, {}).get(_PART, 0.0) for group in (group_of(name), DETECTION)
         )
         if own > 0 and detection > 0 and math.isfinite(own) and math.isfinite(detection):
-            self._wanted = self.weight * self.share * detection / own
+            wanted = self.weight * self.share * detection / own
+            self._wanted = min(max(wanted, self._least), self._greatest)
 
     def end_iteration(self) -> None:
         """Change the weight, if it was measured."""

@@ -47,6 +47,14 @@ def test_later_measurements_move_the_weight_half_of_the_way():
     assert weighting.weight == pytest.approx(math.sqrt(2 * 8))
 
 
+@pytest.mark.parametrize(("own", "weight"), [(1e-9, 200.0), (1e9, 0.02)])
+def test_decoder_that_has_hardly_learned_does_not_drown_detection(own, weight):
+    weighting, detector = GradientShare(2.0, share=0.5), make_detector()
+    for iteration in (0, PERIOD):
+        take_step(weighting, detector, iteration, own=own, detection=4)
+        assert weighting.weight == pytest.approx(weight)
+
+
 def test_nothing_is_measured_in_warmup_nor_between_measurements():
     weighting, detector = GradientShare(1.0, share=0.5), make_detector()
     for iteration in (-1, -PERIOD, 1, PERIOD - 1):
