@@ -1,6 +1,7 @@
 """Measures of what the stages of a run have learned, as scalars and as a table."""
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from omegaconf import DictConfig
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 PREFIX = "learning/"
 CONSTANT = "_constant"
 BEATS_CONSTANT = "_beats_constant"
+REPORT_SECONDS = 10.0
+"""Time from one line on the progress to the next."""
 
 
 class LearningReport:
@@ -50,7 +53,7 @@ class LearningReport:
         measures: dict[str, LearningMeasure] = {}
         at_end: list[str] = []
         for hook in self._hooks:
-            measured = hook.measure_learning(self._samples())
+            measured = hook.measure_learning(self._samples(type(hook).__name__))
             measures |= measured
             if iteration >= hook.last_iteration():
                 at_end += [name for name, x in measured.items() if not x.beats_constant]
@@ -68,13 +71,19 @@ class LearningReport:
             values[f"{PREFIX}{name}{BEATS_CONSTANT}"] = float(x.beats_constant)
         return values
 
-    def _samples(self) -> Iterator[Sample]:
+    def _samples(self, stage: str) -> Iterator[Sample]:
         part = self._config.dataloader.test
         changes = {"with_boxes": True} if "with_boxes" in part.mapper else {}
         mapper = build_part({**part.mapper, **changes}, "dataloader.test.mapper")
         records = load_dataset_dicts(part.dataset)
         count = min(self._num_images, len(records))
+        start = last_report = time.monotonic()
         for i in range(count):
+            now = time.monotonic()
+            if i and now - last_report > REPORT_SECONDS:
+                left = (now - start) / i * (count - i)
+                logger.info(f"Learning of {stage}: {i} of {count} images, {left:.0f} s left")
+                last_report = now
             record = records[i * len(records) // count]
             more = {"annotations": record.get("annotations", []), "random_seed": i}
             yield mapper(record) | more

@@ -12,9 +12,12 @@ from torch import nn
 
 from medmask.errors import InputError
 from medmask.modeling import MedMask
-from medmask.modeling.weights import without_training_modules
 from medmask.stages.loss_hook import LossHook
-from medmask.stages.mean_teacher.ema import make_average, update_average
+from medmask.stages.mean_teacher.ema import (
+    make_detector_average,
+    restart_average,
+    update_average,
+)
 
 AVERAGE = "average"
 
@@ -41,15 +44,12 @@ class WeightAveragingHook(LossHook):
         self.decay = decay
 
     def build(self, detector: MedMask) -> None:
-        self.average = make_average(detector)
-        self.average.training_modules.clear()
+        self.average = make_detector_average(detector)
 
     def before_train(self) -> None:
         super().before_train()
         if self.trainer.start_iter == 0:
-            # The detector got its weights after build().
-            weights = self.trainer.detector.state_dict()
-            self.average.load_state_dict(without_training_modules(weights))
+            restart_average(self.average, self.trainer.detector)
 
     def after_step(self) -> None:
         step = self.trainer.iter + 1

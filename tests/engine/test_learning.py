@@ -1,4 +1,5 @@
 import logging
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from detectron2.engine import TrainerBase
 from omegaconf import OmegaConf
 
 from medmask.checkpoint import MedMaskCheckpointer
+from medmask.engine import learning
 from medmask.engine.evaluation_hook import EvaluationHook
 from medmask.engine.learning import LearningReport
 from medmask.stages.learning import LearningMeasure
@@ -91,6 +93,13 @@ def test_held_out_images_are_the_same_each_time_and_have_boxes(make_report):
     assert [x["image_id"] for x in first] == [x["image_id"] for x in hook.seen] == [1, 3]
     assert [x["random_seed"] for x in first] == [0, 1]
     assert len(first[0]["instances"]) == 1
+
+
+def test_progress_and_time_left_are_told(make_report, monkeypatch, caplog):
+    monkeypatch.setattr(learning, "REPORT_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO, "medmask"):
+        make_report(MeasuredHook(10, good=GOOD)).measure(1)
+    assert re.search(r"Learning of MeasuredHook: 1 of 2 images, \d+ s left", caplog.text)
 
 
 def test_none_is_measured_without_images(make_report):

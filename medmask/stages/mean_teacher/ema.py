@@ -2,14 +2,32 @@
 
 import copy
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+from medmask.modeling import MedMask
+from medmask.modeling.weights import without_training_modules
 
-def make_average(model: nn.Module) -> nn.Module:
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def make_average(model: Model) -> Model:
     """A copy to average into: same architecture, evaluation mode, no gradients."""
     return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def make_detector_average(detector: MedMask) -> MedMask:
+    """A copy to average into, without what only training uses: it loads wherever detectors do."""
+    average = make_average(detector)
+    average.training_modules.clear()
+    return average
+
+
+def restart_average(average: MedMask, detector: MedMask) -> None:
+    """Begin with the weights of a detector that has got them since the average was made."""
+    average.load_state_dict(without_training_modules(detector.state_dict()))
 
 
 @torch.no_grad()

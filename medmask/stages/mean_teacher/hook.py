@@ -17,13 +17,16 @@ from torchvision.ops import box_convert
 from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep
-from medmask.modeling.weights import without_training_modules
 from medmask.stages.distillation.hook import ExpertDistillationHook
 from medmask.stages.exclusive_options import PASTING_AND_EXPERT
 from medmask.stages.learning import LearningMeasure, Sample
 from medmask.stages.loss_hook import LossHook
 from medmask.stages.mean_teacher.copy_paste import LesionCopyPaste
-from medmask.stages.mean_teacher.ema import make_average, update_average
+from medmask.stages.mean_teacher.ema import (
+    make_detector_average,
+    restart_average,
+    update_average,
+)
 from medmask.stages.mean_teacher.pseudo_label_metrics import (
     NUM_COUNTS,
     PseudoLabelQuality,
@@ -90,8 +93,7 @@ class TeacherHook(LossHook):
 
     def build(self, detector: MedMask) -> None:
         self.threshold.build(detector.transformer.num_classes)
-        self.teacher = make_average(detector)
-        self.teacher.training_modules.clear()
+        self.teacher = make_detector_average(detector)
 
     def set_run_length(self, max_iter: int) -> None:
         self.threshold.set_run_length(max_iter)
@@ -102,9 +104,7 @@ class TeacherHook(LossHook):
                 raise InputError(PASTING_AND_EXPERT.sentence(hook.key))
         super().before_train()
         if self.trainer.start_iter == 0:
-            # The student got its weights after build().
-            weights = self.trainer.detector.state_dict()
-            self.teacher.load_state_dict(without_training_modules(weights))
+            restart_average(self.teacher, self.trainer.detector)
 
     def before_step(self) -> None:
         self._thresholds = self.threshold.at(self.trainer.iter / self.trainer.max_iter)
