@@ -81,8 +81,8 @@ def ms_deform_attn_fused(
         center + offset * (box width, box height) / (2 * P),        for a reference box
 
     and the weights of a head are the softmax of its logits over all levels and points. What is said
-    of dtypes, non-finite locations, derivatives and compilation there holds here, too; offsets and
-    logits may be in half precision as they are relative.
+    of dtypes, non-finite locations, derivatives and compilation there holds here, too, where it is
+    the offset that is not finite; offsets and logits may be in half precision as they are relative.
 
     Args:
         value: (N, S, M, D), the flattened maps of all levels, M heads of D channels.
