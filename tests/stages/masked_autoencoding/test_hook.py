@@ -1,58 +1,19 @@
-"""The hook in a real training loop. Run by itself, this file is a process of the last test."""
+"""The hook in a real training loop."""
 
 import copy
-from argparse import Namespace
 from pathlib import Path
 
-import cv2
 import pytest
 import torch
-from detectron2.config import LazyConfig, instantiate
-from detectron2.engine import HookBase
-from detectron2.structures import Boxes, Instances
-from torch import distributed
+from masked_training import assert_same_weights, history, make_model, make_trainer
 
-from medmask.engine import MedMaskTrainer, launch
-from medmask.engine.run import distribute
 from medmask.errors import InputError
 from medmask.stages.masked_autoencoding import (
     ConstantMaskRatio,
     CosineMaskRatio,
     LossDrivenMaskRatio,
-    MaskedAutoencoderHook,
 )
 from medmask.stages.masked_autoencoding.mask_ratio import MaskRatioSchedule
-
-ROOT = Path(__file__).parents[3]
-
-
-class Loader:
-    """Batches of two random images, a function of the position; counts those that it gave."""
-
-    def __init__(self, is_labeled):
-        self.is_labeled = is_labeled
-        self.given = 0
-
-    @property
-    def stream(self):
-        return self
-
-    def __getitem__(self, position):
-        generator = torch.Generator().manual_seed(2 * position + self.is_labeled)
-        image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8, generator=generator)
-        sample = {"image": image}
-        if self.is_labeled:
-            instances = Instances((64, 96))
-            instances.gt_boxes = Boxes(torch.tensor([[5.0, 10.0, 30.0, 40.0]]))
-            instances.gt_classes = torch.zeros(1, dtype=torch.int64)
-            sample["instances"] = instances
-        return sample
-
-    def iterate_from(self, iteration):
-        while True:
-            self.given += 1
-            yield [self[2 * iteration], self[2 * iteration + 1]]
-            iteration += 1
 
 
 class Recorder(MaskRatioSchedule):
@@ -70,47 +31,6 @@ class Recorder(MaskRatioSchedule):
 
     def end_iteration(self, iterations):
         self.ends.append((iterations, len(self.losses)))
-
-
-def make_model():
-    torch.manual_seed(1)
-    config = LazyConfig.load(str(ROOT / "configs/common/models/medmask_small.py")).model
-    config.transformer.dropout = 0.1
-    return instantiate(config)
-
-
-def make_trainer(model, **options):
-    schedule = options.pop("mask_ratio", None) or ConstantMaskRatio(0.5)
-    trainer_options = {
-        name: options.pop(name)
-        for name in ("amp_dtype", "gradient_accumulation")
-        if name in options
-    }
-    options = {"mask_ratio": schedule, "targets": {"res5": (2, 3)}} | options
-    hook = MaskedAutoencoderHook(Loader(is_labeled=False), **options)
-    generator = torch.get_rng_state()
-    hook.build(model)
-    torch.set_rng_state(generator)
-    trainer = MedMaskTrainer(
-        distribute(model),
-        Loader(is_labeled=True),
-        torch.optim.SGD(model.parameters(), lr=0.01),
-        clip_gradient_norm=1.0,
-        loss_hooks=[hook],
-        **trainer_options,
-    )
-    return trainer, hook
-
-
-def history(trainer, name):
-    return [value for value, _ in trainer.storage.history(name).values()]
-
-
-def assert_same_weights(model, other):
-    for (name, value), expected in zip(
-        model.state_dict().items(), other.state_dict().values(), strict=True
-    ):
-        assert torch.equal(value, expected), name
 
 
 def test_step_has_the_loss_and_trains_every_parameter():
@@ -317,56 +237,6 @@ def test_mixed_precision():
     assert not torch.equal(hook.module.mask_query, before)
 
 
-def test_pictures_are_written_and_disturb_nothing(tmp_path):
-    """Weights, statistics of BatchNorm, masks and dropout are those of a run without pictures."""
-    with_pictures, without = make_model(), make_model()
-    for model, period in ((with_pictures, 2), (without, None)):
-        torch.manual_seed(7)
-        trainer, _ = make_trainer(
-            model, picture_period=period, num_pictured=3, output_dir=str(tmp_path)
-        )
-        trainer.train(0, 5)
-        if period is not None:
-            ((name, picture, _), *_) = trainer.storage._vis_data
-            assert name == "reconstruction"
-            assert picture.shape[0] == 3
-    assert_same_weights(with_pictures, without)
-    paths = sorted((tmp_path / "pictures").iterdir())
-    assert [path.name for path in paths] == [
-        f"reconstruction_{iteration:07}.png" for iteration in (2, 4, 5)
-    ]
-    picture = cv2.imread(str(paths[0]))
-    assert picture.shape[0] > 3 * 64
-    assert picture.shape[1] > 3 * 96
-
-
-def test_picture_that_cannot_be_drawn_ends_the_run_after_a_complete_step(tmp_path, monkeypatch):
-    """So that what was done is saved, and other processes end, too."""
-
-    class Stream:
-        def __getitem__(self, position):
-            raise InputError("an image is gone")
-
-    class Later(HookBase):
-        def after_step(self):
-            completed.append(self.trainer.iter)
-
-    completed = []
-    trainer, _ = make_trainer(make_model(), picture_period=2, output_dir=str(tmp_path))
-    trainer.register_hooks([Later()])
-    monkeypatch.setattr(Loader, "stream", Stream())
-    with pytest.raises(InputError, match="an image is gone"):
-        trainer.train(0, 4)
-    assert completed == [0, 1]
-
-
-def test_period_zero_draws_at_the_end_only(tmp_path):
-    trainer, _ = make_trainer(make_model(), picture_period=0, output_dir=str(tmp_path))
-    trainer.train(0, 3)
-    (path,) = (tmp_path / "pictures").iterdir()
-    assert path.name == "reconstruction_0000003.png"
-
-
 def test_decoder_is_made_for_the_detector():
     model = make_model()
     _, hook = make_trainer(model, targets={"res3": (8, 12), "res5": (2, 3)}, num_layers=1)
@@ -408,15 +278,6 @@ def test_unknown_choice_names_the_known_ones(option, words):
         make_trainer(make_model(), **option)
 
 
-def test_last_picture_is_that_of_the_last_iteration_with_masked_autoencoding(tmp_path):
-    trainer, _ = make_trainer(
-        make_model(), duration=2, picture_period=0, output_dir=str(tmp_path), num_pictured=1
-    )
-    trainer.train(0, 3)
-    (path,) = (tmp_path / "pictures").iterdir()
-    assert path.name == "reconstruction_0000002.png"
-
-
 def test_what_would_never_happen_is_refused_before_the_first_step():
     trainer, hook = make_trainer(make_model(), duration=3)
     with pytest.raises(InputError, match=r"loss_hooks\.masked_autoencoder\.duration is 3"):
@@ -425,50 +286,4 @@ def test_what_would_never_happen_is_refused_before_the_first_step():
 
 
 def test_processes_stay_together(run_in_two_processes):
-    run_in_two_processes(__file__)
-
-
-def train_in_two_processes(args):
-    """Different masks, one set of weights and one ratio; with and after masked autoencoding."""
-    state_amid_a_period_is_that_of_all()
-    model = make_model()
-    trainer, hook = make_trainer(
-        model,
-        mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=1),
-        duration=3,
-        warmup=1,
-        gradient_share=0.3,
-    )
-    torch.manual_seed(distributed.get_rank())
-    trainer.train(0, 6)
-    mine = [hook.mask_ratio.state_dict(), *(p.double().sum().item() for p in model.parameters())]
-    everybody = [None, None]
-    distributed.all_gather_object(everybody, mine)
-    assert everybody[0] == everybody[1]
-    states = [None, None]
-    distributed.all_gather_object(states, hook.target_maps.statistics.state_dict())
-    assert states[0] == states[1]
-    distributed.all_gather_object(states, hook.weighting.state_dict())
-    assert states[0] == states[1]
-    assert hook.weighting.weight not in (0.0, 1.0)
-    assert hook.mask_ratio.ratio(1) != 0.5
-
-
-def state_amid_a_period_is_that_of_all():
-    """A checkpoint has the state of one process, and all are resumed from it."""
-    trainer, hook = make_trainer(make_model(), mask_ratio=LossDrivenMaskRatio(0.5, 0.2, period=3))
-    torch.manual_seed(distributed.get_rank())
-    trainer.train(0, 8)
-    state = hook.mask_ratio.state_dict()
-    states = [None, None]
-    distributed.all_gather_object(states, state)
-    assert states[0] == states[1]
-    if distributed.get_rank() == 0:  # which logs the means of both
-        losses = history(trainer, "loss_mae")
-        assert state["loss_sum"] == pytest.approx(sum(losses[6:]), rel=1e-5)
-        means = [sum(losses[i : i + 3]) / 3 for i in (0, 3)]
-        assert state["losses"] == pytest.approx(means, rel=1e-5)
-
-
-if __name__ == "__main__":
-    launch(train_in_two_processes, Namespace())
+    run_in_two_processes(str(Path(__file__).with_name("two_processes.py")))
