@@ -29,7 +29,7 @@ from medmask.commands.options import (
 )
 from medmask.commands.weights import add_detector_options, check_detector, load_detector
 from medmask.errors import InputError
-from medmask.inference.options import DETECTIONS, OVERLAYS, PredictionOptions
+from medmask.inference.options import OVERLAYS, PredictionOptions, result_files
 from medmask.utils.openmp import usable_cores
 
 _EXAMPLES = """
@@ -165,16 +165,17 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
         )
     print_problems([*problems, *summary.problems])
-    failed = len(summary.problems)
-    written = [DETECTIONS] if options.shard.count == 1 else [options.shard.file_name]
+    faulty = len(summary.problems)
+    is_whole = options.shard.count == 1
+    written = result_files(options.formats) if is_whole else [options.shard.file_name]
     written += [] if args.no_overlays else [OVERLAYS]
     print(
-        f"{summary.images - failed} of {summary.images} images ({summary.done_before} done before, "
-        f"{failed} failed, {len(problems)} left out): "
-        + ", ".join(str(args.output / name) for name in written)
+        f"{summary.images - faulty} of {summary.images} images ({summary.done_before} done before, "
+        f"{summary.statuses['failed']} failed, {summary.statuses['refused']} refused, "
+        f"{len(problems)} left out): " + ", ".join(str(args.output / name) for name in written)
     )
     print(UNCALIBRATED if calibration is None else calibration.describe())
-    return 1 if failed or problems else 0
+    return 1 if faulty or problems else 0
 
 
 def _merge(args: argparse.Namespace) -> int:

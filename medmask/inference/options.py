@@ -1,6 +1,7 @@
 """Options and files of a run of predictions, free of heavy imports: command lines show them."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medmask.errors import InputError
@@ -13,6 +14,12 @@ FORMATS = ("json", "csv", "parquet")
 """Of the results: COCO's, tables as text, and tables for pyarrow, pandas or Spark."""
 
 _SHARD = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", re.ASCII)
+
+
+def result_files(formats: Sequence[str]) -> list[str]:
+    """Name the files of results in some of :data:`FORMATS`."""
+    tables = [f"{kind}.{x}" for x in formats if x != "json" for kind in ("detections", "images")]
+    return [*([DETECTIONS] if "json" in formats else []), *tables]
 
 
 @dataclass(frozen=True)

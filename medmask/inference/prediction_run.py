@@ -11,7 +11,13 @@ from medmask.errors import InputError
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.detector import Detector
 from medmask.inference.merging import read_records, write_results
-from medmask.inference.options import DETECTIONS, OVERLAYS, PredictionOptions
+from medmask.inference.options import (
+    DETECTIONS,
+    FORMATS,
+    OVERLAYS,
+    PredictionOptions,
+    result_files,
+)
 from medmask.inference.overlay_names import OverlayNames
 from medmask.inference.part_files import part_files
 from medmask.inference.part_writer import PartWriter, open_part
@@ -178,9 +184,8 @@ def _check_folder(output_dir: Path, options: PredictionOptions, overwrite: bool)
 
 def _remove_results(output_dir: Path, part: Path) -> None:
     """Remove what an earlier run wrote, but for the part that this process has open."""
-    for name in ("json", "csv", "parquet"):
-        (output_dir / f"detections.{name}").unlink(missing_ok=True)
-        (output_dir / f"images.{name}").unlink(missing_ok=True)
+    for name in result_files(FORMATS):
+        (output_dir / name).unlink(missing_ok=True)
     for other in part_files(output_dir):
         if other != part:
             other.unlink()

@@ -29,7 +29,9 @@ def test_shards_and_their_merge(predict, tmp_path):
     assert early.status == 1
     assert "shard 2/2 in out is not finished" in early.errors
     second = predict(*model, "--shard", "2/2", "--batch-size", 2)
-    assert "2 of 2 images (0 done before, 0 failed, 0 left out): out/pred" in second.output
+    assert (
+        "2 of 2 images (0 done before, 0 failed, 0 refused, 0 left out): out/pred" in second.output
+    )
     merged = predict("--merge", "--formats", "json", "csv")
     assert_accepted(merged)
     assert "4 of 4 images (0 failed, 0 refused): out" in merged.output
@@ -37,6 +39,10 @@ def test_shards_and_their_merge(predict, tmp_path):
         assert [row["status"] for row in csv.DictReader(file)] == ["done"] * 4
     detections = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert len({x["file_name"] for x in detections}) == 4
+    (tmp_path / "in" / "junk.png").write_bytes(b"junk")
+    whole = predict("in", *model[1:], "--formats", "csv")
+    assert "(4 done before, 0 failed, 1 refused, 0 left out): out/det" in whole.output
+    assert "out/detections.csv, out/images.csv\n" in whole.output
 
 
 @pytest.mark.parametrize(

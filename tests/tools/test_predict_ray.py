@@ -50,7 +50,7 @@ def test_detections_are_those_of_the_model_in_the_process_itself(predict, tmp_pa
     (tmp_path / "scans" / "note.png").write_text("no image")
     there = predict("scans", "--output", "there", "--engine", "ray", "--replicas", "1")
     assert there.returncode == 1, there.stderr
-    assert "3 of 4 images (0 done before, 1 failed, 0 left out): there" in there.stdout
+    assert "3 of 4 images (0 done before, 0 failed, 1 refused, 0 left out): there" in there.stdout
     (problem,) = [line for line in there.stderr.splitlines() if line.startswith("error:")]
     assert "note.png" in problem
     assert "Traceback" not in there.stderr
@@ -64,7 +64,9 @@ def test_detections_are_those_of_the_model_in_the_process_itself(predict, tmp_pa
         assert one["bbox"] == pytest.approx(other["bbox"], abs=1e-3)
     # and the model here goes on with what the cluster has done
     again = predict("scans", "--output", "there")
-    assert "3 of 4 images (3 done before, 1 failed, 0 left out)" in again.stdout, again.stderr
+    assert "3 of 4 images (3 done before, 0 failed, 1 refused, 0 left out)" in again.stdout, (
+        again.stderr
+    )
 
 
 @pytest.mark.parametrize(
