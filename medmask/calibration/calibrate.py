@@ -149,10 +149,10 @@ def _warn_of_patients(ground_truth: GroundTruth, counts: CalibrationCounts) -> l
 
 def _warn_of_units(kind: str, positives: int, settings: CalibrationSettings) -> list[str]:
     if positives < _FEW_POSITIVES:
-        return [f"There are only {positives} {kind}, so their probabilities are rough."]
+        return [f"The number of {kind} is only {positives}, so their probabilities are rough."]
     if settings.method == METHODS[1] and positives < _FEW_FOR_ISOTONIC:
         return [
-            f"There are only {positives} {kind}, which an isotonic calibration follows too "
+            f"The number of {kind} is only {positives}, which an isotonic calibration follows too "
             "closely: the logistic one is the safer choice."
         ]
     return []

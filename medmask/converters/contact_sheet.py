@@ -41,10 +41,9 @@ def write_contact_sheet(path: Path, folder: Path, images: Sequence[ConvertedImag
     problems: list[str] = []
     tiles = []
     for image in chosen:
-        tile = np.full((_TILE + _CAPTION, _TILE, 3), _GRAY, np.uint8)
+        tiles.append(_empty_tile(image))
         with collect(problems):
-            _draw(tile, folder, image)
-        tiles.append(tile)
+            _draw(tiles[-1], folder, image)
     tiles += [np.full_like(tiles[0], _GRAY)] * (-len(tiles) % _COLUMNS)
     rows = [
         np.concatenate(tiles[start : start + _COLUMNS], axis=1)
@@ -70,11 +69,17 @@ def _draw(tile: np.ndarray, folder: Path, image: ConvertedImage) -> None:
         for region in regions:
             _draw_box(small, np.array(region.box) * scale, _COLORS[lesion.malignant])
     tile[:height, :width] = small
+
+
+def _empty_tile(image: ConvertedImage) -> np.ndarray:
+    """Gray, with a caption."""
+    tile = np.full((_TILE + _CAPTION, _TILE, 3), _GRAY, np.uint8)
     source = image.source
     words = (source.name.split("/")[-1][-20:], source.laterality, source.view)
     text = " ".join(filter(None, words))
     position = (2, _TILE + _CAPTION - 4)
     cv2.putText(tile, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.4, _INK, 1, cv2.LINE_AA)
+    return tile
 
 
 def _draw_box(image: np.ndarray, box: np.ndarray, color: tuple[int, int, int]) -> None:

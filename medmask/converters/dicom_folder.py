@@ -37,7 +37,9 @@ def read(raw: Path) -> Contents:
                 else:
                     contents.images.append(_describe(path, name, elements))
         except (InputError, OSError) as error:
-            contents.left_out.append(LeftOut(name, "its header cannot be read"))
+            contents.left_out.append(
+                LeftOut(name, "its file is damaged, or its header has a fault")
+            )
             contents.problems.append(str(error))
     return contents
 

@@ -126,6 +126,7 @@ def convert(
     contents = _check_names(converter.read(raw))
     if not contents.images:
         raise InputError("\n".join(contents.problems) or _nothing_to_convert(raw, contents))
+    _choose_parts(contents.images, options)  # refuses too many folds before the work
     settings = {"set": converter.name, "max_size": options.max_size, "link": options.link}
     with open_journal(output, settings) as journal:
         remove_abandoned_files(output)

@@ -262,6 +262,19 @@ def test_unsound_files_are_refused_by_the_reader(write):
         read(write(annotations=[box_of(99)]))
 
 
+def test_fields_as_other_tools_write_them(write, tmp_path):
+    nested = {"x": [1.5, float("nan")], "y": float("inf")}
+    fields = {"view": 5, "density": 2.0, "study_date": 20100101, "birads": float("nan")}
+    raw = write(annotations=[box_of(1, note=nested)], fields=fields | {"more": nested})
+    report = convert("coco_tree", raw, tmp_path / "out", ConversionOptions(max_size=40))
+    assert not report.problems
+    written = json.loads((tmp_path / "out/annotations/instances_all.json").read_text())
+    image, (annotation,) = written["images"][0], written["annotations"]
+    assert (image["view"], image["density"], image["study_date"]) == ("5", "2", "20100101")
+    assert "birads" not in image
+    assert image["more"] == annotation["note"] == {"x": [1.5, None], "y": None}
+
+
 def test_names_lose_suffixes_of_images_alone(write):
     raw = write(numbers=[1])
     path = raw / "annotations" / "instances_all.json"

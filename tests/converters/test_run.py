@@ -301,6 +301,12 @@ def test_linked_image_that_cannot_be_decoded_is_told_and_costs_no_other(dicoms, 
     assert json.loads((output / "provenance.json").read_text())["problems"] == [problem]
 
 
+def test_too_many_folds_are_refused_before_the_work(dicoms, tmp_path):
+    with pytest.raises(InputError, match="there are 2: lower --folds"):
+        convert("dicom_folder", dicoms, tmp_path / "out", replace(OPTIONS, folds=3))
+    assert not (tmp_path / "out").exists()
+
+
 def test_links_are_not_written_into_what_is_read(dicoms, tmp_path):
     (tmp_path / "alias").symlink_to(dicoms)
     for output in (dicoms / "out", tmp_path / "alias" / "out"):

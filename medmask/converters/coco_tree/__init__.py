@@ -17,8 +17,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from medmask.coco import read_coco
+from medmask.coco.values import as_label
 from medmask.converters.coco_tree.layout import find_annotation_files, read_splits
-from medmask.converters.coco_tree.lesions import as_malignant, has_outlines, to_lesion
+from medmask.converters.coco_tree.lesions import (
+    as_malignant,
+    has_outlines,
+    to_lesion,
+    without_nan,
+)
 from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
 from medmask.converters.problems import check_size, collect, leave_out_if_faulty
 from medmask.errors import InputError
@@ -94,18 +100,17 @@ def _to_image(
     split: str | None,
     path: Path,
 ) -> SourceImage:
-    fields: dict[str, Any] = {key: record[key] for key in _FIELDS if key in record}
-    if "patient_id" in fields:
-        fields["patient_id"] = str(fields["patient_id"])
+    given = {key: as_label(record.get(key)) for key in _FIELDS}
+    fields = {key: str(value) for key, value in given.items() if value is not None}
     label = f"image {record['file_name']} of {path}"
     malignant = as_malignant(record.get("malignant"), label)
-    carried = {key: value for key, value in record.items() if key not in (*_FIELDS, *_NOT_CARRIED)}
+    carried = [name for name in record if name not in (*_FIELDS, *_NOT_CARRIED)]
     return SourceImage(
         path=file,
         name=_without_suffix(file.relative_to(folder)).as_posix(),
         pixel_spacing_mm=_spacing(record.get("pixel_spacing_mm"), label),
         malignant=_any_malignant(lesions) if malignant is None else malignant,
-        attributes=carried,
+        attributes={name: without_nan(record[name]) for name in carried},
         lesions=tuple(lesions),
         split=split,
         **fields,
