@@ -20,7 +20,11 @@ from pathlib import Path
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.operating_point import add_operating_point_options, find_calibration
+from medmask.commands.operating_point import (
+    add_operating_point_options,
+    check_operating_point,
+    find_calibration,
+)
 from medmask.commands.options import add_device, add_nms_iou, folder
 from medmask.commands.weights import add_detector_options, check_detector, load_detector
 from medmask.dicom_results.options import OBJECTS
@@ -194,6 +198,7 @@ def run(args: argparse.Namespace) -> None:
     """Run the node until a signal stops it."""
     options = node_options(args)
     check_detector(args)
+    check_operating_point(args)
     from medmask.node.pynetdicom_import import check_pynetdicom
 
     check_pynetdicom()

@@ -9,7 +9,7 @@ from medmask.commands.options import Options, add_score_threshold
 from medmask.errors import InputError
 
 if TYPE_CHECKING:
-    from medmask.calibration import AppliedCalibration
+    from medmask.calibration import AppliedCalibration, StoredCalibration
     from medmask.inference.image_predictor import ImagePredictor
     from medmask.inference.ray_engine import RayEngine
 
@@ -39,6 +39,20 @@ def add_operating_point_options(options: Options, *, score_threshold: float, sho
     )
 
 
+def check_operating_point(args: argparse.Namespace) -> None:
+    """Refuse, before the model is loaded, an operating point that no calibration has.
+
+    Args:
+        args: with ``operating_point``, ``calibration``, ``model`` and ``checkpoint``.
+
+    Raises:
+        InputError: the calibration is missing or damaged, or has no such threshold.
+    """
+    stored = _read_calibration(args, args.model or args.checkpoint)
+    if stored is not None:
+        stored.at(args.operating_point)
+
+
 def find_calibration(
     args: argparse.Namespace, model: Path, predictor: "ImagePredictor | RayEngine"
 ) -> "AppliedCalibration | None":
@@ -55,14 +69,20 @@ def find_calibration(
     Raises:
         InputError: the calibration is missing, damaged, of other weights, or has no such threshold.
     """
+    stored = _read_calibration(args, model)
+    if stored is None:
+        return None
+    applied = stored.at(args.operating_point)
+    config = predictor.settings().get("config")  # a file of `medmask export` does not tell it
+    stored.check_fits(predictor.weights_sha256, config=config, nms_iou=predictor.nms_iou)
+    return applied
+
+
+def _read_calibration(args: argparse.Namespace, model: Path) -> "StoredCalibration | None":
     if args.operating_point is None:
         if args.calibration is not None:
             raise InputError("--calibration needs --operating-point, such as 0.3")
         return None
     from medmask.calibration import read_calibration
 
-    stored = read_calibration(args.calibration or model.with_name(CALIBRATION))
-    applied = stored.at(args.operating_point)
-    config = predictor.settings().get("config")  # a file of `medmask export` does not tell it
-    stored.check_fits(predictor.weights_sha256, config=config, nms_iou=predictor.nms_iou)
-    return applied
+    return read_calibration(args.calibration or model.with_name(CALIBRATION))

@@ -19,7 +19,11 @@ from pathlib import Path
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.operating_point import add_operating_point_options, find_calibration
+from medmask.commands.operating_point import (
+    add_operating_point_options,
+    check_operating_point,
+    find_calibration,
+)
 from medmask.commands.options import add_device, add_nms_iou, add_output_folder, print_problems
 from medmask.commands.weights import add_detector_options, check_detector, load_detector
 from medmask.dicom_results.options import OBJECTS, ResultOptions
@@ -149,6 +153,7 @@ def run(args: argparse.Namespace) -> int:
         ),
     )
     check_detector(args)
+    check_operating_point(args)
     from medmask.dicomweb.client import DicomwebClient
     from medmask.pacs.round_trip import make_round_trip
 

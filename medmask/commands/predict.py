@@ -20,7 +20,11 @@ from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.archive_options import add_archive_options, choose_workers
 from medmask.commands.engine_options import add_engine_options, open_engine
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.operating_point import add_operating_point_options, find_calibration
+from medmask.commands.operating_point import (
+    add_operating_point_options,
+    check_operating_point,
+    find_calibration,
+)
 from medmask.commands.options import (
     add_device,
     add_nms_iou,
@@ -127,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dataset and args.frame is not None:
         raise InputError("--frame is for files: a data set has each image once")
     check_detector(args)
+    check_operating_point(args)
     from medmask.inference import (
         PredictionImage,
         WorkList,

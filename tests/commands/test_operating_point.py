@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 from calibrations import write_calibration
 
+from medmask.commands import dicom_node, pacs, predict
 from medmask.commands.operating_point import add_operating_point_options, find_calibration
 from medmask.errors import InputError
 
@@ -67,3 +68,26 @@ def test_two_thresholds_are_refused(find, capsys):
     with pytest.raises(SystemExit):
         find("--operating-point", "0.3", "--score-threshold", "0.5")
     assert "not allowed with argument --operating-point" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("main", "options"),
+    [
+        (predict.main, ("scan.dcm", "--output", "out")),
+        (pacs.main, ("--url", "http://localhost:1", "--output", "out", "--patient-id", "1")),
+        (dicom_node.main, ("--spool", "out", "--destination", "PACS@localhost:1")),
+    ],
+    ids=["predict", "pacs", "dicom_node"],
+)
+def test_commands_refuse_before_they_load_the_model(checkpoint, capsys, main, options):
+    checkpoint.write_bytes(b"")  # which could not be loaded
+    options = [*options, "--checkpoint", str(checkpoint)]
+    for more, words in (
+        (["--operating-point", "2"], "has no threshold at 2 false positives per image"),
+        (["--operating-point", "1", "--calibration", "none.json"], "none.json does not exist"),
+        (["--calibration", "none.json"], "--calibration needs --operating-point"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main([*options, *more])
+        assert caught.value.code == 2
+        assert words in capsys.readouterr().err
