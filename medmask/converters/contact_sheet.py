@@ -76,7 +76,7 @@ def _empty_tile(image: ConvertedImage) -> np.ndarray:
     tile = np.full((_TILE + _CAPTION, _TILE, 3), _GRAY, np.uint8)
     source = image.source
     words = (source.name.split("/")[-1][-20:], source.laterality, source.view)
-    text = " ".join(filter(None, words))
+    text = " ".join(str(word) for word in words if word)  # a user's own set may have any values
     position = (2, _TILE + _CAPTION - 4)
     cv2.putText(tile, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.4, _INK, 1, cv2.LINE_AA)
     return tile

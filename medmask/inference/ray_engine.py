@@ -185,20 +185,21 @@ class RayEngine(PredictionEngine):
         if isinstance(item, StageSeconds):
             seconds.add(item)
         if isinstance(item, ReplicaDescription):
-            self._compare(item)
+            self._compare(handle, item)
         return None
 
-    def _compare(self, description: ReplicaDescription) -> None:
+    def _compare(self, handle: ReplicaHandle, description: ReplicaDescription) -> None:
         """Refuse copies that are not of one model."""
-        self._described.append(description)
-        first = self._described[0]
+        first = self._described[0] if self._described else description
         for name, value in description.settings.items():
             if first.settings[name] != value:
+                self._replicas.remove(handle)  # a further run would use it
                 raise InputError(
                     f"machine {description.machine} has a model with {name}={value}, but "
                     f"{first.machine} one with {name}={first.settings[name]}: give all machines "
                     "the same files"
                 )
+        self._described.append(description)
 
 
 def _sort_lost(

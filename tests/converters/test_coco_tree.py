@@ -270,7 +270,7 @@ def test_fields_as_other_tools_write_them(write, tmp_path):
     assert not report.problems
     written = json.loads((tmp_path / "out/annotations/instances_all.json").read_text())
     image, (annotation,) = written["images"][0], written["annotations"]
-    assert (image["view"], image["density"], image["study_date"]) == ("5", "2", "20100101")
+    assert (image["view"], image["density"], image["study_date"]) == (5, 2.0, 20100101)
     assert "birads" not in image
     assert image["more"] == annotation["note"] == {"x": [1.5, None], "y": None}
 

@@ -173,8 +173,7 @@ def test_what_cannot_start_is_refused():
 
 def test_copies_of_different_models_are_refused(images, tmp_path):
     make = partial(make_brightness_detector, seconds=0.2, weights_of_process=True)
-    with (
-        pytest.raises(InputError, match="give all machines the same files"),
-        RayEngine(make, replicas=2) as engine,
-    ):
-        predict_images(engine, images, tmp_path, options=options())
+    with RayEngine(make, replicas=2) as engine:
+        with pytest.raises(InputError, match="give all machines the same files"):
+            predict_images(engine, images, tmp_path, options=options())
+        assert len(engine._replicas.handles) == 1  # a further run has no copy of the other model

@@ -17,7 +17,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from medmask.coco import read_coco
-from medmask.coco.values import as_label
 from medmask.converters.coco_tree.layout import find_annotation_files, read_splits
 from medmask.converters.coco_tree.lesions import (
     as_malignant,
@@ -100,8 +99,9 @@ def _to_image(
     split: str | None,
     path: Path,
 ) -> SourceImage:
-    given = {key: as_label(record.get(key)) for key in _FIELDS}
-    fields = {key: str(value) for key, value in given.items() if value is not None}
+    fields = {key: without_nan(record[key]) for key in _FIELDS if key in record}
+    if "patient_id" in fields:
+        fields["patient_id"] = str(fields["patient_id"])
     label = f"image {record['file_name']} of {path}"
     malignant = as_malignant(record.get("malignant"), label)
     carried = [name for name in record if name not in (*_FIELDS, *_NOT_CARRIED)]
