@@ -65,9 +65,9 @@ class MedMaskTrainer(TrainerBase):
             clip_gradient_norm: largest norm of the gradient of all parameters together.
             amp_dtype: ``torch.bfloat16`` or ``torch.float16`` for mixed precision, None without.
             gradient_accumulation: batches whose gradients are averaged for one update.
-            loss_hooks: at most one of each class and name of module, built for the model; they are
-                registered here, before other hooks, so that a checkpoint holds what they did in the
-                iteration.
+            loss_hooks: at most one of each class and name of module, and of each class one with a
+                state; built for the model. They are registered here, before other hooks, so that a
+                checkpoint holds what they did in the iteration.
 
         Raises:
             InputError: a setting makes no sense.
@@ -285,10 +285,11 @@ class MedMaskTrainer(TrainerBase):
 
 
 def _check_loss_hooks(loss_hooks: Sequence[LossHook]) -> None:
-    # hooks that each train a module of another name are apart in checkpoints
+    # Hooks that each train a module of another name are apart in checkpoints; their states, which
+    # Detectron2 keeps by the names of classes, are not.
     kinds = Counter((type(hook), getattr(hook, "module_name", "")) for hook in loss_hooks)
-    for (hook_class, _), count in kinds.items():
-        if count > 1:
-            raise InputError(
-                f"loss_hooks holds {count} of {hook_class.__name__}; a run can have one"
-            )
+    names = Counter(type(hook).__qualname__ for hook in loss_hooks)
+    for hook in loss_hooks:
+        kind, name = (type(hook), getattr(hook, "module_name", "")), type(hook).__qualname__
+        if kinds[kind] > 1 or (names[name] > 1 and hook.state_dict()):
+            raise InputError(f"loss_hooks holds {names[name]} of {name}; a run can have one")

@@ -202,6 +202,23 @@ def test_two_hooks_of_a_class_are_refused():
         make_trainer(Regression(), loss_hooks=[ExampleHook(), ExampleHook()])
 
 
+@pytest.mark.parametrize("has_state", [True, False])
+def test_hooks_of_a_class_with_a_state_are_refused_whatever_they_train(has_state):
+    """A checkpoint would hold the state of the first one alone."""
+
+    def make_hook(name):
+        hook = ExampleHook() if has_state else LossHook()
+        hook.module_name = name
+        return hook
+
+    hooks = [make_hook("first"), make_hook("second")]
+    if not has_state:
+        assert make_trainer(Regression(), loss_hooks=hooks).loss_hooks == hooks
+        return
+    with pytest.raises(InputError, match="2 of ExampleHook"):
+        make_trainer(Regression(), loss_hooks=hooks)
+
+
 def test_accumulating_nothing_is_refused():
     with pytest.raises(InputError, match=r"train\.gradient_accumulation"):
         make_trainer(Regression(), gradient_accumulation=0)
