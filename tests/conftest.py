@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import Backbone
 from detectron2.structures import Boxes, ImageList, Instances
 from expert_stores import WHOLE, write_expert_store
+from forked_python import ForkedPython
 from torch import Tensor
 
 from medmask.checkpoint import convert_checkpoint
@@ -49,19 +48,12 @@ def fixed_seed() -> None:
 
 
 @pytest.fixture
-def run_in_two_processes() -> Callable[..., None]:
+def run_in_two_processes(forked_python: ForkedPython) -> Callable[..., None]:
     """Runs a file in two processes that know of each other; it must end well in both."""
 
     def run(file: str, *arguments: str) -> None:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        result = subprocess.run(
-            [*torchrun, "--nproc-per-node=2", file, *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert result.returncode == 0, result.stderr
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        forked_python.run_two([file, *arguments], timeout=300, env=environment)
 
     return run
 

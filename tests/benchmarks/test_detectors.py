@@ -1,8 +1,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -117,11 +115,13 @@ def test_failure_names_the_log(run, tmp_path):
     assert "train.max_iter" in log.read_text()
 
 
-def test_interrupted_training_is_no_result(root, tmp_path):
+def test_interrupted_training_is_no_result(forked_python, root, tmp_path):
     output = tmp_path / "out"
-    command = [sys.executable, str(ROOT / TOOL), "--output", str(output), "--minutes", "5"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(root)}
-    process = subprocess.Popen([*command, "--set", *SMALL], cwd=ROOT, env=environment)
+    process = forked_python.start(
+        [ROOT / TOOL, "--output", output, "--minutes", "5", "--set", *SMALL],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(root)},
+    )
     folder = output / "mias2inbreast" / "medmask" / "imagenet" / "seed0"
     log = folder / "log.txt"
     deadline = time.monotonic() + 240
@@ -131,7 +131,7 @@ def test_interrupted_training_is_no_result(root, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=120) == 128 + signal.SIGTERM
+        assert process.wait(timeout=300) == 128 + signal.SIGTERM
     finally:
         process.kill()  # its processes end with it
         process.wait()

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,7 +21,8 @@ from medmask.phantom import PhantomParameters, make_phantom_dataset
 
 pytest.importorskip("open_clip", reason="open_clip_torch is not installed")
 
-TOOL = Path(__file__).parents[2] / "tools" / "extract_expert_embeddings.py"
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools" / "extract_expert_embeddings.py"
 SETTINGS = ExtractionSettings(batch_size=2, shard_size=3, num_workers=0, dtype="float32")
 
 
@@ -163,32 +162,32 @@ def test_deep_images_and_dicom(phantoms, extract, tmp_path, monkeypatch):
         assert shallow.image_embedding @ deep.image_embedding > 0.95
 
 
-def run_tool(phantoms, tiny_clip, output, *options, **kwargs):
-    command = [sys.executable, str(TOOL), "--dataset", "phantom_film_val", "--output", str(output)]
-    command += ["--model", f"local-dir:{tiny_clip}", "--device", "cpu", *map(str, options)]
-    environment = {
-        **os.environ,
-        "DETECTRON2_DATASETS": str(phantoms / "png8"),
-        "OMP_NUM_THREADS": "1",
-    }
-    return subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        **kwargs,
-    )
+@pytest.fixture
+def run_tool(forked_python, phantoms, tiny_clip, tmp_path):
+    """Starts the extraction of the validation images in a process group of its own."""
+
+    def run(*options):
+        return forked_python.start(
+            [TOOL, "--dataset", "phantom_film_val", "--output", tmp_path / "out",
+             "--model", f"local-dir:{tiny_clip}", "--device", "cpu", *options],
+            env=os.environ | {
+                "PYTHONPATH": str(ROOT),
+                "DETECTRON2_DATASETS": str(phantoms / "png8"),
+                "OMP_NUM_THREADS": "1",
+            },
+            start_new_session=True,
+        )  # fmt: skip
+
+    return run
 
 
-def test_killed_run_goes_on_where_it_stopped(phantoms, tiny_clip, extract, tmp_path, monkeypatch):
+def test_killed_run_goes_on_where_it_stopped(run_tool, phantoms, extract, tmp_path, monkeypatch):
     options = ("--shard-size", 1, "--num-workers", 1, "--dtype", "float32")
-    process = run_tool(phantoms, tiny_clip, tmp_path / "out", *options)
+    process = run_tool(*options)
     shards = tmp_path / "out" / "phantom_film_val" / "shards"
     deadline = time.monotonic() + 300
     while not (shards / "00002").exists():
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)
@@ -198,7 +197,7 @@ def test_killed_run_goes_on_where_it_stopped(phantoms, tiny_clip, extract, tmp_p
     with pytest.raises(InputError, match="is not complete"):
         ExpertStore(shards.parent)
 
-    process = run_tool(phantoms, tiny_clip, tmp_path / "out", *options)
+    process = run_tool(*options)
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     assert f"complete, 90 images; {90 - len(finished)} embedded now" in stdout
@@ -217,9 +216,9 @@ def test_killed_run_goes_on_where_it_stopped(phantoms, tiny_clip, extract, tmp_p
             np.testing.assert_allclose(getattr(entry, name), getattr(wanted, name), atol=1e-4)
 
 
-def test_two_processes_write_the_store_of_one(phantoms, tiny_clip, extract, tmp_path, monkeypatch):
+def test_two_processes_write_the_store_of_one(run_tool, phantoms, extract, tmp_path, monkeypatch):
     options = ("--num-gpus", 2, "--shard-size", 20, "--num-workers", 0, "--dtype", "float32")
-    process = run_tool(phantoms, tiny_clip, tmp_path / "out", *options)
+    process = run_tool(*options)
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     assert stdout.count("complete, 90 images; 90 embedded now") == 1

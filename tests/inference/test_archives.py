@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import random
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -276,40 +275,46 @@ from pathlib import Path
 from medmask.inference import PredictionOptions, images_of_files, predict_images
 from toy_image_detector import BrightnessDetector
 
-images = images_of_files(sorted(Path(sys.argv[1]).iterdir()))
-options = PredictionOptions(overlays=False, workers=2, batch_size=2)
-predict_images(BrightnessDetector(seconds=0.02), images, Path(sys.argv[2]), options=options)
+if __name__ == "__main__":  # workers import this file, too
+    images = images_of_files(sorted(Path(sys.argv[1]).iterdir()))
+    options = PredictionOptions(overlays=False, workers=2, batch_size=2)
+    predict_images(BrightnessDetector(seconds=0.02), images, Path(sys.argv[2]), options=options)
 """
 
 
-def run_and_kill(folder, output, wanted, seconds):
-    """Predict in a process of its own, and kill it some time after so many images are done."""
+@pytest.fixture
+def run_and_kill(forked_python, images, tmp_path):
+    """Predicts in a process of its own, and kills it some time after so many images are done."""
+    program = tmp_path / "predict.py"
+    program.write_text(SCRIPT)
     paths = [str(FIXTURES.parents[1]), str(FIXTURES), os.environ.get("PYTHONPATH", "")]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, folder, output],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-    )
-    while len(done_paths(output)) < wanted and process.poll() is None:
-        time.sleep(0.002)
-    time.sleep(seconds)
-    process.kill()
-    process.wait()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+    def run(output, wanted, seconds):
+        process = forked_python.start([program, images[0].path.parent, output], env=environment)
+        while len(done_paths(output)) < wanted and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+
+    return run
 
 
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in range(1, 10))]
 )
-def test_kills_with_workers_lose_and_double_nothing(images, whole, tmp_path, seed):
-    draw = random.Random(seed)
+def test_kills_with_workers_lose_and_double_nothing(run_and_kill, images, whole, tmp_path, seed):
+    draw, output = random.Random(seed), tmp_path / "out"
     chosen = options(workers=2, batch_size=2)
     done = []
     for _ in range(3):
         wanted = min(len(done) + draw.randrange(1, 10), len(images) - 1)
-        run_and_kill(images[0].path.parent, tmp_path, wanted, draw.random() * 0.03)
-        before, done = done, done_paths(tmp_path)
+        run_and_kill(output, wanted, draw.random() * 0.03)
+        before, done = done, done_paths(output)
         assert done[: len(before)] == before
     assert done
-    summary = predict_images(BrightnessDetector(), images, tmp_path, options=chosen)
+    summary = predict_images(BrightnessDetector(), images, output, options=chosen)
     assert (summary.images, summary.done_before, summary.problems) == (30, len(done), ())
-    assert sorted(done_paths(tmp_path)) == [image.real_path for image in images]
-    assert contents(tmp_path) == contents(whole)
+    assert sorted(done_paths(output)) == [image.real_path for image in images]
+    assert contents(output) == contents(whole)

@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 import torch
+from forked_python import ForkedProcess, ForkedPython
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "tools" / "lazyconfig_train_net.py"
@@ -60,9 +61,13 @@ def check_equal(a: object, b: object, where: str = "checkpoint") -> None:
 
 
 class TrainingRuns:
-    """Short runs of the training tool on tiny phantoms."""
+    """Short runs of the training tool on tiny phantoms.
 
-    def __init__(self, datasets: Path):
+    A command without an interpreter is a fork of ``forks``, which saves the time of its imports.
+    """
+
+    def __init__(self, datasets: Path, forks: ForkedPython):
+        self._forks = forks
         self.environment = os.environ | {
             "DETECTRON2_DATASETS": str(datasets),
             "PYTHONPATH": str(ROOT),
@@ -73,7 +78,7 @@ class TrainingRuns:
         config: str,
         output: Path,
         *options: str,
-        launcher: Sequence[str] = (sys.executable,),
+        launcher: Sequence[str] = (),
         tool: Path = TOOL,
     ) -> list[str]:
         """The command line of a run of 12 iterations of a file in configs/medmask."""
@@ -96,6 +101,8 @@ class TrainingRuns:
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
+        if command[0] != sys.executable:
+            return self._forks.run(command, timeout=600, env=self.environment)
         return subprocess.run(
             command, capture_output=True, text=True, timeout=600, env=self.environment
         )
@@ -110,41 +117,25 @@ class TrainingRuns:
 
     def run_and_kill(self, command: Sequence[str], output: Path, iteration: int) -> None:
         """Start a run and kill it without warning once it has written ``iteration``."""
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env=self.environment,
-        )
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline and process.poll() is None:
-            metrics = output / "metrics.json"
-            if metrics.exists() and f'"iteration": {iteration},' in metrics.read_text():
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-            time.sleep(0.01)
+        process = self.start(command, start_new_session=True)
+        self.wait_for_iteration(process, output, iteration)
+        os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
 
-    def start(self, command: Sequence[str]) -> subprocess.Popen:
-        """Start a command whose output can be read."""
-        return subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self.environment,
-        )
+    def start(self, command: Sequence[str], *, start_new_session: bool = False) -> ForkedProcess:
+        """Start a command, a fork, whose output can be read."""
+        return self._forks.start(command, env=self.environment, start_new_session=start_new_session)
 
     @staticmethod
-    def wait_for_iteration(process: subprocess.Popen, output: Path, iteration: int) -> None:
+    def wait_for_iteration(process: ForkedProcess, output: Path, iteration: int) -> None:
         """Wait until a run has written the metrics of an iteration."""
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline and process.poll() is None:
             metrics = output / "metrics.json"
-            if metrics.exists() and f'"iteration": {iteration}' in metrics.read_text():
+            if metrics.exists() and f'"iteration": {iteration},' in metrics.read_text():
                 return
             time.sleep(0.01)
+        process.kill()
         raise AssertionError(f"no iteration {iteration}: {process.communicate()}")
 
     def check_same(self, run: Path, other: Path) -> None:
@@ -156,14 +147,17 @@ class TrainingRuns:
     def check_resume(
         self, config: str, folder: Path, *options: str, kill_at: int, resume_options=()
     ) -> None:
-        """A run that is killed and resumed gives, bit for bit, what one without a stop gives."""
+        """A run that is killed and resumed gives, bit for bit, what one without a stop gives.
+
+        It is resumed in an interpreter of its own, whose sets are in another order.
+        """
         whole, resumed = folder / "whole", folder / "resumed"
         done = self.run(self.command(config, whole, *options))
         assert done.returncode == 0, done.stderr
         command = self.command(config, resumed, *options)
         self.run_and_kill(command, resumed, kill_at)
         assert not (resumed / "model_final.pth").exists()
-        again = self.run([*command, *resume_options, "--resume"])
+        again = self.run([sys.executable, *command, *resume_options, "--resume"])
         assert again.returncode == 0, again.stderr
 
         assert self.losses(resumed) == self.losses(whole)
@@ -173,27 +167,38 @@ class TrainingRuns:
             assert torch.equal(value, last[1]["model"][key]), key
 
     def check_two_processes(
-        self, config: str, folder: Path, *options: str, launcher: str = "num-gpus"
+        self, config: str, folder: Path, *options: str, launchers: Sequence[str] = ("tests",)
     ) -> None:
-        """Two processes train like one on the same global batch, and agree with each other."""
+        """Two processes train like one on the same global batch, and agree with each other.
+
+        They are launched by ``torchrun``, by the tool itself (``num-gpus``) or by the ``tests``.
+        """
         if torch.cuda.device_count() == 1:
             pytest.skip("two processes would share one GPU")
-        one, two = folder / "one", folder / "two"
+        one = folder / "one"
         done = self.run(self.command(config, one, *options))
         assert done.returncode == 0, done.stderr
-        if launcher == "torchrun":
-            how = {"launcher": (*TORCHRUN, "--nproc-per-node=2")}
-        else:
-            how, options = {}, (*options, "--num-gpus=2")
-        done = self.run(self.command(config, two, *options, tool=COMPARING_TOOL, **how))
-        assert done.returncode == 0, done.stderr
+        expected = self.losses(one)
+        for launcher in launchers:
+            two = folder / launcher
+            self._train_in_two(launcher, self.command(config, two, *options, tool=COMPARING_TOOL))
+            actual = self.losses(two)
+            assert expected.keys() == actual.keys()
+            for iteration, values in expected.items():
+                assert actual[iteration] == pytest.approx(values, rel=2e-3, abs=1e-4), iteration
+            checkpoint = torch.load(two / "model_final.pth", weights_only=True)
+            assert len(checkpoint["random_states"]) == 2
 
-        expected, actual = self.losses(one), self.losses(two)
-        assert expected.keys() == actual.keys()
-        for iteration, values in expected.items():
-            assert actual[iteration] == pytest.approx(values, rel=2e-3, abs=1e-4), iteration
-        checkpoint = torch.load(two / "model_final.pth", weights_only=True)
-        assert len(checkpoint["random_states"]) == 2
+    def _train_in_two(self, launcher: str, command: Sequence[str]) -> None:
+        if launcher == "tests":
+            self._forks.run_two(command, timeout=600, env=self.environment)
+            return
+        if launcher == "torchrun":
+            command = [*TORCHRUN, "--nproc-per-node=2", *command]
+        else:
+            command = [*command, "--num-gpus=2"]
+        done = self.run(command)
+        assert done.returncode == 0, done.stderr
 
     @staticmethod
     def losses(output: Path) -> dict[int, dict[str, float]]:
@@ -203,5 +208,5 @@ class TrainingRuns:
 
 
 @pytest.fixture(scope="session")
-def training_runs(datasets):
-    return TrainingRuns(datasets)
+def training_runs(datasets, forked_python):
+    return TrainingRuns(datasets, forked_python)

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,14 +10,13 @@ from mini_mias_tree import many_films, write_mini_mias
 ROOT = Path(__file__).parents[2]
 
 
-def test_goes_on_after_a_kill(tmp_path, run_tool):
+def test_goes_on_after_a_kill(tmp_path, run_tool, forked_python):
     raw = write_mini_mias(tmp_path / "raw", many_films(60))
     output = tmp_path / "mini_mias"
     options = ["mini_mias", str(raw), "--output", str(output), "--max-size", "512"]
     options += ["--workers", "2"]
-    tool = [sys.executable, str(ROOT / "tools/convert_dataset.py"), *options]
-    process = subprocess.Popen(
-        tool, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+    process = forked_python.start(
+        [ROOT / "tools/convert_dataset.py", *options], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     journal = output / "images.jsonl"
     limit = time.monotonic() + 240
@@ -28,7 +24,7 @@ def test_goes_on_after_a_kill(tmp_path, run_tool):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < limit
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     lines = journal.read_bytes().split(b"\n")[1:-1]
     done = [json.loads(line)["written"]["file_name"] for line in lines]

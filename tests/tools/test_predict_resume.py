@@ -8,7 +8,6 @@ import resource
 import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -140,17 +139,15 @@ def test_journal_that_is_cut_off_anywhere_is_completed(options, whole, tmp_path,
     assert detections == (whole / "detections.json").read_bytes()
 
 
-def test_tool_that_a_signal_ends_keeps_what_is_done(options, whole, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "tools" / "predict.py", *map(str, options), "--output", tmp_path],
+def test_tool_that_a_signal_ends_keeps_what_is_done(forked_python, options, whole, tmp_path):
+    process = forked_python.start(
+        [ROOT / "tools" / "predict.py", *options, "--output", tmp_path],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
     )
     while process.poll() is None and not finished(tmp_path):
         time.sleep(0.005)
-    process.terminate()
-    _, errors = process.communicate(timeout=60)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 128 + signal.SIGTERM
     assert "stopped by SIGTERM" in errors
     assert "Traceback" not in errors

@@ -70,13 +70,11 @@ def test_run_leaves_its_record_and_can_be_evaluated(training_runs, command, tmp_
     assert "Nothing to do" in again.stdout + again.stderr
 
 
-@pytest.mark.parametrize("launcher", ["num-gpus", "torchrun"])
-def test_two_processes_train_like_one_on_the_same_global_batch(
-    training_runs, command, tmp_path, launcher
-):
+def test_two_processes_train_like_one_on_the_same_global_batch(training_runs, tmp_path):
     # BatchNorm sees a process's own images only; frozen, it cannot tell two processes from one
     options = ["+model.backbone.norm=FrozenBN", "train.max_iter=3", "train.gradient_accumulation=2"]
-    training_runs.check_two_processes(CONFIG, tmp_path, *options, launcher=launcher)
+    launchers = ("num-gpus", "torchrun")
+    training_runs.check_two_processes(CONFIG, tmp_path, *options, launchers=launchers)
 
 
 @pytest.mark.parametrize(

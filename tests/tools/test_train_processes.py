@@ -64,7 +64,7 @@ def test_killed_parent_leaves_no_process(training_runs, tmp_path):
     assert len(children) >= 6  # two processes with two workers each
     process.kill()
     process.communicate()
-    wait_until_gone(children, 20)
+    wait_until_gone(children, 120)
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_signal_and_broken_image_of_one_process(training_runs, tmp_path, dataset
     process = training_runs.start(command)
     training_runs.wait_for_iteration(process, stopped, 1)
     process.send_signal(signal.SIGTERM)
-    _, words = process.communicate(timeout=120)
+    _, words = process.communicate(timeout=300)
     assert process.returncode == 143
     assert sentence_of(words).startswith("stopped by SIGTERM: ")
     assert training_runs.run([*command, "--resume"]).returncode == 0

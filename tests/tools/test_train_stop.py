@@ -1,11 +1,11 @@
 """Training that is stopped, or cannot go on, saves its last complete step; nothing is lost."""
 
+import copy
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 import torch
@@ -46,8 +46,8 @@ def test_signal_stops_after_a_complete_step(training_runs, command, whole, tmp_p
     process = training_runs.start(order)
     training_runs.wait_for_iteration(process, tmp_path, 1)
     process.send_signal(getattr(signal, name))
-    _, words = process.communicate(timeout=120)
-    assert process.returncode == status
+    _, words = process.communicate(timeout=300)
+    assert process.returncode == status, words
     saved = re.fullmatch(
         f"stopped by {name}: (\\d) of 6 iterations are done and saved; "
         "--resume goes on from there\n",
@@ -62,24 +62,24 @@ def test_signal_stops_after_a_complete_step(training_runs, command, whole, tmp_p
 
 def test_broken_image_costs_no_complete_step(training_runs, command, whole, tmp_path, datasets):
     """The image of a later step is broken, mended, and the run goes on."""
-    copy = tmp_path / "datasets"
-    shutil.copytree(datasets, copy)
-    images = sorted((copy / "phantom/film").rglob("*train*/*.png"))
+    root = tmp_path / "datasets"
+    shutil.copytree(datasets, root)
+    images = sorted((root / "phantom/film").rglob("*train*/*.png"))
     assert len(images) == 12
     broken, content = images[0], images[0].read_bytes()
     broken.write_bytes(content[: len(content) // 2])
     output = tmp_path / "output"
     order = command(output)
-    environment = training_runs.environment | {"DETECTRON2_DATASETS": str(copy)}
-    run = partial(subprocess.run, capture_output=True, text=True, timeout=300, env=environment)
-    stopped = run(order)
+    runs = copy.copy(training_runs)
+    runs.environment = runs.environment | {"DETECTRON2_DATASETS": str(root)}
+    stopped = runs.run(order)
     assert stopped.returncode == 2
     assert broken.name in stopped.stderr
     assert stopped.stderr.count("\n") == 1
     checkpoint = torch.load(next(output.glob("model_0*.pth")), weights_only=True)
     assert f"Saved the {checkpoint['iteration'] + 1} of 6 iterations" in stopped.stdout
     broken.write_bytes(content)
-    again = run([*order, "--resume"])
+    again = runs.run([*order, "--resume"])
     assert again.returncode == 0, again.stderr
     training_runs.check_same(output, whole)
 
