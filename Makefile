@@ -2,9 +2,10 @@
 
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
-# Processes of the tests, each with one thread; 0 for none beside the one that collects.
+# Processes of the tests, each with one thread; 0 for none beside the one that collects. They take
+# files in the order of their names: xdist would leave long files of few tests for the end.
 JOBS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 SOURCES := medmask benchmarks tools tests configs setup.py
 KERNELS := $(shell find medmask/layers/csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 

@@ -5,6 +5,7 @@ Every import counts, also one inside a function or for types alone (``TYPE_CHECK
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,12 +51,14 @@ def imported_names(node: ast.AST, modules: dict[str, Path]) -> Iterator[str]:
 
 def find_circles(imports: set[Import]) -> list[set[str]]:
     """The largest sets of modules each of which imports all others, directly or not."""
+    targets: dict[str, set[str]] = defaultdict(set)
+    for source, target in imports:
+        targets[source].add(target)
     reached: dict[str, set[str]] = {}
     for name in {name for pair in imports for name in pair}:
         found, queue = set(), [name]
         while queue:
-            new = {target for source, target in imports if source == queue[-1]} - found
-            queue.pop()
+            new = targets[queue.pop()] - found
             found |= new
             queue += new
         reached[name] = found
@@ -99,16 +102,21 @@ def modules() -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
+def imports(modules) -> set[Import]:
+    return find_imports(modules)
+
+
+@pytest.fixture(scope="module")
 def plan() -> dict[str, set[str]]:
     return read_plan((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
 
 
-def test_no_circles(modules):
-    assert not find_circles(find_imports(modules))
+def test_no_circles(imports):
+    assert not find_circles(imports)
 
 
-def test_imports_go_down(modules, plan):
-    assert not find_faults(find_imports(modules), plan)
+def test_imports_go_down(imports, plan):
+    assert not find_faults(imports, plan)
 
 
 def test_plan_names_every_folder_and_no_other(modules, plan):
