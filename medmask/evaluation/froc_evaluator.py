@@ -8,7 +8,6 @@ from pathlib import Path
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
 from medmask.evaluation.detection_files import detections_to_coco
 from medmask.evaluation.evaluate import evaluate_detections
-from medmask.evaluation.plot import plot_froc
 from medmask.evaluation.report import format_table, result_to_json
 from medmask.evaluation.results import ClassificationResult, FrocResult
 from medmask.evaluation.settings import LESION_BOX, OPERATING_POINTS, EvaluationSettings
@@ -100,6 +99,8 @@ class FROCEvaluator(DetectionEvaluator):
         return OrderedDict(froc=_to_percentages(result))
 
     def _write(self, detections: Detections, result: FrocResult) -> None:
+        from medmask.evaluation.plot import plot_froc  # here: most that import this draw nothing
+
         records = detections_to_coco(self.ground_truth, detections)
         write_json(self._output_dir / "froc_detections.json", records)
         write_json(self._output_dir / "froc.json", result_to_json(result))

@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from medmask.modeling.boxes import DetectionTarget, generalized_box_iou
@@ -140,6 +139,8 @@ class HungarianMatcher:
     @staticmethod
     def _match_image(cost: np.ndarray) -> tuple[Tensor, Tensor]:
         """(Q, T) costs -> (prediction, target) indices."""
+        from scipy.optimize import linear_sum_assignment  # here: prediction does without
+
         prediction, target = linear_sum_assignment(cost)
         allowed = cost[prediction, target] < FORBIDDEN
         return torch.from_numpy(prediction[allowed]), torch.from_numpy(target[allowed])
