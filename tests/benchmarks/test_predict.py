@@ -45,7 +45,7 @@ def test_tables_of_stages_peers_memory_and_plan(checkpoint, tmp_path):
         *("--workers", 0, "--repeats", 1, "--json", tmp_path / "figures.json"),
         *("--peers", "retinanet", "yolo11n", "--yolo", program),
         *("--links", 40, "--plan-rows", 2000),
-        seconds=120,
+        seconds=300,
     )
     assert result.status == 0, result.describe()
     figures = json.loads((tmp_path / "figures.json").read_text())

@@ -13,7 +13,7 @@ def test_coco_needs_neither_pytorch_nor_detectron2():
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert done.stdout.strip() == "set()"

@@ -38,7 +38,7 @@ def start(program: str, *arguments: object, **options) -> subprocess.CompletedPr
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         **options,
     )
 

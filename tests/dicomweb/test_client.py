@@ -16,7 +16,7 @@ JSON = "application/dicom+json"
 
 @pytest.fixture
 def client(archive):
-    options = ConnectionOptions(timeout=5, retries=0)
+    options = ConnectionOptions(timeout=30, retries=0)
     return DicomwebClient(Connection(archive.url, options=options))
 
 

@@ -23,7 +23,7 @@ import torch
 from medmask.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 30.0
+SECONDS = 120.0
 MEMORY_MIB = 3000.0
 """Address space that a case may take beyond that of the tests."""
 _POLL_SECONDS = 0.002

@@ -25,7 +25,7 @@ for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, save)
 runpy.run_path(sys.argv[1])["end_with_calling_tool"]()
 pathlib.Path("ready").write_text("")
-time.sleep(60)
+time.sleep(600)
 """
 
 PARENT = """
@@ -33,7 +33,7 @@ import os, subprocess, sys, time
 
 variable = {"MEDMASK_PARENT_PROCESS": str(os.getpid())}
 subprocess.Popen([sys.executable, *sys.argv[1:]], env=os.environ | variable)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -46,7 +46,7 @@ def child(tmp_path, monkeypatch):
 
 
 def wait_for(file):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not Path(file).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     return Path(file).read_text()
@@ -100,7 +100,7 @@ def become_worker():
 
 if __name__ == "__main__":
     with multiprocessing.get_context("forkserver").Pool(1, initializer=become_worker) as pool:
-        pool.apply(time.sleep, (60,))
+        pool.apply(time.sleep, (600,))
 """
 
 
@@ -114,7 +114,7 @@ def test_worker_of_a_pool_ignores_ctrl_c_and_ends_with_a_killed_parent(child, tm
     assert Path(f"/proc/{worker}").exists()
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{worker}").exists()
