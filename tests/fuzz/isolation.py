@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -183,6 +184,8 @@ def _work_and_exit(work: Callable[[], Any], files: Sequence[Any], memory_mib: fl
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)
         cv2.setNumThreads(0)
+        # its parent's server of workers is no child of its own, which it would wait for in vain
+        forkserver._forkserver._forkserver_pid = None
         limit = _address_space() + int(memory_mib * 2**20)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         try:

@@ -11,6 +11,7 @@ from isolation import assert_accepted, assert_refused, call, run_tool
 from mutations import damage_bytes, damage_json
 
 from medmask.errors import InputError
+from medmask.utils.worker_pool import map_in_processes
 
 
 def fail(error):
@@ -39,6 +40,15 @@ def test_hang_is_ended():
 
 def test_death_is_seen():
     assert call(lambda: os.kill(os.getpid(), signal.SIGSEGV)).status == -signal.SIGSEGV
+
+
+def work_in_processes():
+    return list(map_in_processes(abs, [-3, 4], workers=2))
+
+
+def test_workers_start_in_a_child_of_a_process_with_workers():
+    assert work_in_processes() == [3, 4]
+    assert assert_accepted(call(work_in_processes, seconds=300)) == [3, 4]
 
 
 def test_memory_is_limited():
