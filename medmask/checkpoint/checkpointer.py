@@ -97,7 +97,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
 
         Args:
             path: a file of :meth:`save`, of :func:`medmask.checkpoint.save_weights` or of
-                tools/convert_checkpoint.py.
+                medmask convert-checkpoint.
 
         Raises:
             InputError: the file cannot be read, or a parameter or a buffer of the detector is

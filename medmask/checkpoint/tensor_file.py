@@ -38,7 +38,7 @@ def load_tensor_file(
     elif not without_checksums:
         raise InputError(
             f"checkpoint {path} is in the format of torch before 1.6, which has no checksums: "
-            "convert a published file with tools/convert_checkpoint.py, or load it with torch and "
+            "convert a published file with medmask convert-checkpoint, or load it with torch and "
             "save it again"
         )
     try:

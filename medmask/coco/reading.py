@@ -62,6 +62,6 @@ def _describe(
         images = "DIR" if image_root is None else image_root
         lines.append(
             f"  and {len(problems) - _MOST_PROBLEMS_SHOWN} more; run "
-            f"tools/check_dataset.py --json {json_file} --images {images}"
+            f"medmask check-data --json {json_file} --images {images}"
         )
     return "\n".join(lines)

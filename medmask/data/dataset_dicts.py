@@ -85,7 +85,7 @@ def read_dataset_image(dataset_dict: dict[str, Any], *, apply_voi: bool = True) 
         raise InputError(
             f"image {dataset_dict['file_name']} is {width} x {height} (width x height), but the "
             f"annotation file says {dataset_dict['width']} x {dataset_dict['height']}; run "
-            "tools/check_dataset.py to find all such images and correct the file"
+            "medmask check-data to find all such images and correct the file"
         )
     return image
 

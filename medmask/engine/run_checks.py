@@ -162,7 +162,7 @@ def _check_data_sets(config: DictConfig, is_training: bool) -> None:
         if missing:
             raise InputError(
                 f"{key}: {len(missing)} of {len(records)} images of data set '{name}' are not "
-                f"there, first {missing[0]}: run tools/check_dataset.py to find all"
+                f"there, first {missing[0]}: run medmask check-data to find all"
             )
 
 

@@ -59,7 +59,7 @@ class UpdateGuard:
             raise InputError(
                 f"the gradients are not finite at iteration {iteration}, nor were they in the "
                 f"{MAX_SKIPPED_IN_A_ROW} before: lower optimizer.lr, switch train.amp.enabled off, "
-                "or look for damaged images and boxes with tools/check_dataset.py"
+                "or look for damaged images and boxes with medmask check-data"
             )
         self.num_skipped += 1
         self.num_in_a_row += 1

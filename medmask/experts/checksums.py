@@ -73,7 +73,7 @@ def damaged(path: Path, reason: str) -> InputError:
     """Make the error about a damaged file of a store."""
     return InputError(
         f"{path} of an expert store cannot be read ({reason}): run "
-        "tools/extract_expert_embeddings.py again with the same options, which makes damaged parts "
+        "medmask extract-embeddings again with the same options, which makes damaged parts "
         "anew"
     )
 

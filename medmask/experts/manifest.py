@@ -105,19 +105,19 @@ def read_manifest(folder: Path) -> Manifest:
         content = read_hashed_json(path)
     except FileNotFoundError:
         raise InputError(
-            f"{folder} holds no expert store: make one by tools/extract_expert_embeddings.py"
+            f"{folder} holds no expert store: make one by medmask extract-embeddings"
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} is not the manifest of an expert store, or was edited or damaged ({error}): "
-            "name another folder, or make the store anew by tools/extract_expert_embeddings.py "
+            "name another folder, or make the store anew by medmask extract-embeddings "
             "--overwrite"
         ) from None
     version = content.get("format_version")
     if version != FORMAT_VERSION:
         raise InputError(
             f"expert store {folder} has format version {version}, this program reads "
-            f"{FORMAT_VERSION}: run tools/extract_expert_embeddings.py again with --overwrite"
+            f"{FORMAT_VERSION}: run medmask extract-embeddings again with --overwrite"
         )
     return Manifest(
         settings=StoreSettings.from_json(content["settings"]),

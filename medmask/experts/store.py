@@ -6,7 +6,7 @@
 
 The store is complete when all of its shards are there. Every number is compared with the checksum
 that was taken when it was written, before its first use: none is trained on that the expert did
-not give. A store is made by tools/extract_expert_embeddings.py; nothing here needs the expert.
+not give. A store is made by medmask extract-embeddings; nothing here needs the expert.
 """
 
 import os
@@ -63,7 +63,7 @@ class ExpertStore:
         folders = [shard_folder(self.folder, n) for n in range(manifest.number_of_shards)]
         if not all(map(os.path.lexists, folders)):
             raise InputError(
-                f"expert store {folder} is not complete: run tools/extract_expert_embeddings.py "
+                f"expert store {folder} is not complete: run medmask extract-embeddings "
                 "again with the same options; it goes on where it stopped"
             )
         self.prompts = self._read_prompts(manifest.prompts)
@@ -102,7 +102,7 @@ class ExpertStore:
         if location is None:
             raise InputError(
                 f"expert store {self.folder} has no image {image_id!r}: run "
-                "tools/extract_expert_embeddings.py again on its data set"
+                "medmask extract-embeddings again on its data set"
             )
         return ExpertEntry(*location)
 
@@ -141,7 +141,7 @@ class ExpertStore:
         if problems:
             raise InputError(
                 f"expert store {self.folder} does not fit {len(problems)} of {len(dataset_dicts)} "
-                f"images; run tools/extract_expert_embeddings.py again to update it: image "
+                f"images; run medmask extract-embeddings again to update it: image "
                 f"{name_first(problems)}"
             )
 

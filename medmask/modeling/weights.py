@@ -106,7 +106,7 @@ def describe_faults(faults: WeightFaults, num_expected: int) -> str:
     if len(faults.missing) == num_expected:
         return (
             f"has no parameter of this model{_examples(faults.unknown)}: convert a published file "
-            "with tools/convert_checkpoint.py, or choose the config that the weights were trained "
+            "with medmask convert-checkpoint, or choose the config that the weights were trained "
             "with"
         )
     parts = []
@@ -139,7 +139,7 @@ def _advice(faults: WeightFaults) -> str:
     if all(name.startswith(CLASS_HEADS) for name in faults.names):
         return (
             "set model.transformer.num_classes as in the file, choose its classes with "
-            "tools/convert_checkpoint.py --class-rows, or, to train new class heads, set "
+            "medmask convert-checkpoint --class-rows, or, to train new class heads, set "
             "train.fresh_class_heads=True"
         )
     return "name undamaged weights, and the config that they were trained with"

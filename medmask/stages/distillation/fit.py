@@ -46,7 +46,7 @@ def check_same_expert(store: ExpertStore, first: ExpertStore) -> None:
         if getattr(store.settings, key) != getattr(first.settings, key):
             raise InputError(
                 f"expert stores {first.folder} and {store.folder} were made with another {key}: "
-                "make both with the same options of tools/extract_expert_embeddings.py"
+                "make both with the same options of medmask extract-embeddings"
             )
 
 

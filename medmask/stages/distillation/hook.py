@@ -40,7 +40,7 @@ _DEFAULT_NAME = "expert"
 class ExpertDistillationHook(LossHook):
     """Adds the losses of :class:`ExpertDistillation` to the step of the labeled batch.
 
-    The expert's embeddings come from stores that tools/extract_expert_embeddings.py made of the
+    The expert's embeddings come from stores that medmask extract-embeddings made of the
     training images ahead of time; neither the expert nor open_clip is needed here. Those of the
     whole image, and of upright crops around lesions, leave it to the student to see through the
     flips and crops of train augmentation; the patches of the dense level follow them.
@@ -294,7 +294,7 @@ class ExpertDistillationHook(LossHook):
             raise InputError(
                 f"{self.key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than "
                 "two of the images of dataloader.test: make stores of its data set by "
-                "tools/extract_expert_embeddings.py"
+                "medmask extract-embeddings"
             )
         measures = retrieval.measures().items()
         return {f"{self.name}/retrieval_{kind}": measure for kind, measure in measures}

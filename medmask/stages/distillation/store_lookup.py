@@ -202,7 +202,7 @@ def _report_missing(
     )
     if not may_be:
         raise InputError(
-            f"{what}; run tools/extract_expert_embeddings.py on their data set, or set "
+            f"{what}; run medmask extract-embeddings on their data set, or set "
             f"{key}.missing=skip if only some are missing"
         )
     logger.warning(f"{what}; the expert teaches nothing about these.")
