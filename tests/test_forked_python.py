@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from forked_python import SpawnedPython
 
 TELL = """
 import json, os, sys
@@ -38,11 +39,12 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize("leads", [True, False], ids=["group", "no group"])
-def test_program_sees_what_it_was_given(forked_python, write, tmp_path, leads):
+@pytest.mark.parametrize("kind", ["forked", "spawned"])
+def test_program_sees_what_it_was_given(forked_python, write, tmp_path, kind, leads):
     program = write(TELL)
-    process = forked_python.start(
+    process = (forked_python if kind == "forked" else SpawnedPython()).start(
         [program, "--option", 3],
-        env={"VARIABLE": "ü", "PYTHONPATH": "/first"},
+        env={"VARIABLE": "ü", "PYTHONPATH": "/first", "LC_ALL": "C.UTF-8"},
         cwd="/",
         start_new_session=leads,
     )
@@ -52,7 +54,7 @@ def test_program_sees_what_it_was_given(forked_python, write, tmp_path, leads):
         "arguments": ["--option", "3"],
         "folder": "/",
         "variable": "ü",
-        "others": 2,
+        "others": 3,
         "path": [str(tmp_path), "/first"],
         "main": str(program),
         "input": "",
@@ -95,8 +97,9 @@ def test_processes_run_at_the_same_time_and_can_be_stopped(forked_python, write,
     forever.send_signal(signal.SIGTERM)
     assert forever.wait(120) == -signal.SIGTERM
     forever.kill()  # nobody is there any more
+    endless = write("while True: pass")
     with pytest.raises(subprocess.TimeoutExpired):
-        forked_python.run([program], env=os.environ, timeout=0.1)
+        forked_python.run([endless], env=os.environ, timeout=0.1)
 
 
 def test_program_starts_processes_that_import_it(forked_python, write):
