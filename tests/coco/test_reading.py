@@ -18,7 +18,7 @@ def test_all_problems_are_reported_at_once(coco_content, write_tree):
     assert "image 3" in lines[1]
     assert [f"annotation {100 + i} " in line for i, line in enumerate(lines[2:21])] == [True] * 19
     assert lines[21] == (
-        f"  and 11 more; run tools/check_dataset.py --json {json_file} --images {image_root}"
+        f"  and 11 more; run medmask check-data --json {json_file} --images {image_root}"
     )
 
 

@@ -76,5 +76,7 @@ def test_image_of_another_size_than_recorded(coco_content, write_tree):
     first, second, _ = load_coco(*write_tree(coco_content))
     assert read_dataset_image(first).shape == (80, 100, 3)
     second["width"] = 101
-    with pytest.raises(InputError, match=r"2.png is 100 x 80 .* says 101 x 80; run tools/check"):
+    with pytest.raises(
+        InputError, match=r"2.png is 100 x 80 .* says 101 x 80; run medmask check-data"
+    ):
         read_dataset_image(second)

@@ -160,5 +160,5 @@ def test_wrong_size_is_named(tmp_path):
     mapper = DetectionMapper(with_boxes=False, augmentation=build_test_augmentation())
     with pytest.raises(InputError) as error:
         mapper(_dataset_dict(path, [], height=WIDTH, width=HEIGHT))
-    for words in (str(path), "70 x 90", "90 x 70", "tools/check_dataset.py"):
+    for words in (str(path), "70 x 90", "90 x 70", "medmask check-data"):
         assert words in str(error.value)
