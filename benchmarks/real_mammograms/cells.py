@@ -18,9 +18,11 @@ STAGES = ("control", "control_strong", "cross_domain", "teaching", "expert")
 METHODS = ("medmask", *PEERS, YOLO, *STAGES)
 
 SCRATCH, IMAGENET, PHANTOMS, BOTH = "scratch", "imagenet", "phantoms", "imagenet+phantoms"
-STARTS = (IMAGENET, SCRATCH, PHANTOMS, BOTH)
-PHANTOM_TRAINING = "phantoms"
-"""The benchmark whose weights the starts with phantoms take."""
+FILMS = "imagenet+films"
+"""What was trained on mini-MIAS before, for benchmarks that do without it."""
+STARTS = (IMAGENET, SCRATCH, PHANTOMS, BOTH, FILMS)
+PHANTOM_TRAINING, FILM_TRAINING = "phantoms", "mias2inbreast"
+"""The benchmarks whose weights the starts with phantoms and with films take."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Cell:
         if self.start in (PHANTOMS, BOTH) and self.method != YOLO:
             start = SCRATCH if self.start == PHANTOMS else IMAGENET
             return Cell(PHANTOM_TRAINING, self.method, start, self.seed)
+        if self.start == FILMS:
+            return Cell(FILM_TRAINING, self.method, IMAGENET, self.seed, self.label)
         return None
 
     def test_set(self, test: str) -> str:
@@ -131,7 +135,17 @@ def make_cells(
     label: str,
     folds: Sequence[int] = range(NUM_FOLDS),
 ) -> list[Cell]:
-    """All cells of these, none twice; folds are those of the benchmarks that have any."""
+    """All cells of these, none twice; folds are those of the benchmarks that have any.
+
+    Raises:
+        InputError: a benchmark of mini-MIAS is to start from what was trained on it.
+    """
+    on_films = [name for name in benchmarks if "mias" in BENCHMARKS[name].page]
+    if FILMS in starts and on_films:
+        raise InputError(
+            f"benchmark {on_films[0]} cannot start from {FILMS}, for it has films of mini-MIAS "
+            "itself: inbreast_folds can"
+        )
     cells = [
         Cell(benchmark, method, SCRATCH if method == YOLO else start, seed, label, fold)
         for seed in seeds

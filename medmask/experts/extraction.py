@@ -1,5 +1,6 @@
 """Running an expert over a whole data set, on any number of processes, into a store."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ def extract_embeddings(
 
     Raises:
         InputError: an image cannot be read or is not of the recorded size, the folder holds
-            something else, or a store that was made with other settings. All processes raise it.
+            something else, or a store that was made with other settings, or another run is writing
+            it. All processes raise it.
     """
     start = time.perf_counter()
     store_settings = _store_settings(expert, settings)
@@ -97,13 +99,15 @@ def extract_embeddings(
     prompt_embeddings = np.empty((0, expert.embedding_dim), np.float32)
     if store_settings.prompts is not None:
         prompt_embeddings = expert.encode_texts(store_settings.prompts.texts)
-    _in_main_process(lambda: writer.prepare(prompt_embeddings, overwrite=overwrite))
-    # all look before any writes
-    open_shards = writer.open_shards()
-    comm.synchronize()
-    numbers = open_shards[comm.get_rank() :: comm.get_world_size()]
-    _together(lambda: _embed_shards(expert, writer, numbers, settings))
-    _in_main_process(writer.finish)
+    with contextlib.ExitStack() as stack:
+        _in_main_process(lambda: stack.enter_context(writer.locked()))
+        _in_main_process(lambda: writer.prepare(prompt_embeddings, overwrite=overwrite))
+        # all look before any writes
+        open_shards = writer.open_shards()
+        comm.synchronize()
+        numbers = open_shards[comm.get_rank() :: comm.get_world_size()]
+        _together(lambda: _embed_shards(expert, writer, numbers, settings))
+        _in_main_process(writer.finish)
     images = sum(len(writer.shard_dicts(number)) for number in open_shards)
     return ExtractionSummary(images, time.perf_counter() - start)
 

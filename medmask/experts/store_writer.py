@@ -16,6 +16,7 @@ from medmask.experts.image_signature import image_key
 from medmask.experts.manifest import MANIFEST, Manifest, StoreSettings, read_manifest
 from medmask.experts.shard import PARTIAL_PREFIX, ImageEmbeddings, Shard, write_shard
 from medmask.experts.store import PROMPTS, name_first, shard_folder
+from medmask.utils.file_lock import locked_folder
 from medmask.utils.files import atomic_write, remove_abandoned_files
 
 
@@ -50,6 +51,23 @@ class StoreWriter:
         self.settings = settings
         self.dataset_dicts = dataset_dicts
         self.shard_size = shard_size
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs from writing the store meanwhile.
+
+        Raises:
+            InputError: another run is writing it, or the folder cannot be made.
+        """
+        sentence = (
+            f"another run is writing the expert store {self.folder}: wait for its end, or name "
+            "another folder"
+        )
+        with contextlib.ExitStack() as stack:
+            with self._writing():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked_folder(self.folder, sentence))
+            yield
 
     def shard_dicts(self, number: int) -> Sequence[dict[str, Any]]:
         """Select the dataset dicts of a shard."""

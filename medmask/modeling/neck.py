@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from medmask.errors import InputError
@@ -74,9 +75,12 @@ class _GroupNorm(nn.GroupNorm):
 
     For these PyTorch's loops run over the channels of a group, which then fill no vector. A step
     on phantoms takes 3 to 11% less processor time so (measured on a busy machine).
+
+    A group of a single value, as in a map of one pixel, becomes its bias; PyTorch's layer refuses
+    it.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if self.num_channels < CHANNELS_OF_A_VECTOR * self.num_groups:
             x = x.contiguous()
-        return super().forward(x)
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)

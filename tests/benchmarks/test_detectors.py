@@ -14,6 +14,7 @@ from medmask.evaluation import ground_truth_of, read_detections
 
 ROOT = Path(__file__).parents[2]
 TOOL = "benchmarks/detectors.py"
+FROM_FILMS = (["inbreast_folds"], ["faster_rcnn"], ["imagenet+films"])
 SMALL = (
     "dataloader.train.mapper.augmentation.short_edge_lengths=[64]",
     "dataloader.test.mapper.augmentation.short_edge_length=64",
@@ -152,7 +153,18 @@ def test_cells_come_after_what_they_start_from():
         for fold in (1, 4)
     ]
     assert folds[1].test_set("folds") == "inbreast_lesion_fold4_test"
+    assert [cell.name for cell in with_starts(make_cells(*FROM_FILMS, [0], "lesion", [1, 2]))] == [
+        "mias2inbreast/faster_rcnn/imagenet/seed0",
+        "inbreast_folds/faster_rcnn/imagenet+films/seed0/fold1",
+        "inbreast_folds/faster_rcnn/imagenet+films/seed0/fold2",
+    ]
     assert "datasets.fold=4" in folds[1].options()
+
+
+@pytest.mark.parametrize("benchmark", ["mias2inbreast", "inbreast2mias", "phantoms"])
+def test_films_are_no_start_for_benchmarks_that_have_them(benchmark):
+    with pytest.raises(InputError, match=rf"{benchmark} cannot start from imagenet\+films"):
+        make_cells([benchmark], ["medmask"], ["imagenet+films"], [0], "lesion")
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)

@@ -1,6 +1,7 @@
 """Whole data sets into stores: what is stored, resuming, several processes, file formats."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import signal
@@ -59,6 +60,18 @@ def phantoms(tmp_path_factory):
 def phantom_records(phantoms, file_format, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(phantoms / file_format))
     return DatasetCatalog.get("phantom_film_val")
+
+
+def test_a_store_that_another_run_is_writing_is_refused(records, extract, tmp_path):
+    extract(records)
+    descriptor = os.open(tmp_path / "store", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(InputError, match="another run is writing the expert store"):
+            extract(records)
+    finally:
+        os.close(descriptor)
+    extract(records)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

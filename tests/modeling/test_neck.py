@@ -10,7 +10,6 @@ CHANNELS = {"res3": 6, "res4": 10}
 
 @pytest.fixture
 def features():
-    # GroupNorm wants more than one value a group, so the coarsest map is larger than 1x1.
     return {"res4": torch.randn(2, 10, 5, 7), "res3": torch.randn(2, 6, 9, 13), "unused": None}
 
 
@@ -38,6 +37,13 @@ def test_no_level_mixes_images(features, level):
     neck = MultiScaleNeck(CHANNELS, out_channels=32, num_levels=3)
     alone = {name: x[:1] for name, x in features.items() if x is not None}
     assert_close(neck(features)[level][:1], neck(alone)[level])
+
+
+def test_a_single_value_a_group_becomes_its_bias():
+    neck = MultiScaleNeck(CHANNELS, out_channels=32, num_levels=3)
+    bias = torch.nn.init.normal_(neck.projections[2][1].bias)
+    pixel = {"res3": torch.randn(1, 6, 2, 2), "res4": torch.randn(1, 10, 1, 1)}
+    assert_close(neck(pixel)[2], bias.detach()[None, :, None, None], check_stride=False)
 
 
 def test_fewer_levels_than_backbone_maps_are_refused():
