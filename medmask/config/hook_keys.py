@@ -134,8 +134,10 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
     LesionCopyPaste: {
         "to_unlabeled_probability": _SHARE.with_meaning("of lesions pasted into unlabeled images"),
         "to_labeled_probability": _SHARE.with_meaning("of pseudo lesions pasted into labeled ones"),
-        "border": WholeNumber(
-            lowest=1, highest=1000, meaning="pixels over which a lesion fades into the image"
+        "margin": Number(
+            lowest=0,
+            highest=100,
+            meaning="over which a lesion fades into the image, as a share of its half axes",
         ),
     },
     FixedThreshold: {"value": _SHARE.with_meaning("threshold of every class")},

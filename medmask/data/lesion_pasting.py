@@ -1,8 +1,11 @@
 """Pasting lesions of one mammogram into the breast of another (copy-paste, Ghiasi et al., 2021).
 
-A lesion is copied with a border around its box. In the border the copy fades into the image below,
-and its gray levels are shifted so that both agree there on the mean: film and digital images differ
-in level, and a step around a box would be easier to see than the lesion.
+A radiograph is a projection: what a lesion attenuates adds to what lies before and behind it. So a
+lesion is not put over the tissue but added to it: what it has more than its surroundings, which a
+plane through the gray levels around it stands for. Over a margin around the ellipse in its box that
+fades to nothing. Nothing is cut at the edge of a box, then, and film and digital images, which
+differ in level, need no further agreement. A lesion that is copied with its background shows as a
+rectangle, which is easier to see than the lesion.
 """
 
 import math
@@ -15,52 +18,77 @@ from torch import Tensor
 
 from medmask.data.breast import find_breast
 
-
-class Patch(NamedTuple):
-    """A lesion with its border."""
-
-    pixels: Tensor
-    """(3, h, w) float32 in [0, 255]"""
-    opacity: Tensor
-    """(h, w) in (0, 1]: 1 in the box, less and less in the border"""
-    box: tuple[float, float, float, float]
-    """(x0, y0, x1, y1) of the lesion in pixels of the patch"""
+Corners = tuple[float, float, float, float]
+_LEAST_MARGIN = 1.0  # pixels, so that some lie around the smallest box
 
 
-def copy_lesion(image: Tensor, box: Tensor, border: int) -> Patch | None:
-    """Copy a lesion.
+class Contribution(NamedTuple):
+    """What a lesion adds to the gray levels around it."""
+
+    gray_levels: Tensor
+    """(3, h, w) float32, also below 0; 0 at and beyond the end of the margin"""
+    box: Corners
+    """(x0, y0, x1, y1) of the lesion in pixels of ``gray_levels``"""
+
+
+def cut_out(image: Tensor, box: Tensor, margin: float) -> Contribution | None:
+    """Take what a lesion adds to its surroundings.
 
     Args:
         image: (3, H, W) in [0, 255].
         box: (4,) corners of the lesion, within the image.
-        border: pixels around it that fade, 1 or more.
+        margin: where it fades, from the ellipse in the box outward, as a share of its half axes;
+            at least a pixel wide.
 
     Returns:
-        The lesion; None if its border does not lie in the image.
+        The lesion; None if its margin does not lie in the image.
     """
     x0, y0, x1, y1 = box.tolist()
-    left, top = math.floor(x0) - border, math.floor(y0) - border
-    right, bottom = math.ceil(x1) + border, math.ceil(y1) + border
+    half_axes = ((x1 - x0) / 2, (y1 - y0) / 2)
+    margins = tuple(max(margin * half, _LEAST_MARGIN) for half in half_axes)
+    left, top = math.floor(x0 - margins[0]), math.floor(y0 - margins[1])
+    right, bottom = math.ceil(x1 + margins[0]), math.ceil(y1 + margins[1])
     height, width = image.shape[-2:]
     if left < 0 or top < 0 or right > width or bottom > height:
         return None
-    opacity = torch.minimum(
-        _fading(bottom - top, border)[:, None], _fading(right - left, border)[None]
-    )
+    x = torch.arange(left, right)[None, :] + 0.5 - (x0 + x1) / 2  # from the center of the box
+    y = torch.arange(top, bottom)[:, None] + 0.5 - (y0 + y1) / 2
+    window = _window(x, y, half_axes, margins)
     pixels = image[:, top:bottom, left:right].float()
-    return Patch(pixels, opacity, (x0 - left, y0 - top, x1 - left, y1 - top))
+    around = (window > 0) & (window < 1)
+    excess = pixels - _plane(pixels, x / half_axes[0], y / half_axes[1], around)
+    return Contribution(window * excess, (x0 - left, y0 - top, x1 - left, y1 - top))
+
+
+def turned(contribution: Contribution, way: int) -> Contribution:
+    """Mirror and turn a lesion by right angles, in one of eight ways.
+
+    Args:
+        contribution: of the lesion.
+        way: 0 to 7; its bits say whether to mirror it upside down, left to right, and along the
+            diagonal, in this order.
+    """
+    gray_levels, (x0, y0, x1, y1) = contribution
+    height, width = gray_levels.shape[-2:]
+    if way & 1:
+        gray_levels, y0, y1 = gray_levels.flip(1), height - y1, height - y0
+    if way & 2:
+        gray_levels, x0, x1 = gray_levels.flip(2), width - x1, width - x0
+    if way & 4:
+        gray_levels, x0, y0, x1, y1 = gray_levels.transpose(1, 2), y0, x0, y1, x1
+    return Contribution(gray_levels, (x0, y0, x1, y1))
 
 
 def find_places(breast: np.ndarray, boxes: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Find where a patch lies in the breast and on none of the boxes.
+    """Find where a rectangle lies in the breast and on none of the boxes.
 
     Args:
         breast: (H, W) bool.
         boxes: (T, 4) corners of what must stay visible.
-        size: (h, w) of the patch.
+        size: (h, w) of the rectangle.
 
     Returns:
-        (P, 2) rows and columns of the patch's upper left pixel, in order; P may be 0.
+        (P, 2) rows and columns of its upper left pixel, in order; P may be 0.
     """
     free = breast.copy()
     for x0, y0, x1, y1 in boxes.tolist():
@@ -92,25 +120,23 @@ def find_breast_mask(image: Tensor) -> np.ndarray:
     return breast.mask[np.arange(height) * rows // height][:, np.arange(width) * columns // width]
 
 
-def paste(image: Tensor, patch: Patch, place: tuple[int, int]) -> Tensor:
-    """Blend a patch into a copy of an image.
+def add(image: Tensor, contribution: Contribution, place: tuple[int, int]) -> Tensor:
+    """Add a lesion to a copy of an image.
 
     Args:
-        image: (3, H, W) in [0, 255], uint8 or float32; the result has its type.
-        patch: of the lesion.
+        image: (3, H, W) in [0, 255], uint8 or float32; the result has its type and range.
+        contribution: of the lesion.
         place: row and column of its upper left pixel; it lies wholly in the image.
     """
-    height, width = patch.opacity.shape
-    rows, columns = slice(place[0], place[0] + height), slice(place[1], place[1] + width)
-    below = image[:, rows, columns].float()
-    border = patch.opacity < 1
-    shift = (below[:, border] - patch.pixels[:, border]).mean(dim=1)
-    above = patch.pixels + shift[:, None, None]
-    blended = torch.lerp(below, above, patch.opacity).clamp(0, 255)
-    result = image.clone()
+    height, width = contribution.gray_levels.shape[-2:]
+    region = image[:, place[0] : place[0] + height, place[1] : place[1] + width]
+    sum_of_both = (region.float() + contribution.gray_levels).clamp(0, 255)
     if not image.is_floating_point():
-        blended = blended.round()
-    result[:, rows, columns] = blended.to(image.dtype)
+        sum_of_both = sum_of_both.round()
+    result = image.clone()
+    result[:, place[0] : place[0] + height, place[1] : place[1] + width] = sum_of_both.to(
+        image.dtype
+    )
     return result
 
 
@@ -120,21 +146,21 @@ def paste_lesions(
     donor: Tensor,
     donor_boxes: Boxes,
     *,
-    border: int,
+    margin: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Boxes, Tensor]:
-    """Paste all lesions of one image into the breast of another, at random places.
+    """Add all lesions of one image to the breast of another, turned, at random places.
 
-    A lesion is left out if its border does not lie in its own image, or if there is no place for it
+    A lesion is left out if its margin does not lie in its own image, or if there is no place for it
     in the breast that covers no lesion.
 
     Args:
         image: (3, H, W) in [0, 255] on the CPU.
-        boxes: of its own lesions, which stay visible.
+        boxes: of its own lesions, which stay as they are.
         donor: (3, H', W') likewise.
         donor_boxes: (L, 4) lesions of the donor.
-        border: pixels around each box that fade.
-        generator: draws the places.
+        margin: over which a lesion fades, see :func:`cut_out`.
+        generator: draws turns and places.
 
     Returns:
         The image, the (P, 4) boxes of what was pasted, and the (P,) index of each in
@@ -145,16 +171,16 @@ def paste_lesions(
     breast = find_breast_mask(image) if len(donor_boxes) else None
     taken = boxes.tensor
     for i, box in enumerate(donor_boxes.tensor):
-        patch = copy_lesion(donor, box, border)
-        if patch is None:
+        lesion = cut_out(donor, box, margin)
+        if lesion is None:
             continue
-        places = find_places(breast, taken, tuple(patch.opacity.shape))
+        lesion = turned(lesion, _draw(8, generator))
+        places = find_places(breast, taken, tuple(lesion.gray_levels.shape[-2:]))
         if not len(places):
             continue
-        chosen = int(torch.randint(len(places), (), generator=generator))
-        row, column = places[chosen].tolist()
-        image = paste(image, patch, (row, column))
-        x0, y0, x1, y1 = patch.box
+        row, column = places[_draw(len(places), generator)].tolist()
+        image = add(image, lesion, (row, column))
+        x0, y0, x1, y1 = lesion.box
         pasted.append([x0 + column, y0 + row, x1 + column, y1 + row])
         index.append(i)
         taken = torch.cat((taken, taken.new_tensor(pasted[-1:])))
@@ -165,7 +191,30 @@ def paste_lesions(
     )
 
 
-def _fading(length: int, border: int) -> Tensor:
-    """(length,): 1 in the middle, and linearly down over ``border`` pixels at either end."""
-    from_end = torch.arange(1, length + 1, dtype=torch.float32)
-    return (torch.minimum(from_end, from_end.flip(0)) / (border + 1)).clamp(max=1)
+def _window(
+    x: Tensor, y: Tensor, half_axes: tuple[float, float], margins: tuple[float, ...]
+) -> Tensor:
+    """(1, w) and (h, 1) from the center -> (h, w): 1 in the ellipse, 0 from the outer one on.
+
+    Between the two it falls as half a cosine of the way from one to the other.
+    """
+    inner, outer = (
+        ((x / axes[0]) ** 2 + (y / axes[1]) ** 2).sqrt()
+        for axes in (half_axes, (half_axes[0] + margins[0], half_axes[1] + margins[1]))
+    )
+    within, beyond = (1 - outer).clamp(min=0), (inner - 1).clamp(min=0)
+    return 0.5 - 0.5 * torch.cos(math.pi * within / (within + beyond))
+
+
+def _plane(pixels: Tensor, x: Tensor, y: Tensor, around: Tensor) -> Tensor:
+    """Fit a plane to the marked pixels of each channel, by least squares: (3, h, w)."""
+    height, width = around.shape
+    terms = torch.stack(
+        (torch.ones(height, width), x.expand(height, width), y.expand(height, width)), dim=-1
+    )
+    fitted = torch.linalg.lstsq(terms[around], pixels[:, around].T).solution  # (3, 3)
+    return (terms @ fitted).permute(2, 0, 1)
+
+
+def _draw(number: int, generator: torch.Generator) -> int:
+    return int(torch.randint(number, (), generator=generator))

@@ -7,11 +7,13 @@ import torch
 from detectron2.structures import Boxes
 
 from medmask.data.lesion_pasting import (
-    copy_lesion,
+    Contribution,
+    add,
+    cut_out,
     find_breast_mask,
     find_places,
-    paste,
     paste_lesions,
+    turned,
 )
 
 
@@ -43,31 +45,74 @@ def test_places_are_those_of_a_search_pixel_by_pixel():
     assert len(find_places(breast, boxes, (10, 2))) == 0
 
 
-def test_pasted_pixels_are_blended_as_defined():
-    donor = torch.rand(3, 20, 20, dtype=torch.float64).mul(100).float()
-    image = torch.rand(3, 30, 30).mul(100) + 50
-    patch = copy_lesion(donor, torch.tensor([6.5, 7.0, 11.0, 12.2]), border=3)
-    assert patch.pixels.shape == (3, 6 + 6, 5 + 6)  # rows 7 to 13 and columns 6 to 11, 3 around
-    assert patch.box == pytest.approx((3.5, 3.0, 8.0, 8.2))
-    result = paste(image, patch, (4, 9))
-    ring, shift = [], []
-    for y, x in itertools.product(range(12), range(11)):
-        distance = max(3 - y, y - 8, 3 - x, x - 7, 0)
-        if distance:
-            ring.append((y, x))
-    for c in range(3):
-        below = [float(image[c, 4 + y, 9 + x]) for y, x in ring]
-        above = [float(donor[c, 4 + y, 3 + x]) for y, x in ring]
-        shift.append((sum(below) - sum(above)) / len(ring))
-    for c, y, x in itertools.product(range(3), range(12), range(11)):
-        distance = max(3 - y, y - 8, 3 - x, x - 7, 0)
-        opacity = 1 - distance / 4
-        above = float(donor[c, 4 + y, 3 + x]) + shift[c]
-        expected = opacity * above + (1 - opacity) * float(image[c, 4 + y, 9 + x])
-        assert float(result[c, 4 + y, 9 + x]) == pytest.approx(min(max(expected, 0), 255), abs=1e-3)
-    outside = torch.ones(30, 30, dtype=torch.bool)
-    outside[4:16, 9:20] = False
-    assert torch.equal(result[:, outside], image[:, outside])
+def test_gray_levels_are_those_above_a_plane_and_fade_as_defined():
+    image = torch.rand(3, 40, 40).mul(200)
+    x0, y0, x1, y1 = box = (12.5, 10.0, 21.0, 22.2)
+    lesion = cut_out(image, torch.tensor(box), margin=0.5)
+    a, b = (x1 - x0) / 2, (y1 - y0) / 2
+    left, top = 10, 6  # 12.5 - 2.125 and 10 - 3.05, rounded down
+    assert lesion.gray_levels.shape == (3, 26 - 6, 24 - 10)
+    assert lesion.box == pytest.approx((x0 - left, y0 - top, x1 - left, y1 - top))
+    weights, around = {}, []
+    for y, x in itertools.product(range(20), range(14)):
+        dx, dy = x + left + 0.5 - (x0 + x1) / 2, y + top + 0.5 - (y0 + y1) / 2
+        inner, outer = np.hypot(dx / a, dy / b), np.hypot(dx / (1.5 * a), dy / (1.5 * b))
+        if inner <= 1:
+            weights[y, x] = 1.0
+        elif outer < 1:
+            way = (inner - 1) / (inner - 1 + 1 - outer)
+            weights[y, x] = (1 + np.cos(np.pi * way)) / 2
+            around.append((y, x))
+    for channel, plane in enumerate(image.numpy().astype(np.float64)):
+        levels = [plane[y + top, x + left] for y, x in around]
+        terms = [(1, x, y) for y, x in around]
+        constant, by_x, by_y = np.linalg.lstsq(np.array(terms), np.array(levels))[0]
+        for y, x in itertools.product(range(20), range(14)):
+            excess = plane[y + top, x + left] - (constant + by_x * x + by_y * y)
+            expected = weights.get((y, x), 0) * excess
+            assert float(lesion.gray_levels[channel, y, x]) == pytest.approx(expected, abs=1e-2)
+
+
+def test_what_is_cut_out_does_not_know_its_background():
+    rows, columns = torch.meshgrid(torch.arange(60.0), torch.arange(60.0), indexing="ij")
+    inside = ((columns - 29) / 9) ** 2 + ((rows - 31) / 11) ** 2 < 1
+    blob = torch.where(inside, torch.rand(60, 60) * 40, torch.zeros(())).repeat(3, 1, 1)
+    slope = (20 + 1.5 * columns - 0.25 * rows).repeat(3, 1, 1)
+    box = torch.tensor([20.0, 20.0, 39.0, 43.0])
+    lesion = cut_out(slope + blob, box, margin=0.4)
+    empty = torch.zeros(3, 60, 60)
+    place = (15, 16)  # where it was: 20 - 0.4 * 11.5 and 20 - 0.4 * 9.5, rounded down
+    torch.testing.assert_close(add(empty, lesion, place), blob, atol=2e-4, rtol=0)
+
+
+def test_a_sum_stays_in_range_and_bytes_are_rounded():
+    lesion = Contribution(torch.tensor([[-9.0, 0.6, 0.4, 9.0]]).repeat(3, 2, 1), (0, 0, 4, 2))
+    image = torch.tensor([3, 10, 10, 250], dtype=torch.uint8).expand(3, 2, 4)
+    assert add(image, lesion, (0, 0))[0, 0].tolist() == [0, 11, 10, 255]
+    assert add(image.float(), lesion, (0, 0))[0, 0].tolist() == pytest.approx([0, 10.6, 10.4, 255])
+    assert image[0, 0].tolist() == [3, 10, 10, 250]
+
+
+def test_a_turned_lesion_lies_in_its_turned_box():
+    gray_levels = torch.zeros(3, 7, 9)
+    gray_levels[:, 1:3, 2:7] = torch.rand(3, 2, 5) + 1
+    lesion = Contribution(gray_levels, (2, 1, 7, 3))
+    seen = set()
+    for way in range(8):
+        levels, (x0, y0, x1, y1) = turned(lesion, way)
+        assert (x1 - x0, y1 - y0) == ((2, 5) if way & 4 else (5, 2))
+        assert levels[:, y0:y1, x0:x1].sum() == pytest.approx(float(gray_levels.sum()))
+        assert int((levels > 0).sum()) == 3 * 2 * 5
+        seen.add(tuple(levels[0].flatten().tolist()) + tuple(levels.shape))
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("side", [0.01, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("offset", [0.0, 0.25, 0.5])
+def test_smallest_boxes_have_finite_gray_levels(side, offset):
+    image = torch.rand(3, 12, 12).mul(255)
+    box = torch.tensor([5.0, 5.0, 5.0 + side, 5.0 + side]) + offset
+    assert cut_out(image, box, margin=0.0).gray_levels.isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=["bytes", "floats"])
@@ -81,14 +126,13 @@ def test_lesions_come_to_lie_in_the_breast_and_on_no_lesion(dtype):
     places = set()
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
-        options = {"border": 2, "generator": generator}
+        options = {"margin": 0.2, "generator": generator}
         result, boxes, index = paste_lesions(image.to(dtype), own, donor, lesions, **options)
         assert result.dtype == dtype
         assert index.tolist() == [0]  # the other touches the edge of its image
         x0, y0, x1, y1 = boxes.tensor[0].tolist()
-        assert (x1 - x0, y1 - y0) == (11.75, 10.5)
-        assert (x0 - 20.25) % 1 == 0  # moved by whole pixels
-        assert breast[int(y0) - 2 : int(y1) + 3, int(x0) - 2 : int(x1) + 2].all()
+        assert sorted((x1 - x0, y1 - y0)) == [10.5, 11.75]  # turned, or not
+        assert breast[int(y0 - 1) : int(y1 + 2), int(x0 - 1) : int(x1 + 2)].all()
         assert not (x0 < 25 and x1 > 5 and y0 < 60 and y1 > 40)
         assert not torch.equal(result, image.to(dtype))
         places.add((x0, y0))
@@ -101,7 +145,7 @@ def test_images_without_breast_or_place_stay_as_they_are():
     none = Boxes(torch.zeros(0, 4))
     black, donor = torch.zeros(3, 96, 80, dtype=torch.uint8), mammogram()
     for image, own, given in ((black, none, lesion), (donor, whole, lesion), (donor, none, none)):
-        options = {"border": 2, "generator": torch.Generator()}
+        options = {"margin": 0.2, "generator": torch.Generator()}
         result, boxes, index = paste_lesions(image, own, donor, given, **options)
         assert torch.equal(result, image)
         assert boxes.tensor.shape == (0, 4)

@@ -6,6 +6,7 @@ unlabeled images is pasted into labeled ones: the new scanner's lesions, on tiss
 Neither direction costs a forward computation.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ class LesionCopyPaste:
         *,
         to_unlabeled_probability: float = 0.5,
         to_labeled_probability: float = 0.5,
-        border: int = 4,
+        margin: float = 0.4,
     ) -> None:
         """Create it.
 
@@ -33,7 +34,8 @@ class LesionCopyPaste:
             to_unlabeled_probability: that an unlabeled image gets the lesions of a labeled one.
             to_labeled_probability: that a labeled image gets the pseudo lesions of an unlabeled
                 one.
-            border: pixels around a box over which a lesion fades into the other image.
+            margin: around the ellipse in a box, over which a lesion fades into the other image, as
+                a share of its half axes.
 
         Raises:
             InputError: a number makes no sense.
@@ -45,11 +47,11 @@ class LesionCopyPaste:
         for name, value in probabilities.items():
             if not 0 <= value <= 1:
                 raise InputError(f"LesionCopyPaste: {name} is {value}, but must lie in [0, 1]")
-        if border < 1:
-            raise InputError(f"LesionCopyPaste: border is {border}, but must be at least 1 pixel")
+        if not 0 <= margin < math.inf:
+            raise InputError(f"LesionCopyPaste: margin is {margin}, but must be 0 or more")
         self.to_unlabeled_probability = to_unlabeled_probability
         self.to_labeled_probability = to_labeled_probability
-        self.border = border
+        self.margin = margin
 
     def __call__(
         self, labeled: list[Sample], unlabeled: list[Sample]
@@ -100,7 +102,7 @@ class LesionCopyPaste:
             own.gt_boxes,
             donor["image"],
             given.gt_boxes,
-            border=self.border,
+            margin=self.margin,
             generator=generator,
         )
         if not len(index):
