@@ -55,6 +55,9 @@ from medmask.stages.weight_averaging import WeightAveragingHook
 _LAYERS = WholeNumber(lowest=1, highest=100)
 _WEIGHT = Number(meaning="factor of a loss")
 _SHARE = Number(highest=1)
+PASTING_MARGIN = Number(
+    highest=100, meaning="over which a lesion fades into the image, as a share of its half axes"
+)
 
 HOOKS: Mapping[Callable, Mapping[str, Value]] = {
     MaskedAutoencoderHook: {
@@ -134,11 +137,7 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
     LesionCopyPaste: {
         "to_unlabeled_probability": _SHARE.with_meaning("of lesions pasted into unlabeled images"),
         "to_labeled_probability": _SHARE.with_meaning("of pseudo lesions pasted into labeled ones"),
-        "margin": Number(
-            lowest=0,
-            highest=100,
-            meaning="over which a lesion fades into the image, as a share of its half axes",
-        ),
+        "margin": PASTING_MARGIN,
     },
     FixedThreshold: {"value": _SHARE.with_meaning("threshold of every class")},
     DynamicThreshold: {

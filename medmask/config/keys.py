@@ -11,7 +11,7 @@ from typing import Any
 from detectron2.data.transforms import Augmentation
 from detectron2.evaluation import COCOEvaluator
 
-from medmask.config.hook_keys import HOOKS
+from medmask.config.hook_keys import HOOKS, PASTING_MARGIN
 from medmask.config.model_keys import MODEL
 from medmask.config.optimization_keys import OPTIMIZATION
 from medmask.config.values import (
@@ -28,6 +28,7 @@ from medmask.config.values import (
 from medmask.data import (
     DetectionMapper,
     LesionMapDrawer,
+    LesionPasting,
     Mixup,
     PairedViewMapper,
     build_photometric_augmentation,
@@ -37,6 +38,7 @@ from medmask.data import (
     build_train_loader,
 )
 from medmask.data.outlines.lesion_map import WITHOUT_OUTLINE
+from medmask.data.sample_mix import SampleMix
 from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
 from medmask.evaluation.settings import HIT_RULES, MOST_FALSE_POSITIVES
 
@@ -72,7 +74,9 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
         ),
         "label_seed": WholeNumber(highest=2**32 - 1, meaning="chooses these patients"),
         "mix": Part(
-            of=Mixup, optional=True, meaning="mixes images with others of the set; null for none"
+            of=SampleMix,
+            optional=True,
+            meaning="changes samples by what another image of the set shows; null for nothing",
         ),
         "lesion_share": Number(
             above=True,
@@ -90,6 +94,10 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
             lowest=1, highest=1_000_000, meaning="images a batch, in each process"
         ),
         "num_workers": _WORKERS.with_meaning("worker processes of each process"),
+    },
+    LesionPasting: {
+        "probability": _PROBABILITY.with_meaning("that an image gets another one's lesions"),
+        "margin": PASTING_MARGIN,
     },
     Mixup: {
         "probability": _PROBABILITY.with_meaning("that an image is mixed with another"),

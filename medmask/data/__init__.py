@@ -11,6 +11,7 @@ from medmask.data.mixup import Mixup
 from medmask.data.outlines import LesionMapDrawer
 from medmask.data.paired_view_mapper import PairedViewMapper
 from medmask.data.photometric import build_photometric_augmentation
+from medmask.data.sample_pasting import LesionPasting
 from medmask.images import count_frames, read_image
 
 register_datasets()
@@ -18,6 +19,7 @@ register_datasets()
 __all__ = [
     "DetectionMapper",
     "LesionMapDrawer",
+    "LesionPasting",
     "Mixup",
     "PairedViewMapper",
     "build_photometric_augmentation",

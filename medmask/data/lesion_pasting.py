@@ -9,16 +9,17 @@ rectangle, which is easier to see than the lesion.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from detectron2.structures import Boxes
+from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from medmask.data.breast import find_breast
 
 Corners = tuple[float, float, float, float]
+DEFAULT_MARGIN = 0.4
 _LEAST_MARGIN = 1.0  # pixels, so that some lie around the smallest box
 
 
@@ -189,6 +190,40 @@ def paste_lesions(
         Boxes(torch.tensor(pasted, dtype=torch.float32).reshape(-1, 4)),
         torch.tensor(index, dtype=torch.int64),
     )
+
+
+def paste_into_sample(
+    sample: dict[str, Any], donor: dict[str, Any], *, margin: float, generator: torch.Generator
+) -> tuple[dict[str, Any], int]:
+    """Add the lesions of one sample to another, with their boxes and classes.
+
+    Args:
+        sample: with ``image`` and ``instances`` on the CPU; it stays as it is.
+        donor: likewise.
+        margin: see :func:`cut_out`.
+        generator: see :func:`paste_lesions`.
+
+    Returns:
+        The sample, and how many lesions it got. If any, its ``instances`` have ``gt_boxes`` and
+        ``gt_classes`` alone.
+    """
+    own, given = sample["instances"], donor["instances"]
+    image, boxes, index = paste_lesions(
+        sample["image"],
+        own.gt_boxes,
+        donor["image"],
+        given.gt_boxes,
+        margin=margin,
+        generator=generator,
+    )
+    if not len(index):
+        return sample, 0
+    instances = Instances(
+        own.image_size,
+        gt_boxes=Boxes.cat([own.gt_boxes, boxes]),
+        gt_classes=torch.cat((own.gt_classes, given.gt_classes[index])),
+    )
+    return {**sample, "image": image, "instances": instances}, len(index)
 
 
 def _window(

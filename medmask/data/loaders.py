@@ -14,7 +14,7 @@ from medmask.data.catalog import check_registered
 from medmask.data.dataset_dicts import has_lesions
 from medmask.data.image_order import LesionShareOrder
 from medmask.data.label_fraction import select_share_of_patients
-from medmask.data.mixup import Mixup
+from medmask.data.sample_mix import SampleMix
 from medmask.data.sample_stream import GlobalBatchSampler, SampleStream
 from medmask.data.worker_loader import Batch, WorkerLoader
 from medmask.errors import InputError
@@ -77,7 +77,7 @@ def build_train_loader(
     seed: int,
     label_fraction: float = 1.0,
     label_seed: int = 0,
-    mix: Mixup | None = None,
+    mix: SampleMix | None = None,
     lesion_share: float | None = None,
 ) -> TrainLoader:
     """Build the loader of one or several data sets; images without lesions are kept.
@@ -92,15 +92,15 @@ def build_train_loader(
             :func:`medmask.data.label_fraction.select_share_of_patients`.
         label_seed: chooses these patients. It is not ``seed``, so that runs of several seeds have
             the same labels.
-        mix: mixes some samples with one of another image.
+        mix: changes some samples by one of another image.
         lesion_share: share of the samples whose images have lesions, in (0, 1]; None: as many as in
             the data set. See :class:`medmask.data.image_order.LesionShareOrder`.
 
     Raises:
         InputError: a name is unknown, a data set is empty or broken, several do not have the same
             classes, the batch does not divide by the number of processes, or ``label_fraction`` is
-            out of range or leaves no patient with lesions, or ``lesion_share`` asks for images that
-            there are none of.
+            out of range or leaves no patient with lesions, or ``lesion_share`` or ``mix`` asks for
+            images that there are none of.
     """
     world_size = comm.get_world_size()
     if total_batch_size < 1 or total_batch_size % world_size:

@@ -16,12 +16,13 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 from torch.nn import functional as F
 
+from medmask.data.sample_mix import SampleMix
 from medmask.errors import InputError
 
 _VIEWS = ("image", "strong_image")
 
 
-class Mixup:
+class Mixup(SampleMix):
     """Mixes samples with others of the same stream."""
 
     def __init__(
@@ -36,19 +37,13 @@ class Mixup:
         Raises:
             InputError: a number makes no sense.
         """
-        if not 0 <= probability <= 1:
-            raise InputError(f"Mixup: probability is {probability}, but must lie in [0, 1]")
+        super().__init__(probability)
         if len(share_range) != 2 or not 0 < share_range[0] <= share_range[1] <= 0.5:
             raise InputError(
                 f"Mixup: share_range is {tuple(share_range)}, but must be (least, greatest) in "
                 "(0, 0.5]"
             )
-        self.probability = probability
         self.share_range = tuple(share_range)
-
-    def is_drawn(self) -> bool:
-        """Draw whether the next sample is mixed, from numpy's global generator."""
-        return np.random.random() < self.probability
 
     def __call__(self, sample: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         """Mix, with a share from numpy's global generator; see :func:`mix_samples`."""

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from medmask.data.image_order import ImageOrder, ShuffledOrder
-from medmask.data.mixup import Mixup
+from medmask.data.sample_mix import SampleMix
 
 _SAMPLES, _SEEDS = 1, 2  # keep the seeds of these apart, and of shuffles; see image_order.py
 
@@ -32,8 +32,11 @@ class SampleStream(Dataset):
         mapper: turns a dataset dict into a sample; it may draw from Python's, numpy's and torch's
             global CPU generators.
         seed: of the stream, >= 0.
-        mix: mixes some samples with one of another image, drawn evenly.
+        mix: changes some samples by one of another image.
         order: of the images; by default one shuffle of them after the other.
+
+    Raises:
+        InputError: there is no image that ``mix`` could take from.
     """
 
     def __init__(
@@ -42,13 +45,14 @@ class SampleStream(Dataset):
         mapper: Callable[[dict], dict[str, Any]],
         seed: int,
         *,
-        mix: Mixup | None = None,
+        mix: SampleMix | None = None,
         order: ImageOrder | None = None,
     ) -> None:
         self.dataset_dicts = dataset_dicts
         self.mapper = mapper
         self.seed = seed
         self.mix = mix
+        self._candidates = mix.candidates(dataset_dicts) if mix is not None else ()
         self.order = order or ShuffledOrder(len(dataset_dicts), seed)
 
     def __getitem__(self, sample_index: int) -> dict[str, Any]:
@@ -56,8 +60,8 @@ class SampleStream(Dataset):
         with seeded(self.seed, sample_index):
             sample = self.mapper(self.dataset_dicts[self.order(sample_index)])
             if self.mix is not None and self.mix.is_drawn():
-                other = np.random.randint(len(self.dataset_dicts))
-                sample = self.mix(sample, self.mapper(self.dataset_dicts[int(other)]))
+                other = self._candidates[np.random.randint(len(self._candidates))]
+                sample = self.mix(sample, self.mapper(self.dataset_dicts[other]))
         return sample | {"random_seed": _random_seed(self.seed, sample_index)}
 
 

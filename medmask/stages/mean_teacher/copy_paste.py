@@ -10,9 +10,9 @@ import math
 from typing import Any
 
 import torch
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Instances
 
-from medmask.data.lesion_pasting import paste_lesions
+from medmask.data.lesion_pasting import DEFAULT_MARGIN, paste_into_sample
 from medmask.errors import InputError
 
 Sample = dict[str, Any]
@@ -26,7 +26,7 @@ class LesionCopyPaste:
         *,
         to_unlabeled_probability: float = 0.5,
         to_labeled_probability: float = 0.5,
-        margin: float = 0.4,
+        margin: float = DEFAULT_MARGIN,
     ) -> None:
         """Create it.
 
@@ -94,25 +94,9 @@ class LesionCopyPaste:
     def _paste(
         self, sample: Sample, donor: Sample, probability: float, generator: torch.Generator
     ) -> tuple[Sample, int]:
-        own, given = sample["instances"], donor["instances"]
         if torch.rand((), generator=generator) >= probability:
             return sample, 0
-        image, boxes, index = paste_lesions(
-            sample["image"],
-            own.gt_boxes,
-            donor["image"],
-            given.gt_boxes,
-            margin=self.margin,
-            generator=generator,
-        )
-        if not len(index):
-            return sample, 0
-        instances = Instances(
-            own.image_size,
-            gt_boxes=Boxes.cat([own.gt_boxes, boxes]),
-            gt_classes=torch.cat((own.gt_classes, given.gt_classes[index])),
-        )
-        return {**sample, "image": image, "instances": instances}, len(index)
+        return paste_into_sample(sample, donor, margin=self.margin, generator=generator)
 
 
 def _to_cpu(instances: Instances) -> Instances:
