@@ -19,7 +19,7 @@ METHODS = ("medmask", *PEERS, YOLO, *STAGES)
 
 SCRATCH, IMAGENET, PHANTOMS, BOTH = "scratch", "imagenet", "phantoms", "imagenet+phantoms"
 FILMS = "imagenet+films"
-"""What was trained on mini-MIAS before, for benchmarks that do without it."""
+"""Weights that were trained on mini-MIAS before, for benchmarks that do without it."""
 STARTS = (IMAGENET, SCRATCH, PHANTOMS, BOTH, FILMS)
 PHANTOM_TRAINING, FILM_TRAINING = "phantoms", "mias2inbreast"
 """The benchmarks whose weights the starts with phantoms and with films take."""

@@ -58,6 +58,11 @@ COMMANDS = {
         "evaluate_froc.py",
         "FROC analysis of a file of detections",
     ),
+    "fuse-detections": Command(
+        "medmask.commands.fuse_detections",
+        "fuse_detections.py",
+        "make those of one model of the detections of several",
+    ),
     "calibrate": Command(
         "medmask.commands.calibrate",
         "calibrate.py",

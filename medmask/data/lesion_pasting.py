@@ -24,7 +24,7 @@ _LEAST_MARGIN = 1.0  # pixels, so that some lie around the smallest box
 
 
 class Contribution(NamedTuple):
-    """What a lesion adds to the gray levels around it."""
+    """Gray levels that a lesion adds to those around it."""
 
     gray_levels: Tensor
     """(3, h, w) float32, also below 0; 0 at and beyond the end of the margin"""

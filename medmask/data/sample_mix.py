@@ -1,4 +1,4 @@
-"""What a training sample takes from another image of its data set."""
+"""Changes of a training sample by another image of its data set."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

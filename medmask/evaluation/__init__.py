@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from medmask.evaluation.evaluate import evaluate_detections
     from medmask.evaluation.froc_evaluator import FROCEvaluator
+    from medmask.evaluation.fusion import fuse_detections
     from medmask.evaluation.ground_truth import read_ground_truth
     from medmask.evaluation.plot import plot_froc
     from medmask.evaluation.report import format_table, result_to_json
@@ -41,6 +42,7 @@ __all__ = [
     "detections_to_coco",
     "evaluate_detections",
     "format_table",
+    "fuse_detections",
     "ground_truth_of",
     "plot_froc",
     "read_detections",
@@ -65,6 +67,7 @@ __getattr__, __dir__ = lazy_exports(
         "detections_to_coco": "medmask.evaluation.detection_files",
         "evaluate_detections": "medmask.evaluation.evaluate",
         "format_table": "medmask.evaluation.report",
+        "fuse_detections": "medmask.evaluation.fusion",
         "ground_truth_of": "medmask.evaluation.dataset_ground_truth",
         "plot_froc": "medmask.evaluation.plot",
         "read_detections": "medmask.evaluation.detection_files",

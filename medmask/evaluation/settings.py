@@ -16,6 +16,9 @@ As in the LUNA16 challenge; Setio et al., Medical Image Analysis 42 (2017).
 DEFAULT_MIN_PAIRS = 8
 """Pairs of runs that a claim needs, unless fewer are asked for."""
 
+FUSION_IOU = 0.3
+"""Overlap from which boxes of two models are of one finding; lesions have no sharp borders."""
+
 LESION_BOX, PUBLISHED_SCRIPT = "lesion_box", "published_script"
 HIT_RULES = (LESION_BOX, PUBLISHED_SCRIPT)
 """Counterparts of a detection: the lesion's box, or what a public script takes for it."""

@@ -1,17 +1,11 @@
 """Stage 1 on real mammograms at a size for two CPU cores: what the benchmarks on them share."""
 
-from detectron2.config import LazyCall as L
-
-from medmask.data import LesionPasting
-
 from ..data.real_mammograms import dataloader
 from ..loss_hooks.weight_averaging import weight_averaging as _weight_averaging
 from ..models.medmask_lite0 import model
 from ..optimizer import optimizer
 from ..schedule import cosine_schedule as lr_multiplier
 from ..train import train
-
-dataloader.train.mix = L(LesionPasting)(probability=0.5)
 
 model.backbone.freeze_at = 3  # a quarter less time a step than 1
 

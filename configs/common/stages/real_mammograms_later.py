@@ -2,8 +2,6 @@
 
 from .real_mammograms import dataloader, loss_hooks, lr_multiplier, model, optimizer, train
 
-dataloader.train.mix = None  # experts know no pasted lesions, and masks have no outlines of them
-
 optimizer.lr = 1e-4
 
 train.init_checkpoint = "???"
