@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="seeds that a verdict needs, at least 2 (default %(default)s)",
     )
+    parser.add_argument(
+        "--fuse-seeds",
+        action="store_true",
+        help="rows of what all seeds of a method detect together, as `medmask fuse-detections` "
+        "makes it, instead of means over seeds",
+    )
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="resamples")
     parser.add_argument(
         "--output",
@@ -160,22 +166,26 @@ def main() -> None:
             f"{options.output} holds no detections of {missing[0]} on {options.benchmark}, test "
             f"{test}; it holds {', '.join(names) or 'none'}"
         )
-    counts, samples = measure_rows(rows, options.bootstrap)
+    counts, samples = measure_rows(rows, options.bootstrap, fuse_seeds=options.fuse_seeds)
     ours = samples[names.index(options.ours)]
     content, seed_differences = [], {}
     for row, of_row in zip(rows, samples, strict=True):
         entry = row.facts() | {"figures": summarize(over_seeds(of_row))}
         if row.name != options.ours:
             entry["differences"] = dict(compare(over_seeds(ours), over_seeds(of_row)))
-            by_metric = compare_seeds(ours, of_row)
-            seed_differences[row.name] = by_metric
-            entry["seed_differences"] = {
-                name: each.to_json(options.min_pairs) for name, each in by_metric.items()
-            }
+            if not options.fuse_seeds:
+                by_metric = compare_seeds(ours, of_row)
+                seed_differences[row.name] = by_metric
+                entry["seed_differences"] = {
+                    name: each.to_json(options.min_pairs) for name, each in by_metric.items()
+                }
         content.append(entry)
-    text = f"{options.benchmark}, test {test}, {options.label}: {counts}\n\n{_table(content)}\n"
+    fused = ", seeds fused" if options.fuse_seeds else ""
+    text = f"{options.benchmark}, test {test}, {options.label}{fused}: {counts}\n\n"
+    text += f"{_table(content)}\n"
     if len(rows) > 1:
         text += f"\n{_differences(content, options.ours)}\n"
+    if seed_differences:
         text += f"\n{_seed_differences(seed_differences, options.ours, options.min_pairs)}\n"
     print(text)
     if options.json:

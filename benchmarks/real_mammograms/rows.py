@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from medmask.errors import InputError
-from medmask.evaluation import Detections, GroundTruth, ground_truth_of, read_detections
+from medmask.evaluation import (
+    Detections,
+    GroundTruth,
+    fuse_detections,
+    ground_truth_of,
+    read_detections,
+)
 from real_mammograms.cells import BENCHMARKS, METHODS, NUM_FOLDS, STARTS, Cell
 from real_mammograms.order import RECORD, detections_file
 from real_mammograms.pooling import pool
@@ -55,6 +61,11 @@ class Row:
             path = detections_file(self.output / cell.name, self.test)
             parts.append((truth, read_detections(path, truth)))
         return pool(parts)
+
+    def load_fused(self) -> tuple[GroundTruth, Detections]:
+        """Ground truth, and the detections of all seeds fused to those of one model."""
+        loaded = [self.load(seed) for seed in self.cells]
+        return loaded[0][0], fuse_detections([detections for _, detections in loaded])
 
 
 def find_rows(
@@ -106,18 +117,25 @@ def _seeds_in(folder: Path, seeds: Sequence[int] | None) -> list[int]:
 
 
 def measure_rows(
-    rows: Sequence[Row], resamples: int, seed: int = 0
+    rows: Sequence[Row], resamples: int, seed: int = 0, *, fuse_seeds: bool = False
 ) -> tuple[str, list[dict[int, Samples]]]:
     """Compute all metrics of all rows on the same resamples of the patients.
 
+    Args:
+        rows: to measure.
+        resamples: of the patients.
+        seed: of the resampling.
+        fuse_seeds: measure what all seeds of a row detect together, instead of each.
+
     Returns:
-        A sentence on what was tested on, and for each row the samples of each of its seeds.
+        A sentence on what was tested on, and for each row the samples of each of its seeds; of
+        fused ones, under the first.
     """
     samples, counts, weights = [], "", None
     for row in rows:
         of_seeds = {}
-        for each in row.cells:
-            truth, detections = row.load(each)
+        for each in list(row.cells)[: 1 if fuse_seeds else None]:
+            truth, detections = row.load_fused() if fuse_seeds else row.load(each)
             if weights is None:
                 weights = patient_weights(truth, resamples, seed)
                 counts = (

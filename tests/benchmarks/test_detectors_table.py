@@ -181,6 +181,19 @@ def test_table_and_differences(run_tool, output, tmp_path):
     assert "| retinanet/imagenet | 2 | +1.000 ± 0.000, better |" in result.stdout
 
 
+def test_fused_seeds_find_what_one_of_them_finds(run_tool, output):
+    write_json(detections_file(output / "mias2inbreast/medmask/imagenet/seed1", "heldout"), [])
+    options = ("--benchmark", "mias2inbreast", "--test", "heldout", "--bootstrap", 50)
+    result = run_tool(TOOL, "--output", output, *options)
+    assert "| medmask | imagenet | 2 | 0.5 | 10 | 0.500 (0.500 to 0.500) |" in result.stdout
+    result = run_tool(TOOL, "--output", output, *options, "--fuse-seeds")
+    assert result.returncode == 0, result.stderr
+    assert "test heldout, lesion, seeds fused: " in result.stdout
+    assert "| medmask | imagenet | 2 | 0.5 | 10 | 1.000 (1.000 to 1.000) |" in result.stdout
+    assert "| retinanet/imagenet | +1.000* (+1.000 to +1.000) |" in result.stdout
+    assert "Paired by seed" not in result.stdout
+
+
 def test_verdict_on_one_pair_is_refused(run_tool, output):
     options = ("--benchmark", "mias2inbreast", "--min-pairs", 1)
     result = run_tool(TOOL, "--output", output, *options)
