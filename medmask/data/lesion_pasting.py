@@ -169,14 +169,15 @@ def paste_lesions(
     """
     pasted: list[list[float]] = []
     index: list[int] = []
-    breast = find_breast_mask(image) if len(donor_boxes) else None
+    breast = find_breast_mask(image) if len(donor_boxes) else np.empty((0, 0), dtype=bool)
     taken = boxes.tensor
     for i, box in enumerate(donor_boxes.tensor):
         lesion = cut_out(donor, box, margin)
         if lesion is None:
             continue
         lesion = turned(lesion, _draw(8, generator))
-        places = find_places(breast, taken, tuple(lesion.gray_levels.shape[-2:]))
+        height, width = lesion.gray_levels.shape[-2:]
+        places = find_places(breast, taken, (height, width))
         if not len(places):
             continue
         row, column = places[_draw(len(places), generator)].tolist()

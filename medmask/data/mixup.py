@@ -43,7 +43,8 @@ class Mixup(SampleMix):
                 f"Mixup: share_range is {tuple(share_range)}, but must be (least, greatest) in "
                 "(0, 0.5]"
             )
-        self.share_range = tuple(share_range)
+        least, greatest = share_range
+        self.share_range = (least, greatest)
 
     def __call__(self, sample: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         """Mix, with a share from numpy's global generator; see :func:`mix_samples`."""

@@ -111,7 +111,8 @@ class RandomGaussianBlur(T.Augmentation):
     def __init__(self, sigma_range: Sequence[float]) -> None:
         super().__init__()
         _check_range("blur_sigma_range", sigma_range)
-        self.sigma_range = tuple(sigma_range)
+        least, greatest = sigma_range
+        self.sigma_range = (least, greatest)
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         """Draw the width."""

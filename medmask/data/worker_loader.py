@@ -10,8 +10,8 @@ import io
 import pickle
 import signal
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sized
+from typing import Any, cast
 
 import cv2
 import torch
@@ -44,7 +44,7 @@ class WorkerLoader(DataLoader):
             **options,
         )
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # PyTorch names its own class
         """Batches in the order of the sampler.
 
         Raises:
@@ -85,7 +85,7 @@ def pack(samples: list[Any]) -> Tensor:
 
 def unpack(packed: Tensor) -> list[Any]:
     """Copies of the samples that :func:`pack` was given."""
-    return pickle.loads(packed.numpy())
+    return pickle.loads(packed.numpy().data)
 
 
 class _Pickler(pickle.Pickler):
@@ -108,7 +108,7 @@ class _InputErrorsAsSamples(Dataset):
         self.dataset = dataset
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(cast(Sized, self.dataset))  # nobody asks where a sampler is given
 
     def __getitem__(self, index: int) -> dict[str, Any] | InputError:
         try:

@@ -44,8 +44,8 @@ class Breast:
     def box(self) -> tuple[int, int, int, int]:
         """The least box (x0, y0, x1, y1) around it, in whole pixels of the image."""
         (height, width), (rows, columns) = self.image_size, self.mask.shape
-        y0, y1 = _extent(self.mask.any(axis=1))
-        x0, x1 = _extent(self.mask.any(axis=0))
+        y0, y1 = _extent(np.any(self.mask, axis=1))
+        x0, x1 = _extent(np.any(self.mask, axis=0))
         return (
             x0 * width // columns,
             y0 * height // rows,
