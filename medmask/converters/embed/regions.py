@@ -6,6 +6,7 @@ breast. They are mirrored back here, by the rule by which the PNG files were mad
 have the regions in pixels of the DICOM files, too, in ``DCM_ROI_coords``.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,25 +38,24 @@ def read_frame(path: Path, side: str | None, view: str | None) -> tuple[int, int
     with open_dicom(path) as file:
         elements = file.elements
         size = elements.integer("Rows", at_least=1), elements.integer("Columns", at_least=1)
-        orientation = elements.value("PatientOrientation")
+        orientation = elements.words("PatientOrientation")
     return *size, was_mirrored(orientation, side, view)
 
 
-def was_mirrored(orientation: object, side: str | None, view: str | None) -> bool:
+def was_mirrored(orientation: Sequence[str], side: str | None, view: str | None) -> bool:
     """Tell whether the PNG file of an image was mirrored.
 
     Args:
         orientation: Patient Orientation (0020,0020): where rows and columns run to. Rows that run
-            to P, the back, have the breast on the right.
+            to P, the back, have the breast on the right. Empty where it is not given.
         side: of the breast.
         view: such as CC.
     """
     if (view or "").upper() not in _MIRRORED_VIEWS:
         return False
-    if orientation is None:
+    if not orientation:
         return side == "R"
-    first = orientation if isinstance(orientation, str) else next(iter(orientation), "")
-    return str(first).strip().upper().startswith("P")
+    return orientation[0].upper().startswith("P")
 
 
 def to_box(region: Box, size: tuple[int, int], *, mirrored: bool) -> Box | None:

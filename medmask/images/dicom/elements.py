@@ -126,6 +126,20 @@ class Elements:
             raise self.fault(keyword, "must be one word")
         return value.strip()
 
+    def words(self, keyword: str) -> list[str]:
+        """One or several words of text, such as code strings; none where it is not given.
+
+        Raises:
+            InputError: the element holds anything else.
+        """
+        value = self.value(keyword)
+        if value is None:
+            return []
+        parts = list(value) if _is_list(value) else [value]
+        if not all(isinstance(part, str) for part in parts):
+            raise self.fault(keyword, "must be words")
+        return [part.strip() for part in parts]
+
     def items(self, keyword: str) -> list["Elements"]:
         """The items of a sequence; none where it is not given.
 

@@ -1,9 +1,11 @@
 """Regions of EMBED: pictures that were mirrored, and boxes on the empty part of an image."""
 
 import numpy as np
+import pydicom
 import pytest
 
 from medmask.converters.embed.regions import is_on_tissue, read_frame, to_box, was_mirrored
+from medmask.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -45,12 +47,12 @@ def test_regions_are_cut_to_the_image_or_none():
         (["P", "L"], "R", "CC", True),
         (["A", "R"], "L", "CC", False),
         (["P", "FL"], "L", "MLO", True),
-        ("P", "L", "ml", True),
+        (["P"], "L", "ml", True),
         (["P", "L"], "R", "XCCL", False),
         (["P", "L"], "R", None, False),
-        (None, "R", "MLO", True),
-        (None, "L", "MLO", False),
-        (None, None, "CC", False),
+        ([], "R", "MLO", True),
+        ([], "L", "MLO", False),
+        ([], None, "CC", False),
     ],
     ids=range(9),
 )
@@ -65,6 +67,15 @@ def test_frames_are_read_from_the_header(write_dicom):
     assert read_frame(path, "R", "CC") == (20, 30, False)
     path = write_dicom(np.zeros((20, 30), np.uint16))
     assert read_frame(path, "R", "CC") == (20, 30, True)
+
+
+def test_an_orientation_that_is_no_text_is_a_fault_of_the_file(write_dicom):
+    path = write_dicom(np.zeros((20, 30), np.uint16))
+    dataset = pydicom.dcmread(path)
+    dataset.add_new("PatientOrientation", "US", 5)
+    dataset.save_as(path)
+    with pytest.raises(InputError, match=r"image\.dcm: the element Patient Orientation .* words"):
+        read_frame(path, "R", "CC")
 
 
 def test_boxes_on_tissue():
