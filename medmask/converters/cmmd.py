@@ -55,7 +55,9 @@ def read(raw: Path) -> Contents:
     for row in read_sheet(table, _COLUMNS, _OPTIONAL):
         with collect(contents.problems):
             row.text("LeftRight")
-            labels[row.identifier("ID1"), row.choice("LeftRight", _SIDES)] = row
+            patient, side = row.identifier("ID1"), row.choice("LeftRight", _SIDES)
+            assert side is not None  # as there is a text
+            labels[patient, side] = row
     paths = sorted(list_files(raw, contents.problems, ".dcm"))
     if not paths:
         raise InputError(f"{raw} has no files that end with .dcm; give the folder of the download")

@@ -1,7 +1,8 @@
 """Lesions as regions of an image that is written: a box and polygons in its pixels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ def find_regions(
     """
     height, width = source_size
     if lesion.mask is not None:
-        shapes = _mask_shapes(lesion, source_size)
+        shapes = _mask_shapes(lesion.mask, lesion.is_split, source_size)
     elif lesion.box is not None:
         shapes = iter([(np.reshape(lesion.box, (2, 2)), lesion.outlines)])
     else:
@@ -75,24 +76,23 @@ def _to_region(
 
 
 def _mask_shapes(
-    lesion: Lesion, source_size: tuple[int, int]
+    path: Path, is_split: bool, source_size: tuple[int, int]
 ) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, ...]]]:
     """The corners and polygons of each region of a mask, in pixels of the source image."""
-    values = read_image(lesion.mask)[..., 0]
+    values = read_image(path)[..., 0]
     mask = (values > 0).astype(np.uint8)
     if not mask.any():
-        raise InputError(f"mask {lesion.mask} is empty")
+        raise InputError(f"mask {path} is empty")
     if np.count_nonzero(values == values.max()) < _LEAST_WHITE * np.count_nonzero(mask):
         raise InputError(
-            f"mask {lesion.mask} has many gray levels, as a picture of the lesion has; it may have "
+            f"mask {path} has many gray levels, as a picture of the lesion has; it may have "
             "taken the mask's place, copy the mask again"
         )
     scale = np.array([source_size[1] / mask.shape[1], source_size[0] / mask.shape[0]])
-    if lesion.is_split:
+    parts: Iterable[np.ndarray] = [mask]
+    if is_split:
         count, labels = cv2.connectedComponents(mask)
         parts = ((labels == label).astype(np.uint8) for label in range(1, count))
-    else:
-        parts = iter([mask])
     for part in parts:
         x, y, width, height = cv2.boundingRect(part)
         corners = np.array([(x, y), (x + width, y + height)], np.float64)

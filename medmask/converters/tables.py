@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -97,7 +97,7 @@ class Row:
             raise self.fault(column, "is not a finite number; correct it")
         return number
 
-    def choice(self, column: str, meanings: dict[str, Meaning]) -> Meaning | None:
+    def choice(self, column: str, meanings: Mapping[str, Meaning]) -> Meaning | None:
         """The meaning of a cell, whatever its case; None where it is empty.
 
         Args:

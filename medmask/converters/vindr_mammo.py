@@ -75,15 +75,15 @@ def _add_image(
         contents.left_out.append(LeftOut(name, "its file is missing"))
         return
     birads = row.choice("breast_birads", _BIRADS)
-    size = row.number("width"), row.number("height")
-    if None in size:
+    width, height = row.number("width"), row.number("height")
+    if width is None or height is None:
         raise row.fault("width", "or its height is not given; correct the table")
     if not findings:  # even an image without any has a row, so that a table that is cut off shows
         raise row.fault(
             "image_id",
             "has no row of its own in finding_annotations.csv; copy both tables again",
         )
-    lesions = [_to_lesion(finding, *size) for finding in findings]
+    lesions = [_to_lesion(finding, width, height) for finding in findings]
     contents.images.append(
         SourceImage(
             path=path,

@@ -90,13 +90,15 @@ def read_regions(path: Path) -> Iterator[Region]:
     """
     for row in read_table(path, _COLUMNS, (*_DESCRIPTIONS, *_DENSITIES)):
         film = _place(row, "image file path")
+        name_parts = _FOLDER.fullmatch(film.folder)
+        assert name_parts is not None  # else it would be no place
         cutouts = (_place(row, "ROI mask file path"), _place(row, "cropped image file path"))
         density = row[_DENSITIES[0]] or row[_DENSITIES[1]]
         yield Region(
             patient=row.identifier("patient_id"),
             side=_choice(row, "left or right breast", _SIDES),
             view=_choice(row, "image view", _VIEWS),
-            split=_SPLITS[_FOLDER.fullmatch(film.folder)[2]],
+            split=_SPLITS[name_parts[2]],
             malignant=_choice(row, "pathology", _MALIGNANT),
             density=density if density in ("1", "2", "3", "4") else None,
             assessment=row.text("assessment"),

@@ -63,10 +63,12 @@ def locate(film: Film, files: DicomFiles) -> tuple[Path, list[Path]] | str:
     Raises:
         InputError: a file is no readable image.
     """
-    paths = [choose_film(files.at((place,))) for place in film.copies]
-    for place, path in zip(film.copies, paths, strict=True):
+    paths = []
+    for place in film.copies:
+        path = choose_film(files.at((place,)))
         if path is None:
             return f"{place.folder} has several files, none of which is known to be the film"
+        paths.append(path)
     sizes = {read_image_size(path) for path in paths}
     if len(sizes) > 1:
         return (
