@@ -92,12 +92,14 @@ def _defaults(target: Target, node: DictConfig | None) -> dict[str, Any]:
     """Values of a page of ``configs/common``, and where it has none, of the signature."""
     parameters = inspect.signature(target).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-    return defaults | {name: node._get_node(name) for name in node or {} if name != "_target_"}
+    if node is None:
+        return defaults
+    return defaults | {str(name): node._get_node(name) for name in node if name != "_target_"}
 
 
 def _show(value: Any) -> str:
     if is_group(value) and "_target_" in value:
-        return _convert_target_to_string(find_target(value._target_, "")).rpartition(".")[2]
+        return _convert_target_to_string(find_target(value["_target_"], "")).rpartition(".")[2]
     if OmegaConf.is_config(value):
         value = OmegaConf.to_container(value)
     raw = value._value() if hasattr(value, "_value") else value

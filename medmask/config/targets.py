@@ -150,7 +150,7 @@ def _look_up(name: str) -> Any:
         if not _is_in_packages(module_name):
             return None
         try:
-            module = importlib.import_module(module_name)
+            module: Any = importlib.import_module(module_name)
         except ImportError:
             continue
         return functools.reduce(lambda x, part: getattr(x, part, None), parts[split:], module)

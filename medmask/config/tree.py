@@ -3,11 +3,11 @@
 import difflib
 import reprlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeGuard, cast
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import Container, DictConfig, ListConfig, Node, OmegaConf
 
-Group = DictConfig | ListConfig
+Group = Container
 """A group of keys, or a list."""
 
 _repr = reprlib.Repr()
@@ -15,7 +15,7 @@ _repr.maxstring = _repr.maxother = 80
 _repr.maxlevel = 3
 
 
-def is_group(node: Any) -> bool:
+def is_group(node: Any) -> TypeGuard[Group]:
     """Test for a group or list with a content of its own, not null and no reference to another."""
     return OmegaConf.is_config(node) and isinstance(node._value(), dict | list)
 
@@ -28,12 +28,12 @@ def is_reference(parent: Any, name: str | int) -> bool:
 
 def raw_value(parent: Group, name: str | int) -> Any:
     """A value as it was written."""
-    return parent._get_node(name)._value()
+    return cast(Node, parent._get_node(name))._value()
 
 
 def names_in(group: Group) -> list[str | int]:
     """Names of the keys of a group, or indices of a list."""
-    return list(range(len(group))) if isinstance(group, ListConfig) else list(group.keys())
+    return list(range(len(group))) if isinstance(group, ListConfig) else list(group)
 
 
 def iterate_values(group: Group, prefix: str = "") -> Iterator[tuple[str, Group, str | int]]:
@@ -52,10 +52,10 @@ def iterate_values(group: Group, prefix: str = "") -> Iterator[tuple[str, Group,
 
 def iterate_keys(group: DictConfig, prefix: str = "") -> Iterator[str]:
     """All keys, those of groups included and those in lists left out."""
-    for name in group:
+    for name in names_in(group):
         yield f"{prefix}{name}"
         child = group._get_node(name)
-        if isinstance(child, DictConfig) and is_group(child):
+        if is_group(child) and isinstance(child, DictConfig):
             yield from iterate_keys(child, f"{prefix}{name}.")
 
 

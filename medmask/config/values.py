@@ -57,7 +57,7 @@ class WholeNumber(Value):
     def _accepts(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Integral):
             return False
-        return self.lowest <= value and (self.highest is None or value <= self.highest)
+        return self.lowest <= int(value) and (self.highest is None or int(value) <= self.highest)
 
     def _description(self) -> str:
         if self.highest is None:
@@ -116,7 +116,7 @@ class Period(Value):
             return False
         if value == 0:
             return self.or_end
-        return 0 < value < 1 or (isinstance(value, Integral) and value >= 1)
+        return int(value) >= 1 if isinstance(value, Integral) else 0 < float(value) < 1
 
     def _description(self) -> str:
         iterations = "a whole number of iterations (at least 1)"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from medmask.config.targets import check_targets
-from medmask.config.tree import is_group, iterate_values, names_in, raw_value
+from medmask.config.tree import Group, is_group, iterate_values, names_in, raw_value
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write
 
@@ -47,7 +47,8 @@ def read_config_yaml(
     try:
         text = _read_text(Path(path))
         _check_nodes(yaml.compose(text, Loader=yaml.SafeLoader))
-        config: DictConfig = OmegaConf.create(text, flags={"allow_objects": True})
+        config = OmegaConf.create(text, flags={"allow_objects": True})
+        assert isinstance(config, DictConfig)  # as its root is a mapping
         for key in without:
             config.pop(key, None)
         if not any_target:
@@ -172,12 +173,12 @@ def _name_of(target: Callable[..., Any]) -> str:
         return getattr(target, "__qualname__", MISSING)
 
 
-def _kept(parent: DictConfig | ListConfig, name: str | int) -> Any:
+def _kept(parent: Group, name: str | int) -> Any:
     """A child as it is to be written: a reference, or the value that it leads to."""
     child = parent._get_node(name)
     if is_group(child):
         return child
-    raw = child._value()
+    raw = raw_value(parent, name)
     if not isinstance(raw, str) or "${" not in raw:
         return raw
     try:
