@@ -21,7 +21,7 @@ from medmask.data.sample_mix import SampleMix
 _SAMPLES, _SEEDS = 1, 2  # keep the seeds of these apart, and of shuffles; see image_order.py
 
 
-class SampleStream(Dataset):
+class SampleStream(Dataset[dict[str, Any]]):
     """The samples of the stream by their index.
 
     A sample gets the entry ``random_seed``, a number in [0, 2**63) for what the model draws for the

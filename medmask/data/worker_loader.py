@@ -11,7 +11,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Iterator, Sized
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import cv2
 import torch
@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader, Dataset
 from medmask.errors import InputError
 
 Batch = list[dict[str, Any]]
+Sample = TypeVar("Sample")
 
 
-class WorkerLoader(DataLoader):
+class WorkerLoader(DataLoader[Sample]):
     """Lists of samples; an :class:`InputError` of a worker is raised here as it was raised there.
 
     Args:
@@ -32,7 +33,7 @@ class WorkerLoader(DataLoader):
         options: sampler and batch size, as ``DataLoader`` takes them.
     """
 
-    def __init__(self, dataset: Dataset, *, num_workers: int, **options: Any) -> None:
+    def __init__(self, dataset: Dataset[Sample], *, num_workers: int, **options: Any) -> None:
         super().__init__(
             _InputErrorsAsSamples(dataset),
             num_workers=num_workers,
@@ -44,7 +45,7 @@ class WorkerLoader(DataLoader):
             **options,
         )
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # PyTorch names its own class
+    def __iter__(self) -> Iterator[list[Sample]]:  # type: ignore[override]  # no class of PyTorch's
         """Batches in the order of the sampler.
 
         Raises:
@@ -110,7 +111,7 @@ class _InputErrorsAsSamples(Dataset):
     def __len__(self) -> int:
         return len(cast(Sized, self.dataset))  # nobody asks where a sampler is given
 
-    def __getitem__(self, index: int) -> dict[str, Any] | InputError:
+    def __getitem__(self, index: int) -> Any:
         try:
             return self.dataset[index]
         except InputError as error:

@@ -6,10 +6,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from medmask.checkpoint.timm_weights import PACKAGE, TIMM
 from medmask.errors import InputError
 from medmask.experts.open_clip_expert import OpenClipExpert
 from medmask.experts.preprocessing import ExpertPreprocessing
-from medmask.experts.timm_expert import PACKAGE, TIMM, TimmExpert
+from medmask.experts.timm_expert import TimmExpert
 
 
 class Expert(Protocol):

@@ -30,7 +30,7 @@ class ExpertInput(NamedTuple):
     view: ExpertView  # of the image
 
 
-class ExpertInputs(Dataset):
+class ExpertInputs(Dataset[ExpertInput]):
     """The expert's inputs for the images of a data set.
 
     Args:
@@ -83,6 +83,7 @@ class ExpertInputs(Dataset):
         if not (self.crop_and_window.crop or self.crop_and_window.window):
             return image, (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
         seen = augment_image(image, self.crop_and_window)
+        assert seen.original_corners is not None  # as nothing is turned
         return seen.pixels, seen.original_corners
 
 

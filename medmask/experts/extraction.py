@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,6 +178,7 @@ def _embed(
     expert: Expert, batch: Sequence[ExpertInput], batch_size: int, with_patches: bool
 ) -> list[ImageEmbeddings]:
     images = torch.stack([item.image for item in batch])
+    grids: Iterable[np.ndarray | None]
     if with_patches:
         embeddings, grids = expert.encode_images_and_patches(images)
     else:

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from medmask.errors import InputError
@@ -61,7 +61,7 @@ class OpenClipExpert:
         model = _create_model(open_clip, name, checkpoint).eval().requires_grad_(False)
         self.name = name
         self.weights_sha256 = hash_weights(model)
-        self.logit_scale = float(model.logit_scale.float().exp())
+        self.logit_scale: float | None = float(model.logit_scale.float().exp())
         self.preprocessing = ExpertPreprocessing.from_open_clip(model.visual.preprocess_cfg)
         self._device = torch.device(device)
         self._model = model.to(self._device)
@@ -124,7 +124,8 @@ class OpenClipExpert:
             except Exception as error:
                 logger.info("%s offers no patch tokens (%s)", self.name, error)
                 return None
-        return tuple(tokens.shape[1:]) if is_same else None
+        height, width, channels = tokens.shape[1:]
+        return (height, width, channels) if is_same else None
 
     @contextlib.contextmanager
     def _inference(self) -> Iterator[None]:
@@ -149,8 +150,8 @@ def import_open_clip() -> ModuleType:
     return open_clip
 
 
-def _create_model(open_clip: ModuleType, name: str, checkpoint: str | None) -> nn.Module:
-    """The model with its weights, on the CPU in float32."""
+def _create_model(open_clip: ModuleType, name: str, checkpoint: str | None) -> Any:
+    """The model with its weights, on the CPU in float32; one of open_clip's modules."""
     is_file = checkpoint is not None and Path(checkpoint).is_file()
     if not is_file:
         _check_offered(open_clip, name, checkpoint)

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -132,13 +132,13 @@ def _to_arrays(
         image["region"], image["placement"] = of_image.view
         image["lesions"] = len(boxes[row])
         if len(of_image.lesion_embeddings) != len(boxes[row]):
-            raise ValueError(f"image {keys[row]} has another number of boxes than of embeddings")
+            raise ValueError(f"image {keys[row]!r} has another number of boxes than of embeddings")
         image["embedding"] = of_image.image_embedding
     lesions["box"] = np.concatenate(boxes)
     lesions["embedding"] = np.concatenate([e.lesion_embeddings for e in embeddings])
     arrays = {_IMAGES: images, _LESIONS: lesions}
     if settings.patch_grid is not None:
-        grids = np.stack([e.patch_grid for e in embeddings]).astype(dtype)
+        grids = np.stack(cast(list[np.ndarray], [e.patch_grid for e in embeddings])).astype(dtype)
         arrays[_PATCH_GRIDS] = grids
         arrays[_PATCH_MOMENTS] = patch_moments(grids, images["placement"])
     return arrays

@@ -130,9 +130,8 @@ class ExpertStore:
         problems = []
         for dataset_dict in dataset_dicts:
             location = self._rows.get(image_key(dataset_dict["image_id"]))
-            if location is None:
-                difference = "is not in the store"
-            else:
+            difference: str | None = "is not in the store"
+            if location is not None:
                 shard, row = location
                 difference = shard.difference(row, dataset_dict)
             if difference is not None:

@@ -86,7 +86,7 @@ class TimmExpert:
         self.weights_sha256 = hash_weights(model)
         self._map_index = _find_map(model, network_name, feature_stride)
         self._device = torch.device(device)
-        self._model = model.eval().requires_grad_(False).to(self._device)
+        self._model: Any = model.eval().requires_grad_(False).to(self._device)
         embedding, patches = self._try()
         self.embedding_dim = embedding.shape[1]
         self.patch_grid: tuple[int, int, int] | None = patches.shape[1:]
@@ -158,6 +158,7 @@ def _create(name: str) -> nn.Module:
 def _load(model: nn.Module, name: str, source: str) -> None:
     """Load all of a network's weights, from an address or a file."""
     state = model.state_dict()
+    weights: Mapping[str, Tensor]
     if is_timm_address(source):
         part = TimmPart(name.split(".")[0], "", state)
         weights = read_timm_address(source, part, "--checkpoint")
