@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def run_layer(layer: nn.Module, gradient_checkpointing: bool, *inputs: Tensor) -> Tensor:
+def run_layer(layer: nn.Module, gradient_checkpointing: bool, *inputs: Tensor | None) -> Tensor:
     """``layer(*inputs)``, recomputed in the backward pass if asked for and gradients are on."""
     if gradient_checkpointing and torch.is_grad_enabled():
         return checkpoint(layer, *inputs, use_reentrant=False)

@@ -26,7 +26,9 @@ def build_box_head(embed_dim: int, initial_size_logit: float) -> MLP:
             point, -2 starts with boxes of 0.12 of the image; where it is a box, 0 leaves it alone.
     """
     head = MLP(embed_dim, embed_dim, 4, num_layers=3)
-    nn.init.zeros_(head.layers[-1].weight)
-    nn.init.zeros_(head.layers[-1].bias)
-    nn.init.constant_(head.layers[-1].bias[2:], initial_size_logit)
+    last = head.layers[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    nn.init.constant_(last.bias[2:], initial_size_logit)
     return head

@@ -39,6 +39,9 @@ class MedMask(nn.Module):
             the detector. A detector for inference has none.
     """
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     @configurable
     def __init__(
         self,

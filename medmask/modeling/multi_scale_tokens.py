@@ -52,7 +52,7 @@ def flatten_levels(
         padding_masks: per level (N, h, w) bool, True where the map is padding.
     """
     device = maps[0].device
-    sizes = [tuple(m.shape[-2:]) for m in maps]
+    sizes = [(m.shape[-2], m.shape[-1]) for m in maps]
     spatial_shapes = torch.tensor(sizes)
     areas = spatial_shapes.prod(1)
     valid_ratios = torch.stack([valid_ratio(m) for m in padding_masks], dim=1)
@@ -107,6 +107,6 @@ def make_padding_mask(
     return rows[:, :, None] | columns[:, None, :]
 
 
-def resize_mask(padding_mask: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_mask(padding_mask: Tensor, size: tuple[int, ...]) -> Tensor:
     """Resize a mask to the nearest neighbor: (N, H, W) -> (N, *size) bool."""
     return F.interpolate(padding_mask[:, None].float(), size=size)[:, 0].bool()

@@ -63,8 +63,11 @@ class MultiScaleNeck(nn.Module):
         return outputs
 
 
-def _projection(in_channels: int, out_channels: int, **convolution: int) -> nn.Sequential:
-    conv = nn.Conv2d(in_channels, out_channels, **convolution)
+def _projection(
+    in_channels: int, out_channels: int, *, kernel_size: int, stride: int = 1, padding: int = 0
+) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
+    assert conv.bias is not None
     nn.init.xavier_uniform_(conv.weight)
     nn.init.zeros_(conv.bias)
     return nn.Sequential(conv, _GroupNorm(NORM_GROUPS, out_channels))

@@ -49,7 +49,7 @@ class TimmBackbone(Backbone):
         self._channels_last = channels_last
         self.network = network
         self._order_memory()
-        info = network.feature_info
+        info: Any = network.feature_info
         self._indices = _find_strides(name, info.reduction(), strides)
         channels = info.channels()
         self._shapes = {
@@ -104,7 +104,8 @@ class TimmBackbone(Backbone):
 
     def _freeze_stages_after(self, stage: int) -> None:
         """Switch off gradients behind the last map: some of timm's networks keep these layers."""
-        if stage + 1 < len(self.network.feature_info.info):
+        info: Any = self.network.feature_info
+        if stage + 1 < len(info.info):
             used = set(stage_modules(self.network, self.name, stage + 1))
             for module in self.network.modules():
                 if module not in used:
@@ -163,13 +164,13 @@ def build_timm_backbone(
             maps, or an option does not fit it.
     """
     network = create_feature_network(name, network_options)
-    reductions = network.feature_info.reduction()
+    info: Any = network.feature_info
+    reductions = info.reduction()
     is_plain = len(set(reductions)) == 1
     own_strides = reductions[:1] if is_plain else strides
     last = _find_strides(name, reductions, own_strides)[-1]
     if last + 1 < len(reductions):
-        out_indices = network.feature_info.out_indices[: last + 1]
-        network = create_feature_network(name, network_options, out_indices)
+        network = create_feature_network(name, network_options, info.out_indices[: last + 1])
     if gradient_checkpointing:
         _checkpoint_gradients(network, name, batch_norm)
     backbone = TimmBackbone(
@@ -222,8 +223,9 @@ def _checkpoint_gradients(network: nn.Module, name: str, batch_norm: BatchNormMo
             f"{_KEY}.gradient_checkpointing computes layers twice, which would count their "
             "BatchNorm statistics twice: set batch_norm to eval or frozen"
         )
+    model: Any = getattr(network, "model", network)
     try:
-        getattr(network, "model", network).set_grad_checkpointing(True)
+        model.set_grad_checkpointing(True)
     except (AttributeError, AssertionError):
         raise InputError(
             f"{_KEY}.gradient_checkpointing is not there for {name}: set it to False"

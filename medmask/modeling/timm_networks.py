@@ -88,7 +88,8 @@ def stage_modules(network: nn.Module, name: str, num_stages: int) -> list[nn.Mod
     Raises:
         InputError: there are not so many, or timm does not tell where the last of them ends.
     """
-    stages = [stage["module"] for stage in network.feature_info.info]
+    info: Any = network.feature_info
+    stages = [stage["module"] for stage in info.info]
     if num_stages > len(stages):
         raise InputError(
             f"model.backbone.freeze_at is {num_stages}, but {name} has {len(stages)} stages: take "

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,17 @@ class TransformerOutput:
     decoder: DecoderOutput
     proposals: ProposalOutput | None
     """of the two-stage detector"""
+
+
+class LayerOptions(TypedDict):
+    """Keyword arguments of a deformable layer."""
+
+    embed_dim: int
+    num_heads: int
+    feed_forward_dim: int
+    dropout: float
+    num_levels: int
+    num_points: int
 
 
 class LearnedQueries(nn.Module):
@@ -95,14 +107,14 @@ class DeformableTransformer(nn.Module):
         self.num_levels = num_levels
         self.num_classes = num_classes
         self.two_stage = two_stage
-        self.layer_options = {
-            "embed_dim": embed_dim,
-            "num_heads": num_heads,
-            "feed_forward_dim": feed_forward_dim,
-            "dropout": dropout,
-            "num_levels": num_levels,
-            "num_points": num_points,
-        }
+        self.layer_options = LayerOptions(
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            feed_forward_dim=feed_forward_dim,
+            dropout=dropout,
+            num_levels=num_levels,
+            num_points=num_points,
+        )
         self.level_embedding = nn.Parameter(torch.randn(num_levels, embed_dim))
         self.encoder = DeformableEncoder(
             num_encoder_layers, gradient_checkpointing, **self.layer_options
@@ -154,8 +166,12 @@ class DeformableTransformer(nn.Module):
         self, memory: Tensor, tokens: MultiScaleTokens
     ) -> tuple[DecoderOutput, ProposalOutput | None]:
         """Predict boxes and logits from the memory (N, S, C)."""
-        proposals = self.proposals.propose(memory, tokens) if self.two_stage else None
-        start = self.proposals.select(proposals) if self.two_stage else self.queries(len(memory))
+        proposals = None
+        if self.two_stage:
+            proposals = self.proposals.propose(memory, tokens)
+            start = self.proposals.select(proposals)
+        else:
+            start = self.queries(len(memory))
         output = self.decoder(
             start.queries, start.query_positions, start.references, memory, tokens
         )

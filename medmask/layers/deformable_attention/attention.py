@@ -87,6 +87,7 @@ class MultiScaleDeformableAttention(nn.Module):
         M, L, P = self.num_heads, self.num_levels, self.num_points
         value = self.value_proj(memory)
         if visible_indices is not None:
+            assert value_mask is not None  # as they were found in it
             value = value.masked_fill(value_mask.gather(1, visible_indices)[..., None], 0)
             value = scatter_tokens(value, visible_indices, value_mask.shape[1])
         elif value_mask is not None:
