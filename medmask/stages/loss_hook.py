@@ -92,7 +92,7 @@ class LossHook(HookBase):
     that fails on its way leaves the state of the last complete one.
     """
 
-    module_name: ClassVar[str]
+    module_name: str
     """name of the hook's module among the detector's ``training_modules``, if it has one"""
     makes_target_steps: ClassVar[bool] = False
     """true if :meth:`step_losses` takes supervised steps on target images"""

@@ -71,7 +71,7 @@ class DenseDistillation(nn.Module):
         self, head: nn.Module, tokens: Tensor, stride: int, images: Sequence[ExpertPatches]
     ) -> Tensor:
         """The loss of each token that the expert has seen: (R,)."""
-        centers = token_centers(tuple(tokens.shape[1:3]), stride)
+        centers = token_centers((tokens.shape[1], tokens.shape[2]), stride)
         chosen = [tokens.new_zeros(0, tokens.shape[-1])]
         targets = [self.mean.new_zeros(0, len(self.mean))]
         for image in images:

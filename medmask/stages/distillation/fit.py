@@ -88,6 +88,7 @@ def class_index(store: ExpertStore, name: str, key: str) -> int:
     Raises:
         InputError: the prompts have no such class.
     """
+    assert store.prompts is not None
     names = store.prompts.class_names
     if name not in names:
         raise InputError(

@@ -15,6 +15,7 @@ learned projection heads C -> D, D being the expert's dimension. The losses are
 are means over the images, or matches, of all processes; one that the expert has not seen has none.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -32,7 +33,8 @@ from medmask.stages.distillation.expert_contrast import ExpertContrast, unit_vec
 from medmask.utils.distributed import mean_over_processes
 
 
-class ExpertEmbeddings(NamedTuple):
+@dataclass(frozen=True)
+class ExpertEmbeddings:
     """The expert's embeddings of R things of a batch; R may be 0."""
 
     index: Tensor
@@ -43,7 +45,11 @@ class ExpertEmbeddings(NamedTuple):
     """(R,) int64: one number for each image, or each lesion, of the training set"""
 
     def to(self, device: torch.device) -> "ExpertEmbeddings":
-        return ExpertEmbeddings(*(x.to(device, non_blocking=True) for x in self))
+        return ExpertEmbeddings(
+            self.index.to(device, non_blocking=True),
+            self.embeddings.to(device, non_blocking=True),
+            self.keys.to(device, non_blocking=True),
+        )
 
 
 class WordClasses(NamedTuple):

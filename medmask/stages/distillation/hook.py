@@ -266,6 +266,7 @@ class ExpertDistillationHook(LossHook):
             decoder.logits[-1], decoder.boxes[-1], step.targets, step.matches, self.normal_queries
         )
         student = self.module.lesion_head(queries[chosen])
+        assert self._classes is not None  # as there is a weight for them
         loss = normal_cross_entropy(student, self._classes, self._normal_index)
         return self.weights["zero_shot_weight"] * loss
 

@@ -7,7 +7,7 @@ breast in it, upright. The grid is interpolated between the middles of its patch
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from medmask.experts import ExpertView
 
 
-class ExpertPatches(NamedTuple):
+@dataclass(frozen=True)
+class ExpertPatches:
     """The expert's patch grid of one image of a batch."""
 
     index: int

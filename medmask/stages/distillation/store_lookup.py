@@ -216,6 +216,6 @@ def _check(by_store: dict[ExpertStore, list[dict]], key: str) -> None:
             store.check(records[comm.get_rank() :: comm.get_world_size()])
     except InputError as raised:
         error = raised
-    for raised in comm.all_gather(error):  # otherwise the others would wait for the one that stops
-        if raised is not None:
-            raise InputError(f"{raised} ({key}.stores must name a store of each labeled data set)")
+    for found in comm.all_gather(error):  # otherwise the others would wait for the one that stops
+        if found is not None:
+            raise InputError(f"{found} ({key}.stores must name a store of each labeled data set)")

@@ -31,6 +31,8 @@ class ImageLabelHook(LossHook):
     images of a batch. Records without a label count as zero; how many there are is logged once.
     """
 
+    loader: TrainLoader
+
     def __init__(
         self,
         *,

@@ -135,6 +135,7 @@ class MaskedAutoencoder(nn.Module):
     def begin_with_the_mean(self) -> None:
         """Have fresh output layers give zero everywhere, the mean of standardized maps."""
         for projection in self.output_projections.values():
+            assert isinstance(projection, nn.Linear)
             nn.init.zeros_(projection.weight)
             nn.init.zeros_(projection.bias)
 
@@ -150,7 +151,7 @@ class MaskedAutoencoder(nn.Module):
         """Rebuild one map, given the (N, h, w) positions of which nothing is known."""
         size = unknown.shape[1:]
         positions, contents = self._queries_of_size(name, size).chunk(2, dim=-1)  # (h*w, C)
-        fill = self.mask_query
+        fill: Tensor = self.mask_query
         if self.positional_content:
             fill = fill + positions
         queries = torch.where(unknown.flatten(1)[..., None], fill, contents)

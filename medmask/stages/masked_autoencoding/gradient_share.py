@@ -73,7 +73,7 @@ class GradientShare:
 
     def measure(self, name: str) -> None:
         """Conclude the measurement, after the last batch; a gradient of zero tells nothing."""
-        if self._norms is None:
+        if self._norms is None or self.share is None:
             return
         norms = self._norms.compute()
         self._norms = None

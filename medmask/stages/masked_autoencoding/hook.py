@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from detectron2.utils import comm
 from torch import Tensor
@@ -45,6 +45,7 @@ class MaskedAutoencoderHook(LossHook):
 
     module_name = "masked_autoencoder"
     module: MaskedAutoencoder
+    loader: TrainLoader
 
     def __init__(
         self,
@@ -227,7 +228,8 @@ class MaskedAutoencoderHook(LossHook):
         if self.is_active or step.domain is not Domain.SOURCE:
             return {}
         # Distributed training waits for a gradient of every parameter.
-        return {_LOSS: sum(0 * parameter.sum() for parameter in self.module.parameters())}
+        nothing = sum(0 * parameter.sum() for parameter in self.module.parameters())
+        return {_LOSS: cast(Tensor, nothing)}
 
     def after_step(self) -> None:
         if not self.is_active:

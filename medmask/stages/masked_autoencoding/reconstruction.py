@@ -75,7 +75,7 @@ def reconstruction_step(
         features = detector.backbone(images.tensor)
         tokens = detector.make_tokens(detector.neck(features), images)
         padding = tokens.split_levels(tokens.padding_mask)
-        sizes = [tuple(level.shape[1:]) for level in padding]
+        sizes = [(level.shape[1], level.shape[2]) for level in padding]
         scores = draw_scores(sizes, [_generator(sample) for sample in batched_inputs])
         scores = [level.to(detector.device, non_blocking=True) for level in scores]
         masked = masking(padding, scores, mask_ratio)

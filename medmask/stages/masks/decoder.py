@@ -40,6 +40,7 @@ class MaskDecoder(nn.Module):
         )
         self.blocks = nn.ModuleList(_block(channels) for _ in range(num_doublings + 1))
         self.head = nn.Conv2d(channels, 1, kernel_size=1)
+        assert self.head.bias is not None
         nn.init.constant_(self.head.bias, math.log(_PRIOR / (1 - _PRIOR)))
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:

@@ -72,7 +72,7 @@ class LesionMaskHook(LossHook):
                 f"to {levels}"
             )
         finest = int(detector.backbone.output_shape()[detector.neck.in_features[0]].stride)
-        doublings = math.log2(finest / self.stride) if 1 <= self.stride <= finest else -1
+        doublings = math.log2(finest / self.stride) if 1 <= self.stride <= finest else -1.0
         if doublings < 0 or not doublings.is_integer():
             raise InputError(
                 f"{_KEY}.stride is {self.stride}, but must be {finest}, the stride of the "
@@ -90,17 +90,18 @@ class LesionMaskHook(LossHook):
             InputError: the mapper draws none, there are none, or teaching pastes lesions without.
         """
         stream = self.trainer.loader.stream
-        self._drawer: LesionMapDrawer | None = getattr(stream.mapper, "lesion_map", None)
-        if self._drawer is None:
+        drawer: LesionMapDrawer | None = getattr(stream.mapper, "lesion_map", None)
+        if drawer is None:
             raise InputError(
                 f"{_KEY} needs outlines: set dataloader.train.mapper.lesion_map to a "
                 "medmask.data.LesionMapDrawer, or remove the hook"
             )
+        self._drawer = drawer
         if any(getattr(hook, "copy_paste", None) is not None for hook in self.trainer.loss_hooks):
             raise InputError(PASTING_AND_MASKS.sentence(_KEY))
         annotations = [a for record in stream.dataset_dicts for a in record["annotations"]]
         outlined = sum(map(has_outline, annotations))
-        mode = self._drawer.without_outline
+        mode = drawer.without_outline
         if not outlined and mode == "ignore":
             raise InputError(
                 f"{_KEY}: no annotation of dataloader.train.dataset has an outline (segmentation), "

@@ -114,8 +114,9 @@ class PseudoLabelQuality:
         """
         if not self.counts:
             return {}
-        boxes, overlapping, centered, objects, found = sum(self.counts).tolist()
-        metrics = {}
+        counts = torch.stack(tuple(self.counts)).sum(0)
+        boxes, overlapping, centered, objects, found = counts.tolist()
+        metrics: dict[str, float] = {}
         if boxes:
             metrics |= {"precision": overlapping / boxes, "precision_center": centered / boxes}
         if objects:

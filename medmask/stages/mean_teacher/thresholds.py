@@ -158,6 +158,7 @@ class DynamicThreshold(ConfidenceThreshold):
         self.score_sums += score_sums
         self.counts += counts
         self.observed += 1
+        assert self._iterations is not None  # a share of the run, whose length is known by now
         if self.observed >= self._iterations:
             self._update()
             self._forget()
