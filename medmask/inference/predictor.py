@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import detectron2.data.transforms as T
 import torch
@@ -19,6 +19,7 @@ from medmask.errors import InputError
 from medmask.inference.class_labels import find_class_labels
 from medmask.inference.image_predictor import HASH_LENGTH, NMS_IOU, ImagePredictor
 from medmask.inference.image_reader import ImageReader
+from medmask.modeling import MedMask
 
 
 class MedMaskPredictor(ImagePredictor):
@@ -56,12 +57,18 @@ class MedMaskPredictor(ImagePredictor):
                 this, in [0, 1]; None keeps all.
 
         Raises:
-            InputError: a file is missing or faulty, or the weights do not fit the config.
+            InputError: a file is missing or faulty, the model is another kind of detector, or the
+                weights do not fit the config.
         """
         if not os.path.isfile(checkpoint):
             raise InputError(f"checkpoint {checkpoint} does not exist, or is no file")
         self.config = load_config(os.fspath(config_file), overrides, without=("loss_hooks",))
-        self.model = build_model(self.config).eval()
+        model = build_model(self.config).eval()
+        if not isinstance(model, MedMask):
+            raise InputError(
+                f"model of {config_file} is no MedMask detector, but {type(model).__name__}"
+            )
+        self.model = model
         MedMaskCheckpointer(self.model).load_for_inference(os.fspath(checkpoint))
         with open(checkpoint, "rb") as file:
             weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -71,7 +78,7 @@ class MedMaskPredictor(ImagePredictor):
 
     def settings(self) -> dict[str, Any]:
         """Describe, in JSON values, all that detections depend on; a record of them keeps it."""
-        config = OmegaConf.to_container(self.config, resolve=True)
+        config = cast(dict[str, Any], OmegaConf.to_container(self.config, resolve=True))
         relevant = [config["model"], config["dataloader"]["test"]["mapper"], config["train"]["amp"]]
         text = json.dumps(relevant, sort_keys=True, default=_qualified_name)
         return {

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from detectron2.config import instantiate
 from painted_mammograms import paint_mammogram
 from PIL import Image
@@ -159,6 +160,15 @@ def test_weights_that_are_not_there_are_refused(run):
     for path in ("", "nowhere.pth", run):
         with pytest.raises(InputError, match="does not exist"):
             MedMaskPredictor(run / "config.yaml", path)
+
+
+def test_models_of_another_kind_are_refused(run, tmp_path):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"] = {"_target_": "detectron2.layers.FrozenBatchNorm2d", "num_features": 3}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(InputError, match=r"config\.yaml is no MedMask detector, but FrozenBatch"):
+        MedMaskPredictor(path, run / "model_final.pth")
 
 
 def test_classes_of_config_and_model_must_agree(tmp_path):
