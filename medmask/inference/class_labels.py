@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from torch import nn
 
 from medmask.errors import InputError
+from medmask.modeling import MedMask
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def dataset_labels(dataset: str) -> ClassLabels:
     return ClassLabels(names, tuple(by_class.get(i) for i in range(len(names))))
 
 
-def find_class_labels(dataset: str | Sequence[str], model: nn.Module) -> ClassLabels:
+def find_class_labels(dataset: str | Sequence[str], model: MedMask) -> ClassLabels:
     """Name a model's classes by the data set of its run, as far as that is at hand.
 
     Images may be predicted on where the run's own data set is absent: then the ids are unknown,

@@ -33,3 +33,13 @@ class Detector(Protocol):
             For each image ``pred_boxes`` in pixels of the original, ``scores`` and
             ``pred_classes``, by descending score, on the CPU.
         """
+
+
+class StoredDetector(Detector, Protocol):
+    """A detector whose weights come from a file.
+
+    Attributes:
+        weights_sha256: of the file, 64 hexadecimal digits.
+    """
+
+    weights_sha256: str

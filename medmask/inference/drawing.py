@@ -114,7 +114,8 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _class_color(index: int) -> tuple[int, int, int]:
     colors = colormap(rgb=True, maximum=255)
-    return tuple(int(x) for x in colors[(index + 1) % len(colors)])  # from orange on
+    red, green, blue = colors[(index + 1) % len(colors)]  # from orange on
+    return int(red), int(green), int(blue)
 
 
 def _draw_labeled_box(
@@ -122,7 +123,7 @@ def _draw_labeled_box(
     box: np.ndarray,
     label: str,
     color: tuple[int, int, int],
-    font: ImageFont.FreeTypeFont,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
     """A box with its label above it, or below its upper edge where the image ends."""
     draw.rectangle(box.tolist(), outline=color, width=_LINE_WIDTH)

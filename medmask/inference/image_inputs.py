@@ -45,7 +45,8 @@ def find_images(inputs: Sequence[str | os.PathLike]) -> FoundImages:
         InputError: an input does not exist, or nothing that can be read is found.
     """
     found = FoundImages()
-    for text in map(os.fspath, inputs):
+    for each in inputs:
+        text = os.fspath(each)
         before = len(found.paths), len(found.problems)
         for path in _expand(text):
             if path.is_dir():

@@ -4,7 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -69,6 +69,16 @@ class ImagePredictor(ABC):
     @abstractmethod
     def _compute(self, inputs: Sequence[dict[str, Any]]) -> list[Instances]:
         """Run the model on inputs of one size; boxes are in pixels of the original images."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a path alone is, by its type, several, too
+        self, images: ImageLike, *, pixel_spacing_mm: PixelSpacing | None = None
+    ) -> dict[str, Instances]: ...
+
+    @overload
+    def __call__(
+        self, images: Iterable[ImageLike], *, pixel_spacing_mm: PixelSpacing | None = None
+    ) -> list[dict[str, Instances]]: ...
 
     def __call__(
         self,

@@ -153,8 +153,9 @@ class _Writer:
         """Write the picture of an image and then its record, which has the picture's name."""
         record = prediction.record
         if prediction.picture is not None and self._names is not None:
-            record = replace(record, overlay=self._names.of(record.key))
-            with atomic_write(self._output_dir / OVERLAYS / record.overlay) as file:
+            name = self._names.of(record.key)
+            record = replace(record, overlay=name)
+            with atomic_write(self._output_dir / OVERLAYS / name) as file:
                 file.write(prediction.picture)
         self._parts.note(record, self._part.path, self._part.append(record))
         return record

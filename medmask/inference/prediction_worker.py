@@ -4,7 +4,7 @@ Any process can do it: the one that writes the results, or a replica on another 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from detectron2.structures import Instances
@@ -77,14 +77,16 @@ class PredictionWorker:
         """
         readings = seconds.measure_waiting(self._reader.read(images))
         for batch in batch_by_size(readings, self._work.options.batch_size):
-            if isinstance(batch[0].result, ReadImage):
-                seconds.reading += sum(reading.result.seconds for reading in batch)
+            results = [reading.result for reading in batch]
+            seconds.reading += sum(x.seconds for x in results if isinstance(x, ReadImage))
             for reading, outcome in zip(batch, self._detect(batch, seconds), strict=True):
                 picture = None
                 if isinstance(outcome, Instances) and self._work.options.overlays:
-                    picture = self._draw(reading, outcome, seconds)
-                    if isinstance(picture, Fault):
-                        outcome, picture = picture, None
+                    drawn = self._draw(reading, outcome, seconds)
+                    if isinstance(drawn, Fault):
+                        outcome = drawn
+                    else:
+                        picture = drawn
                 yield Prediction(to_record(reading, outcome, self._work.calibration), picture)
 
     def close(self) -> None:
@@ -95,12 +97,14 @@ class PredictionWorker:
         self, batch: Sequence[Reading], seconds: StageSeconds
     ) -> Sequence[Instances | Fault]:
         """Detect in images of one size, together, or each alone if that fails."""
-        faults = [reading.result for reading in batch if isinstance(reading.result, Fault)]
+        results = [reading.result for reading in batch]
+        faults = [result for result in results if isinstance(result, Fault)]
         if faults:
             return faults
+        inputs = [result.model_input for result in results if isinstance(result, ReadImage)]
         try:
             with seconds.measure("model"):
-                return self._detector.detect([reading.result.model_input for reading in batch])
+                return self._detector.detect(inputs)
         except Exception as error:  # nothing that one image does may stop the rest
             if len(batch) == 1:
                 return [describe_fault(batch[0].image, error)]
@@ -109,16 +113,19 @@ class PredictionWorker:
     def _draw(
         self, reading: Reading, detections: Instances, seconds: StageSeconds
     ) -> bytes | Fault:
+        image = reading.result
+        assert isinstance(image, ReadImage)
+        assert image.view is not None  # as the reader was told to make it
         calibration = self._work.calibration
         try:
             with seconds.measure("drawing"):
                 shown = detections[detections.scores >= self._work.options.score_threshold]
+                probabilities = None
+                if calibration is not None:
+                    scores = shown.scores.double().numpy()
+                    probabilities = calibration.detection_probabilities(scores)
                 overlay = draw_overlay(
-                    reading.result.view,
-                    shown,
-                    self._work.labels.names,
-                    probabilities=calibration
-                    and calibration.detection_probabilities(shown.scores.double().numpy()),
+                    image.view, shown, self._work.labels.names, probabilities=probabilities
                 )
                 return encode_png(overlay)
         except Exception as error:
@@ -136,18 +143,19 @@ def to_record(
         calibration: of the detector; None for scores alone.
     """
     image = reading.image
-    known = {
-        "key": image.key,
-        "position": reading.position,
-        "path": image.real_path,
-        "file_name": image.file_name,
-        "frame": image.frame,
-        "image_id": image.image_id,
-        "bytes": reading.state[0],
-        "modified": reading.state[1],
-    }
+    record = PredictionRecord(
+        key=image.key,
+        status=DONE,
+        position=reading.position,
+        path=image.real_path,
+        file_name=image.file_name,
+        frame=image.frame,
+        image_id=image.image_id,
+        bytes=reading.state[0],
+        modified=reading.state[1],
+    )
     if isinstance(outcome, Fault):
-        return PredictionRecord(**known, status=outcome.status, error=outcome.sentence)
+        return replace(record, status=outcome.status, error=outcome.sentence)
     height, width = outcome.image_size
     detections: list[dict[str, Any]] = [
         {"class": index, "bbox": box, "score": score}
@@ -165,9 +173,8 @@ def to_record(
         of_each = calibration.detection_probabilities(scores).tolist()
         for detection, value in zip(detections, of_each, strict=True):
             detection["probability"] = value
-    return PredictionRecord(
-        **known,
-        status=DONE,
+    return replace(
+        record,
         height=height,
         width=width,
         probability=probability,

@@ -14,7 +14,7 @@ from typing import Any
 
 from medmask.errors import InputError
 from medmask.inference.class_labels import ClassLabels
-from medmask.inference.detector import Detector
+from medmask.inference.detector import StoredDetector
 from medmask.inference.image_reader import Fault
 from medmask.inference.prediction_engine import PredictionEngine
 from medmask.inference.prediction_images import PredictionImage, file_state
@@ -46,7 +46,7 @@ class RayEngine(PredictionEngine):
 
     def __init__(
         self,
-        make_detector: Callable[..., Detector],
+        make_detector: Callable[..., StoredDetector],
         *,
         replicas: int | None = None,
         workers: int | None = None,
@@ -56,7 +56,7 @@ class RayEngine(PredictionEngine):
 
         Args:
             make_detector: loads the model; called on the machines of the cluster with ``device``,
-                so it must be picklable. The detector tells its ``weights_sha256``, too.
+                so it must be picklable.
             replicas: copies of the model, at least 1; None for as many as there is room for.
             workers: processes beside each copy that read ahead; None for some where it has a GPU,
                 and for none where it has a core.
@@ -123,6 +123,7 @@ class RayEngine(PredictionEngine):
         seconds: StageSeconds,
     ) -> Generator[Prediction, None, None]:
         self._drop_unfinished()
+        assert self._workers is not None  # since the cluster is there
         work = replace(work, options=replace(work.options, workers=self._workers))
         chunks = RowChunks(images, count, len(self._replicas.handles), work.options.batch_size)
         attempts: dict[int, int] = {}

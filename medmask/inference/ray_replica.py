@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import cv2
 
 from medmask.inference.class_labels import ClassLabels
-from medmask.inference.detector import Detector
+from medmask.inference.detector import StoredDetector
 from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.prediction_worker import Prediction, PredictionWork, PredictionWorker
 from medmask.inference.stage_seconds import StageSeconds
@@ -27,7 +27,7 @@ class ReplicaDescription(NamedTuple):
 class Replica:
     """Reads images where the model is, so that between processes there are paths and records."""
 
-    def load(self, make_detector: Callable[[], Detector]) -> ReplicaDescription:
+    def load(self, make_detector: Callable[[], StoredDetector]) -> ReplicaDescription:
         """Load the model; the first thing to do.
 
         Raises:
@@ -53,6 +53,7 @@ class Replica:
         self, images: Sequence[tuple[int, PredictionImage]]
     ) -> Iterator[Prediction | StageSeconds]:
         """Predict on images; at the end comes the time that it took."""
+        assert self._worker is not None  # as it has begun
         seconds = StageSeconds()
         yield from self._worker.predict(images, seconds)
         yield seconds

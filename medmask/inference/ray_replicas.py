@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from medmask.errors import InputError
-from medmask.inference.detector import Detector
+from medmask.inference.detector import StoredDetector
 from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.ray_cluster import ReplicaNeeds
 from medmask.inference.ray_replica import Replica, ReplicaDescription
@@ -46,7 +46,7 @@ class Replicas:
     """Copies of a model, each in a process of its own."""
 
     def __init__(
-        self, ray: ModuleType, make_detector: Callable[[], Detector], needs: ReplicaNeeds
+        self, ray: ModuleType, make_detector: Callable[[], StoredDetector], needs: ReplicaNeeds
     ) -> None:
         """Create a set of replicas that is empty.
 

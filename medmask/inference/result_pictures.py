@@ -64,18 +64,21 @@ def draw_results(
     for dataset_dict in tqdm(dataset_dicts, desc=f"drawing {dataset}", unit="image"):
         index = index_of[dataset_dict["image_id"]]
         of_image = detections.select(detections.image_indices == index)
+        probabilities = None
+        if calibration is not None:
+            probabilities = calibration.detection_probabilities(of_image.scores)
         overlay = draw_overlay(
             read_dataset_image(dataset_dict),
             _to_instances(of_image, (dataset_dict["height"], dataset_dict["width"])),
             ground_truth.category_names,
             box_corners(dataset_dict["annotations"]),
-            probabilities=calibration and calibration.detection_probabilities(of_image.scores),
+            probabilities=probabilities,
         )
         write_png(output_dir / names[index], overlay)
 
 
 def _most_telling(dataset_dicts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    seen = defaultdict(int)
+    seen: dict[tuple[str, bool], int] = defaultdict(int)
 
     def rank(dataset_dict: dict[str, Any]) -> tuple[bool, int]:
         patient = patient_of(dataset_dict)
