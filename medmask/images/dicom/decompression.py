@@ -44,6 +44,7 @@ def decompress_frame(
     from pydicom.encaps import encapsulate, get_frame
     from pydicom.uid import JPEGExtended12Bit, JPEGTransferSyntaxes
 
+    assert file.pixels is not None
     decoder = _find_decoder(file)
     file.stream.seek(file.pixels.offset)
     data = get_frame(file.stream, frame, number_of_frames=size.frames, **_offset_table(file))
@@ -100,6 +101,7 @@ def check_number_of_frames(file: DicomFile, size: FrameSize) -> None:
     from pydicom.encaps import parse_basic_offsets, parse_fragments
     from pydicom.uid import RLELossless
 
+    assert file.pixels is not None
     try:
         file.stream.seek(file.pixels.offset)
         starts = len(parse_basic_offsets(file.stream))

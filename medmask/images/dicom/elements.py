@@ -171,6 +171,7 @@ class Elements:
         from pydicom.datadict import dictionary_description, tag_for_keyword
 
         tag = tag_for_keyword(keyword)
+        assert tag is not None
         name = f"{dictionary_description(tag)} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
         return InputError(
             f"DICOM file {self.path}: the element {name}{self._quotation(keyword)} {what}; "

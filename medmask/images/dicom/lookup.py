@@ -95,8 +95,8 @@ def read_voi_transform(sources: list[Elements], *, signed: bool) -> Transform | 
         table = _read_table(source, "VOILUTSequence", signed=signed)
         if table is not None:
             return table
-    source = find_source(sources, "WindowCenter", "WindowWidth")
-    return None if source is None else _read_window(source)
+    stated = find_source(sources, "WindowCenter", "WindowWidth")
+    return None if stated is None else _read_window(stated)
 
 
 def _read_window(source: Elements) -> Window:

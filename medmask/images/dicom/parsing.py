@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from medmask.errors import InputError
 from medmask.images.dicom.elements import Elements
@@ -114,7 +114,7 @@ def _parse(path: Path, file: BinaryIO) -> DicomFile:
     syntax = _stated_syntax(Elements(path, meta)) or _guess_syntax(path, file)
     stream = file
     if syntax == DeflatedExplicitVRLittleEndian:
-        stream = InflatedStream(path, file)
+        stream = cast(BinaryIO, InflatedStream(path, file))
     dataset = read_dataset(
         stream,
         syntax.is_implicit_VR,

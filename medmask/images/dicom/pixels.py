@@ -9,7 +9,7 @@ from medmask.errors import InputError
 from medmask.images.dicom.decompression import check_number_of_frames, decompress_frame
 from medmask.images.dicom.description import FrameSize, PixelLayout
 from medmask.images.dicom.inflation import InflatedStream
-from medmask.images.dicom.parsing import UNDEFINED_LENGTH, DicomFile
+from medmask.images.dicom.parsing import UNDEFINED_LENGTH, DicomFile, PixelElement
 from medmask.images.error_text import describe_error
 
 
@@ -38,12 +38,13 @@ def read_stored_values(
     Raises:
         InputError: the pixels cannot be decoded.
     """
-    options = _decoding_options(file, size, layout)
+    assert file.pixels is not None
+    options = _decoding_options(file.pixels, size, layout)
     options["correct_unused_bits"] = not keep_unused_bits
     try:
         if file.syntax.is_encapsulated:
             return decompress_frame(file, size, layout, frame, options)
-        return _read_native(file, frame, options)
+        return _read_native(file, file.pixels, frame, options)
     except InputError:
         raise
     except Exception as error:
@@ -72,10 +73,10 @@ def check_pixel_data(file: DicomFile, size: FrameSize, layout: PixelLayout) -> N
     if file.syntax.is_encapsulated:
         check_number_of_frames(file, size)
     else:
-        _check_length(file, size, layout)
+        _check_length(file, file.pixels, size, layout)
 
 
-def _decoding_options(file: DicomFile, size: FrameSize, layout: PixelLayout) -> dict[str, Any]:
+def _decoding_options(pixels: PixelElement, size: FrameSize, layout: PixelLayout) -> dict[str, Any]:
     return {
         "rows": size.rows,
         "columns": size.columns,
@@ -86,22 +87,26 @@ def _decoding_options(file: DicomFile, size: FrameSize, layout: PixelLayout) -> 
         "bits_stored": layout.bits_stored,
         "pixel_representation": int(layout.signed),
         "planar_configuration": int(layout.planar),
-        "pixel_keyword": file.pixels.keyword,
-        "pixel_vr": file.pixels.vr,
+        "pixel_keyword": pixels.keyword,
+        "pixel_vr": pixels.vr,
     }
 
 
-def _read_native(file: DicomFile, frame: int, options: dict[str, Any]) -> np.ndarray:
+def _read_native(
+    file: DicomFile, pixels: PixelElement, frame: int, options: dict[str, Any]
+) -> np.ndarray:
     from pydicom.pixels import get_decoder
 
     if isinstance(file.stream, InflatedStream):
-        file.stream.limit = file.pixels.offset + file.pixels.length
-    file.stream.seek(file.pixels.offset)
-    pixels, _ = get_decoder(file.syntax).as_array(file.stream, index=frame, **options)
-    return pixels
+        file.stream.limit = pixels.offset + pixels.length
+    file.stream.seek(pixels.offset)
+    values, _ = get_decoder(file.syntax).as_array(file.stream, index=frame, **options)
+    return values
 
 
-def _check_length(file: DicomFile, size: FrameSize, layout: PixelLayout) -> None:
+def _check_length(
+    file: DicomFile, pixels: PixelElement, size: FrameSize, layout: PixelLayout
+) -> None:
     """Compare the length of the data with the size of the image.
 
     Some writers fill the data up; but data for another row of pixels mean that Rows, Columns or
@@ -111,16 +116,16 @@ def _check_length(file: DicomFile, size: FrameSize, layout: PixelLayout) -> None
     row_bits = size.columns * samples * layout.bits_allocated
     needed = -(-size.frames * size.rows * row_bits // 8)
     if not isinstance(file.stream, InflatedStream):
-        present = os.path.getsize(file.path) - file.pixels.offset
-        if present < file.pixels.length:
+        present = os.path.getsize(file.path) - pixels.offset
+        if present < pixels.length:
             raise InputError(
-                f"DICOM file {file.path} is cut off: of the {file.pixels.length} bytes of its "
-                f"pixels it holds {present}; copy it again"
+                f"DICOM file {file.path} is cut off: of the {pixels.length} bytes of its pixels it "
+                f"holds {present}; copy it again"
             )
-    if needed <= file.pixels.length <= needed + max(1, row_bits // 8 - 1):
+    if needed <= pixels.length <= needed + max(1, row_bits // 8 - 1):
         return
     raise InputError(
-        f"DICOM file {file.path} holds {file.pixels.length} bytes of pixels, but {size.frames} "
+        f"DICOM file {file.path} holds {pixels.length} bytes of pixels, but {size.frames} "
         f"frame(s) of {size.rows} x {size.columns} pixels take {needed}: Rows, Columns, Number of "
         "Frames or Bits Allocated are wrong, or the file is cut off; export the image again"
     )

@@ -199,6 +199,7 @@ def _padding_mask(stored: np.ndarray, sources: list[Elements], *, signed: bool) 
     if source is None:
         return np.zeros(stored.shape, bool)
     value = source.word("PixelPaddingValue", signed=signed)
+    assert value is not None  # as its source was found
     limit = source.word("PixelPaddingRangeLimit", signed=signed)
     # the limit lies below the value for MONOCHROME1
     low, high = sorted((value, value if limit is None else limit))

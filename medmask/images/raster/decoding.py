@@ -13,7 +13,7 @@ from medmask.images.raster.tiff import TiffDecoder
 
 Decoder = PngDecoder | JpegDecoder | TiffDecoder
 
-_DECODERS = {
+_DECODERS: dict[bytes, type[Decoder]] = {
     b"\x89PNG\r\n\x1a\n": PngDecoder,
     b"\xff\xd8\xff": JpegDecoder,
     b"II*\0": TiffDecoder,
@@ -50,6 +50,7 @@ def load_complete(image: Decoder, reopen: Callable[[], Decoder]) -> Decoder:
         # Where a chunk brings no more than the end of the compressed data, Pillow takes the row
         # that is asked for in vain for a file that is cut off.
         image = reopen()
+        assert isinstance(image, PngDecoder)  # as before
         image.asks_for_more = False
         image.load()
     _check_complete(image, reopen)
@@ -60,13 +61,14 @@ def _check_complete(image: Decoder, reopen: Callable[[], Decoder]) -> None:
     if image.marked:
         again = reopen()
         again.mark_index = 1
-        if isinstance(image, PngDecoder):
+        if isinstance(image, PngDecoder) and isinstance(again, PngDecoder):
             again.asks_for_more = image.asks_for_more
         again.load()
         if image.marked & again.marked:  # which no value of a pixel can cause
             raise IncompleteImageError
     elif isinstance(image, JpegDecoder) and image.has_several_scans:
         again = reopen()
+        assert isinstance(again, JpegDecoder)  # as before
         again.filler = _FILLER
         corner = (max(0, image.width - 8), image.height - 1, *image.size)
         if again.crop(corner) != image.crop(corner):

@@ -65,7 +65,8 @@ def scan_ends(data: bytes) -> list[int]:
     Returns:
         The positions of the markers behind them; empty where the file is cut off before its end.
     """
-    ends, position = [], 2
+    ends: list[int] = []
+    position = 2
     while position + 4 <= len(data) or data[position : position + 2] == _END:
         marker = data[position + 1]
         if data[position] != 0xFF:

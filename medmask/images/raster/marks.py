@@ -6,9 +6,9 @@ belongs before the file is decoded; where it is still there afterwards, and anot
 the pixels are missing. An image is decoded twice only if its last pixel happens to equal the mark.
 """
 
-from typing import Any
+from typing import IO, Any
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 _MARKS = {"1": (255, 0), "F": (85.5, 170.5)}  # by mode; else by the number of bands
 
@@ -27,9 +27,10 @@ class SurplusError(OSError):
         super().__init__("it holds more pixels than its header says")
 
 
-class MarkedImage:
+class MarkedImage(ImageFile.ImageFile):
     """Common base of the three decoders; it goes before Pillow's class."""
 
+    fp: IO[bytes]
     mark_index = 0
     """0 or 1: the one of two marks that is set."""
     marked: frozenset[tuple[int, int, int]] = frozenset()

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import cv2
 import numpy as np
@@ -126,7 +126,7 @@ def _open(path: Path, frame: int | None) -> Iterator[Decoder]:
         yield image
 
 
-def _decoder(file: BinaryIO) -> Decoder:
+def _decoder(file: IO[bytes]) -> Decoder:
     file.seek(0)
     head = file.read(8)
     file.seek(0)
