@@ -4,11 +4,14 @@ Shape suffixes: N images, S tokens, Q queries, M heads, D channels a head, L lev
 """
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from medmask.layers import MultiScaleDeformableAttention
+
+Model = TypeVar("Model", bound=nn.Module)
 
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """(y, x) of the four pixels around a sampling location, from the upper left one."""
@@ -63,7 +66,7 @@ def sample_by_gathers(
     return output.reshape(N, Q, M * D)
 
 
-def with_gathering_attention(model: nn.Module) -> nn.Module:
+def with_gathering_attention(model: Model) -> Model:
     """A copy of a model in which every deformable attention samples by gathers."""
     model = copy.deepcopy(model)
     for module in model.modules():

@@ -40,7 +40,7 @@ def trace(model: MedMask) -> bytes:
             torch.onnx.export(
                 DetectorGraph(model),
                 example,
-                content,
+                content,  # type: ignore[arg-type]  # the exporter of TorchScript takes files, too
                 input_names=list(INPUTS),
                 output_names=list(OUTPUTS),
                 dynamic_axes=_DYNAMIC,

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -124,13 +124,14 @@ def _test_augmentation(config: DictConfig) -> dict[str, Any]:
         InputError: it is another function than :func:`build_test_augmentation`.
     """
     build(config, _AUGMENTATION)  # its arguments are checked
-    node = OmegaConf.to_container(OmegaConf.select(config, _AUGMENTATION), resolve=True)
+    described = OmegaConf.to_container(OmegaConf.select(config, _AUGMENTATION), resolve=True)
+    node = cast(dict[str, Any], described)
     if find_target(node.pop("_target_"), _AUGMENTATION) is not build_test_augmentation:
         raise InputError(
             f"{_AUGMENTATION} is not build_test_augmentation, and a file of ONNX can keep no other "
             "preprocessing: choose it in the config"
         )
-    return dict(build_test_augmentation.__kwdefaults__) | node
+    return (build_test_augmentation.__kwdefaults__ or {}) | node
 
 
 def _describe(
