@@ -5,7 +5,7 @@ import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from detectron2.engine import hooks
@@ -33,6 +33,7 @@ from medmask.engine.run_checks import check_classes
 from medmask.engine.stop_request import StopRequest
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.errors import InputError
+from medmask.modeling import MedMask
 from medmask.solver.learning_rate import bound_to_run
 from medmask.stages.adabn import adapt_batchnorm
 from medmask.stages.loss_hook import LossHook
@@ -156,7 +157,7 @@ def evaluate_checkpoint(
     if adapt_batchnorm_to:
         part = {**config.dataloader.test, "dataset": adapt_batchnorm_to}
         loader = build_part(part, "dataloader.test")
-        adapt_batchnorm(model, loader)
+        adapt_batchnorm(cast(MedMask, model), loader)  # Detectron2's detectors have the same parts
         save_weights(model, output_dir / "model_adabn.pth")
     results = evaluate(config, model)
     if comm.is_main_process():
