@@ -29,8 +29,10 @@ class Expert(Protocol):
     weights_sha256: str
     embedding_dim: int
     patch_grid: tuple[int, int, int] | None
-    logit_scale: float | None
     preprocessing: ExpertPreprocessing
+
+    @property
+    def logit_scale(self) -> float | None: ...
 
     def encode_images(self, images: torch.Tensor) -> np.ndarray:
         """Embed (B, 3, height, width) images: (B, D) float32, length 1."""

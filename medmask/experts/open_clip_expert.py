@@ -61,7 +61,7 @@ class OpenClipExpert:
         model = _create_model(open_clip, name, checkpoint).eval().requires_grad_(False)
         self.name = name
         self.weights_sha256 = hash_weights(model)
-        self.logit_scale: float | None = float(model.logit_scale.float().exp())
+        self.logit_scale = float(model.logit_scale.float().exp())
         self.preprocessing = ExpertPreprocessing.from_open_clip(model.visual.preprocess_cfg)
         self._device = torch.device(device)
         self._model = model.to(self._device)

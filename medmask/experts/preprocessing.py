@@ -118,7 +118,7 @@ class ExpertPreprocessing:
         return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
-def lesion_crop(image: np.ndarray, box: Sequence[float], context: float) -> np.ndarray:
+def lesion_crop(image: np.ndarray, box: Sequence[float] | np.ndarray, context: float) -> np.ndarray:
     """Cut out a lesion with its surroundings.
 
     The window is a square round the middle of the box. At the border of the image it is moved

@@ -77,7 +77,8 @@ def _choose_breasts(
     breasts = []
     for index in range(2 * rows):
         images = generate_patient(parameters, domain, "train", index).images
-        breasts.append(max(images[:2], images[2:], key=lambda pair: len(pair[0].lesions)))
+        cc, mlo = max(images[:2], images[2:], key=lambda pair: len(pair[0].lesions))
+        breasts.append((cc, mlo))
     breasts.sort(key=lambda pair: -len(pair[0].lesions))  # stable
     return breasts[:rows]
 

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -170,7 +171,7 @@ def _coco_document(
     images: list[dict], parameters: PhantomParameters, domain: str, split: str
 ) -> dict:
     """A data set in COCO's format; ids count from 1."""
-    document = {
+    document: dict[str, Any] = {
         "info": {
             "description": f"MedMask phantom mammograms, {domain}, {split}",
             "generator": parameters.as_dict(),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as MammographyStorage
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from medmask.phantom.generator import PhantomImage, PhantomParameters
 from medmask.phantom.grid import Grid
@@ -42,7 +42,7 @@ def write_dicom(
     """
     origin = json.dumps(parameters.as_dict())
 
-    def identifier(*what: str) -> str:
+    def identifier(*what: str) -> UID:
         return generate_uid(entropy_srcs=[origin, patient_id, *what])
 
     view = (image.laterality, image.view)

@@ -27,7 +27,7 @@ from medmask.phantom.generator import PhantomParameters
 from medmask.utils.files import atomic_write
 from medmask.utils.json_files import write_json
 
-MODEL_CONFIG = {
+MODEL_CONFIG: dict[str, Any] = {
     "embed_dim": 64,
     "vision_cfg": {"image_size": 96, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64},
     "text_cfg": {
@@ -118,7 +118,7 @@ def preprocessing() -> ExpertPreprocessing:
 
 
 def _train(
-    model: nn.Module, captions: torch.Tensor, crops: PhantomCrops, settings: PhantomExpertSettings
+    model: Any, captions: torch.Tensor, crops: PhantomCrops, settings: PhantomExpertSettings
 ) -> None:
     """Train in place.
 
@@ -201,7 +201,7 @@ def _write(output: Path, model: nn.Module) -> None:
     write_json(output / _CONFIG_FILE, config)
 
 
-def _count_parameters(model: nn.Module) -> dict[str, int]:
+def _count_parameters(model: Any) -> dict[str, int]:
     vision = sum(p.numel() for p in model.visual.parameters())
     vocabulary = model.token_embedding.weight.numel()
     total = sum(p.numel() for p in model.parameters())

@@ -1,6 +1,5 @@
 """Crops of generated phantoms, with captions, for training and testing an expert in miniature."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -113,7 +112,7 @@ class PhantomCrops:
             crop = PhantomCrop(pixels, scene.findings[number])
         else:
             crop = self._tissue(context * random.uniform(0.8, 1.4), random)
-        pixels = crop.pixels if is_whole else np.rot90(crop.pixels, random.integers(4))
+        pixels = crop.pixels if is_whole else np.rot90(crop.pixels, int(random.integers(4)))
         pixels = pixels[:, ::-1] if random.integers(2) else pixels
         return PhantomCrop(pixels * random.uniform(0.85, 1.0), crop.finding)
 
@@ -160,7 +159,7 @@ def _to_scene(image: PhantomImage) -> _Scene:
     return _Scene(pixels, corners, findings, np.argwhere(breast).astype(np.int32))
 
 
-def _crop(scene: _Scene, box: Sequence[float], context: float) -> np.ndarray:
+def _crop(scene: _Scene, box: np.ndarray, context: float) -> np.ndarray:
     return to_rgb(lesion_crop(scene.pixels, box, context)).astype(np.float32)
 
 

@@ -207,14 +207,15 @@ def _draw_findings(positive: bool, placement: Placement, random: np.random.Gener
             findings.malignant.append((plan, centers))
     if positive and not findings.malignant:
         raise RuntimeError(f"no lesion found room in a breast in {_ATTEMPTS} attempts")
-    for plan in draw_benign_plans(random):
-        if plan.in_axilla:
-            node = placement.place_in_axilla(plan.reach, random)
-            centers = None if node is None else (None, node)
+    for benign in draw_benign_plans(random):
+        places: tuple[Point | None, Point] | None
+        if benign.in_axilla:
+            node = placement.place_in_axilla(benign.reach, random)
+            places = None if node is None else (None, node)
         else:
-            centers = placement.place(plan.reach, random)
-        if centers is not None:
-            findings.benign.append((plan, centers))
+            places = placement.place(benign.reach, random)
+        if places is not None:
+            findings.benign.append((benign, places))
     return findings
 
 
@@ -245,9 +246,10 @@ def _add_findings(
         attenuation[window.slices] += contrast * GLAND_CONTRAST * plan.thickness * density
         return density, window
 
-    for plan, centers in findings.benign:
-        if centers[number] is not None:
-            add(plan, centers[number], benign_density)
+    for benign, places in findings.benign:
+        place = places[number]
+        if place is not None:
+            add(benign, place, benign_density)
     lesions = []
     for plan, centers in findings.malignant:
         density, window = add(plan, centers[number], lesion_density)

@@ -100,8 +100,8 @@ def _spiculated_mass(
     first = random.uniform(0, 2 * np.pi)
     at = np.linspace(0, 1, 9)
     for k in range(plan.count):
-        angle = first + 2 * np.pi * (k + random.uniform(-0.4, 0.4)) / plan.count
-        angle = angle + random.normal(0, 0.3) * at
+        root = first + 2 * np.pi * (k + random.uniform(-0.4, 0.4)) / plan.count
+        angle = root + random.normal(0, 0.3) * at
         distance = plan.radius * (0.5 + at * random.uniform(0.7, 1.45))
         points = np.stack([np.cos(angle), np.sin(angle)], axis=1) * distance[:, None] + center
         shade, width = random.uniform(0.4, 0.8), random.uniform(1.2, 2.0)

@@ -78,9 +78,9 @@ class FilmScanner:
         log_exposure = (reference - attenuation) / math.log(10) + random.normal(0.02, 0.06)
         log_exposure += 0.03 * smooth_field(grid.shape, grid.pixels(90), random)  # heel effect
         log_exposure -= lead_attenuation(geometry, laterality, random)
-        log_exposure = cv2.GaussianBlur(log_exposure, (0, 0), max(grid.pixels(self.blur), 0.45))
+        blurred = cv2.GaussianBlur(log_exposure, (0, 0), max(grid.pixels(self.blur), 0.45))
 
-        density = self.optical_density(log_exposure, random.uniform(0.9, 1.1))
+        density = self.optical_density(blurred, random.uniform(0.9, 1.1))
         grain, digitizer = power_law_fields(grid.shape, 0.8, random)
         density += self.grain * (0.7 * grain + 0.3 * digitizer)
         density = add_dust(density, grid, random)
@@ -134,7 +134,7 @@ class FfdmScanner:
         """See :meth:`Scanner.scan`."""
         grid = geometry.grid
         missing = geometry.breast.compression - geometry.thickness
-        flat = cv2.GaussianBlur(attenuation, (0, 0), grid.pixels(self.blur))
+        flat: np.ndarray = cv2.GaussianBlur(attenuation, (0, 0), grid.pixels(self.blur))
         flat += self.equalization * FAT_ATTENUATION * missing
         flat += self.noise * random.standard_normal(grid.shape, dtype=np.float32)
 

@@ -50,23 +50,19 @@ def draw_strokes(strokes: Iterable[tuple[np.ndarray, float, float]], grid: Grid)
 
 
 def wandering_path(
-    start: tuple[float, float],
-    end: tuple[float, float],
-    amplitude: float,
-    random: np.random.Generator,
+    start: np.ndarray, end: np.ndarray, amplitude: float, random: np.random.Generator
 ) -> np.ndarray:
     """A meandering curve between two points.
 
     Args:
-        start: (x, y).
-        end: (x, y).
+        start: (2,) as (x, y).
+        end: likewise.
         amplitude: how far it strays, relative to its length.
         random: where the numbers come from.
 
     Returns:
         (60, 2) points.
     """
-    start, end = np.asarray(start), np.asarray(end)
     at = np.linspace(0, 1, 60)[:, None]
     across = (end - start)[::-1] * (-1, 1)
     path = start + at * (end - start)

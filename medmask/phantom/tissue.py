@@ -124,7 +124,7 @@ def _vessels(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
     for _ in range(random.integers(1, 5)):
         start = (-5.0, nipple_y + random.uniform(-0.8, 0.8) * geometry.breast.half_height)
         end = (nipple_x - random.uniform(8, 40), nipple_y + random.uniform(-25, 25))
-        path = wandering_path(start, end, 0.06, random)
+        path = wandering_path(np.array(start), np.array(end), 0.06, random)
         strokes.append((path, random.uniform(1.2, 2.2), random.uniform(0.3, 0.8)))
     return draw_strokes(strokes, geometry.grid)
 
