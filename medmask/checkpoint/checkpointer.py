@@ -249,6 +249,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         part = find_timm_part(self.model)
         if is_timm_address(path):
             weights = read_timm_address(path, part)
+            assert part is not None  # or there would be no weights for it
             return weights, part.prefix
         file = self._fetch(path)
         if file.endswith(".pkl"):

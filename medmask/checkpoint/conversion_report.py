@@ -68,8 +68,9 @@ def _explain_class_heads(conversion: Conversion) -> list[str]:
 
 def _count_parts(names: Iterable[str]) -> list[str]:
     """Names by the part of the model that they are in, such as ``transformer.encoder``."""
-    parts = (re.match(r"(transformer\.)?[^.]+", name)[0] for name in names)
-    return [f"{part}: {count}" for part, count in Counter(parts).items()]
+    matches = (re.match(r"(transformer\.)?[^.]+", name) for name in names)
+    parts = Counter(match[0] for match in matches if match)
+    return [f"{part}: {count}" for part, count in parts.items()]
 
 
 def _join_layers(names: Iterable[str]) -> list[str]:

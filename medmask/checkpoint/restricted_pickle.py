@@ -7,7 +7,7 @@ pickles make it crash; so nothing of numpy's own is called while a pickle is rea
 import collections
 import pickle
 import re
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,7 +40,9 @@ class _Array:
         self.value = _to_array(content, dtype, shape, "F" if is_fortran else "C")
 
 
-def _to_array(content: Any, dtype: _Dtype, shape: Any = (), order: str = "C") -> np.ndarray:
+def _to_array(
+    content: Any, dtype: _Dtype, shape: Any = (), order: Literal["C", "F"] = "C"
+) -> np.ndarray:
     if isinstance(content, str):  # bytes of Python 2
         content = content.encode("latin1")
     array = np.frombuffer(content, dtype.dtype).reshape(shape, order=order)

@@ -16,7 +16,7 @@ _DECODER_LAYER = re.compile(r"transformer\.decoder\.layers\.(\d{1,4})\.")
 _FIRST_HEAD = re.compile(r"(?P<prefix>(?:.+\.)?(?:class|bbox)_embed\.)0\.(?P<rest>.+)")
 
 # The rest of a name stays as it is. Files of transformers 5 and models in memory differ in some.
-_WORDS = [
+_SPELLINGS = [
     (r"^model\.backbone\.(?:conv_encoder\.)?model\.", "backbone.0.body."),
     (r"^model\.query_position_embeddings\.", "query_embed."),
     (r"^model\.input_proj\.", "input_proj."),
@@ -30,7 +30,7 @@ _WORDS = [
     (r"(\.encoder\.layers\.\d+)\.self_attn_layer_norm\.", r"\1.norm1."),
     (r"(\.encoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm2."),
 ]
-_WORDS = [(re.compile(theirs), official) for theirs, official in _WORDS]
+_WORDS = [(re.compile(theirs), official) for theirs, official in _SPELLINGS]
 
 
 def is_from_transformers(names: Mapping[str, Tensor]) -> bool:
@@ -75,6 +75,6 @@ def _repeat_first_heads(weights: dict[str, Tensor]) -> None:
     """Give each decoder layer whose head is absent the first layer's."""
     layers = {int(match[1]) for match in map(_DECODER_LAYER.match, weights) if match}
     for name in list(weights):
-        match = _FIRST_HEAD.fullmatch(name)
-        for layer in layers if match else ():
-            weights.setdefault(f"{match['prefix']}{layer}.{match['rest']}", weights[name])
+        if match := _FIRST_HEAD.fullmatch(name):
+            for layer in layers:
+                weights.setdefault(f"{match['prefix']}{layer}.{match['rest']}", weights[name])

@@ -50,7 +50,7 @@ def ground_truth_of(dataset_name: str) -> GroundTruth:
     image_root = metadata.get("image_root")
     return GroundTruth(
         image_ids=image_ids,
-        category_ids=tuple(sorted(dataset_ids, key=dataset_ids.get)),
+        category_ids=tuple(sorted(dataset_ids, key=dataset_ids.__getitem__)),
         category_names=tuple(names),
         boxes=box_corners([annotation for _, annotation in annotations]),
         image_indices=np.array([index for index, _ in annotations], dtype=np.int64),

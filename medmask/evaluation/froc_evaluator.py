@@ -84,7 +84,7 @@ class FROCEvaluator(DetectionEvaluator):
             names += [f"{level}_{name}" for name in ("auc", "f1", "sensitivity", "specificity")]
         return [f"froc/{name}" for name in names]
 
-    def summarize(self, detections: Detections) -> OrderedDict[str, OrderedDict[str, float]]:
+    def summarize(self, detections: Detections) -> OrderedDict[str, dict[str, float]]:
         """Analyse the detections of all images.
 
         Returns:
@@ -95,16 +95,16 @@ class FROCEvaluator(DetectionEvaluator):
         for sentence in result.warnings:
             logger.warning("%s: %s", self.dataset_name, sentence)
         if self._output_dir is not None:
-            self._write(detections, result)
+            self._write(detections, result, self._output_dir)
         return OrderedDict(froc=_to_percentages(result))
 
-    def _write(self, detections: Detections, result: FrocResult) -> None:
+    def _write(self, detections: Detections, result: FrocResult, folder: Path) -> None:
         from medmask.evaluation.plot import plot_froc  # here: most that import this draw nothing
 
         records = detections_to_coco(self.ground_truth, detections)
-        write_json(self._output_dir / "froc_detections.json", records)
-        write_json(self._output_dir / "froc.json", result_to_json(result))
-        plot_froc([(self.dataset_name, result)], self._output_dir / "froc.png")
+        write_json(folder / "froc_detections.json", records)
+        write_json(folder / "froc.json", result_to_json(result))
+        plot_froc([(self.dataset_name, result)], folder / "froc.png")
 
 
 def _to_percentages(result: FrocResult) -> OrderedDict[str, float]:

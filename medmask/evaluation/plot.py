@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from medmask.evaluation.results import FrocResult
@@ -32,8 +33,8 @@ def plot_froc(
         path: the file to write.
         title: above the axes.
     """
-    figure = Figure(figsize=(7.2, 4.8), dpi=160, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure = Figure(figsize=(7.2, 4.8), dpi=160, layout=layout)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     points = sorted({p for _, result in curves for p in result.settings.positive_rates()})

@@ -31,7 +31,7 @@ class GroundTruth:
             they all are.
     """
 
-    image_ids: tuple[Hashable, ...]
+    image_ids: tuple[int | str, ...]
     category_ids: tuple[int, ...]
     category_names: tuple[str, ...]
     boxes: np.ndarray

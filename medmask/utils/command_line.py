@@ -34,10 +34,9 @@ def command_line_tool(main: Callable[..., int | None]) -> Callable[..., None]:
                 status = main(*args, **kwargs) or 0
                 _flush_stdout()
         except BaseException as error:
+            failure = describe_failure(error)
             if isinstance(error, BrokenPipeError) and _nobody_reads_stdout():
                 failure = Failure(128 + signal.SIGPIPE, "")
-            else:
-                failure = describe_failure(error)
             if failure is None:
                 raise
             status = failure.status

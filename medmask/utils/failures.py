@@ -8,7 +8,7 @@ from typing import NamedTuple
 from medmask.errors import InputError
 from medmask.utils.signals import StoppedBySignal
 
-_ADVICE = {
+_ADVICE: dict[int | None, str] = {
     errno.EACCES: "check its permissions, or choose another path",
     errno.EDQUOT: "free some space, or choose another folder",
     errno.EEXIST: "something of that name is in the way: choose another path",

@@ -46,6 +46,7 @@ def become_worker() -> None:
     import multiprocessing  # here, because every tool imports this module
 
     parent = multiprocessing.parent_process()
+    assert parent is not None
     threading.Thread(target=_wait_for_end, args=(parent.sentinel,), daemon=True).start()
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):

@@ -1,7 +1,7 @@
 """The state of all random generators of a process, as plain tensors and numbers."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ def get_random_state() -> dict[str, Any]:
         A dict that ``torch.load(weights_only=True)`` reads back.
     """
     version, internal, gauss_next = random.getstate()
-    name, keys, *position = np.random.get_state(legacy=True)
+    name, keys, *position = cast(tuple, np.random.get_state(legacy=True))
     state = {
         "python": [version, list(internal), gauss_next],
         "numpy": [name, torch.from_numpy(keys.astype(np.int64)), *position],
