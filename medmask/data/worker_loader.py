@@ -45,7 +45,8 @@ class WorkerLoader(DataLoader[Sample]):
             **options,
         )
 
-    def __iter__(self) -> Iterator[list[Sample]]:  # type: ignore[override]  # no class of PyTorch's
+    # any iterator will do, though PyTorch's annotation names a class of its own
+    def __iter__(self) -> Iterator[list[Sample]]:  # type: ignore[override]
         """Batches in the order of the sampler.
 
         Raises:

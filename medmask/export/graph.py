@@ -150,4 +150,5 @@ def _top(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` highest of (N, K), or all if there are fewer; and their places."""
     available = torch._shape_as_tensor(values)[1]
     most = torch.minimum(available, available.new_tensor(count))
-    return values.topk(most, dim=1)  # type: ignore[arg-type]  # a tensor stays a variable
+    # PyTorch's annotation knows numbers only; a tensor stays a variable of the graph
+    return values.topk(most, dim=1)  # type: ignore[arg-type]
