@@ -67,6 +67,10 @@ def adapt_batchnorm(detector: MedMask, loader: SizedLoader) -> None:
             )
         logger.info(f"Adapting {len(layers)} BatchNorm layers to {len(loader)} batches")
         update_bn_stats(backbone, loader, num_iters=len(loader))
+        for layer in layers:
+            # A variance is the difference of two means, in float32: where a channel hardly varies
+            # about a large mean, rounding leaves less than 0, which would make all outputs NaN.
+            layer.running_var.clamp_(min=0)
     finally:
         for module, mode in modes.items():
             module.training = mode

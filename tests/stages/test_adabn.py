@@ -34,6 +34,17 @@ def test_first_layer_has_the_statistics_of_all_images(make_model, loader):
     torch.testing.assert_close(stem.norm.running_var.double(), variance, rtol=1e-3, atol=1e-4)
 
 
+def test_channels_that_hardly_vary_stay_finite(make_model, loader):
+    detector = make_model().eval()
+    norm = detector.backbone.stem.conv1.norm
+    add = norm.register_forward_pre_hook(lambda _, inputs: (300 + 1e-2 * inputs[0].sigmoid(),))
+    adapt_batchnorm(detector, loader)
+    add.remove()
+    assert norm.running_var.min() >= 0
+    batch = detector.preprocess_image(loader[0]).tensor
+    assert all(x.isfinite().all() for x in detector.backbone(batch).values())
+
+
 def test_nothing_but_statistics_changes(make_model, loader):
     detector = make_model(dropout=0.1).train()
     detector.backbone.res3.eval()
