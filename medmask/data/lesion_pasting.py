@@ -42,9 +42,12 @@ def cut_out(image: Tensor, box: Tensor, margin: float) -> Contribution | None:
             at least a pixel wide.
 
     Returns:
-        The lesion; None if its margin does not lie in the image.
+        The lesion; None if its margin does not lie in the image, or its box is empty, as that of
+        a pseudo label may be.
     """
     x0, y0, x1, y1 = box.tolist()
+    if not (x0 < x1 and y0 < y1):
+        return None
     half_axes = ((x1 - x0) / 2, (y1 - y0) / 2)
     margins = tuple(max(margin * half, _LEAST_MARGIN) for half in half_axes)
     left, top = math.floor(x0 - margins[0]), math.floor(y0 - margins[1])
@@ -152,8 +155,8 @@ def paste_lesions(
 ) -> tuple[Tensor, Boxes, Tensor]:
     """Add all lesions of one image to the breast of another, turned, at random places.
 
-    A lesion is left out if its margin does not lie in its own image, or if there is no place for it
-    in the breast that covers no lesion.
+    A lesion is left out if its margin does not lie in its own image, if its box is empty, or if
+    there is no place for it in the breast that covers no lesion.
 
     Args:
         image: (3, H, W) in [0, 255] on the CPU.

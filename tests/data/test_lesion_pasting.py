@@ -115,6 +115,11 @@ def test_smallest_boxes_have_finite_gray_levels(side, offset):
     assert cut_out(image, box, margin=0.0).gray_levels.isfinite().all()
 
 
+@pytest.mark.parametrize("box", [[5, 4, 5, 8], [4, 5, 8, 5], [5, 5, 5, 5]])
+def test_empty_boxes_hold_no_lesion(box):
+    assert cut_out(torch.rand(3, 12, 12).mul(255), torch.tensor(box).float(), margin=0.4) is None
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=["bytes", "floats"])
 def test_lesions_come_to_lie_in_the_breast_and_on_no_lesion(dtype):
     image, donor = mammogram(), mammogram(level=200)
