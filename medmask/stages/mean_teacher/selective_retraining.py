@@ -6,6 +6,7 @@ learned since.
 """
 
 import logging
+import math
 from typing import Any
 
 import torch
@@ -27,7 +28,9 @@ class SelectiveRetrainingHook(LossHook):
     """Sets all but the decoder's layers back to the weights that the stage started from.
 
     It does so before every iteration whose number is a multiple of ``period``, so what is evaluated
-    and saved just before is the trained model; the log tells of every reset. The class and box
+    and saved just before is the trained model; the log tells of every reset. A share of the run is
+    rounded up to whole iterations: rounded down, a half would fit twice into a run of an odd number
+    of iterations, whose last one would then start from reset weights. The class and box
     heads, the neck and the queries (of a two-stage detector: the proposals) are set back with
     backbone and encoder, BatchNorm statistics with the weights; a teacher is left alone.
 
@@ -56,6 +59,9 @@ class SelectiveRetrainingHook(LossHook):
 
     def set_run_length(self, max_iter: int) -> None:
         self._iterations = to_iterations_within(self.period, max_iter, KEY)
+        if isinstance(self.period, float):
+            up = math.ceil(self.period * max_iter * (1 - 1e-12))  # 0.07 * 100 is 7.000000000000001
+            self._iterations = min(up, max_iter - 1)
 
     def before_train(self) -> None:
         if self.trainer.start_iter == 0:

@@ -55,6 +55,25 @@ def test_all_but_the_decoder_is_set_back_now_and_then(
             )
 
 
+@pytest.mark.parametrize(
+    ("period", "max_iter", "iterations"),
+    [(0.5, 1000, 500), (0.5, 1001, 501), (0.05, 1010, 51), (0.07, 100, 7), (0.991, 100, 99)],
+)
+def test_a_share_of_the_run_is_rounded_up(period, max_iter, iterations):
+    hook = SelectiveRetrainingHook(period=period)
+    hook.set_run_length(max_iter)
+    assert hook._iterations == iterations
+
+
+def test_two_halves_are_one_reset_in_a_run_of_an_odd_number(make_detector, make_trainer):
+    recorder = Recorder()
+    make_trainer(make_detector(), SelectiveRetrainingHook(period=0.5), recorder).train(0, 5)
+    start, *others = recorder.by_iteration
+    names = [name for name in start if name.startswith("transformer.encoder.")]
+    resets = [all(torch.equal(x[name], start[name]) for name in names) for x in others]
+    assert resets == [False, False, True, False]
+
+
 def test_heads_are_kept_by_option(make_detector, make_trainer):
     recorder = Recorder()
     hook = SelectiveRetrainingHook(period=2, keep_heads=True)
