@@ -24,7 +24,7 @@ from medmask.experts.open_clip_expert import OpenClipExpert, import_open_clip
 from medmask.experts.preprocessing import ExpertPreprocessing
 from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomCrop, PhantomCrops
 from medmask.phantom.generator import PhantomParameters
-from medmask.utils.files import atomic_write
+from medmask.utils.files import atomic_write, check_output_folder
 from medmask.utils.json_files import write_json
 
 MODEL_CONFIG: dict[str, Any] = {
@@ -88,11 +88,15 @@ def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[
         The report, see :func:`measure_zero_shot`, which is also written to ``zero_shot.json``.
 
     Raises:
-        InputError: open_clip is not installed, or there are too few patients to have a lesion.
+        InputError: open_clip is not installed, or there are too few patients to have a lesion, or
+            an image without.
+        OSError: the folder cannot be written.
     """
     open_clip = import_open_clip()
+    check_output_folder(output)
     start = time.perf_counter()
     parameters = PhantomParameters(seed=settings.seed)
+    test_crops = make_test_crops(settings)  # before the work that it may put an end to
     crops = PhantomCrops(parameters, "train", settings.patients, progress=True)
     torch.manual_seed(settings.seed)
     model = open_clip.CLIP(**MODEL_CONFIG)
@@ -105,7 +109,7 @@ def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[
         "settings": asdict(settings),
         "seconds": round(seconds, 1),
         "parameters": _count_parameters(model),
-        **measure_zero_shot(OpenClipExpert(f"local-dir:{output}"), settings),
+        **measure_zero_shot(OpenClipExpert(f"local-dir:{output}"), test_crops, settings),
     }
     write_json(output / REPORT_FILE, report)
     return report
@@ -208,19 +212,35 @@ def _count_parameters(model: Any) -> dict[str, int]:
     return {"vision": vision, "text": total - vision - vocabulary, "vocabulary": vocabulary}
 
 
-def measure_zero_shot(expert: OpenClipExpert, settings: PhantomExpertSettings) -> dict[str, Any]:
+def make_test_crops(settings: PhantomExpertSettings) -> PhantomCrops:
+    """Make the phantoms to measure on.
+
+    Raises:
+        InputError: none has a lesion, or all have one.
+    """
+    crops = PhantomCrops(PhantomParameters(seed=settings.seed), "val", settings.test_patients)
+    if all(crop.finding != NORMAL for crop in crops.whole_images()):
+        raise InputError(
+            f"every image of {settings.test_patients} val patients has a lesion: give more patients"
+        )
+    return crops
+
+
+def measure_zero_shot(
+    expert: OpenClipExpert, crops: PhantomCrops, settings: PhantomExpertSettings
+) -> dict[str, Any]:
     """Zero-shot classification, by the default prompts, of phantoms that were not trained on.
 
     Args:
         expert: any expert.
-        settings: which phantoms.
+        crops: of :func:`make_test_crops`.
+        settings: of these.
 
     Returns:
         ``lesion_crops``: recall of "malignant" on crops of lesions, recall of "normal" on as many
         crops of other tissue, and their mean, the balanced accuracy. ``whole_images``: the same for
         images with and without a lesion.
     """
-    crops = PhantomCrops(PhantomParameters(seed=settings.seed), "val", settings.test_patients)
     lesions = crops.lesions(settings.crop_context)
     random = np.random.default_rng(settings.seed)
     tissue = crops.tissue(len(lesions), settings.crop_context, random)

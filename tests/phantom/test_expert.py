@@ -87,6 +87,18 @@ def test_too_few_patients():
         PhantomCrops(PhantomParameters(seed=1000), "val", 0)
 
 
+def test_what_cannot_be_measured_or_written_is_told_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(phantom_expert, "_train", lambda *_: pytest.fail("it has begun to train"))
+    with pytest.raises(InputError, match="none of 1 val patients has a lesion"):
+        train_phantom_expert(tmp_path, PhantomExpertSettings(0, 1, test_patients=1))
+    monkeypatch.setattr(PhantomCrops, "whole_images", lambda crops: crops.lesions(2.0))
+    with pytest.raises(InputError, match="every image of 2 val patients has a lesion"):
+        train_phantom_expert(tmp_path, SMALL)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        train_phantom_expert(tmp_path / "file", SMALL)
+
+
 def test_loss_is_clips_where_each_image_has_one_text():
     images, texts = F.normalize(torch.randn(2, 4, 8), dim=-1)
     labels = torch.arange(4)
