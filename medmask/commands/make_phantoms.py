@@ -4,6 +4,7 @@ import argparse
 import os
 
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.output_files import check_output_files
 
 _EXAMPLES = """
 example:
@@ -97,9 +98,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the contact sheet, if one is asked for, and the data sets."""
+    """Write the data sets, and the contact sheet, if one is asked for."""
     from medmask.phantom import PhantomParameters, make_phantom_dataset
-    from medmask.phantom.contact_sheet import write_contact_sheet
+    from medmask.phantom.contact_sheet import check_contact_sheet, write_contact_sheet
 
     width, height = args.size
     parameters = PhantomParameters(
@@ -111,8 +112,8 @@ def run(args: argparse.Namespace) -> None:
         ffdm_curve_strength=args.ffdm_curve_strength,
     )
     if args.contact_sheet:
-        write_contact_sheet(args.contact_sheet, parameters)
-        print(f"wrote {args.contact_sheet}")
+        check_contact_sheet(args.contact_sheet)
+        check_output_files({}, {"--contact-sheet": args.contact_sheet})
     written = make_phantom_dataset(
         args.output,
         parameters,
@@ -124,6 +125,9 @@ def run(args: argparse.Namespace) -> None:
         progress=True,
     )
     print(f"wrote {args.output}" if written else f"{args.output} already holds these phantoms")
+    if args.contact_sheet:  # after them, as it may be in their folder, which must be empty before
+        write_contact_sheet(args.contact_sheet, parameters)
+        print(f"wrote {args.contact_sheet}")
 
 
 main = entry_point(make_parser, run)

@@ -46,15 +46,24 @@ def draw_contact_sheet(parameters: PhantomParameters, rows: int = 4) -> np.ndarr
     return np.concatenate([sheet, legend], axis=0)
 
 
+def check_contact_sheet(path: str | Path) -> None:
+    """Check the name of a contact sheet.
+
+    Raises:
+        InputError: it ends in neither .png nor .jpg.
+    """
+    if Path(path).suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"contact sheet {path}: let the name end in .png or .jpg")
+
+
 def write_contact_sheet(path: str | Path, parameters: PhantomParameters, rows: int = 4) -> None:
     """Write :func:`draw_contact_sheet` as a PNG or JPEG file.
 
     Raises:
         InputError: the file's name ends in neither .png nor .jpg.
     """
+    check_contact_sheet(path)
     path = Path(path)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"contact sheet {path}: let the name end in .png or .jpg")
     sheet = draw_contact_sheet(parameters, rows)
     _, data = cv2.imencode(path.suffix, sheet, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     with atomic_write(path) as file:

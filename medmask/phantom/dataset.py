@@ -18,6 +18,7 @@ from medmask.errors import InputError
 from medmask.phantom.generator import IMAGES_PER_PATIENT, SPLITS, PhantomParameters
 from medmask.phantom.patient_files import PatientTask, write_patients
 from medmask.phantom.scanner import DOMAINS
+from medmask.utils.file_lock import locked_folder
 from medmask.utils.json_files import write_json
 
 MANIFEST = "phantom.json"
@@ -59,7 +60,8 @@ def make_phantom_dataset(
         True if the phantoms were written, False if the very same ones were already there.
 
     Raises:
-        InputError: a parameter is out of range, or ``output`` holds something else.
+        InputError: a parameter is out of range, ``output`` holds something else, or another run is
+            writing it.
     """
     output = Path(output)
     parameters = parameters or PhantomParameters()
@@ -74,9 +76,13 @@ def make_phantom_dataset(
         "format": file_format,
     }
     try:
-        if _prepare_output(output, request, overwrite):
+        # without the lock: many may ask at once for what is there
+        if _read_manifest(output) == {"complete": True, **request}:
             return False
-        _write_tree(output, parameters, request, workers, progress)
+        with _locked(output):
+            if _prepare_output(output, request, overwrite):
+                return False
+            _write_tree(output, parameters, request, workers, progress)
     except OSError as error:
         raise InputError(f"cannot write phantoms to {output}: {error.strerror}") from error
     return True
@@ -103,33 +109,62 @@ def _check_request(
         raise InputError(f"workers is {workers}: give 1 or more")
 
 
+@contextlib.contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Keep other runs from writing the folder meanwhile, which is made if it is absent."""
+    if output.exists() and not output.is_dir():
+        raise _foreign(output)
+    output.mkdir(parents=True, exist_ok=True)
+    sentence = (
+        f"another run is writing phantoms to {output}: wait for its end, or choose another output"
+    )
+    with locked_folder(output, sentence):
+        yield
+
+
+def _foreign(output: Path) -> InputError:
+    return InputError(f"{output} exists and holds no phantoms: choose another output")
+
+
+def _read_manifest(output: Path) -> dict[str, Any] | None:
+    """Read the request that phantoms were made for, and whether it is ``complete``; None if absent.
+
+    Raises:
+        InputError: the file is something else.
+    """
+    manifest = output / MANIFEST
+    if not manifest.is_file():
+        return None
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        if isinstance(content["complete"], bool) and isinstance(content["domains"], list):
+            return content
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise InputError(
+        f"{manifest} was not written by this tool: remove {output} or choose another output"
+    )
+
+
 def _prepare_output(output: Path, request: dict, overwrite: bool) -> bool:
     """Claim the output folder; returns True if it already holds what is asked for."""
-    manifest = output / MANIFEST
-    if manifest.is_file():
-        try:
-            present = json.loads(manifest.read_text(encoding="utf-8"))
-            complete = present.pop("complete")
-            domains = [domain for domain in DOMAINS if domain in present["domains"]]
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise InputError(
-                f"{manifest} was not written by this tool: remove {output} or choose another output"
-            ) from error
-        if complete and present == request:
-            return True
-        if complete and not overwrite:
+    present = _read_manifest(output)
+    if present == {"complete": True, **request}:
+        return True
+    if present is not None:
+        if present["complete"] and not overwrite:
             different = [key for key in request if present.get(key) != request[key]]
             raise InputError(
                 f"{output} holds phantoms that differ in {', '.join(different)}: "
                 "choose another output, or pass --overwrite to replace them"
             )
-        for domain in domains:
-            if (output / domain).exists():
+        for domain in DOMAINS:
+            if domain in present["domains"] and (output / domain).exists():
                 shutil.rmtree(output / domain)
-    elif output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(f"{output} exists and holds no phantoms: choose another output")
+    elif any(output.iterdir()):
+        raise _foreign(output)
     # An interrupted run leaves this behind: the folder is ours, and not complete.
-    write_json(manifest, {"complete": False, **request})
+    write_json(output / MANIFEST, {"complete": False, **request})
     return False
 
 

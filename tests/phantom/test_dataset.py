@@ -20,6 +20,7 @@ from medmask.errors import InputError
 from medmask.phantom import PhantomParameters, generate_patient, make_phantom_dataset
 from medmask.phantom.contact_sheet import draw_contact_sheet, write_contact_sheet
 from medmask.phantom.dataset import MANIFEST
+from medmask.utils.file_lock import locked_folder
 
 ROOT = Path(__file__).parents[2]
 TINY = PhantomParameters(48, 64, seed=7)
@@ -141,6 +142,16 @@ def test_an_interrupted_run_is_done_again(tmp_path):
     assert digests(tmp_path) == expected
 
 
+def test_two_runs_do_not_write_one_folder(tmp_path):
+    make(tmp_path, split_sizes={"train": 3}, domains=["film"])
+    with locked_folder(tmp_path, "of the test"):  # as another run does
+        assert not make(tmp_path, split_sizes={"train": 3}, domains=["film"])
+        before = digests(tmp_path)
+        with pytest.raises(InputError, match=r"another run is writing phantoms to .*: wait"):
+            make(tmp_path, split_sizes={"train": 2}, domains=["film"], overwrite=True)
+    assert digests(tmp_path) == before
+
+
 def test_other_parameters_need_leave_to_overwrite(tmp_path):
     make(tmp_path, split_sizes={"train": 6}, domains=["film"])
     other = PhantomParameters(48, 64, seed=8)
@@ -158,9 +169,10 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
         make(tmp_path / "thesis.txt")
     with pytest.raises(InputError, match="cannot write phantoms to"):
         make(tmp_path / "thesis.txt" / "below")
-    (tmp_path / MANIFEST).write_text("[1, 2]")
-    with pytest.raises(InputError, match="was not written by this tool"):
-        make(tmp_path, overwrite=True)
+    for content in ("[1, 2]", "[" * 100_000, '{"complete": true, "domains": 7}', '{"complete"'):
+        (tmp_path / MANIFEST).write_text(content)
+        with pytest.raises(InputError, match="was not written by this tool"):
+            make(tmp_path, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
@@ -250,9 +262,11 @@ def test_the_tool_writes_and_reports_mistakes_in_one_sentence(tmp_path, monkeypa
 
     sizes = ["--train", 2, "--val", 0, "--test", 0, "--size", "48x64", "--workers", 1]
     target = ["--output", tmp_path / "out", "--domains", "film"]
-    assert run(*target, *sizes, "--contact-sheet", tmp_path / "sheet.png") == 0
+    assert run(*target, *sizes, "--contact-sheet", tmp_path / "sheet.txt") == 2
+    assert not (tmp_path / "out").exists()
+    assert run(*target, *sizes, "--contact-sheet", tmp_path / "out" / "sheet.png") == 0
     assert len(read(tmp_path / "out", "film", "train")["images"]) == 2
-    assert (tmp_path / "sheet.png").exists()
+    assert (tmp_path / "out" / "sheet.png").exists()
     capsys.readouterr()
     assert run(*target, *sizes) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'out'} already holds these phantoms\n"
