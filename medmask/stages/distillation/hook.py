@@ -109,18 +109,21 @@ class ExpertDistillationHook(LossHook):
                 image that changed since the store was made is an error in any case.
             name: of the expert, in the names of the losses, ``loss_<name>_image``, and of the
                 hook's module, ``<name>_distillation``; of the hook's key in ``loss_hooks``, too, so
-                that messages name the right one.
+                that messages name the right one. It has no dot.
             held_out_stores: folders of expert stores of the evaluated data set, by the same expert,
                 to measure how often the student's embedding of an image or lesion finds the
                 expert's; without any this is not measured.
 
         Raises:
-            InputError: no store is given, ``missing`` is something else, or no loss is on.
+            InputError: no store is given, ``missing`` is something else, no loss is on, or the name
+                has a dot.
         """
         super().__init__()
         self.name = name
         self.module_name = f"{name}_distillation"
         self.key = f"loss_hooks.{self.module_name}"
+        if "." in name:  # PyTorch parts the names of modules by dots
+            raise InputError(f"an expert's name is {name!r}, but must have no dot: give another")
         self.folders = [stores] if isinstance(stores, str) else list(stores)
         if not self.folders:
             raise InputError(

@@ -48,6 +48,7 @@ def test_second_hook_of_a_kind_is_refused(make_model, store):
     ("options", "message"),
     [
         ({"stores": []}, "stores is empty"),
+        ({"name": "a.b"}, "name is 'a.b', but must have no dot"),
         ({"embedding_space": "flat"}, "embedding_space is 'flat': choose as_is or centered"),
         ({"dense_loss": "mse"}, "dense_loss is 'mse': choose cosine or smooth_l1"),
         ({"heads_alone": 0}, r"expert_distillation\.heads_alone is 0"),
