@@ -16,12 +16,22 @@ SMALL = (
     "dataloader.train.total_batch_size=2",
     "dataloader.train.num_workers=0",
     "dataloader.test.num_workers=0",
-    "dataloader.test.dataset=phantom_ffdm_val",
 )
+SMALL_PLAN = f"""
+from pathlib import Path
+from medmask.config.loading import load_any_config
+
+benchmark = load_any_config({str(PLAN)!r}).benchmark
+benchmark.test_dataset = "phantom_ffdm_val"
+for run in benchmark.runs.values():
+    run.config = str(Path({str(PLAN)!r}).parent / run.config)
+"""
 
 
 def run(training_runs, output, *options):
-    command = [sys.executable, str(ROOT / "tools" / "run_benchmark.py"), str(PLAN)]
+    plan = output / "plan.py"
+    plan.write_text(SMALL_PLAN)
+    command = [sys.executable, str(ROOT / "tools" / "run_benchmark.py"), str(plan)]
     command += ["--output", str(output), *options]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=600, env=training_runs.environment

@@ -33,10 +33,11 @@ Results = dict[str, dict[int, RunResult]]
 """name of the run -> seed -> result"""
 
 
-def read_result(folder: Path, settings: Sequence[str]) -> RunResult | None:
+def read_result(run: Run, folder: Path, settings: Sequence[str]) -> RunResult | None:
     """Read the result that a run has left.
 
     Args:
+        run: as the plan has it now.
         folder: of the run.
         settings: that the run would be called with now.
 
@@ -44,7 +45,8 @@ def read_result(folder: Path, settings: Sequence[str]) -> RunResult | None:
         None if it has left none.
 
     Raises:
-        InputError: it was made with other settings, or is no result.
+        InputError: it was made with other settings, of another model or from another start, or is
+            no result.
     """
     file = folder / RESULT
     if not file.exists():
@@ -63,6 +65,13 @@ def read_result(folder: Path, settings: Sequence[str]) -> RunResult | None:
             f"{file} was made with {' '.join(before)}, not with {' '.join(settings)}: ask for the "
             "same, or choose another --output"
         )
+    for field, now in _identity(run).items():
+        # older results do not tell
+        if (told := content.get(field, now)) != now:
+            raise InputError(
+                f"{file} was made with {field} {told!r} in the plan, not with {now!r}: delete its "
+                "folder to run again, or choose another --output"
+            )
     return result
 
 
@@ -78,7 +87,7 @@ def complete_run(
         call: does it, printing to the log, and returns the exit status.
 
     Raises:
-        InputError: it failed; names the log.
+        InputError: it failed, which names the log, or gives no model that counts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     minutes = _minutes_before(folder)
@@ -93,8 +102,13 @@ def complete_run(
         raise InputError(f"run {run.name} failed with status {status}; see {folder / LOG}")
     metrics = _metrics(folder, run)
     content = {"metrics": metrics, "minutes": minutes, "settings": list(settings)}
-    write_json(folder / RESULT, content)
+    write_json(folder / RESULT, content | _identity(run))
     return RunResult(metrics, minutes)
+
+
+def _identity(run: Run) -> dict[str, str | None]:
+    """What a plan says of a run that decides on its result, besides the config and the settings."""
+    return {"model": run.model, "start": run.start, "adapt_batchnorm": run.adapt_batchnorm}
 
 
 def _minutes_before(folder: Path) -> float:
@@ -110,6 +124,11 @@ def _metrics(folder: Path, run: Run) -> dict[str, Any]:
     last = json.loads((folder / "evaluations.json").read_text())[-1]
     prefix = "" if run.model == MODEL else f"{run.model}/"
     metrics = {k.removeprefix(prefix): v for k, v in last.items() if k.startswith(prefix)}
+    if not metrics:
+        raise InputError(
+            f"run '{run.name}' was evaluated without a model '{run.model}', which counts by the "
+            f"plan; {folder / 'evaluations.json'} has {', '.join(last)}"
+        )
     return metrics | _learning(folder)
 
 

@@ -12,12 +12,19 @@ from typing import IO
 
 from medmask.engine.comparison.plan import MODEL, Comparison, Run
 from medmask.engine.comparison.run_result import Results, RunResult, complete_run, read_result
+from medmask.engine.learning import PREFIX
 from medmask.errors import InputError
 from medmask.utils.child_tools import ChildTools
 from medmask.utils.job_progress import JobProgress
 from medmask.utils.openmp import usable_cores
 
 _THREADS = "OMP_NUM_THREADS"
+_DECIDED_BY = {
+    "train.output_dir": "the output folder",
+    "train.seed": "the list of seeds",
+    "dataloader.test.dataset": "the plan's test_dataset",
+}
+_DECIDED_BY_START = {"train.init_checkpoint": "the plan's start"}
 
 
 def run_comparison(
@@ -44,8 +51,9 @@ def run_comparison(
             was done and what is left.
 
     Raises:
-        InputError: a run failed; names its log. Runs that do not need it are done all the same. Or
-            a result that is there was made with other settings; then nothing is done.
+        InputError: a run failed, which names its log, or has no such metric. Runs that do not need
+            it are done all the same. Or a result that is there was made otherwise, or a setting is
+            one that the plan decides; then nothing is done.
         StoppedBySignal: a signal came; runs that were under way have saved what they had done.
     """
     threads = os.environ.get(_THREADS, str(max(1, usable_cores() // jobs)))
@@ -53,12 +61,14 @@ def run_comparison(
     results: Results = {run.name: {} for run in comparison.runs}
     waiting: list[tuple[Run, int]] = []
     for run in comparison.runs:
+        _check_options(run, options)
         for seed in seeds:
             settings = _settings(run, comparison, options)
-            result = read_result(_folder(output_dir, run.name, seed), settings)
+            result = read_result(run, _folder(output_dir, run.name, seed), settings)
             if result is None:
                 waiting.append((run, seed))
             else:
+                _check_metric(run, comparison, result)
                 results[run.name][seed] = result
     progress = JobProgress(len(waiting), jobs, lambda line: report(results, line))
     running: dict[Future[RunResult], tuple[Run, int]] = {}
@@ -71,7 +81,9 @@ def run_comparison(
         def call(log: IO) -> int:
             return children.run(command, log, {_THREADS: threads})
 
-        return complete_run(run, _folder(output_dir, run.name, seed), settings, call)
+        result = complete_run(run, _folder(output_dir, run.name, seed), settings, call)
+        _check_metric(run, comparison, result)
+        return result
 
     with children.passing_signals_on(), ThreadPoolExecutor(jobs) as pool:
         while True:
@@ -124,3 +136,25 @@ def _arguments(run: Run, comparison: Comparison, seed: int, output_dir: Path) ->
 def _settings(run: Run, comparison: Comparison, options: Sequence[str]) -> list[str]:
     """List what decides on the result besides the config and the seed."""
     return [f"dataloader.test.dataset={comparison.test_dataset}", *run.options, *options]
+
+
+def _check_options(run: Run, options: Sequence[str]) -> None:
+    """Refuse settings that would make a run another one than its row in the table says."""
+    decided = _DECIDED_BY | (_DECIDED_BY_START if run.start is not None else {})
+    for option in (*run.options, *options):
+        key = option.partition("=")[0].lstrip("+")
+        if key in decided:
+            raise InputError(
+                f"run '{run.name}' is given the setting {option}, but {decided[key]} decides on "
+                f"{key}: leave it out"
+            )
+
+
+def _check_metric(run: Run, comparison: Comparison, result: RunResult) -> None:
+    """Refuse a metric that no evaluation gave: the run would be missing from the table."""
+    if comparison.metric not in result.metrics:
+        known = (name for name in result.metrics if not name.startswith(PREFIX))
+        raise InputError(
+            f"run '{run.name}' has no result '{comparison.metric}', which the plan names as its "
+            f"metric; it has {', '.join(known) or 'none'}"
+        )

@@ -16,7 +16,8 @@ def test_last_measures_of_stages_are_kept_with_the_metrics_of_the_model_that_cou
         (tmp_path / "metrics.json").write_text("\n".join(lines) + "\n")
         return 0
 
-    result = complete_run(Run("r", Path("r.py"), model="average"), tmp_path, ["a=1"], call)
+    run = Run("r", Path("r.py"), model="average")
+    result = complete_run(run, tmp_path, ["a=1"], call)
     expected = {"froc/CPM": 2.0, "learning/a": 0.2, "learning/b": 0.5, "learning/c": None}
     assert result.metrics == expected
-    assert read_result(tmp_path, ["a=1"]).metrics == expected
+    assert read_result(run, tmp_path, ["a=1"]).metrics == expected

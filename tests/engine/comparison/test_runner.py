@@ -154,6 +154,69 @@ def test_result_of_other_settings_is_refused(folder):
     assert len(calls(folder)) == 4
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('model="teacher"', 'model="average"'), "with model 'teacher' .*, not with 'average'"),
+        (
+            ('start="first", controls=["control"', 'start="control", controls=["control"'),
+            "with start 'first' .*, not with 'control'",
+        ),
+    ],
+)
+def test_result_of_another_plan_is_refused(folder, change, words):
+    run(folder, seeds=(0,))
+    assert change[0] in PLAN
+    (folder / "benchmark.py").write_text(PLAN.replace(*change))
+    with pytest.raises(InputError, match=rf"taught/seed0/result\.json was made {words}"):
+        run(folder, seeds=(0,))
+    assert len(calls(folder)) == 4
+
+
+def test_model_that_no_run_gives_is_named_and_leaves_no_result(folder):
+    (folder / "benchmark.py").write_text(PLAN.replace('model="teacher"', 'model="techer"'))
+    with pytest.raises(
+        InputError, match=r"'taught' was evaluated without .*'techer'.*teacher/froc"
+    ):
+        run(folder, seeds=(0,))
+    assert not (folder / "output/taught/seed0/result.json").exists()
+    (folder / "benchmark.py").write_text(PLAN)
+    assert "| taught | 1 | 60.0 |" in run(folder, seeds=(0,))
+
+
+def test_metric_that_no_evaluation_gives_is_named(folder):
+    (folder / "benchmark.py").write_text(PLAN.replace("froc/R@0.3", "froc/R@0.33"))
+    for _ in range(2):  # of new results and of those that are there
+        with pytest.raises(InputError, match=r"'first' has no result 'froc/R@0.33'.* froc/R@0.3,"):
+            run(folder, seeds=(0,))
+    assert len(calls(folder)) == 1  # no run starts from what could not be read
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("train.seed=3", "the list of seeds decides on train.seed"),
+        ("train.output_dir=elsewhere", "the output folder decides on train.output_dir"),
+        ("dataloader.test.dataset=other", "the plan's test_dataset decides on dataloader"),
+        ("+train.init_checkpoint=a.pth", "the plan's start decides on train.init_checkpoint"),
+    ],
+)
+def test_settings_that_the_plan_decides_are_refused(folder, option, words):
+    with pytest.raises(InputError, match=words):
+        run(folder, seeds=(0,), options=[option])
+    assert not (folder / "output").exists()
+    (folder / "benchmark.py").write_text(PLAN.replace("train.max_iter=5", option))
+    with pytest.raises(InputError, match=f"run 'control' is given the setting .*{words}"):
+        run(folder, seeds=(0,))
+
+
+def test_runs_without_a_start_may_be_given_weights(folder):
+    comparison = load_comparison(folder / "benchmark.py").restricted_to(["first"])
+    weights = ["train.init_checkpoint="]
+    tool = [str(folder / "tool.py")]
+    assert run_comparison(comparison, [0], folder / "output", tool=tool, options=weights)
+
+
 def test_file_that_is_no_result_is_named(folder):
     run(folder, seeds=(0,))
     (folder / "output/first/seed0/result.json").write_text("{}")
