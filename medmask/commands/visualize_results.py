@@ -31,28 +31,30 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="images, or findings of each kind with --errors-at (default %(default)s)",
     )
-    parser.add_argument(
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument(
         "--score-threshold", type=float, default=0.3, metavar="S", help="default %(default)s"
     )
-    parser.add_argument(
+    threshold.add_argument(
         "--operating-point",
         type=float,
         metavar="FPI",
         help="draw detections from the calibrated threshold on at which there are FPI false "
-        "positives per image, with probabilities; needs --calibration",
+        "positives per image, after the calibration's suppression, with probabilities; needs "
+        "--calibration",
+    )
+    threshold.add_argument(
+        "--errors-at",
+        type=float,
+        metavar="FPI",
+        help="draw a page each of hits, misses and false positives, instead of whole images, where "
+        "there are FPI false positives per image",
     )
     parser.add_argument(
         "--calibration",
         type=Path,
         metavar="FILE",
         help="calibration.json of the weights that made the detections",
-    )
-    parser.add_argument(
-        "--errors-at",
-        type=float,
-        metavar="FPI",
-        help="draw a page each of hits, misses and false positives, instead of whole images, where "
-        "there are FPI false positives per image",
     )
     return parser
 
@@ -61,8 +63,6 @@ def run(args: argparse.Namespace) -> None:
     """Draw the pictures."""
     if (args.operating_point is None) != (args.calibration is None):
         raise InputError("--operating-point and --calibration need each other")
-    if args.errors_at is not None and args.calibration is not None:
-        raise InputError("--errors-at finds its own threshold: leave --operating-point out")
     from medmask.calibration import read_calibration
     from medmask.inference import draw_error_sheets, draw_results
 
@@ -76,17 +76,15 @@ def run(args: argparse.Namespace) -> None:
         )
         print(", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items()))
         return
+    stored = None if args.calibration is None else read_calibration(args.calibration)
     draw_results(
         args.dataset,
         args.detections,
         args.output,
         num_images=args.num_images,
         score_threshold=args.score_threshold,
-        calibration=(
-            read_calibration(args.calibration).at(args.operating_point)
-            if args.calibration is not None
-            else None
-        ),
+        calibration=None if stored is None else stored.at(args.operating_point),
+        nms_iou=None if stored is None else stored.nms_iou,
     )
 
 

@@ -18,7 +18,7 @@ from medmask.evaluation.matching import localize
 from medmask.evaluation.settings import EvaluationSettings
 from medmask.evaluation.suppression import suppress_overlaps
 from medmask.utils.files import check_output_folder
-from medmask.utils.json_files import write_json
+from medmask.utils.json_files import finite_values, write_json
 from medmask.utils.png_files import write_png
 
 KINDS = ("hits", "misses", "false_positives")
@@ -143,7 +143,7 @@ def draw_error_sheets(
         dataset: name of the registered data set that was evaluated.
         detections_file: list of detections, see :func:`medmask.evaluation.read_detections`.
         output_dir: gets ``hits.png``, ``misses.png`` and ``false_positives.png``; none for a kind
-            that does not occur.
+            that does not occur, also where an earlier call left one.
         fpi: false positives per image at which hits and misses are told apart.
         num_tiles: at most so many of each kind are drawn, at least 1.
 
@@ -163,12 +163,15 @@ def draw_error_sheets(
     dataset_dicts = DatasetCatalog.get(dataset)
     for kind in KINDS:
         of_kind = [finding for finding in findings if finding.kind == kind][:num_tiles]
-        if of_kind:
+        page = output_dir / f"{kind}.png"
+        if not of_kind:
+            page.unlink(missing_ok=True)  # of an earlier call, which would seem to be of this one
+        else:
             tiles = [
                 _draw(finding, dataset_dicts[finding.image], ground_truth)
                 for finding in tqdm(of_kind, desc=f"drawing {kind}", unit="tile")
             ]
-            write_png(output_dir / f"{kind}.png", _join(tiles))
+            write_png(page, _join(tiles))
     records = [_record(finding, dataset_dicts[finding.image], ground_truth) for finding in findings]
     write_json(output_dir / "findings.json", records)
     return {kind: sum(finding.kind == kind for finding in findings) for kind in KINDS}
@@ -203,7 +206,7 @@ def _record(
         "file_name": names[finding.image],
         "bbox": [x0, y0, x1 - x0, y1 - y0],
         "score": finding.score,
-        "image": told,
+        "image": finite_values(told),
     }
 
 

@@ -11,9 +11,10 @@ from detectron2.structures import Boxes, Instances
 from tqdm import tqdm
 
 from medmask.calibration import AppliedCalibration
-from medmask.data.dataset_dicts import box_corners, patient_of, read_dataset_image
+from medmask.data.dataset_dicts import has_lesions, patient_of, read_dataset_image
 from medmask.errors import InputError
 from medmask.evaluation import Detections, ground_truth_of, read_detections
+from medmask.evaluation.suppression import suppress_overlaps
 from medmask.inference.drawing import draw_overlay
 from medmask.utils.files import check_output_folder
 from medmask.utils.picture_names import picture_names
@@ -28,10 +29,12 @@ def draw_results(
     num_images: int,
     score_threshold: float,
     calibration: AppliedCalibration | None = None,
+    nms_iou: float | None = None,
 ) -> None:
-    """Draw the detections of an evaluation and the annotated boxes.
+    """Draw the detections of an evaluation and the lesions.
 
-    Images with lesions come first, one of each patient before a second of any.
+    Images with lesions come first, one of each patient before a second of any. Regions to ignore
+    (``iscrowd``) are not drawn.
 
     Args:
         dataset: name of the registered data set that was evaluated.
@@ -42,6 +45,8 @@ def draw_results(
         score_threshold: detections with a lower score are left out, in [0, 1].
         calibration: of the weights that made the detections; its threshold takes the place of the
             other one, and probabilities that of scores. None for scores.
+        nms_iou: non-maximum suppression before all else, which a calibration's threshold takes for
+            granted; None for none.
 
     Raises:
         InputError: a number is out of its range, the data set or the file has problems, or they do
@@ -56,6 +61,8 @@ def draw_results(
     check_output_folder(output_dir)
     ground_truth = ground_truth_of(dataset)
     detections = read_detections(detections_file, ground_truth)
+    if nms_iou is not None:
+        detections = suppress_overlaps(detections, nms_iou)
     detections = detections.select(detections.scores >= score_threshold)
     index_of = {image_id: index for index, image_id in enumerate(ground_truth.image_ids)}
     all_dataset_dicts = DatasetCatalog.get(dataset)
@@ -71,7 +78,7 @@ def draw_results(
             read_dataset_image(dataset_dict),
             _to_instances(of_image, (dataset_dict["height"], dataset_dict["width"])),
             ground_truth.category_names,
-            box_corners(dataset_dict["annotations"]),
+            ground_truth.boxes[(ground_truth.image_indices == index) & ~ground_truth.is_crowd],
             probabilities=probabilities,
         )
         write_png(output_dir / names[index], overlay)
@@ -82,8 +89,9 @@ def _most_telling(dataset_dicts: Sequence[dict[str, Any]]) -> list[dict[str, Any
 
     def rank(dataset_dict: dict[str, Any]) -> tuple[bool, int]:
         patient = patient_of(dataset_dict)
-        seen[patient, bool(dataset_dict["annotations"])] += 1
-        return not dataset_dict["annotations"], seen[patient, bool(dataset_dict["annotations"])]
+        is_positive = has_lesions(dataset_dict)
+        seen[patient, is_positive] += 1
+        return not is_positive, seen[patient, is_positive]
 
     return sorted(dataset_dicts, key=rank)
 

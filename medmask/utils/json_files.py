@@ -73,6 +73,15 @@ def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def finite_values(value: Any) -> Any:
+    """Values of :func:`read_json`, in which null stands for each number that is not finite."""
+    if isinstance(value, dict):
+        return {key: finite_values(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite_values(item) for item in value]
+    return finite_or_none(value) if isinstance(value, float) else value
+
+
 def valid_unicode(text: str | os.PathLike) -> str:
     """Replace what is no Unicode in a text that may name any file, as JSON wants it."""
     return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", os.fspath(text))

@@ -92,6 +92,7 @@ def dataset(tmp_path):
         {"id": i, "file_name": f"{i}.png", "height": 100, "width": 100, "view": "CC", "birads": "5"}
         for i in (1, 2)
     ]
+    images[0]["dose"] = float("inf")
     for image in images:
         cv2.imwrite(str(tmp_path / image["file_name"]), np.full((100, 100), 90, np.uint8))
     annotations = [
@@ -124,7 +125,12 @@ def test_pages_and_list(dataset, tmp_path):
     assert [finding["kind"] for finding in findings] == ["hits", "misses", "false_positives"]
     assert findings[0]["bbox"] == [10, 10, 20, 20]
     assert findings[0]["image"]["birads"] == "5"
+    assert findings[0]["image"]["dose"] is None
     assert findings[2]["file_name"] == "1.png"
+    # another call into the same folder leaves no page of the first
+    (tmp_path / "none.json").write_text("[]")
+    draw_error_sheets(dataset, str(tmp_path / "none.json"), out, fpi=0.5, num_tiles=5)
+    assert sorted(path.name for path in out.iterdir()) == ["findings.json", "misses.png"]
     with pytest.raises(InputError, match="at least 1, got 0"):
         draw_error_sheets(dataset, str(tmp_path / "found.json"), out, fpi=0.5, num_tiles=0)
 

@@ -5,8 +5,10 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from medmask.calibration import AppliedCalibration
+from medmask.calibration import AppliedCalibration, read_calibration
 from medmask.calibration.logistic import LogisticCalibrator
+from medmask.calibration.report import FORMAT
+from medmask.commands.visualize_results import main
 from medmask.data import register_coco_dataset
 from medmask.errors import InputError
 from medmask.inference import draw_results
@@ -29,7 +31,10 @@ def dataset(tmp_path):
             for i, file_name in enumerate(FILES)
         ],
         "categories": [{"id": 5, "name": "malignant"}],
-        "annotations": [{"image_id": 1, "category_id": 5, "bbox": [12, 12, 15, 15]}],
+        "annotations": [
+            {"image_id": 1, "category_id": 5, "bbox": [12, 12, 15, 15]},
+            {"image_id": 0, "category_id": 5, "bbox": [12, 12, 15, 15], "iscrowd": 1},
+        ],
     }
     (tmp_path / "set.json").write_text(json.dumps(content))
     register_coco_dataset(NAME, tmp_path / "set.json", root)
@@ -43,7 +48,7 @@ def draw(dataset, tmp_path):
     """Draw detections; gives the pictures by name."""
 
     def write_and_draw(
-        detections=(DETECTION,), num_images=3, score_threshold=0.3, name=dataset, calibration=None
+        detections=(DETECTION,), num_images=3, score_threshold=0.3, name=dataset, **options
     ):
         (tmp_path / "detections.json").write_text(json.dumps(list(detections)))
         draw_results(
@@ -52,7 +57,7 @@ def draw(dataset, tmp_path):
             tmp_path / "out",
             num_images=num_images,
             score_threshold=score_threshold,
-            calibration=calibration,
+            **options,
         )
         return {p.name: np.asarray(Image.open(p)) for p in sorted((tmp_path / "out").iterdir())}
 
@@ -84,6 +89,46 @@ def test_calibration_decides_what_is_drawn(draw, threshold, is_drawn):
     assert np.ptp(picture, axis=2).any() == is_drawn
     # no line at the bottom says that scores are not calibrated
     assert not (picture[-6:] == 0).all(axis=2).any()
+
+
+def test_suppressed_detections_are_not_drawn(draw):
+    found = {**DETECTION, "image_id": 2}
+    beside = {**found, "bbox": [11, 11, 20, 20], "score": 0.8}
+    alone = draw([found])["2.png"]
+    assert (draw([found, beside])["2.png"] != alone).any()
+    assert (draw([found, beside], nms_iou=0.1)["2.png"] == alone).all()
+
+
+def test_command_suppresses_as_the_calibration_did(draw, dataset, tmp_path):
+    found = {**DETECTION, "image_id": 2}
+    beside = {**found, "bbox": [11, 11, 20, 20], "score": 0.8}
+    part = {"calibrator": {"method": "logistic", "slope": 1.0, "intercept": 0.0}}
+    calibration = {
+        **FORMAT,
+        "source": {"weights_sha256": "0", "data_name": "a set"},
+        "settings": {"nms_iou": 0.1},
+        "operating_points": [{"fpi": 0.3, "threshold": 0.5}],
+        "detections": part,
+        "images": part,
+    }
+    (tmp_path / "calibration.json").write_text(json.dumps(calibration))
+    calibrated = read_calibration(tmp_path / "calibration.json").at(0.3)
+    alone = draw([found], calibration=calibrated)["2.png"]
+    assert (draw([found, beside], calibration=calibrated)["2.png"] != alone).any()
+    files = ("--detections", tmp_path / "detections.json", "--output", tmp_path / "out")
+    chosen = ("--operating-point", 0.3, "--calibration", tmp_path / "calibration.json")
+    with pytest.raises(SystemExit) as stopped:
+        main([str(each) for each in ("--dataset", dataset, *files, *chosen)])
+    assert not stopped.value.code
+    assert (np.asarray(Image.open(tmp_path / "out" / "2.png")) == alone).all()
+
+
+def test_thresholds_of_the_command_exclude_each_other(dataset, capsys):
+    files = ("--dataset", dataset, "--detections", "d.json", "--output", "out")
+    with pytest.raises(SystemExit) as stopped:
+        main([*files, "--errors-at", "0.3", "--score-threshold", "0.5"])
+    assert stopped.value.code == 2
+    assert "--score-threshold: not allowed with argument --errors-at" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
