@@ -1,9 +1,12 @@
 """Fuse the detections of several models, or seeds, on the same images to those of one."""
 
 import argparse
+import os
+from collections.abc import Sequence
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.output_files import check_output_files
+from medmask.errors import InputError
 from medmask.evaluation.settings import FUSION_IOU
 
 _EXAMPLES = """
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
     """Read, fuse and write."""
     from medmask import evaluation
 
+    _check_that_files_differ(args.detections)
     inputs = {f"--detections {path}": path for path in args.detections}
     check_output_files({"--annotations": args.annotations} | inputs, {"--output": args.output})
     ground_truth = evaluation.read_ground_truth(args.annotations)
@@ -58,6 +62,16 @@ def run(args: argparse.Namespace) -> None:
     evaluation.write_json(args.output, evaluation.detections_to_coco(ground_truth, fused))
     boxes = " + ".join(str(len(model)) for model in models)
     print(f"{args.output}: {boxes} boxes of {len(models)} models fused to {len(fused)}")
+
+
+def _check_that_files_differ(paths: Sequence[str]) -> None:
+    """Refuse a file that is given twice: it would count as a second model that agrees in all."""
+    seen: set[str] = set()
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in seen:
+            raise InputError(f"--detections names {path} twice: give one file of each model")
+        seen.add(real)
 
 
 main = entry_point(make_parser, run)

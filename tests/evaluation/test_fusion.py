@@ -168,3 +168,13 @@ def test_the_command_overwrites_no_input(files):
     given = ["--annotations", truth, "--detections", first, second, "--output", second]
     with pytest.raises(InputError, match=f"--output and --detections {second} are both {second}"):
         run(make_parser().parse_args(given))
+
+
+def test_the_command_takes_no_file_for_two_models(files, tmp_path):
+    truth, first, second = files
+    (tmp_path / "link.json").symlink_to(first)
+    paths = [str(path) for path in (first, second, tmp_path / "link.json")]
+    given = ["--annotations", str(truth), "--output", str(tmp_path / "out.json")]
+    with pytest.raises(InputError, match=r"--detections names .*link\.json twice"):
+        run(make_parser().parse_args([*given, "--detections", *paths]))
+    assert not (tmp_path / "out.json").exists()
