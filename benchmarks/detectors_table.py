@@ -43,6 +43,13 @@ def _pairs(text: str) -> int:
     return int(text)
 
 
+def _resamples(text: str) -> int:
+    """Parse a number of resamples."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 on")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -75,7 +82,13 @@ def _parser() -> argparse.ArgumentParser:
         help="rows of what all seeds of a method detect together, as `medmask fuse-detections` "
         "makes it, instead of means over seeds",
     )
-    parser.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="resamples")
+    parser.add_argument(
+        "--bootstrap",
+        type=_resamples,
+        default=1000,
+        metavar="B",
+        help="resamples, 0 for no intervals (default %(default)s)",
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -133,12 +146,16 @@ def _with_verdict(difference: PairedDifference, min_pairs: int) -> str:
 
 
 def _with_interval(value: float, lower: float, upper: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.3f} ({lower:.3f} to {upper:.3f})"
+    if math.isnan(value):
+        return "undefined"
+    return f"{value:.3f}" + ("" if math.isnan(lower) else f" ({lower:.3f} to {upper:.3f})")
 
 
 def _signed(value: float, lower: float, upper: float) -> str:
     if math.isnan(value):
         return "undefined"
+    if math.isnan(lower):
+        return f"{value:+.3f}"
     star = "*" if lower > 0 or upper < 0 else ""
     return f"{value:+.3f}{star} ({lower:+.3f} to {upper:+.3f})"
 

@@ -39,6 +39,7 @@ class Settings:
             tests = ()
         for test in tests:
             cell.test_set(test)
+        _check_options(cell, self.options)
         minutes = None if cell.method in STAGES else self.minutes
         return Order(
             cell,
@@ -141,6 +142,19 @@ def _run(order: Order, children: ChildTools) -> None:
         status = children.run(["-m", "real_mammograms.training", str(path)], file, environment)
     if status:
         raise InputError(f"{order.cell.name} failed with status {status}; see {log}")
+
+
+def _check_options(cell: Cell, options: Sequence[str]) -> None:
+    """Refuse settings that would make a cell another one than its name says."""
+    decided = {option.partition("=")[0].lstrip("+") for option in cell.options()}
+    decided |= {"train.output_dir"} | ({"train.init_checkpoint"} if cell.before else set())
+    for option in options:
+        key = option.partition("=")[0].lstrip("+")
+        if key in decided:
+            raise InputError(
+                f"--set {option}: {key} is decided by what {cell.name} is; choose it by the other "
+                "options, such as --seeds, and leave this one out"
+            )
 
 
 def _is_done(order: Order) -> bool:

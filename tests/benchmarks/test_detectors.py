@@ -108,6 +108,23 @@ def test_minutes_end_a_training(run, tmp_path):
     assert record["asked"]["minutes"] == 0.05
 
 
+@pytest.mark.parametrize(
+    ("options", "setting"),
+    [
+        ((), "train.seed=3"),
+        ((), "train.output_dir=elsewhere"),
+        (("--methods", "teaching"), "+train.init_checkpoint=a.pth"),
+        (("--benchmarks", "inbreast_folds"), "datasets.fold=3"),
+        (("--starts", "scratch"), "train.init_checkpoint=a.pth"),
+    ],
+)
+def test_settings_that_the_name_of_a_cell_tells_are_refused(run, tmp_path, options, setting):
+    result = run(*options, "--set", setting)
+    assert result.returncode == 2
+    assert f"--set {setting}: {setting.lstrip('+').partition('=')[0]} is decided" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_failure_names_the_log(run, tmp_path):
     result = run("--set", "train.max_iter=none_such")
     assert result.returncode == 2

@@ -194,6 +194,17 @@ def test_fused_seeds_find_what_one_of_them_finds(run_tool, output):
     assert "Paired by seed" not in result.stdout
 
 
+def test_table_without_resamples_has_no_intervals(run_tool, output):
+    options = ("--benchmark", "mias2inbreast", "--test", "heldout", "--bootstrap")
+    result = run_tool(TOOL, "--output", output, *options, 0)
+    assert result.returncode == 0, result.stderr
+    assert "| medmask | imagenet | 2 | 0.5 | 10 | 1.000 | 1.000 |" in result.stdout
+    assert "| retinanet/imagenet | +1.000 | +1.000 |" in result.stdout
+    result = run_tool(TOOL, "--output", output, *options, "-5")
+    assert result.returncode == 2
+    assert "'-5' is not a whole number from 0 on" in result.stderr
+
+
 def test_verdict_on_one_pair_is_refused(run_tool, output):
     options = ("--benchmark", "mias2inbreast", "--min-pairs", 1)
     result = run_tool(TOOL, "--output", output, *options)
