@@ -131,8 +131,8 @@ def run(args: argparse.Namespace) -> None:
         method=args.method,
         folds=args.folds,
     )
+    weights_sha256 = calibration.hash_weights_file(args.checkpoint)  # an empty name is none, too
     output = args.output or args.checkpoint.with_name(CALIBRATION)
-    weights_sha256 = calibration.hash_weights_file(args.checkpoint)
     _check_arguments(args, output)  # makes the folders of what is written
     ground_truth = _read_ground_truth(args)
     detections, config = _find_detections(args, ground_truth)

@@ -16,14 +16,16 @@ def check_output_files(inputs: Mapping[str, MaybePath], outputs: Mapping[str, Ma
         outputs: option -> file that will be written, likewise.
 
     Raises:
-        InputError: two options name one file, or a file cannot be written.
+        InputError: two options name one file, or a file cannot be written or has no name.
     """
     from medmask.utils.files import check_output_file
 
     in_use = {os.path.realpath(path): option for option, path in inputs.items() if path}
     for option, path in outputs.items():
-        if not path:
+        if path is None:
             continue
+        if not os.fspath(path):  # such as of an unset variable
+            raise InputError(f"{option} is empty: name a file, or leave it out")
         other = in_use.setdefault(os.path.realpath(path), option)
         if other != option:
             raise InputError(f"{option} and {other} are both {path}: choose another file")

@@ -87,9 +87,21 @@ def test_options_reach_the_calibration(folder):
         ((*OPTIONS, "--output", "found.json"), "--output and --detections are both found.json"),
         ((*OPTIONS, "--output", "run/model_best.pth"), "--output and --checkpoint are both"),
         ((*OPTIONS, "--checkpoint", "typo/a.pth"), "checkpoint typo/a.pth cannot be read"),
+        ((*OPTIONS, "--checkpoint", ""), "checkpoint . cannot be read"),
         ((*OPTIONS, "--plot", "run"), "is a directory"),
+        ((*OPTIONS, "--plot", ""), "--plot is empty: name a file"),
     ],
-    ids=["labels", "fpi", "folds", "output", "checkpoint_as_output", "checkpoint", "plot"],
+    ids=[
+        "labels",
+        "fpi",
+        "folds",
+        "output",
+        "checkpoint_as_output",
+        "checkpoint",
+        "checkpoint_without_name",
+        "plot",
+        "plot_without_name",
+    ],
 )
 def test_mistakes_are_one_sentence(folder, capsys, options, words):
     assert run(*options) == 2
