@@ -24,6 +24,7 @@ from medmask.config.yaml_files import write_config_yaml
 from medmask.data.loaders import load_dataset_dicts
 from medmask.engine.run import OneByOne, build_model, build_trainer
 from medmask.engine.run_checks import check_run
+from medmask.engine.run_lock import lock_folder
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.evaluation import FROCEvaluator
 from medmask.solver.learning_rate import bound_to_run
@@ -124,11 +125,12 @@ def main() -> None:
     train_cell, test_cell = (train, test)
     if order.cell.method == YOLO:
         train_cell, test_cell = (yolo.train, yolo.test)
-    if not (order.folder / RECORD).is_file():  # else it is there to be tested
-        check_run(config)
-        write_config_yaml(config, order.folder / "config.yaml")
-        train_cell(order, config)
-    test_cell(order, config)
+    with lock_folder(order.folder):
+        if not (order.folder / RECORD).is_file():  # else it is there to be tested
+            check_run(config)
+            write_config_yaml(config, order.folder / "config.yaml")
+            train_cell(order, config)
+        test_cell(order, config)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from real_mammograms.cells import BENCHMARKS, PEERS, Cell, make_cells, with_star
 from real_mammograms.order import Order
 from real_mammograms.runner import share_cores
 
+from medmask.engine.run_lock import lock_folder
 from medmask.errors import InputError
 from medmask.evaluation import ground_truth_of, read_detections
 
@@ -131,6 +132,17 @@ def test_failure_names_the_log(run, tmp_path):
     assert "failed with status 2; see" in result.stderr
     log = tmp_path / "out" / "mias2inbreast" / "medmask" / "imagenet" / "seed0" / "log.txt"
     assert "train.max_iter" in log.read_text()
+
+
+def test_cell_that_another_call_trains_is_left_to_it(run, tmp_path):
+    folder = tmp_path / "out" / "mias2inbreast" / "medmask" / "imagenet" / "seed0"
+    folder.mkdir(parents=True)
+    with lock_folder(folder):
+        result = run(*TWO_STEPS)
+    assert result.returncode == 2
+    assert "failed with status 2; see" in result.stderr
+    assert "is in use by" in (folder / "log.txt").read_text()
+    assert not (folder / "training.json").exists()
 
 
 def test_interrupted_training_is_no_result(forked_python, root, tmp_path):
