@@ -119,15 +119,22 @@ def _minutes_before(folder: Path) -> float:
 
 def _metrics(folder: Path, run: Run) -> dict[str, Any]:
     """Read the numbers of the last evaluation, and what the stages have learned."""
+    file = folder / ("evaluation.json" if run.adapt_batchnorm else "evaluations.json")
+    if not file.exists():
+        raise InputError(
+            f"run '{run.name}' has left no {file}: its config needs a data set and an evaluator to "
+            "test on (dataloader.test, dataloader.evaluator)"
+        )
+    content = read_json(file, "results")
     if run.adapt_batchnorm:
-        return json.loads((folder / "evaluation.json").read_text())
-    last = json.loads((folder / "evaluations.json").read_text())[-1]
+        return content
+    last = content[-1]
     prefix = "" if run.model == MODEL else f"{run.model}/"
     metrics = {k.removeprefix(prefix): v for k, v in last.items() if k.startswith(prefix)}
     if not metrics:
         raise InputError(
             f"run '{run.name}' was evaluated without a model '{run.model}', which counts by the "
-            f"plan; {folder / 'evaluations.json'} has {', '.join(last)}"
+            f"plan; {file} has {', '.join(last)}"
         )
     return metrics | _learning(folder)
 

@@ -184,6 +184,14 @@ def test_model_that_no_run_gives_is_named_and_leaves_no_result(folder):
     assert "| taught | 1 | 60.0 |" in run(folder, seeds=(0,))
 
 
+def test_run_that_evaluates_nothing_is_named(folder):
+    (folder / "tool.py").write_text("")
+    with pytest.raises(
+        InputError, match=r"'first' has left no .*evaluations\.json: its config needs"
+    ):
+        run(folder, seeds=(0,))
+
+
 def test_metric_that_no_evaluation_gives_is_named(folder):
     (folder / "benchmark.py").write_text(PLAN.replace("froc/R@0.3", "froc/R@0.33"))
     for _ in range(2):  # of new results and of those that are there
