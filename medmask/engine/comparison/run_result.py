@@ -107,7 +107,7 @@ def complete_run(
 
 
 def _identity(run: Run) -> dict[str, str | None]:
-    """What a plan says of a run that decides on its result, besides the config and the settings."""
+    """Fields of a run in its plan that decide on its result, besides config and settings."""
     return {"model": run.model, "start": run.start, "adapt_batchnorm": run.adapt_batchnorm}
 
 
