@@ -29,7 +29,7 @@ from medmask.coco import check_class_names
 from medmask.dicom_results.predictions import Predictions, ScoredImage
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
-from medmask.utils.json_files import write_json
+from medmask.utils.json_files import valid_unicode, write_json
 from medmask.utils.png_files import encode_png
 from medmask.version import __version__
 
@@ -154,9 +154,14 @@ def _write_images(
 def _write_image(
     image: ScoredImage, output: Path, secret: str, number: int, options: ExportOptions
 ) -> ExportedImage:
+    source = os.path.abspath(image.path)
+    if valid_unicode(source) != source:
+        raise InputError(
+            f"image {valid_unicode(source)} has a name that is not Unicode, so that no annotation "
+            "file can name it: rename it, and predict on it again"
+        )
     findings = [x for x in image.findings if x.score >= options.score_threshold]
     shown = make_shown_image(image.path, [x.box for x in findings], options)
-    source = os.path.abspath(image.path)
     name = f"{number:05}_{_code(secret, source)}"
     content = encode_png(shown.pixels)
     with atomic_write(output / SHARED / IMAGES / f"{name}.png") as file:

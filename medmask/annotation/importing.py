@@ -15,6 +15,7 @@ from medmask.annotation.manifest import MANIFEST, Manifest, read_manifest
 from medmask.annotation.merging import merge_into_set
 from medmask.annotation.reader_annotations import ReaderAnnotations
 from medmask.annotation.reading import read_annotations
+from medmask.coco import check_class_names
 from medmask.errors import InputError
 from medmask.utils.json_files import write_json
 
@@ -70,12 +71,14 @@ def import_annotations(
         all_reviewed: whether every image in a file of CVAT was looked at.
 
     Raises:
-        InputError: a file is missing or faulty, or no image was reviewed.
+        InputError: a file is missing or faulty, the classes are none, or no image was reviewed.
         OSError: the set cannot be written.
     """
     manifest = read_manifest(export / MANIFEST)
     found = read_annotations(annotations, all_reviewed=all_reviewed)
-    names = tuple(classes or manifest.classes)
+    if classes is not None:
+        check_class_names(classes)
+    names = manifest.classes if classes is None else tuple(classes)
     problems: list[str] = []
     reviewed = _find_reviewed(manifest, found, names, problems)
     corrections = tuple(_with_sound_sources(reviewed, problems))

@@ -67,7 +67,7 @@ class RankingOptions:
         patients: of :data:`PATIENTS`.
         score_threshold: that the margin is measured from, in [0, 1].
         least_score: detections of lower scores do not count in entropy and disagreement.
-        seed: of a random order.
+        seed: of a random order, from 0 on.
 
     Raises:
         InputError: a value is out of its range.
@@ -90,3 +90,5 @@ class RankingOptions:
         for name in ("score_threshold", "least_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if self.seed < 0:
+            raise InputError(f"the seed of a random order must be at least 0, got {self.seed}")

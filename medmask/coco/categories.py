@@ -26,7 +26,7 @@ def class_of_name(name: str) -> str:
 def check_class_names(names: Sequence[str]) -> None:
     """Raise an InputError unless ``names`` is a list of names that mean different classes."""
     is_list = isinstance(names, Sequence) and not isinstance(names, str)
-    if not is_list or not names or not all(isinstance(name, str) for name in names):
+    if not is_list or not names or not all(isinstance(x, str) and x.strip() for x in names):
         raise InputError(
             f"the classes must be a list of names such as ['malignant'], got {names!r}"
         )

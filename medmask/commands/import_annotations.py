@@ -76,8 +76,13 @@ def run(args: argparse.Namespace) -> int:
     if args.output.suffix.lower() != ".json":
         raise InputError(f"--output {args.output} must be a .json file")
     from medmask.annotation import import_annotations
+    from medmask.annotation.manifest import MANIFEST
 
-    inputs = {"FILE": args.annotations, "--merge-with": args.merge_with}
+    inputs = {
+        "FILE": args.annotations,
+        "--merge-with": args.merge_with,
+        "the manifest of the export": args.export / MANIFEST,
+    }
     check_output_files(inputs, {"--output": args.output})
     summary = import_annotations(
         args.export,

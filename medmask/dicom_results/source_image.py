@@ -1,5 +1,6 @@
 """The images that results are about: what their headers must tell, and which are refused."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,11 @@ from medmask.images.dicom.parsing import open_dicom
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+_IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_IDENTIFIER = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*", re.ASCII)
+"""Folders and files are named by them: one such as ``../x`` would lead out of the output."""
 _NEEDED = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
+    *_IDENTIFIERS,
     "Rows",
     "Columns",
     "PhotometricInterpretation",
@@ -111,6 +112,9 @@ def read_source_image(
         for keyword in _NEEDED:
             if _value(path, header, keyword) in (None, ""):
                 raise _fault(path, keyword, "is missing or empty")
+        for keyword in _IDENTIFIERS:
+            if not _IDENTIFIER.fullmatch(str(_value(path, header, keyword))):
+                raise _fault(path, keyword, "must be numbers and dots, 64 characters at most")
         size = read_frame_size(file.elements)
         if beyond_ascii or _value(path, header, "SpecificCharacterSet") not in _CHARACTER_SETS:
             _use_unicode(path, header)

@@ -111,9 +111,9 @@ def write_results(
                 raise
             except Exception as error:  # its text may quote the header
                 problems.append(
-                    f"study {study.uid} gets no results ({type(error).__name__} in highdicom): an "
-                    f"element of {study.images[0].path} or of another image of it is not as the "
-                    "standard wants it; validate its headers"
+                    f"the study of {study.images[0].path} gets no results ({type(error).__name__} "
+                    "in highdicom): an element of that or another image of it is not as the "
+                    "standard wants it; validate their headers"
                 )
     return ResultsSummary(done, written, before, tuple(problems))
 

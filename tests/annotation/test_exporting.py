@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -140,6 +141,16 @@ def test_nothing_of_the_patient_is_shared(export, phantoms):
         assert re.fullmatch(r"\d{5}_[0-9a-f]{16}\.png|[a-z]+\.(json|xml)", path.name)
         for word in words:
             assert word.encode() not in path.read_bytes()
+
+
+def test_image_whose_name_is_not_unicode_is_left_out(tmp_path, predictions):
+    """Such a name would keep the whole manifest from being read back."""
+    path = painted(tmp_path / "painted.png").rename(os.fsdecode(bytes(tmp_path) + b"/\xff.png"))
+    images = (ScoredImage(path, ()), predictions.images[0])
+    summary = export_annotations(replace(predictions, images=images), tmp_path / "out")
+    assert (summary.images, len(summary.problems)) == (1, 1)
+    assert "\N{REPLACEMENT CHARACTER}.png has a name that is not Unicode" in summary.problems[0]
+    assert len(read_manifest(tmp_path / "out" / MANIFEST).images) == 1
 
 
 def test_codes_need_the_secret(make_export):

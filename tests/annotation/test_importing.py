@@ -283,6 +283,12 @@ def test_classes_that_readers_added(export, run):
     assert ("changed", "benign", list(FIRST)) in next(iter(found.values()))
 
 
+@pytest.mark.parametrize("classes", [["a", "A"], [""], []], ids=["twice", "empty", "none"])
+def test_faulty_classes_are_refused(export, run, classes):
+    with pytest.raises(InputError, match="classes"):
+        run(export.submit_all(), classes=classes)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -168,8 +168,9 @@ class TestPatients:
         {"patients": "x"},
         {"least_score": 2},
         {"score_threshold": -1},
+        {"seed": -1},
     ],
-    ids=["measure", "count", "patients", "least", "threshold"],
+    ids=["measure", "count", "patients", "least", "threshold", "seed"],
 )
 def test_options_out_of_range(options):
     with pytest.raises(InputError):

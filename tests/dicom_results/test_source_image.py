@@ -17,6 +17,9 @@ from medmask.dicom_results.predictions import Finding, ScoredImage
     [
         ({"StudyInstanceUID": None}, "Study Instance UID (0020,000D) is missing"),
         ({"SOPInstanceUID": ""}, "SOP Instance UID (0008,0018) is missing or empty"),
+        ({"StudyInstanceUID": "../../1.2"}, "Study Instance UID (0020,000D) must be numbers"),
+        ({"SOPInstanceUID": "/1.2"}, "SOP Instance UID (0008,0018) must be numbers and dots"),
+        ({"SeriesInstanceUID": "1" * 65}, "Series Instance UID (0020,000E) must be numbers"),
         ({"PatientSex": "Q"}, "Patient's Sex (0010,0040) must be"),
         ({"ImageLaterality": "X"}, "Image Laterality (0020,0062) must be"),
         ({"NumberOfFrames": 3}, "holds several frames"),

@@ -220,6 +220,15 @@ def test_options(run, images, tmp_path):
         (7, second.name),
         (8, first.name),
     ]
+    manifest = tmp_path / "export" / "manifest.json"
+    before = manifest.read_bytes()
+    status, _, errors = run(
+        "import-annotations", tmp_path / "export", shared / "cvat" / "annotations.xml",
+        "--output", manifest, "--all-reviewed",
+    )  # fmt: skip
+    assert status == 2
+    assert "--output and the manifest of the export are both" in errors
+    assert manifest.read_bytes() == before
     (lesion,) = merged["annotations"]
     assert (lesion["image_id"], lesion["bbox"]) == (8, [10, 20, 30, 40])
 
