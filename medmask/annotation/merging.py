@@ -11,6 +11,9 @@ from medmask.coco import as_id, class_of_name, read_coco
 from medmask.errors import InputError
 from medmask.utils.json_files import read_json
 
+_MALIGNANT = "malignant"
+"""Name of the class, and of the field of image records that tells the label of the whole image."""
+
 
 def merge_into_set(
     corrections: Sequence[Correction], json_file: Path, image_root: Path
@@ -19,7 +22,8 @@ def merge_into_set(
 
     An image of the set keeps its record; what it had of annotations is replaced by the reader's,
     except regions to ignore. An image with an id of its data set is found by that, any other by its
-    file; one that the set does not have is added. All else stays as it is.
+    file; one that the set does not have is added. All else stays as it is, but that an image in
+    which a reader marked a malignant lesion is no longer told not to be ``malignant``.
 
     Args:
         corrections: of the images that were reviewed.
@@ -46,6 +50,8 @@ def merge_into_set(
     for image_id, correction in zip(owners, corrections, strict=True):
         for lesion in correction.lesions:
             name = class_of_name(lesion.label)
+            if name == _MALIGNANT:
+                records.contradict_denial(image_id)
             if name not in ids:
                 ids[name] = _next_id(ids.values())
                 categories.append({"id": ids[name], "name": lesion.label})
@@ -87,6 +93,16 @@ class _Records:
                 "and its image folder by --images"
             )
         return image.image_id
+
+    def contradict_denial(self, image_id: int | str) -> None:
+        """Have the label of an image, if it has one, say that it is malignant.
+
+        The other way round nothing follows: a label may come from pathology, and a lesion be
+        invisible.
+        """
+        record = self._by_id[image_id]
+        if record.get(_MALIGNANT) is False:
+            record[_MALIGNANT] = True
 
     def _add(self, correction: Correction) -> int:
         image_id = _next_id(self._by_id)

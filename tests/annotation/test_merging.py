@@ -104,6 +104,17 @@ def test_reviewed_images_get_the_reader_s_lesions(loop, predictions, original, r
     assert added[0]["bbox"] == [10.25, 20.5, 30.5, 40.625]  # none for the third, found normal
 
 
+def test_labels_of_images_do_not_deny_what_a_reader_marked(loop, predictions, original, root):
+    content = json.loads(original.read_text())
+    # two lesions, one that is not reviewed, and one found normal, whatever pathology says
+    for record, label in zip(content["images"], (False, False, True, None), strict=True):
+        record["malignant"] = label
+    original.write_text(json.dumps(content))
+    images = with_ids(predictions, 30, 20, 10)
+    _, content = loop.run(images, {0, 2}, original, root)
+    assert [x["malignant"] for x in content["images"]] == [True, False, True, None]
+
+
 def test_project_accepts_the_result(loop, predictions, original, root):
     loop.run(with_ids(predictions, 30, 20, 10), {0, 1, 2}, original, root)
     report = inspect_dataset("merged", loop.output, root, ["malignant"])

@@ -2,9 +2,9 @@
 
 A strategy takes the levels' padding masks, finest level first, each (N, h, w) bool, a random score
 for each of their tokens, and the ratio r in [0, 1]; it gives masks of the same shapes, True where a
-token is masked. The ratio is the share of the unpadded tokens of one image and level: of n tokens,
-round(r n) are masked, but at least one, and (if n > 1) not all. Padding is never masked: it is not
-there in the first place.
+token is masked. The ratio is the share of the unpadded tokens of one image and level: of n tokens
+that are drawn, round(r n) are masked, but at least one, and (if n > 1) not all. Padding is never
+masked: it is not there in the first place.
 """
 
 from collections.abc import Callable, Sequence
