@@ -1,5 +1,7 @@
 """Periods and durations of every kind, in runs of every length: refused by name, or they act."""
 
+import math
+from fractions import Fraction
 from types import SimpleNamespace
 
 import torch
@@ -133,7 +135,11 @@ def try_case(random_state):
         assert "\n" not in refusal, case
         return REFUSED
     assert all(is_possible.values()), f"{case}: accepted, but {is_possible}"
-    multiples = range(meant["retraining"], max_iter, meant["retraining"])
+    between = meant["retraining"]
+    if type(periods["retraining"]) is float:  # of a share, what is begun counts as an iteration
+        share = Fraction(str(periods["retraining"]))
+        between = min(math.ceil(share * max_iter), max_iter - 1)
+    multiples = range(between, max_iter, between)
     assert simulation.resets == list(multiples) != [], case
     assert simulation.masked == [i < active for i in range(max_iter)], case
     if periods["pictures"] is not None:

@@ -1,17 +1,31 @@
 """The ablation of teaching, as a user runs it: two steps of a row and of what it needs."""
 
 import json
+from pathlib import Path
 
 import pytest
+
+PLAN = Path(__file__).parents[2] / "configs/medmask/phantom2ffdm_ablation/benchmark.py"
+SMALL_PLAN = f"""
+from pathlib import Path
+from medmask.config.loading import load_any_config
+
+benchmark = load_any_config({str(PLAN)!r}).benchmark
+benchmark.test_dataset = "phantom_ffdm_val"
+for run in benchmark.runs.values():
+    run.config = str(Path({str(PLAN)!r}).parent / run.config)
+"""
 
 
 @pytest.mark.parametrize(
     "row", ["copy_paste_alone", pytest.param("without_retraining", marks=pytest.mark.slow)]
 )
 def test_row_of_the_plan_runs_against_its_controls(run_tool, datasets, tmp_path, row):
+    plan = tmp_path / "plan.py"
+    plan.write_text(SMALL_PLAN)
     result = run_tool(
         "run_benchmark.py",
-        "configs/medmask/phantom2ffdm_ablation/benchmark.py",
+        plan,
         "--seeds",
         0,
         "--runs",
@@ -24,7 +38,6 @@ def test_row_of_the_plan_runs_against_its_controls(run_tool, datasets, tmp_path,
         "dataloader.train.total_batch_size=2",
         "dataloader.train.num_workers=0",
         "dataloader.test.num_workers=0",
-        "dataloader.test.dataset=phantom_ffdm_val",
         DETECTRON2_DATASETS=str(datasets),
         OMP_NUM_THREADS="1",
     )

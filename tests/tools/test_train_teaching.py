@@ -71,7 +71,7 @@ def test_lesions_are_pasted_and_images_mixed(training_runs, tmp_path):
             "train.max_iter=4",
             "+loss_hooks.teacher.copy_paste._target_=medmask.stages.mean_teacher.LesionCopyPaste",
             "+loss_hooks.teacher.copy_paste.to_unlabeled_probability=1.0",
-            "+loss_hooks.teacher.copy_paste.border=2",
+            "+loss_hooks.teacher.copy_paste.margin=0.2",
             "+dataloader.train.mix._target_=medmask.data.Mixup",
             "+dataloader.train.mix.probability=1.0",
             "loss_hooks.domain_adversarial=null",
