@@ -4,17 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from small_plans import plan_on_validation_images
 
 PLAN = Path(__file__).parents[2] / "configs/medmask/phantom2ffdm_ablation/benchmark.py"
-SMALL_PLAN = f"""
-from pathlib import Path
-from medmask.config.loading import load_any_config
-
-benchmark = load_any_config({str(PLAN)!r}).benchmark
-benchmark.test_dataset = "phantom_ffdm_val"
-for run in benchmark.runs.values():
-    run.config = str(Path({str(PLAN)!r}).parent / run.config)
-"""
 
 
 @pytest.mark.parametrize(
@@ -22,7 +14,7 @@ for run in benchmark.runs.values():
 )
 def test_row_of_the_plan_runs_against_its_controls(run_tool, datasets, tmp_path, row):
     plan = tmp_path / "plan.py"
-    plan.write_text(SMALL_PLAN)
+    plan.write_text(plan_on_validation_images(PLAN))
     result = run_tool(
         "run_benchmark.py",
         plan,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_plans import plan_on_validation_images
 
 ROOT = Path(__file__).parents[2]
 PLAN = ROOT / "configs" / "medmask" / "phantom2ffdm" / "benchmark.py"
@@ -17,20 +18,11 @@ SMALL = (
     "dataloader.train.num_workers=0",
     "dataloader.test.num_workers=0",
 )
-SMALL_PLAN = f"""
-from pathlib import Path
-from medmask.config.loading import load_any_config
-
-benchmark = load_any_config({str(PLAN)!r}).benchmark
-benchmark.test_dataset = "phantom_ffdm_val"
-for run in benchmark.runs.values():
-    run.config = str(Path({str(PLAN)!r}).parent / run.config)
-"""
 
 
 def run(training_runs, output, *options):
     plan = output / "plan.py"
-    plan.write_text(SMALL_PLAN)
+    plan.write_text(plan_on_validation_images(PLAN))
     command = [sys.executable, str(ROOT / "tools" / "run_benchmark.py"), str(plan)]
     command += ["--output", str(output), *options]
     return subprocess.run(

@@ -22,13 +22,12 @@ from medmask.converters.coco_tree.lesions import (
     as_malignant,
     has_outlines,
     to_lesion,
-    without_nan,
 )
 from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
 from medmask.converters.problems import check_size, collect, leave_out_if_faulty
 from medmask.errors import InputError
 from medmask.images import IMAGE_SUFFIXES
-from medmask.utils.json_files import read_json
+from medmask.utils.json_files import finite_values, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ def _to_image(
     split: str | None,
     path: Path,
 ) -> SourceImage:
-    fields = {key: without_nan(record[key]) for key in _FIELDS if key in record}
+    fields = {key: finite_values(record[key]) for key in _FIELDS if key in record}
     if "patient_id" in fields:
         fields["patient_id"] = str(fields["patient_id"])
     label = f"image {record['file_name']} of {path}"
@@ -110,7 +109,7 @@ def _to_image(
         name=_without_suffix(file.relative_to(folder)).as_posix(),
         pixel_spacing_mm=_spacing(record.get("pixel_spacing_mm"), label),
         malignant=_any_malignant(lesions) if malignant is None else malignant,
-        attributes={name: without_nan(record[name]) for name in carried},
+        attributes={name: finite_values(record[name]) for name in carried},
         lesions=tuple(lesions),
         split=split,
         **fields,

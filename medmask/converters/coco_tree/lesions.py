@@ -8,7 +8,7 @@ import numpy as np
 from medmask.coco import as_given, class_of_name, numbers
 from medmask.converters.contract import Lesion
 from medmask.errors import InputError
-from medmask.utils.json_files import finite_or_none
+from medmask.utils.json_files import finite_values
 
 _MEANINGS = {"malignant": True, "benign": False}
 _NOT_CARRIED = (
@@ -45,19 +45,10 @@ def to_lesion(
         outlines=_outlines(record.get("segmentation")),
         box=(x, y, x + width, y + height),
         malignant=_MEANINGS.get(class_of_name(category)) if malignant is None else malignant,
-        attributes=without_nan(
+        attributes=finite_values(
             {key: value for key, value in attributes.items() if as_given(value) is not None}
         ),
     )
-
-
-def without_nan(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON does not have, by None, in lists and objects as well."""
-    if isinstance(value, dict):
-        return {key: without_nan(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [without_nan(each) for each in value]
-    return finite_or_none(value) if isinstance(value, float) else value
 
 
 def as_malignant(value: Any, label: str) -> bool | None:
