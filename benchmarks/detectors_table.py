@@ -15,6 +15,7 @@ did not see its patient; scores of the five models are ranked together.
 import argparse
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="rows of what all seeds of a method detect together, as `medmask fuse-detections` "
         "makes it, instead of means over seeds",
+    )
+    parser.add_argument(
+        "--combine-views",
+        action="store_true",
+        help="each row once more, named METHOD+views: after `medmask combine-views`, by which the "
+        "views of an exam change each other's scores",
     )
     parser.add_argument(
         "--bootstrap",
@@ -174,6 +181,8 @@ def main() -> None:
     options = _parser().parse_args()
     test = options.test or next(iter(BENCHMARKS[options.benchmark].tests))
     rows = find_rows(options.output, options.benchmark, options.label, test, options.seeds)
+    if options.combine_views:
+        rows += [replace(row, views=True) for row in rows]
     wanted = None if options.others is None else {options.ours, *options.others}
     rows = [row for row in rows if wanted is None or row.name in wanted]
     names = [row.name for row in rows]

@@ -1,5 +1,6 @@
 """The rows of the table: all seeds and folds of a method with a start."""
 
+import functools
 import json
 import statistics
 from collections import defaultdict
@@ -8,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detectron2.data import DatasetCatalog
+
+from medmask.data.breast import BreastFrame, read_breast_frames
 from medmask.errors import InputError
 from medmask.evaluation import (
     Detections,
     GroundTruth,
+    RelatedViews,
+    combine_views,
+    find_related_views,
     fuse_detections,
     ground_truth_of,
     read_detections,
@@ -20,6 +27,9 @@ from real_mammograms.cells import BENCHMARKS, METHODS, NUM_FOLDS, STARTS, Cell
 from real_mammograms.order import RECORD, detections_file
 from real_mammograms.pooling import pool
 from real_mammograms.statistics import Samples, measure, patient_weights
+
+VIEWS = "+views"
+"""Added to the name of a method whose detections the views of an exam have changed."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,13 @@ class Row:
     output: Path
     cells: Mapping[int, Sequence[Cell]]
     """seed -> its folds, or its only cell"""
+    views: bool = False
+    """whether the views of an exam change each other's scores"""
 
     @property
     def name(self) -> str:
         """The name of the row on the command line."""
-        return f"{self.method}/{self.start}"
+        return f"{self.method}{VIEWS if self.views else ''}/{self.start}"
 
     def facts(self) -> dict[str, Any]:
         """Seeds, and the means over trainings of minutes and steps."""
@@ -46,26 +58,23 @@ class Row:
             for cell in cells
         ]
         return {
-            "method": self.method,
+            "method": self.name.split("/")[0],
             "start": self.start,
             "seeds": sorted(self.cells),
             "minutes": statistics.fmean(record["minutes"] for record in records),
             "steps": statistics.fmean(record["steps"] for record in records),
         }
 
-    def load(self, seed: int) -> tuple[GroundTruth, Detections]:
-        """Ground truth and detections of a seed, those of all folds pooled."""
+    def load(self, seeds: Sequence[int]) -> tuple[GroundTruth, Detections]:
+        """Ground truth, and what models of these seeds detect together; all folds pooled."""
         parts = []
-        for cell in self.cells[seed]:
-            truth = ground_truth_of(cell.test_set(self.test))
-            path = detections_file(self.output / cell.name, self.test)
-            parts.append((truth, read_detections(path, truth)))
+        for cells in zip(*(self.cells[seed] for seed in seeds), strict=True):
+            dataset = cells[0].test_set(self.test)
+            truth = ground_truth_of(dataset)
+            paths = [detections_file(self.output / cell.name, self.test) for cell in cells]
+            detections = fuse_detections([read_detections(path, truth) for path in paths])
+            parts.append((truth, in_exams(dataset, detections) if self.views else detections))
         return pool(parts)
-
-    def load_fused(self) -> tuple[GroundTruth, Detections]:
-        """Ground truth, and the detections of all seeds fused to those of one model."""
-        loaded = [self.load(seed) for seed in self.cells]
-        return loaded[0][0], fuse_detections([detections for _, detections in loaded])
 
 
 def find_rows(
@@ -116,6 +125,19 @@ def _seeds_in(folder: Path, seeds: Sequence[int] | None) -> list[int]:
     return sorted(seed for seed in there if seeds is None or seed in seeds)
 
 
+def in_exams(dataset: str, detections: Detections) -> Detections:
+    """The detections of a data set, with scores that the views of an exam have combined."""
+    related, frames = _exams_of(dataset)
+    return combine_views(detections, related, frames)
+
+
+@functools.cache
+def _exams_of(dataset: str) -> tuple[RelatedViews, list[BreastFrame | None]]:
+    records = DatasetCatalog.get(dataset)
+    paths = [record["file_name"] for record in records]
+    return find_related_views(records), read_breast_frames(paths, progress=True)
+
+
 def measure_rows(
     rows: Sequence[Row], resamples: int, seed: int = 0, *, fuse_seeds: bool = False
 ) -> tuple[str, list[dict[int, Samples]]]:
@@ -134,14 +156,14 @@ def measure_rows(
     samples, counts, weights = [], "", None
     for row in rows:
         of_seeds = {}
-        for each in list(row.cells)[: 1 if fuse_seeds else None]:
-            truth, detections = row.load_fused() if fuse_seeds else row.load(each)
+        for seeds in [list(row.cells)] if fuse_seeds else [[each] for each in row.cells]:
+            truth, detections = row.load(seeds)
             if weights is None:
                 weights = patient_weights(truth, resamples, seed)
                 counts = (
                     f"{truth.num_images} images of {weights.shape[1]} patients, "
                     f"{truth.num_lesions} lesions"
                 )
-            of_seeds[each] = measure(truth, detections, weights)
+            of_seeds[seeds[0]] = measure(truth, detections, weights)
         samples.append(of_seeds)
     return counts, samples

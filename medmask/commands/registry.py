@@ -63,6 +63,11 @@ COMMANDS = {
         "fuse_detections.py",
         "make those of one model of the detections of several",
     ),
+    "combine-views": Command(
+        "medmask.commands.combine_views",
+        "combine_views.py",
+        "let the views of an exam confirm or deny each other's detections",
+    ),
     "calibrate": Command(
         "medmask.commands.calibrate",
         "calibrate.py",

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from medmask.evaluation.fusion import fuse_detections
     from medmask.evaluation.ground_truth import read_ground_truth
     from medmask.evaluation.plot import plot_froc
+    from medmask.evaluation.related_views import RelatedViews, find_related_views
     from medmask.evaluation.report import format_table, result_to_json
     from medmask.evaluation.results import FrocResult
-    from medmask.evaluation.settings import OPERATING_POINTS, EvaluationSettings
+    from medmask.evaluation.settings import OPERATING_POINTS, EvaluationSettings, ViewSettings
     from medmask.evaluation.structures import Detections, GroundTruth
+    from medmask.evaluation.view_combination import combine_views
     from medmask.utils.json_files import write_json
 
 __all__ = [
@@ -37,10 +39,14 @@ __all__ = [
     "FROCEvaluator",
     "FrocResult",
     "GroundTruth",
+    "RelatedViews",
+    "ViewSettings",
     "average_precision",
+    "combine_views",
     "detection_records",
     "detections_to_coco",
     "evaluate_detections",
+    "find_related_views",
     "format_table",
     "fuse_detections",
     "ground_truth_of",
@@ -62,10 +68,14 @@ __getattr__, __dir__ = lazy_exports(
         "FROCEvaluator": "medmask.evaluation.froc_evaluator",
         "FrocResult": "medmask.evaluation.results",
         "GroundTruth": "medmask.evaluation.structures",
+        "RelatedViews": "medmask.evaluation.related_views",
+        "ViewSettings": "medmask.evaluation.settings",
         "average_precision": "medmask.evaluation.coco_average_precision",
+        "combine_views": "medmask.evaluation.view_combination",
         "detection_records": "medmask.evaluation.detection_files",
         "detections_to_coco": "medmask.evaluation.detection_files",
         "evaluate_detections": "medmask.evaluation.evaluate",
+        "find_related_views": "medmask.evaluation.related_views",
         "format_table": "medmask.evaluation.report",
         "fuse_detections": "medmask.evaluation.fusion",
         "ground_truth_of": "medmask.evaluation.dataset_ground_truth",

@@ -194,6 +194,17 @@ def test_fused_seeds_find_what_one_of_them_finds(run_tool, output):
     assert "Paired by seed" not in result.stdout
 
 
+def test_views_of_an_exam_are_a_row_of_their_own(run_tool, output):
+    options = ("--benchmark", "mias2inbreast", "--test", "heldout", "--bootstrap", 50)
+    result = run_tool(TOOL, "--output", output, *options, "--combine-views")
+    assert result.returncode == 0, result.stderr
+    assert "| medmask+views | imagenet | 2 | 0.5 | 10 | 1.000" in result.stdout
+    assert "| medmask+views/imagenet | 2 | +0.000 ± 0.000, not shown |" in result.stdout
+    chosen = ("--ours", "medmask+views/imagenet", "--others", "retinanet+views/imagenet")
+    result = run_tool(TOOL, "--output", output, *options, "--combine-views", *chosen)
+    assert "| retinanet+views/imagenet | +1.000* (+1.000 to +1.000) |" in result.stdout
+
+
 def test_table_without_resamples_has_no_intervals(run_tool, output):
     options = ("--benchmark", "mias2inbreast", "--test", "heldout", "--bootstrap")
     result = run_tool(TOOL, "--output", output, *options, 0)
@@ -214,7 +225,7 @@ def test_verdict_on_one_pair_is_refused(run_tool, output):
 
 def test_folds_are_pooled_and_must_be_complete(run_tool, output):
     (row,) = find_rows(output, "inbreast_folds", "lesion", "folds")
-    truth, _ = row.load(0)
+    truth, _ = row.load([0])
     assert truth.num_images == ground_truth_of("inbreast_lesion_all").num_images
     detections_file(output / row.cells[0][3].name, "folds").unlink()
     result = run_tool(TOOL, "--output", output, "--benchmark", "inbreast_folds")

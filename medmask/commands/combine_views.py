@@ -1,0 +1,124 @@
+"""Let the views of an exam confirm or deny each other's detections.
+
+A detection gains where the other view of its breast has one at the same depth behind the nipple,
+and loses where the other breast has one at the same place. Scores change, boxes do not.
+"""
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.output_files import check_output_files
+from medmask.errors import InputError
+from medmask.evaluation.settings import ViewSettings
+
+if TYPE_CHECKING:
+    from medmask.evaluation import GroundTruth
+
+_EXAMPLES = """
+examples:
+  Detections of a registered set, and what they find then:
+    medmask combine-views --dataset inbreast_val --detections froc_detections.json \\
+        --output combined.json
+    medmask evaluate --annotations datasets/inbreast/annotations/instances_val.json \\
+        --detections combined.json
+
+  Images of your own, whose COCO file gives each patient_id, laterality (L, R), view (CC, MLO):
+    medmask combine-views --annotations exams.json --images scans \\
+        --detections output/predictions/detections.json --output combined.json
+
+Images with the same patient_id, and study_date if they have one, are of one exam. An image without
+these fields, or alone in its exam, keeps its scores. Boxes of the annotations do not matter. A
+calibration of the detector does not fit combined scores.
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    defaults = ViewSettings()
+    parser = examples_parser(__doc__, _EXAMPLES)
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--dataset", metavar="NAME", help="a registered set")
+    images.add_argument(
+        "--annotations",
+        metavar="GT.json",
+        help="instead of a registered set: a COCO file, which needs --images",
+    )
+    parser.add_argument("--images", metavar="DIR", help="the images of that file")
+    parser.add_argument(
+        "--detections",
+        required=True,
+        metavar="DETS.json",
+        help="as medmask predict and evaluations write them",
+    )
+    parser.add_argument("--output", required=True, metavar="OUT.json", help="file to write")
+    parser.add_argument(
+        "--ipsilateral-weight",
+        type=float,
+        default=defaults.ipsilateral_weight,
+        metavar="W",
+        help="of the other views of the same breast; 0 leaves them out (default %(default)s)",
+    )
+    parser.add_argument(
+        "--contralateral-weight",
+        type=float,
+        default=defaults.contralateral_weight,
+        metavar="W",
+        help="of the other breast; 0 leaves it out (default %(default)s)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read the detections, find the breasts, write the changed scores."""
+    if (args.annotations is None) != (args.images is None):
+        raise InputError("--annotations and --images need each other")
+    settings = ViewSettings(
+        ipsilateral_weight=args.ipsilateral_weight,
+        contralateral_weight=args.contralateral_weight,
+    )
+    from medmask import evaluation
+    from medmask.data.breast import read_breast_frames
+
+    inputs = {f"--detections {args.detections}": args.detections}
+    if args.annotations is not None:
+        inputs["--annotations"] = args.annotations
+    check_output_files(inputs, {"--output": args.output})
+    ground_truth, records, paths = _images(args)
+    detections = evaluation.read_detections(args.detections, ground_truth)
+    related = evaluation.find_related_views(records)
+    needed = [index for index in range(len(paths)) if related.has_any(index)]
+    frames: list[Any] = [None] * len(paths)
+    found = read_breast_frames([paths[index] for index in needed], progress=True)
+    for index, frame in zip(needed, found, strict=True):
+        frames[index] = frame
+    combined = evaluation.combine_views(detections, related, frames, settings)
+    evaluation.write_json(args.output, evaluation.detections_to_coco(ground_truth, combined))
+    without = found.count(None)
+    print(
+        f"{args.output}: {len(combined)} boxes; {len(needed)} of {len(paths)} images have other "
+        "views" + (f", {without} of which show no breast" if without else "")
+    )
+
+
+def _images(args: argparse.Namespace) -> "tuple[GroundTruth, list[dict[str, Any]], list[str]]":
+    """The set that detections name, and the records and paths of its images, in its order."""
+    from medmask import evaluation
+
+    if args.dataset is None:
+        from medmask.coco import read_coco
+
+        records = read_coco(args.annotations).images
+        nameless = [record["id"] for record in records if not record.get("file_name")]
+        if nameless:
+            raise InputError(f"{args.annotations}: image {nameless[0]} has no file_name")
+        paths = [os.path.join(args.images, record["file_name"]) for record in records]
+        return evaluation.read_ground_truth(args.annotations), records, paths
+    ground_truth = evaluation.ground_truth_of(args.dataset)
+    from detectron2.data import DatasetCatalog
+
+    records = DatasetCatalog.get(args.dataset)
+    return ground_truth, records, [record["file_name"] for record in records]
+
+
+main = entry_point(make_parser, run)
