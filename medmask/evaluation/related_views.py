@@ -1,4 +1,4 @@
-"""Which images of an exam show the same breast in another view, and the other breast in the same.
+"""Relations of the images of an exam: the same breast in another view, the other in the same.
 
 A screening exam has two views, craniocaudal (CC) and mediolateral oblique (MLO), of each breast.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FIELDS = ("patient_id", "laterality", "view")
-"""What an image record must tell; ``study_date`` parts the exams of a patient."""
+"""The fields that an image record must have; ``study_date`` parts the exams of a patient."""
 _OTHER_SIDE = {"L": "R", "R": "L"}
 
 

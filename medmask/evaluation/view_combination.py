@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _LEAST = 1e-6
 """Scores nearer than this to 0 and 1 count as this far from them, so that logits are finite."""
 _DEPTH, _DEPTH_AND_HEIGHT = (0,), (0, 1)
-"""What two views of a breast share of a place, and what two breasts do."""
+"""The parts of a place that two views of a breast share, and those that two breasts do."""
 
 
 def combine_views(
@@ -106,7 +106,7 @@ class _Findings:
         reach: float,
         settings: ViewSettings,
     ) -> np.ndarray:
-        """What the related images say of each detection, (D,): above 0 for, below 0 against it."""
+        """Evidence of the related images on each detection, (D,): above 0 speaks for it."""
         evidence = np.zeros(len(self.scores))
         for (image, category), mine in self.groups.items():
             if not related[image]:
