@@ -112,19 +112,20 @@ def model_of():
 def test_every_benchmark_of_the_design_is_there():
     in_domain = {"source_only", "cross_domain", "expert"}
     adaptation = {"source_only", "cross_domain", "teaching"}
+    aligned = adaptation | {"alignment"}
     stages = {
         "ddsm": in_domain,
         "inbreast": in_domain,
         "rsna_bsd1k": in_domain,
-        "ddsm2inbreast": in_domain | adaptation,
-        "ddsm2rsna": in_domain | adaptation,
-        "phantom2ffdm": in_domain | adaptation,
+        "ddsm2inbreast": in_domain | aligned,
+        "ddsm2rsna": in_domain | aligned,
+        "phantom2ffdm": in_domain | aligned,
         "city2foggy": adaptation,
         "sim2city": adaptation,
         "city2bdd": adaptation,
         "phantom": {"source_only"},
-        "mias2inbreast": in_domain | adaptation | {"control", "control_strong"},
-        "inbreast2mias": in_domain | adaptation | {"control", "control_strong"},
+        "mias2inbreast": in_domain | aligned | {"control", "control_strong"},
+        "inbreast2mias": in_domain | aligned | {"control", "control_strong"},
         "inbreast_folds": {"source_only"},
     }
     for benchmark, names in stages.items():
@@ -179,7 +180,7 @@ def test_parameters_learn_at_the_rates_that_the_config_means(workplace, model_of
         assert {factors[part] for part in factors if part not in FRESH_DECODERS} == {0.1}
     names = {name: p for name, p in model.named_parameters() if "discriminators.backbone." in name}
     assert all(rates[id(p)] == config.optimizer.lr for p in names.values())
-    assert bool(names) == (path.stem == "teaching")
+    assert bool(names) == (path.stem in ("alignment", "teaching"))
 
 
 def test_two_stage_detector_has_no_use_for_the_rate_of_reference_points():

@@ -157,6 +157,11 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         "backbone_weight": _WEIGHT.with_meaning("factor of the loss on the backbone's last map"),
         "encoder_weight": _WEIGHT.with_meaning("factor of the loss on encoder tokens"),
         "decoder_weight": _WEIGHT.with_meaning("factor of the loss on decoder queries"),
+        "loader": Part(
+            of=ResumableLoader,
+            optional=True,
+            meaning="of target images; null where a teacher takes steps on them",
+        ),
     },
     SelectiveRetrainingHook: {
         "period": Period(meaning="from one reset to the next"),

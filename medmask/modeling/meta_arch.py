@@ -178,10 +178,7 @@ class MedMask(nn.Module):
             domain: of the images; passed on to the result.
             classes_only: leave out the losses on boxes.
         """
-        images = self.preprocess_image(batched_inputs)
-        features = self.backbone(images.tensor)
-        tokens = self.make_tokens(self.neck(features), images)
-        outputs = self.transformer(tokens)
+        features, outputs = self.compute_outputs(self.preprocess_image(batched_inputs))
         targets = self.prepare_targets(batched_inputs)
         losses, matches = self.criterion(outputs.decoder, targets, outputs.proposals, classes_only)
         return SupervisedStep(losses, batched_inputs, domain, features, outputs, targets, matches)
@@ -200,8 +197,13 @@ class MedMask(nn.Module):
 
     def detect(self, images: ImageList) -> TransformerOutput:
         """Compute everything up to the predictions, for normalized images."""
-        maps = self.neck(self.backbone(images.tensor))
-        return self.transformer(self.make_tokens(maps, images))
+        return self.compute_outputs(images)[1]
+
+    def compute_outputs(self, images: ImageList) -> tuple[Mapping[str, Tensor], TransformerOutput]:
+        """Compute the backbone's maps {name: (N, C_i, h, w)} and all that follows from them."""
+        features = self.backbone(images.tensor)
+        tokens = self.make_tokens(self.neck(features), images)
+        return features, self.transformer(tokens)
 
     def make_tokens(self, maps: Sequence[Tensor], images: ImageList) -> MultiScaleTokens:
         """Join maps and position encodings to the transformer's input.

@@ -23,7 +23,10 @@ teacher = L(TeacherHook)(
 )
 
 domain_adversarial = L(DomainAdversarialHook)(
-    backbone_weight=0.3, encoder_weight=1.0, decoder_weight=1.0
+    backbone_weight=0.3,
+    encoder_weight=1.0,
+    decoder_weight=1.0,
+    loader=None,  # the teacher's images; or those of a loader, without a teacher
 )
 
 selective_retraining = L(SelectiveRetrainingHook)(period=0.5, keep_heads=False)

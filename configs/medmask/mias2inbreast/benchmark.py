@@ -25,6 +25,9 @@ benchmark = dict(
             controls=_CONTROLS,
             model="average",
         ),
+        alignment=dict(
+            config="alignment.py", start="source_only", controls=_CONTROLS, model="average"
+        ),
         teaching=dict(
             config="teaching.py", start="source_only", controls=_CONTROLS, model="teacher"
         ),

@@ -46,6 +46,13 @@ benchmark = dict(
             model="average",
             options=_AVERAGED,
         ),
+        alignment=dict(
+            config="alignment.py",
+            start="source_only",
+            controls=["control", "control_strong"],
+            model="average",
+            options=_AVERAGED,
+        ),
         teaching=dict(
             config="teaching.py",
             start="source_only",

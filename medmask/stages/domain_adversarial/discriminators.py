@@ -96,9 +96,26 @@ def domain_loss(logits: Tensor, domain: int, padding_mask: Tensor | None = None)
     Returns:
         A scalar, float32, see :func:`mean_over_processes`.
     """
+    logits = _at_positions(logits, padding_mask)
+    labels = torch.full((len(logits),), domain, device=logits.device)
+    return mean_over_processes(F.cross_entropy(logits, labels, reduction="none"))
+
+
+@torch.no_grad()
+def domain_accuracy(logits: Tensor, domain: int, padding_mask: Tensor | None = None) -> Tensor:
+    """Compute the share of this process's positions that are told right; see :func:`domain_loss`.
+
+    Returns:
+        A scalar, float32; positions whose logits are equal count half.
+    """
+    logits = _at_positions(logits, padding_mask)
+    margin = logits[:, domain] - logits[:, 1 - domain]
+    return ((margin.sign() + 1) / 2).mean()
+
+
+def _at_positions(logits: Tensor, padding_mask: Tensor | None) -> Tensor:
+    """(..., 2) logits -> (P, 2) float32 of the positions that count."""
     logits = logits.float()
     if padding_mask is not None:
         logits = logits[~padding_mask]
-    logits = logits.flatten(0, -2)
-    labels = torch.full((len(logits),), domain, device=logits.device)
-    return mean_over_processes(F.cross_entropy(logits, labels, reduction="none"))
+    return logits.flatten(0, -2)

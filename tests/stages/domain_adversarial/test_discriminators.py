@@ -7,6 +7,7 @@ import torch
 from medmask.stages.domain_adversarial.discriminators import (
     DomainDiscriminators,
     MapDiscriminator,
+    domain_accuracy,
     domain_loss,
 )
 
@@ -95,6 +96,14 @@ def test_padding_is_not_judged():
     likelihoods = logits.detach().softmax(-1)[..., 0]
     real = [likelihoods[0].flatten(), likelihoods[1, :, :2].flatten()]
     torch.testing.assert_close(loss.detach(), -torch.cat(real).log().mean())
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    logits = torch.tensor([[[0.0, 0.0], [1.0, 3.0], [2.0, 1.0], [5.0, 6.0], [9.0, 0.0]]])
+    assert domain_accuracy(logits, 1).item() == pytest.approx(2.5 / 5)
+    padding_mask = torch.tensor([[False, False, False, False, True]])
+    assert domain_accuracy(logits, 1, padding_mask).item() == pytest.approx(2.5 / 4)
+    assert domain_accuracy(logits, 0, padding_mask).item() == pytest.approx(1.5 / 4)
 
 
 def test_two_processes_have_the_loss_of_one(run_in_two_processes):

@@ -35,7 +35,7 @@ def losses_of(detector, batch, domain, hook):
 def test_every_supervised_step_is_judged(make_detector, make_trainer, teacher):
     trainer = make_trainer(make_detector(), teacher, DomainAdversarialHook())
     trainer.train(0, 1)
-    names = {name for name in trainer.storage.latest() if "domain" in name}
+    names = {name for name in trainer.storage.latest() if "loss_domain" in name}
     assert names == {*NAMES, *(f"{name}_target" for name in NAMES)}
 
 
@@ -104,8 +104,53 @@ def test_detector_learns_what_the_discriminators_do_not_want(make_judged, pairs)
 
 def test_run_without_target_steps_is_refused(make_detector, make_trainer):
     trainer = make_trainer(make_detector(), DomainAdversarialHook())
-    with pytest.raises(InputError, match="add a TeacherHook"):
+    with pytest.raises(InputError, match="set its loader, or add a TeacherHook"):
         trainer.train(0, 1)
+
+
+def test_target_images_come_from_a_teacher_or_from_a_loader(
+    make_detector, make_trainer, teacher, pairs
+):
+    trainer = make_trainer(make_detector(), teacher, DomainAdversarialHook(loader=pairs))
+    with pytest.raises(InputError, match=r"domain_adversarial\.loader is set, but the teacher"):
+        trainer.train(0, 1)
+
+
+class StrongViews:
+    """The loader of pairs, without labels and weak views."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def iterate_from(self, start):
+        for batch in self.pairs.iterate_from(start):
+            yield [{"image": sample["strong_image"]} for sample in batch]
+
+
+def test_alignment_is_teaching_whose_labels_weigh_nothing(make_detector, make_trainer, pairs):
+    """The same losses and, bit for bit, the same weights after three updates."""
+    detectors, losses = [], []
+    teacher = TeacherHook(loader=pairs, threshold=FixedThreshold(value=0.3), loss_weight=0.0)
+    for hooks in (
+        (teacher, DomainAdversarialHook()),
+        (DomainAdversarialHook(loader=StrongViews(pairs)),),
+    ):
+        torch.manual_seed(0)
+        detector = make_detector()
+        torch.manual_seed(1)
+        trainer = make_trainer(detector, *hooks)
+        trainer.train(0, 3)
+        detectors.append(detector)
+        latest = trainer.storage.latest()
+        losses.append({name: value for name, value in latest.items() if "domain" in name})
+    assert losses[0] == losses[1]
+    assert {name for name in losses[0] if "accuracy" in name} == {
+        f"domain_accuracy/{part}" for part in ("backbone", "encoder", "decoder")
+    }
+    for (name, ours), theirs in zip(
+        detectors[1].state_dict().items(), detectors[0].state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs), name
 
 
 def test_discriminators_fit_the_detector(make_judged):
