@@ -24,13 +24,17 @@ examples:
     medmask evaluate --annotations datasets/inbreast/annotations/instances_val.json \\
         --detections combined.json
 
-  Images of your own, whose COCO file gives each patient_id, laterality (L, R), view (CC, MLO):
-    medmask combine-views --annotations exams.json --images scans \\
-        --detections output/predictions/detections.json --output combined.json
+  A folder of DICOM files, whose headers tell patients, sides and views:
+    medmask convert dicom_folder scans --output exams --link
+    medmask predict exams/images --output output/predictions
+    medmask combine-views --annotations exams/annotations/instances_all.json \\
+        --images exams/images --detections output/predictions/detections.json \\
+        --output combined.json
 
-Images with the same patient_id, and study_date if they have one, are of one exam. An image without
-these fields, or alone in its exam, keeps its scores. Boxes of the annotations do not matter. A
-calibration of the detector does not fit combined scores.
+Image records tell patient_id, laterality (L, R) and view (CC, MLO). Images with the same
+patient_id, and study_date if they have one, are of one exam. An image without these fields, or
+alone in its exam, keeps its scores. Boxes of the annotations do not matter. A calibration of the
+detector does not fit combined scores.
 """
 
 
