@@ -55,9 +55,7 @@ def ablate_teaching(pages, test_dataset, metric, averaging):
         with_mix=taught(_MIX, whole),
         pseudo_labels_alone=taught(_ALONE, control),
         pseudo_boxes_alone=taught([*_ALONE, f"{_TEACHER}.teach_boxes=true"], control),
-        discriminators_alone=taught(
-            [*_NO_MASKED_AUTOENCODING, _NO_RETRAINING, _NO_PSEUDO_LABELS], control
-        ),
+        discriminators_alone=averaged("alignment", **control),
         masked_autoencoding_alone=averaged("cross_domain", **control),
         retraining_alone=taught(
             [*_NO_MASKED_AUTOENCODING, _NO_DISCRIMINATORS, _NO_PSEUDO_LABELS], control
