@@ -17,7 +17,7 @@ help:  ## list the targets
 env:  ## create the environment in .venv; seconds when it already stands
 	@VENV=$(VENV) bash tools/make_env.sh
 
-demo: env  ## phantoms, three stages of training, evaluation, pictures: output/demo
+demo: env  ## phantoms, stages of training, evaluation, pictures: output/demo
 	@$(PYTHON) tools/demo.py --output output/demo
 
 test: env  ## the tests that need no more than minutes

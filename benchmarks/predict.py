@@ -44,7 +44,7 @@ from medmask.inference.reading_ahead import AheadReader
 from medmask.utils.command_line import command_line_tool
 
 _EXAMPLES = """\
-  python benchmarks/predict.py archive.csv --checkpoint output/demo/expert/model_final.pth
+  python benchmarks/predict.py archive.csv --checkpoint output/demo/alignment/model_final.pth
   python benchmarks/predict.py scans/ --checkpoint model_best.pth --workers 0 1 2 4 --images 200
   python benchmarks/predict.py scans/ --checkpoint model_best.pth --peers retinanet yolo11n \\
       --yolo yolo/bin/yolo

@@ -42,7 +42,7 @@ def write_run(folder, weights):
 
 def test_predictor_of_the_demo(tmp_path, monkeypatch, pixels):
     monkeypatch.chdir(tmp_path)
-    write_run(tmp_path / "output" / "demo" / "expert", "model_final.pth")
+    write_run(tmp_path / "output" / "demo" / "alignment", "model_final.pth")
     Image.fromarray(pixels).save("scan.png")
     names = {}
     exec(snippet("README.md", "MedMaskPredictor").replace("scan.dcm", "scan.png"), names)

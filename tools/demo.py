@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The method in small, on generated mammograms: three stages of training, FROC, pictures, a table.
+"""The method in small, on generated mammograms: stages of training, FROC, pictures, a table.
 
 The same as ``medmask demo``; ``--help`` says more.
 """

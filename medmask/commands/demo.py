@@ -1,9 +1,10 @@
-"""The method in small, on generated mammograms: three stages of training, FROC, pictures, a table.
+"""The method in small, on generated mammograms: stages of training, FROC, pictures, a table.
 
 Stage 1 trains on the labeled images of one scanner (film). Stage 2 adds masked autoencoding of
 unlabeled images of another (ffdm). Stage 3 adds the distillation of an expert, a tiny CLIP that is
-trained here because a real foundation model does not fit a demo. Each stage starts from the weights
-of the one before and is evaluated on validation images of both scanners.
+trained here because a real foundation model does not fit a demo. The last one, the part of stage 4
+that needs no teacher, makes the features of both scanners alike. It starts from stage 2, each other
+one from the one before; all are evaluated on validation images of both scanners.
 
 Runs the other commands one after another and prints each command, so that any of them can be
 repeated alone. Interrupted, it goes on where it stopped.
@@ -29,11 +30,12 @@ STAGES = {
     "source_only": "1, supervised on film",
     "cross_domain": "2, masked autoencoding of ffdm",
     "expert": "3, distillation of the expert",
+    "alignment": "4, alignment of film and ffdm",
 }
 DOMAINS = ("film", "ffdm")
 LABELED = "phantom_film_train"
 LATER_STEPS = 250
-"""of stages 2 and 3, fewer than in their configs: the demo must end"""
+"""of the stages after the first, fewer than in their configs: the demo must end"""
 
 _EXAMPLES = """
 example:
@@ -179,7 +181,7 @@ class Demo:
             f"{self.output}/froc_ffdm.png": "the FROC curves of the stages",
             f"{self.output}/overlays/": "detections (boxes with scores), lesions (dashed green)",
             f"{self.output}/cross_domain/pictures/": "what the masked autoencoder rebuilds",
-            f"{self.output}/expert/": "checkpoints, log, metrics, config of the last stage",
+            f"{self.output}/alignment/": "checkpoints, log, metrics, config of the last stage",
             f"tensorboard --logdir {self.output}": "losses and results over time",
         }
         print()
@@ -216,6 +218,7 @@ def run(args: argparse.Namespace) -> None:
     demo.train("cross_domain", start="source_only")
     demo.make_expert_store()
     demo.train("expert", start="cross_domain")
+    demo.train("alignment", start="cross_domain")
     for stage in STAGES:
         demo.evaluate_on_film(stage)
     demo.draw()

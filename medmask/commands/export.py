@@ -13,7 +13,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 
 _EXAMPLES = """
 examples:
-  medmask export --weights output/demo/expert/model_final.pth --output model.onnx
+  medmask export --weights output/demo/alignment/model_final.pth --output model.onnx
   medmask export --config-file configs/medmask/phantom/source_only.py \\
       --weights output/phantom/source_only/model_best.pth --output model.onnx
 """

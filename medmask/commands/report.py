@@ -8,10 +8,10 @@ from medmask.report.options import ReportOptions
 
 _EXAMPLES = """
 examples:
-  medmask report output/demo/expert
+  medmask report output/demo/alignment
 
   Compare runs with the first, on the same patients:
-    medmask report output/demo/source_only output/demo/expert --output comparison.html
+    medmask report output/demo/source_only output/demo/alignment --output comparison.html
 
   Without pictures, for a data set that may not be passed on:
     medmask report output/inbreast/source_only --gallery 0

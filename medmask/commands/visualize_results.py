@@ -9,11 +9,11 @@ from medmask.errors import InputError
 _EXAMPLES = """
 example:
   medmask visualize-results --dataset phantom_ffdm_val \\
-      --detections output/demo/expert/inference/froc_detections.json --output output/pictures
+      --detections output/demo/alignment/inference/froc_detections.json --output output/pictures
 
   Pages of the hits, misses and false positives at 0.5 false positives per image:
     medmask visualize-results --dataset phantom_ffdm_val --errors-at 0.5 --num-images 64 \\
-        --detections output/demo/expert/inference/froc_detections.json --output output/errors
+        --detections output/demo/alignment/inference/froc_detections.json --output output/errors
 """
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from medmask.inference import MedMaskPredictor
     from medmask.inference.image_predictor import ImagePredictor
 
-DEMO_CHECKPOINT = Path("output/demo/expert/model_final.pth")
+DEMO_CHECKPOINT = Path("output/demo/alignment/model_final.pth")
 
 
 def add_detector_options(options: Options, *, demo: bool = True) -> None:

@@ -30,7 +30,7 @@ class MedMaskPredictor(ImagePredictor):
 
     ::
 
-        run = "output/demo/expert"
+        run = "output/demo/alignment"
         predictor = MedMaskPredictor(f"{run}/config.yaml", f"{run}/model_best.pth")
         detections = predictor("mammogram.dcm")["instances"]
 
