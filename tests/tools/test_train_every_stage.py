@@ -28,13 +28,14 @@ BACKBONES = {
 }
 FAMILIES = {
     "ddsm": ("source_only", "cross_domain", "expert"),
-    "ddsm2inbreast": ("source_only", "cross_domain", "expert", "teaching"),
+    "ddsm2inbreast": ("source_only", "cross_domain", "expert", "alignment", "teaching"),
     "city2foggy": ("source_only", "cross_domain", "teaching"),
 }
 LOSSES = {
     "source_only": (),
     "cross_domain": ("loss_mae",),
     "expert": ("loss_expert_image",),
+    "alignment": ("loss_domain_encoder", "loss_domain_encoder_target", "domain_accuracy/decoder"),
     "teaching": ("loss_mae", "loss_class_target", "loss_domain_encoder_target"),
 }
 """what a stage adds"""
@@ -42,6 +43,7 @@ LEARNING = {
     "source_only": (),
     "cross_domain": ("mae/R2_res5",),
     "expert": ("expert/retrieval_image", "expert/retrieval_lesion"),
+    "alignment": (),
     "teaching": ("pseudo_labels/recall",),
 }
 """measures of what it learns"""
@@ -49,10 +51,15 @@ GROUPS = {
     "source_only": ("detection",),
     "cross_domain": ("detection", "mae"),
     "expert": ("detection", "expert_image", "expert_lesion", "expert_zero_shot"),
+    "alignment": ("detection", "domain_encoder"),
     "teaching": ("detection", "detection_target", "domain_encoder"),
 }
 """losses whose gradients are measured"""
-LOADERS = {"masked_autoencoder": ("cross_domain", "teaching"), "teacher": ("teaching",)}
+LOADERS = {
+    "masked_autoencoder": ("cross_domain", "teaching"),
+    "domain_adversarial": ("alignment",),
+    "teacher": ("teaching",),
+}
 
 
 @pytest.fixture
