@@ -105,6 +105,7 @@ def _find_files(raw: Path, problems: list[str]) -> _Files:
 
 def _describe(row: Row, path: Path, mask: Path | None) -> SourceImage | LeftOut:
     side = row.choice("imagelaterality", _SIDES)
+    row.text("x_case")  # has to be given: a patient of whom nothing is told is not healthy
     has_cancer = bool(row.choice("x_case", _FLAGS))
     cancer_side = row.choice("x_cancer_laterality", _SIDES)
     timing = row.choice("rad_timing", _TIMINGS)

@@ -83,6 +83,7 @@ def _add_image(
             "image_id",
             "has no row of its own in finding_annotations.csv; copy both tables again",
         )
+    row.text("split")  # has to be given: without those of the set, all would be divided anew
     lesions = [_to_lesion(finding, width, height) for finding in findings]
     contents.images.append(
         SourceImage(

@@ -107,6 +107,15 @@ def test_older_table(raw):
     assert len(read(raw).images) == 3
 
 
+def test_a_patient_of_whom_nothing_is_told_is_not_healthy(raw):
+    text = (raw / TABLE).read_text()
+    (raw / TABLE).write_text(text.replace("00080,2010,2,0,", "00080,2010,2,,"))
+    contents = read(raw)
+    assert "00080_20990909_R_MLO_1" not in {image.name for image in contents.images}
+    (problem,) = contents.problems
+    assert "line 7: its x_case is empty" in problem
+
+
 def test_contradictions(raw):
     write_mask(raw, "00080_20990909_R_MLO_1", [(5, 5, 9, 9)])
     write_mask(raw, "00099_20990909_R_MLO_1", [(5, 5, 9, 9)])

@@ -161,6 +161,17 @@ def test_an_image_without_any_row_of_findings_does_not_count_as_clean(write_set)
     assert "line 3: its image_id 'b' has no row of its own in finding_annotations.csv" in problem
 
 
+def test_an_image_without_a_split_does_not_divide_the_set_anew(write_set):
+    raw = write_set(
+        [breast_of("a", split="test"), breast_of("b", split=None)],
+        [finding_of(name, "['No Finding']", **NO_BOX) for name in "ab"],
+    )
+    contents = read(raw)
+    assert [(image.name, image.split) for image in contents.images] == [("exam1/a", "test")]
+    (problem,) = contents.problems
+    assert "line 3: its split is empty" in problem
+
+
 def test_a_folder_that_is_not_the_set(tmp_path):
     with pytest.raises(InputError, match=r"has no breast-level_annotations\.csv"):
         CONVERTER.read(tmp_path)

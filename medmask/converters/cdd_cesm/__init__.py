@@ -49,7 +49,8 @@ def read(raw: Path) -> Contents:
     files = _find_files(raw, contents.problems)
     rows: dict[str, list[Row]] = defaultdict(list)
     for row in read_sheet(table, _COLUMNS, _OPTIONAL, sheet=_SHEET):
-        rows[row.text("Image_name").removesuffix(".jpg").strip()].append(row)
+        with collect(contents.problems):
+            rows[row.text("Image_name").removesuffix(".jpg").strip()].append(row)
     regions = _read_regions(regions_table, contents.problems)
     missing: list[str] = []
     for name, image_rows in rows.items():

@@ -109,6 +109,19 @@ def test_images(raw):
     assert (normal.path.name, normal.malignant, normal.lesions) == ("P1_R_DM_CC .jpg", False, ())
 
 
+def test_a_row_without_a_name_is_told_with_the_other_problems(raw):
+    rows = [
+        ["P1_R_DM_CC", "Normal"],
+        [None, "Malignant"],
+    ]
+    write_xlsx(raw / SHEET, {"all": [[HEADER[0], HEADER[-1]], *rows]})
+    write_regions(raw, {"P1_R_DM_CC": []})
+    contents = read(raw)
+    assert [image.name for image in contents.images] == ["P1_R_DM_CC"]
+    (problem,) = contents.problems
+    assert "line 3: its Image_name is empty" in problem
+
+
 def test_lesions(raw):
     images = {image.name: image for image in read(raw).images}
     polygon, circle = images["P1_L_DM_MLO"].lesions
