@@ -100,13 +100,14 @@ def show(value: Any) -> str:
 
 def _read(path: str | os.PathLike, file: str) -> bytes:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise InputError(f"{file} is not a file, but a folder, a pipe or a device")
-        content = Path(path).read_bytes()
+        is_regular = stat.S_ISREG(os.stat(path).st_mode)
+        content = Path(path).read_bytes() if is_regular else b""  # a pipe would block
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from None
     except ValueError as error:  # a name that no file can have
         raise InputError(f"{file} cannot be read: {error}") from None
+    if not is_regular:
+        raise InputError(f"{file} is not a file, but a folder, a pipe or a device")
     if not content.strip():
         raise InputError(f"{file} is empty; copy or write the file again")
     return content

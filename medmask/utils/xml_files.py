@@ -39,6 +39,8 @@ def read_xml(path: str | os.PathLike, kind: str) -> Element:
         parser.Parse(Path(path).read_bytes(), True)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from None
+    except InputError:  # which is a ValueError
+        raise
     except (expat.ExpatError, ValueError, LookupError) as error:  # the latter of encodings
         raise InputError(f"{file} is not valid XML ({error}); export it again") from None
     return builder.close()

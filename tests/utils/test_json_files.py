@@ -58,7 +58,7 @@ def test_what_cannot_be_read_is_refused(write, content, expected):
 def test_what_is_no_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     for path in (tmp_path, tmp_path / "pipe.json", "/dev/zero"):
-        with pytest.raises(InputError, match="is not a file"):
+        with pytest.raises(InputError, match=f"^file {path} is not a file, but a folder"):
             read_json(path, "file")
     for name in ("absent.json", "x" * 300, "a\0b"):
         with pytest.raises(InputError, match="cannot be read"):

@@ -63,6 +63,8 @@ def read_findings(path: Path) -> Findings:
                 findings.lesions.append((kind, points))
             elif kind not in (_MARK, "unnamed"):
                 findings.without_outline.append(kind)
+    except InputError:  # which is a ValueError
+        raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} is no file of INbreast's findings ({error}); copy it again"
