@@ -65,7 +65,9 @@ def write_contact_sheet(path: str | Path, parameters: PhantomParameters, rows: i
     check_contact_sheet(path)
     path = Path(path)
     sheet = draw_contact_sheet(parameters, rows)
-    _, data = cv2.imencode(path.suffix, sheet, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    is_png = path.suffix.lower() == ".png"
+    options = [] if is_png else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    _, data = cv2.imencode(path.suffix, sheet, options)
     with atomic_write(path) as file:
         file.write(data.tobytes())
 

@@ -238,15 +238,17 @@ def test_dicom_files_say_what_they_are(tmp_path):
     assert photometric == {"MONOCHROME1", "MONOCHROME2"}
 
 
-def test_the_contact_sheet_shows_both_domains_with_outlines(tmp_path):
+def test_the_contact_sheet_shows_both_domains_with_outlines(tmp_path, capfd):
     sheet = draw_contact_sheet(TINY, rows=2)
     assert sheet.dtype == np.uint8
     assert sheet.ndim == 3
     colored = np.ptp(sheet.astype(int), axis=2) > 40
     assert colored[:, : sheet.shape[1] // 2].any()
     assert colored[:, sheet.shape[1] // 2 :].any()
-    write_contact_sheet(tmp_path / "sheet.jpg", TINY, rows=1)
-    assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None
+    for name in ("sheet.jpg", "sheet.PNG"):
+        write_contact_sheet(tmp_path / name, TINY, rows=1)
+        assert cv2.imread(str(tmp_path / name)) is not None
+    assert capfd.readouterr().err == ""  # OpenCV warns of options that are not the format's
     with pytest.raises(InputError, match=r"let the name end in \.png or \.jpg"):
         write_contact_sheet(tmp_path / "sheet.txt", TINY, rows=1)
 
