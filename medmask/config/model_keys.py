@@ -56,7 +56,7 @@ _FOCAL: Mapping[str, Value] = {
     "box_weight": _WEIGHT.with_meaning("factor of the L1 term"),
     "giou_weight": _WEIGHT.with_meaning("factor of the generalized-IoU term"),
     "focal_alpha": _SHARE.with_meaning("weight of the positive class"),
-    "focal_gamma": Number(meaning="exponent of the focal term"),
+    "focal_gamma": Number(meaning="exponent of the focal term; in a criterion 0, or at least 1"),
 }
 
 MODEL: Mapping[Callable, Mapping[str, Value]] = {
