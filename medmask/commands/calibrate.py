@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from medmask.calibration.settings import CALIBRATION, METHODS, RATES, CalibrationSettings
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_device, number_or_none
-from medmask.commands.output_files import check_output_files
+from medmask.commands.output_files import check_output_files, check_picture_name
 from medmask.commands.weights import add_config_file, load_weights
 from medmask.errors import InputError
 from medmask.evaluation.settings import EvaluationSettings
@@ -199,6 +199,7 @@ def _check_arguments(args: argparse.Namespace, output: Path) -> None:
         },
         {"--output": output, "--plot": args.plot},
     )
+    check_picture_name("--plot", args.plot)
 
 
 main = entry_point(make_parser, run)

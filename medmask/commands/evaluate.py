@@ -5,7 +5,7 @@ from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import number_or_none
-from medmask.commands.output_files import check_output_files
+from medmask.commands.output_files import check_output_files, check_picture_name
 from medmask.evaluation.settings import HIT_RULES, EvaluationSettings
 
 _EXAMPLES = """
@@ -91,6 +91,7 @@ def run(args: argparse.Namespace) -> None:
         {"--annotations": args.annotations, "--detections": args.detections},
         {"--json": args.json, "--plot": args.plot},
     )
+    check_picture_name("--plot", args.plot)
     ground_truth = evaluation.read_ground_truth(args.annotations)
     detections = evaluation.read_detections(args.detections, ground_truth)
     result = evaluation.evaluate_detections(ground_truth, detections, settings)

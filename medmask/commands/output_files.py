@@ -30,3 +30,13 @@ def check_output_files(inputs: Mapping[str, MaybePath], outputs: Mapping[str, Ma
         if other != option:
             raise InputError(f"{option} and {other} are both {path}: choose another file")
         check_output_file(path)
+
+
+def check_picture_name(option: str, path: MaybePath) -> None:
+    """Refuse a name under which nobody looks for a PNG, as which pictures are written.
+
+    Raises:
+        InputError: it does not end in .png.
+    """
+    if path is not None and not os.fspath(path).lower().endswith(".png"):
+        raise InputError(f"{option} {path} will be a PNG: let the name end in .png")

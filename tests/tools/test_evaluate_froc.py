@@ -157,6 +157,7 @@ def test_nms_iou_is_a_number_or_none(run_main, capsys):
         (("--json", "truth.json"), "--json and --annotations are both truth.json"),
         (("--plot", "./detections.json"), "--plot and --detections are both ./detections.json"),
         (("--json", "out", "--plot", "out"), "--plot and --json are both out"),
+        (("--plot", "froc.pdf"), "--plot froc.pdf will be a PNG: let the name end in .png"),
     ],
 )
 def test_what_would_fail_in_the_end_fails_at_once(write, run_main, capsys, options, words):
