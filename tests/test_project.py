@@ -71,6 +71,14 @@ def test_every_dependency_is_pinned(project):
     assert names <= pinned
 
 
+def test_no_advice_builds_the_package_anew_without_its_operator():
+    """As an isolated build of the clone would, which sees no PyTorch."""
+    patterns = ("medmask/**/*.py", "configs/**/*.py", "*.md", "*/README.md", "docs/*.md")
+    files = [file for pattern in patterns for file in ROOT.glob(pattern)]
+    advice = re.compile(r"pip install ['\"]?\.\[")
+    assert [f for f in files if advice.search(f.read_text(encoding="utf-8"))] == []
+
+
 def test_type_information_is_marked():
     assert (Path(medmask.__file__).parent / "py.typed").exists()
 

