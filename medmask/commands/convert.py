@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--link",
         action="store_true",
-        help="link to the raw files (DICOM, PNG) instead of writing PNG files",
+        help="link to the raw files instead of writing PNG files",
     )
     parser.add_argument(
         "--workers",

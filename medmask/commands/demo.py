@@ -45,8 +45,16 @@ example:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = examples_parser(__doc__, _EXAMPLES)
-    parser.add_argument("--output", type=Path, default=Path("output/demo"), metavar="DIR")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and samples")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output/demo"),
+        metavar="DIR",
+        help="where to write (default %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of weights and samples (default %(default)s)"
+    )
     parser.add_argument(
         "opts", nargs="*", metavar="KEY=VALUE", help="settings of the config for all stages"
     )

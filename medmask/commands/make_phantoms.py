@@ -7,7 +7,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.output_files import check_output_files
 
 _EXAMPLES = """
-example:
+examples:
   medmask make-phantoms --output datasets/phantom
   medmask make-phantoms --output /tmp/small --size 96x128 --train 40 --val 20 --test 0
 """

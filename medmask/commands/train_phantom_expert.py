@@ -13,7 +13,7 @@ from pathlib import Path
 from medmask.commands.entry_point import entry_point, examples_parser
 
 _EXAMPLES = """
-example:
+examples:
   medmask train-phantom-expert --output output/phantom_expert
   medmask extract-embeddings --dataset phantom_film_train \\
       --model local-dir:output/phantom_expert --output output/experts

@@ -7,7 +7,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.errors import InputError
 
 _EXAMPLES = """
-example:
+examples:
   medmask visualize-results --dataset phantom_ffdm_val \\
       --detections output/demo/alignment/inference/froc_detections.json --output output/pictures
 
