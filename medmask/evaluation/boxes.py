@@ -11,6 +11,7 @@ def to_xywh(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
+@_may_overflow
 def to_xyxy(boxes: np.ndarray) -> np.ndarray:
     """(R, 4) as (x, y, width, height) -> (R, 4) corners (x0, y0, x1, y1)."""
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
@@ -32,6 +33,7 @@ def intersections(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return width.clip(min=0) * height.clip(min=0)
 
 
+@_may_overflow
 def shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
     """(R,), (R,) -> (R,) quotients, 0 where the whole is empty."""
     return np.divide(parts, wholes, out=np.zeros_like(parts), where=wholes > 0)

@@ -94,6 +94,12 @@ def test_ids_or_names_tell_what_is_meant(read, records):
     assert_as_meant(read(records))
 
 
+@pytest.mark.filterwarnings("error")
+def test_corners_that_overflow_are_told_in_one_sentence(read):
+    with pytest.raises(InputError, match=r"record 0: bbox .* of finite numbers"):
+        read([{**IDS[0], "bbox": [1e308, 0, 1e308, 1]}])
+
+
 def test_ids_need_no_names_in_the_annotations(read):
     assert_as_meant(read(with_fields(NAMES), build_truth(file_names=None)))
     assert_as_meant(read(with_fields(NAMES), build_truth(file_names=(None, None))))

@@ -40,6 +40,14 @@ def test_one_detection_finds_all_lesions_around_its_center(build_case):
     assert result.lesion_scores.tolist() == [0.5, 0.5]
 
 
+@pytest.mark.filterwarnings("error")
+def test_boxes_whose_areas_overflow_overlap_nothing(build_case):
+    huge = (0, 0, 0, 0, 1e300, 1e300)
+    result = localize(*build_case(1, [huge], [(*huge, 0.5)]), iou_threshold=0.5)
+    assert result.lesion_scores.tolist() == [-np.inf]
+    assert result.false_positive_scores.tolist() == [0.5]
+
+
 @pytest.mark.parametrize("elsewhere", [{"image": 1}, {"category": 1}])
 def test_hits_count_in_their_own_image_and_category_only(build_case, elsewhere):
     case = build_case(2, [LESION], [detection(20, 15, 0.5, **elsewhere)], num_categories=2)
