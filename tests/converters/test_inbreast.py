@@ -207,6 +207,14 @@ def test_damaged_outlines(release, content):
     assert "2.xml is no file of INbreast's findings" in problem
 
 
+def test_outlines_that_cannot_be_read(release):
+    raw = release((1, "1", None), (2, "5", [roi("Mass", SQUARE)]))
+    path = raw / "AllXML" / "2.xml"
+    path.unlink()
+    path.mkdir()
+    assert read(raw).problems == [f"{path} cannot be read (Is a directory)"]
+
+
 def test_folder_above_the_release(release):
     raw = release((1, "1", None), (2, "2", [roi("Mass", SQUARE)]))
     with pytest.raises(InputError, match=r"INbreast Release 1\.0: give that folder"):
