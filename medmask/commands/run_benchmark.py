@@ -3,14 +3,10 @@
 import argparse
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.errors import InputError
 from medmask.evaluation.settings import DEFAULT_MIN_PAIRS
-
-if TYPE_CHECKING:
-    from medmask.engine.comparison.run_result import Results
 
 TRAINING_TOOL = ("-m", "medmask", "train")
 _EXAMPLES = """
@@ -22,9 +18,9 @@ examples:
     medmask run-benchmark configs/medmask/phantom2ffdm/benchmark.py --seeds 0 1 --runs teaching
 
 Interrupted, it goes on where it stopped when it is called again. The tables are in benchmark.md and
-benchmark.json of the output folder, and grow with every run that ends. Differences to controls are
-paired by seed. "better" and "worse" are more than two standard errors, over at least --min-pairs
-pairs; all else is "not shown".
+benchmark.json of the output folder, and grow with every run that ends; runs and seeds of earlier
+calls stay in them. Differences to controls are paired by seed. "better" and "worse" are more than
+two standard errors, over at least --min-pairs pairs; all else is "not shown".
 """
 
 
@@ -72,22 +68,26 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Run what is not done yet, and write the table after each run."""
-    from medmask.engine import load_comparison, run_comparison, write_tables
+    from medmask.engine import load_comparison, read_results, run_comparison, write_tables
     from medmask.utils.openmp import usable_cores
 
     _check(args)
     jobs = args.jobs or min(2, usable_cores())
     comparison = load_comparison(args.plan)
-    if args.runs:
-        comparison = comparison.restricted_to(args.runs)
+    asked_for = comparison.restricted_to(args.runs) if args.runs else comparison
     output = args.output or Path("output/benchmark") / Path(args.plan).resolve().parent.name
 
-    def report(results: "Results", message: str) -> None:
-        write_tables(comparison, results, args.seeds, output, args.min_pairs)
+    def write() -> tuple[str, list[str]]:
+        """Write tables of all that has ended, whichever call it was asked for by."""
+        results, problems = read_results(comparison, output, args.options)
+        return write_tables(comparison, results, output, args.min_pairs), problems
+
+    def report(message: str) -> None:
+        write()
         print(message, flush=True)
 
-    results = run_comparison(
-        comparison,
+    run_comparison(
+        asked_for,
         args.seeds,
         output,
         tool=TRAINING_TOOL,
@@ -95,7 +95,10 @@ def run(args: argparse.Namespace) -> None:
         options=args.options,
         report=report,
     )
-    print(f"\n{write_tables(comparison, results, args.seeds, output, args.min_pairs)}")
+    markdown, problems = write()
+    print(f"\n{markdown}")
+    for problem in problems:
+        print(f"not in the tables: {problem}")
     print(f"written to {output / 'benchmark.md'} and {output / 'benchmark.json'}")
 
 

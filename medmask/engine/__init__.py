@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 from medmask.utils.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from medmask.engine.comparison import load_comparison, run_comparison, write_tables
+    from medmask.engine.comparison import (
+        load_comparison,
+        read_results,
+        run_comparison,
+        write_tables,
+    )
     from medmask.engine.launcher import launch
     from medmask.engine.run import evaluate, evaluate_checkpoint, train
     from medmask.engine.run_checks import check_images, check_run
@@ -23,6 +28,7 @@ __all__ = [
     "launch",
     "load_comparison",
     "open_run_folder",
+    "read_results",
     "run_comparison",
     "set_up_run",
     "train",
@@ -41,6 +47,7 @@ __getattr__, __dir__ = lazy_exports(
         "launch": "medmask.engine.launcher",
         "load_comparison": "medmask.engine.comparison",
         "open_run_folder": "medmask.engine.run_folder",
+        "read_results": "medmask.engine.comparison",
         "run_comparison": "medmask.engine.comparison",
         "set_up_run": "medmask.engine.run_setup",
         "train": "medmask.engine.run",

@@ -65,6 +65,52 @@ def test_averages_of_all_runs_are_compared(training_runs, tmp_path):
     assert "to do" not in again.stdout
 
 
+TOOL = """
+import json, pathlib, sys
+
+options = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
+folder = pathlib.Path(options["train.output_dir"])
+value = 40 + int(options["train.seed"])
+(folder / "evaluations.json").write_text(json.dumps([{"froc/R@0.3": value}]))
+"""
+TINY_PLAN = """
+benchmark = dict(
+    test_dataset="some_test",
+    metric="froc/R@0.3",
+    runs=dict(first=dict(config="first.py"), other=dict(config="first.py", controls=["first"])),
+)
+"""
+
+
+def test_tables_keep_what_earlier_calls_asked_for(monkeypatch, tmp_path, capsys):
+    from medmask.commands import run_benchmark
+
+    for name, text in (("tool.py", TOOL), ("plan.py", TINY_PLAN), ("first.py", "")):
+        (tmp_path / name).write_text(text)
+    output = tmp_path / "output"
+    monkeypatch.setattr(run_benchmark, "TRAINING_TOOL", (str(tmp_path / "tool.py"),))
+
+    def table(*options):
+        arguments = [str(tmp_path / "plan.py"), "--output", str(output), *options]
+        run_benchmark.run(run_benchmark.make_parser().parse_args(arguments))
+        printed = capsys.readouterr().out
+        assert (output / "benchmark.md").read_text() in printed
+        return printed
+
+    whole = table("--seeds", "0", "1", "2")
+    assert "| other | 3 | 41.0 ± 1.0 |" in whole
+    assert "| other | first | none, the seed alone | +0.0 ± 0.0 |" in whole
+    first = table("--seeds", "3", "--runs", "first")
+    assert "| first | 4 | 41.5 ± 1.3 |" in first
+    assert "| other | 3 | 41.0 ± 1.0 |" in first
+    assert json.loads((output / "benchmark.json").read_text())["seeds"] == [0, 1, 2, 3]
+    assert "not in the tables" not in whole + first
+    otherwise = table("--seeds", "9", "--set", "train.max_iter=1")
+    assert "| other | 1 | 49.0 |" in otherwise
+    assert otherwise.count("not in the tables: ") == 7
+    assert "seed0/result.json was made with dataloader.test.dataset=some_test, not" in otherwise
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -5,6 +5,7 @@ its last checkpoint. What counts is the last weights of a run: the test images c
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -19,6 +20,7 @@ from medmask.utils.job_progress import JobProgress
 from medmask.utils.openmp import usable_cores
 
 _THREADS = "OMP_NUM_THREADS"
+_SEED = re.compile("seed(0|[1-9][0-9]*)")
 _DECIDED_BY = {
     "train.output_dir": "the output folder",
     "train.seed": "the list of seeds",
@@ -35,7 +37,7 @@ def run_comparison(
     tool: Sequence[str],
     jobs: int = 1,
     options: Sequence[str] = (),
-    report: Callable[[Results, str], None] = lambda results, message: None,
+    report: Callable[[str], None] = lambda message: None,
 ) -> Results:
     """Do all runs that have no result yet.
 
@@ -47,8 +49,11 @@ def run_comparison(
         jobs: runs at the same time; they share the machine's cores, as many threads for each,
             unless the environment variable ``OMP_NUM_THREADS`` says how many.
         options: ``key=value`` settings for every run.
-        report: called at the start, and after each run, with the results so far and a line on what
-            was done and what is left.
+        report: called at the start, and after each run, with a line on what was done and what is
+            left.
+
+    Returns:
+        Results of these runs at these seeds.
 
     Raises:
         InputError: a run failed, which names its log, or has no such metric. Runs that do not need
@@ -70,7 +75,7 @@ def run_comparison(
             else:
                 _check_metric(run, comparison, result)
                 results[run.name][seed] = result
-    progress = JobProgress(len(waiting), jobs, lambda line: report(results, line))
+    progress = JobProgress(len(waiting), jobs, report)
     running: dict[Future[RunResult], tuple[Run, int]] = {}
     failures: list[InputError] = []
 
@@ -112,8 +117,43 @@ def run_comparison(
     return results
 
 
+def read_results(
+    comparison: Comparison, output_dir: Path, options: Sequence[str] = ()
+) -> tuple[Results, list[str]]:
+    """Read the results of all runs that have ended, of this call and of others, at any seed.
+
+    Args:
+        comparison: the plan.
+        output_dir: see :func:`run_comparison`.
+        options: ``key=value`` settings for every run, with which results must have been made.
+
+    Returns:
+        The results, and a sentence on each that does not belong to them: one that was made
+        otherwise, or is damaged.
+    """
+    results: Results = {}
+    problems: list[str] = []
+    for run in comparison.runs:
+        results[run.name] = {}
+        settings = _settings(run, comparison, options)
+        for seed in _seeds_of(output_dir / run.name):
+            try:
+                result = read_result(run, _folder(output_dir, run.name, seed), settings)
+                if result is not None:
+                    _check_metric(run, comparison, result)
+                    results[run.name][seed] = result
+            except InputError as error:
+                problems.append(str(error))
+    return results, problems
+
+
 def _folder(output_dir: Path, name: str, seed: int) -> Path:
     return output_dir / name / f"seed{seed}"
+
+
+def _seeds_of(folder: Path) -> list[int]:
+    names = (_SEED.fullmatch(path.name) for path in folder.glob("seed*"))
+    return sorted(int(name[1]) for name in names if name)
 
 
 def _arguments(run: Run, comparison: Comparison, seed: int, output_dir: Path) -> Iterator[str]:

@@ -17,7 +17,6 @@ from medmask.utils.json_files import finite_or_none, write_json
 def write_tables(
     comparison: Comparison,
     results: Results,
-    seeds: Sequence[int],
     output_dir: Path,
     min_pairs: int = DEFAULT_MIN_PAIRS,
 ) -> str:
@@ -26,7 +25,6 @@ def write_tables(
     Args:
         comparison: the plan.
         results: of its runs.
-        seeds: that were asked for.
         output_dir: gets the files.
         min_pairs: pairs that a verdict other than "not shown" needs, at least 2.
 
@@ -37,7 +35,7 @@ def write_tables(
     content = {
         "test_dataset": comparison.test_dataset,
         "metric": comparison.metric,
-        "seeds": list(seeds),
+        "seeds": sorted({seed for by_seed in results.values() for seed in by_seed}),
         "min_pairs": min_pairs,
         "rows": [_row_to_json(row, min_pairs) for row in rows],
         "results": {

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from medmask.engine.comparison import load_comparison, run_comparison, write_tables
+from medmask.engine.comparison import (
+    load_comparison,
+    read_results,
+    run_comparison,
+    write_tables,
+)
 from medmask.errors import InputError
 from medmask.utils.openmp import usable_cores
 
@@ -84,7 +89,7 @@ def run(folder, seeds=(0, 1, 2), **options):
     comparison = load_comparison(folder / "benchmark.py")
     output = folder / "output"
     results = run_comparison(comparison, seeds, output, tool=[str(folder / "tool.py")], **options)
-    return write_tables(comparison, results, seeds, output)
+    return write_tables(comparison, results, output)
 
 
 def calls(folder):
@@ -225,6 +230,27 @@ def test_runs_without_a_start_may_be_given_weights(folder):
     assert run_comparison(comparison, [0], folder / "output", tool=tool, options=weights)
 
 
+def test_results_of_all_calls_are_found(folder):
+    run(folder, seeds=(0, 10))
+    run(folder, seeds=(3,), options=["train.log_period=7"])
+    output = folder / "output"
+    (output / "taught/seed10/result.json").write_text("{}")
+    for name in ("seed01", "seed 4", "seedling", "seed5"):  # nor does an unfinished run count
+        (output / "first" / name).mkdir()
+    (output / "first/seed01/result.json").write_text("{}")
+    results, problems = read_results(load_comparison(folder / "benchmark.py"), output)
+    assert {name: list(by_seed) for name, by_seed in results.items()} == {
+        "first": [0, 10],
+        "control": [0, 10],
+        "adabn": [0, 10],
+        "taught": [0],
+    }
+    assert results["first"][10].metrics["froc/R@0.3"] == 50
+    assert len(problems) == 5
+    assert any("taught/seed10/result.json is no result" in each for each in problems)
+    assert sum("seed3/result.json was made with" in each for each in problems) == 4
+
+
 def test_file_that_is_no_result_is_named(folder):
     run(folder, seeds=(0,))
     (folder / "output/first/seed0/result.json").write_text("{}")
@@ -235,7 +261,7 @@ def test_file_that_is_no_result_is_named(folder):
 def test_only_what_is_left_to_do_is_counted(folder):
     run(folder, seeds=(0,))
     lines = []
-    run(folder, seeds=(0, 1), report=lambda results, line: lines.append(line))
+    run(folder, seeds=(0, 1), report=lines.append)
     assert lines[0] == "4 to do, 1 at a time"
     assert lines[-1].startswith("[4/4] taught, seed 1: 0.0 minutes; about 0 minutes left")
 

@@ -49,7 +49,7 @@ def test_differences_are_paired_by_seed(tmp_path):
         control=[40, 50, 60, 70, 41, 51, 61, 71],
         taught=[41, 53, 61, 73, 42, 54, 62, 74],
     )
-    markdown = write_tables(PLAN, found, range(8), tmp_path)
+    markdown = write_tables(PLAN, found, tmp_path)
     rows = {row["run"]: row for row in content(tmp_path)["rows"]}
     taught = rows["taught"]["metrics"][R]
     assert taught["values"]["1"] == 53
@@ -75,17 +75,15 @@ def test_differences_are_paired_by_seed(tmp_path):
 def test_few_seeds_show_nothing_unless_they_are_asked_for(tmp_path):
     found = results(first=[40.0] * 3, control=[60, 50, 70], taught=[50.0, 41, 60.5])
     assert "| taught | control | first | -9.5 ± 0.3 | -32.9 | 3 | not shown |" in write_tables(
-        PLAN, found, range(3), tmp_path
+        PLAN, found, tmp_path
     )
-    markdown = write_tables(PLAN, found, range(3), tmp_path, min_pairs=3)
+    markdown = write_tables(PLAN, found, tmp_path, min_pairs=3)
     assert "| taught | control | first | -9.5 ± 0.3 | -32.9 | 3 | worse |" in markdown
     assert "at least 3 pairs" in markdown
 
 
 def test_one_seed_has_no_error(tmp_path):
-    markdown = write_tables(
-        PLAN, results(first=[40.0], control=[50.0], taught=[60.0]), [0], tmp_path
-    )
+    markdown = write_tables(PLAN, results(first=[40.0], control=[50.0], taught=[60.0]), tmp_path)
     assert "| taught | 1 | 60.0 | 50.0 | 60.0 | 2.0 |" in markdown
     assert "| taught | control | first | +10.0 |  | 1 | not shown |" in markdown
     difference = content(tmp_path)["rows"][2]["comparisons"][0]["differences"][R]
@@ -94,21 +92,21 @@ def test_one_seed_has_no_error(tmp_path):
 
 def test_equal_differences_are_valid_json(tmp_path):
     found = results(first=[40.0] * 8, control=[50.0] * 8, taught=[60.0] * 8)
-    assert "| +10.0 ± 0.0 | inf | 8 | better |" in write_tables(PLAN, found, range(8), tmp_path)
+    assert "| +10.0 ± 0.0 | inf | 8 | better |" in write_tables(PLAN, found, tmp_path)
     difference = content(tmp_path)["rows"][2]["comparisons"][0]["differences"][R]
     assert (difference["standard_error"], difference["t"]) == (0, None)
 
 
 def test_only_seeds_that_both_have_are_paired(tmp_path):
     found = results(first=[40.0, 40.0], control=[50.0, 70.0, 60.0], taught=[None, 71.0, 63.0])
-    markdown = write_tables(PLAN, found, range(3), tmp_path)
+    markdown = write_tables(PLAN, found, tmp_path)
     assert "| taught | control | first | +2.0 ± 1.0 | 2.0 | 2 | not shown |" in markdown
     assert "| taught | 2 | 67.0 ± 5.7 |" in markdown
 
 
 def test_run_without_the_metric_is_left_out(tmp_path):
     found = results(first=[None], control=[50.0], taught=[60.0])
-    markdown = write_tables(PLAN, found, [0], tmp_path)
+    markdown = write_tables(PLAN, found, tmp_path)
     assert "| first | 1 |" not in markdown
     assert "| taught | control |" in markdown
     assert "| taught | first |" not in markdown
@@ -116,7 +114,7 @@ def test_run_without_the_metric_is_left_out(tmp_path):
 
 def test_results_without_the_metric_beside_leave_its_cells_empty(tmp_path):
     found = {name: {0: RunResult({R: 50.0}, 1.0)} for name in ("first", "control", "taught")}
-    markdown = write_tables(PLAN, found, [0], tmp_path)
+    markdown = write_tables(PLAN, found, tmp_path)
     assert "| taught | 1 | 50.0 |  | 50.0 | 1.0 |" in markdown
     assert (
         "| taught | control | first | +0.0 |  | 1 | not shown |  |  | 0 | not shown |" in markdown
@@ -125,7 +123,7 @@ def test_results_without_the_metric_beside_leave_its_cells_empty(tmp_path):
 
 def test_runs_that_share_the_seed_alone_say_so(tmp_path):
     plan = comparison(Run("one", CONFIG), Run("other", CONFIG, controls=("one",)))
-    markdown = write_tables(plan, results(one=[1.0], other=[2.0]), [0], tmp_path)
+    markdown = write_tables(plan, results(one=[1.0], other=[2.0]), tmp_path)
     assert "| other | one | none, the seed alone | +1.0 |" in markdown
 
 
@@ -151,7 +149,7 @@ def test_what_stages_have_learned_has_a_table_of_its_own(tmp_path):
                 "learning/mae/R2_res5_beats_constant": beats,
             }
         )
-    markdown = write_tables(PLAN, found, range(3), tmp_path)
+    markdown = write_tables(PLAN, found, tmp_path)
     assert "| taught | mae/R2_res5 | 0.150 | 0.000 | 2 of 3 |" in markdown
     rows = {row["run"]: row for row in content(tmp_path)["rows"]}
     assert rows["first"]["learning"] == {}
