@@ -13,7 +13,10 @@ from medmask.calibration.calibrators import Calibrator, read_calibrator
 from medmask.calibration.report import FORMAT
 from medmask.coco import numbers
 from medmask.errors import InputError
-from medmask.utils.json_files import read_json
+from medmask.utils.json_files import parse_json, read_json_bytes
+
+KIND = "calibration file"
+"""Name of such a file in messages."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +156,15 @@ def read_calibration(path: str | os.PathLike) -> StoredCalibration:
     """
     if not os.path.exists(path):
         raise InputError(
-            f"calibration file {path} does not exist: make it with `medmask calibrate`, or leave "
+            f"{KIND} {path} does not exist: make it with `medmask calibrate`, or leave "
             "the operating point out"
         )
-    content = read_json(path, "calibration file")
+    return parse_calibration(read_json_bytes(path, KIND), path)
+
+
+def parse_calibration(data: bytes, path: str | os.PathLike) -> StoredCalibration:
+    """Parse the bytes of a calibration file; see :func:`read_calibration`."""
+    content = parse_json(data, path, KIND)
     if not isinstance(content, dict) or {key: content.get(key) for key in FORMAT} != FORMAT:
         raise damaged(path, "format")
     source, settings = (_object(path, content, key) for key in ("source", "settings"))
@@ -175,7 +183,7 @@ def read_calibration(path: str | os.PathLike) -> StoredCalibration:
         thresholds=_read_thresholds(path, content.get("operating_points")),
         detections=calibrators["detections"],
         images=calibrators["images"],
-        file_hash=hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16],
+        file_hash=hashlib.sha256(data).hexdigest()[:16],
     )
 
 
@@ -219,8 +227,7 @@ def _fraction_or_none(
 def damaged(path: str | os.PathLike, key: str) -> InputError:
     """The error of a file whose value at a key is not one that ``medmask calibrate`` writes."""
     return InputError(
-        f"calibration file {path} is damaged, or is none, at '{key}': make it with "
-        "`medmask calibrate`"
+        f"{KIND} {path} is damaged, or is none, at '{key}': make it with `medmask calibrate`"
     )
 
 

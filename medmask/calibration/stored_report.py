@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from medmask.calibration.application import damaged, read_calibration
+from medmask.calibration.application import KIND, damaged, parse_calibration
 from medmask.calibration.reliability import Reliability
 from medmask.calibration.results import CalibrationCounts, CalibrationSource
 from medmask.calibration.thresholds import NOTHING_SHOWN, OperatingPoint
-from medmask.utils.json_files import read_json
+from medmask.utils.json_files import parse_json, read_json_bytes
 
 _T = TypeVar("_T")
 
@@ -63,8 +63,9 @@ def read_calibration_report(path: str | os.PathLike) -> CalibrationReport:
     Raises:
         InputError: the file is missing, or is no such file.
     """
-    read_calibration(path)  # refuses what predictions could not use either
-    content = read_json(path, "calibration file")
+    data = read_json_bytes(path, KIND)
+    parse_calibration(data, path)  # refuses what predictions could not use either
+    content = parse_json(data, path, KIND)
 
     def read(key: str, parse: Callable[[Any], _T]) -> _T:
         try:

@@ -22,8 +22,8 @@ from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.operating_point import (
     add_operating_point_options,
-    check_operating_point,
-    find_calibration,
+    apply_calibration,
+    read_operating_point,
 )
 from medmask.commands.options import add_device, add_nms_iou, folder
 from medmask.commands.weights import add_detector_options, check_detector, load_detector
@@ -198,7 +198,7 @@ def run(args: argparse.Namespace) -> None:
     """Run the node until a signal stops it."""
     options = node_options(args)
     check_detector(args)
-    check_operating_point(args)
+    stored = read_operating_point(args)
     from medmask.node.pynetdicom_import import check_pynetdicom
 
     check_pynetdicom()
@@ -206,7 +206,7 @@ def run(args: argparse.Namespace) -> None:
     from medmask.node import Node
 
     detector = load_detector(args)
-    calibration = find_calibration(args, args.model or args.checkpoint, detector)
+    calibration = apply_calibration(stored, args, detector)
     _LOGGER.info(UNCALIBRATED if calibration is None else calibration.describe())
     Node(detector, args.spool, replace(options, calibration=calibration)).run()
 

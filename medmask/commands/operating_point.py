@@ -39,50 +39,51 @@ def add_operating_point_options(options: Options, *, score_threshold: float, sho
     )
 
 
-def check_operating_point(args: argparse.Namespace) -> None:
-    """Refuse, before the model is loaded, an operating point that no calibration has.
+def read_operating_point(args: argparse.Namespace) -> "StoredCalibration | None":
+    """Read the calibration of an operating point before the model is loaded.
 
     Args:
-        args: with ``operating_point``, ``calibration``, ``model`` and ``checkpoint``.
+        args: with ``operating_point``, ``calibration``, ``model`` and ``checkpoint``; a calibration
+            is looked for beside the file of the model.
+
+    Returns:
+        What has a threshold at the operating point; None where none is asked for.
 
     Raises:
         InputError: the calibration is missing or damaged, or has no such threshold.
     """
-    stored = _read_calibration(args, args.model or args.checkpoint)
-    if stored is not None:
-        stored.at(args.operating_point)
-
-
-def find_calibration(
-    args: argparse.Namespace, model: Path, predictor: "ImagePredictor | RayEngine"
-) -> "AppliedCalibration | None":
-    """Take the calibration at the operating point of the command line.
-
-    Args:
-        args: with ``operating_point`` and ``calibration``.
-        model: the file that the predictor was made of; a calibration is looked for beside it.
-        predictor: whose scores it is to be applied to.
-
-    Returns:
-        None where no operating point is asked for.
-
-    Raises:
-        InputError: the calibration is missing, damaged, of other weights, or has no such threshold.
-    """
-    stored = _read_calibration(args, model)
-    if stored is None:
-        return None
-    applied = stored.at(args.operating_point)
-    config = predictor.settings().get("config")  # a file of `medmask export` does not tell it
-    stored.check_fits(predictor.weights_sha256, config=config, nms_iou=predictor.nms_iou)
-    return applied
-
-
-def _read_calibration(args: argparse.Namespace, model: Path) -> "StoredCalibration | None":
     if args.operating_point is None:
         if args.calibration is not None:
             raise InputError("--calibration needs --operating-point, such as 0.3")
         return None
     from medmask.calibration import read_calibration
 
-    return read_calibration(args.calibration or model.with_name(CALIBRATION))
+    model: Path = args.model or args.checkpoint
+    stored = read_calibration(args.calibration or model.with_name(CALIBRATION))
+    stored.at(args.operating_point)
+    return stored
+
+
+def apply_calibration(
+    stored: "StoredCalibration | None",
+    args: argparse.Namespace,
+    predictor: "ImagePredictor | RayEngine",
+) -> "AppliedCalibration | None":
+    """Take the calibration at the operating point of the command line.
+
+    Args:
+        stored: what :func:`read_operating_point` gave.
+        args: with ``operating_point``.
+        predictor: whose scores it is to be applied to.
+
+    Returns:
+        None where no operating point is asked for.
+
+    Raises:
+        InputError: it is of another model than the predictor.
+    """
+    if stored is None:
+        return None
+    config = predictor.settings().get("config")  # a file of `medmask export` does not tell it
+    stored.check_fits(predictor.weights_sha256, config=config, nms_iou=predictor.nms_iou)
+    return stored.at(args.operating_point)

@@ -21,8 +21,8 @@ from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.operating_point import (
     add_operating_point_options,
-    check_operating_point,
-    find_calibration,
+    apply_calibration,
+    read_operating_point,
 )
 from medmask.commands.options import add_device, add_nms_iou, add_output_folder, print_problems
 from medmask.commands.weights import add_detector_options, check_detector, load_detector
@@ -153,12 +153,12 @@ def run(args: argparse.Namespace) -> int:
         ),
     )
     check_detector(args)
-    check_operating_point(args)
+    stored = read_operating_point(args)
     from medmask.dicomweb.client import DicomwebClient
     from medmask.pacs.round_trip import make_round_trip
 
     predictor = load_detector(args)
-    calibration = find_calibration(args, args.model or args.checkpoint, predictor)
+    calibration = apply_calibration(stored, args, predictor)
     options = RoundTripOptions(results, args.store, args.keep_images, calibration)
     summary = make_round_trip(
         DicomwebClient(connection), predictor, study_filter, args.output, options, _report

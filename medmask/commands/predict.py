@@ -22,8 +22,8 @@ from medmask.commands.engine_options import add_engine_options, open_engine
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.operating_point import (
     add_operating_point_options,
-    check_operating_point,
-    find_calibration,
+    apply_calibration,
+    read_operating_point,
 )
 from medmask.commands.options import (
     add_device,
@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dataset and args.frame is not None:
         raise InputError("--frame is for files: a data set has each image once")
     check_detector(args)
-    check_operating_point(args)
+    stored = read_operating_point(args)
     from medmask.inference import (
         PredictionImage,
         WorkList,
@@ -157,7 +157,7 @@ def run(args: argparse.Namespace) -> int:
             is_on_gpu = predictor.settings()["device"] != "cpu"
             workers = choose_workers(images, cores=usable_cores(), is_on_gpu=is_on_gpu)
             options = replace(options, workers=workers)
-        calibration = find_calibration(args, args.model or args.checkpoint, predictor)
+        calibration = apply_calibration(stored, args, predictor)
         summary = predict_images(
             predictor
             if isinstance(predictor, PredictionEngine) or not args.mirrored

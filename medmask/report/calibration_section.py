@@ -13,6 +13,7 @@ from medmask.calibration import (
 )
 from medmask.calibration.reliability import Reliability
 from medmask.calibration.stored_report import StoredQuality
+from medmask.errors import InputError
 from medmask.report.charts import Series, draw_chart, unit_axis
 from medmask.report.html import Markup, element, join
 from medmask.report.run_files import RunFiles
@@ -44,7 +45,10 @@ def _without(run: RunFiles) -> list[Markup]:
 
 
 def _of_run(run: RunFiles, path: Path) -> list[Markup]:
-    calibration = read_calibration_report(path)
+    try:
+        calibration = read_calibration_report(path)
+    except InputError as error:
+        return [missing(str(error))]
     counts, source = calibration.counts, calibration.source
     return [
         note(

@@ -33,8 +33,34 @@ def read_json(path: str | os.PathLike, kind: str) -> Any:
         InputError: the file is absent, no regular file (a pipe would block), or its JSON is broken
             or cut off; the message gives the line and the offset.
     """
+    return parse_json(read_json_bytes(path, kind), path, kind)
+
+
+def read_json_bytes(path: str | os.PathLike, kind: str) -> bytes:
+    """Read a JSON file that is parsed, hashed or both; see :func:`read_json`.
+
+    Raises:
+        InputError: the file is absent, no regular file, or empty.
+    """
     file = f"{kind} {path}"
-    text = _decode(_read(path, file), file)
+    try:
+        is_regular = stat.S_ISREG(os.stat(path).st_mode)
+        content = Path(path).read_bytes() if is_regular else b""  # a pipe would block
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a name that no file can have
+        raise InputError(f"{file} cannot be read: {error}") from None
+    if not is_regular:
+        raise InputError(f"{file} is not a file, but a folder, a pipe or a device")
+    if not content.strip():
+        raise InputError(f"{file} is empty; copy or write the file again")
+    return content
+
+
+def parse_json(data: bytes, path: str | os.PathLike, kind: str) -> Any:
+    """Parse what :func:`read_json_bytes` gave; see :func:`read_json`."""
+    file = f"{kind} {path}"
+    text = _decode(data, file)
     try:
         content = json.loads(text, object_pairs_hook=_to_dict)
         is_unicode = not _HALF_CHARACTER.search(text) or _is_unicode(content)
@@ -96,21 +122,6 @@ def show(value: Any) -> str:
     except RecursionError:
         return "(nested too deeply)"
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _read(path: str | os.PathLike, file: str) -> bytes:
-    try:
-        is_regular = stat.S_ISREG(os.stat(path).st_mode)
-        content = Path(path).read_bytes() if is_regular else b""  # a pipe would block
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a name that no file can have
-        raise InputError(f"{file} cannot be read: {error}") from None
-    if not is_regular:
-        raise InputError(f"{file} is not a file, but a folder, a pipe or a device")
-    if not content.strip():
-        raise InputError(f"{file} is empty; copy or write the file again")
-    return content
 
 
 def _decode(content: bytes, file: str) -> str:

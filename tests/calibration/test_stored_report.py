@@ -1,11 +1,12 @@
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from calibrations import calibrate
 
-from medmask.calibration import calibration_to_json, read_calibration_report
+from medmask.calibration import calibration_to_json, read_calibration, read_calibration_report
 from medmask.errors import InputError
 
 
@@ -46,6 +47,15 @@ def test_what_is_written_is_read(write, bootstrap):
     assert len(report.operating_points) == 3
     for found, expected in zip(report.operating_points, calibration.operating_points, strict=True):
         assert_same(found, expected)
+
+
+def test_file_is_read_once(write, monkeypatch):
+    path = write(calibration_to_json(calibrate(bootstrap=0)))
+    reads, read = [], Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: reads.append(self) or read(self))
+    read_calibration(path)
+    read_calibration_report(path)
+    assert reads == [path, path]
 
 
 def test_one_patient_has_nothing_out_of_fold(write):

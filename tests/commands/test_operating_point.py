@@ -6,7 +6,11 @@ import pytest
 from calibrations import write_calibration
 
 from medmask.commands import dicom_node, pacs, predict
-from medmask.commands.operating_point import add_operating_point_options, find_calibration
+from medmask.commands.operating_point import (
+    add_operating_point_options,
+    apply_calibration,
+    read_operating_point,
+)
 from medmask.errors import InputError
 
 
@@ -35,7 +39,9 @@ def find(checkpoint):
         parser = argparse.ArgumentParser()
         add_operating_point_options(parser, score_threshold=0.3, shown="what is drawn")
         args = parser.parse_args(list(map(str, options)))
-        return find_calibration(args, checkpoint, Predictor(**differences))
+        args.model, args.checkpoint = None, checkpoint
+        stored = read_operating_point(args)
+        return apply_calibration(stored, args, Predictor(**differences))
 
     return find_by_options
 
@@ -62,6 +68,16 @@ def test_what_does_not_fit_is_refused(find, checkpoint):
         find("--operating-point", "0.3", nms_iou=None)
     with pytest.raises(InputError, match="is the calibration of other weights"):
         find("--operating-point", "0.3", weights_sha256="0" * 64)
+
+
+def test_calibration_is_read_before_the_model_and_not_again(checkpoint):
+    parser = argparse.ArgumentParser()
+    add_operating_point_options(parser, score_threshold=0.3, shown="what is drawn")
+    args = parser.parse_args(["--operating-point", "0.3"])
+    args.model, args.checkpoint = None, checkpoint
+    stored = read_operating_point(args)
+    checkpoint.with_name("calibration.json").write_text("another")
+    assert apply_calibration(stored, args, Predictor()).threshold == 0.25
 
 
 def test_two_thresholds_are_refused(find, capsys):

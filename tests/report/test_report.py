@@ -89,6 +89,22 @@ def test_calibration_of_weights_that_have_changed_is_told(make_run, write):
     assert "other weights" not in write(run)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{}", "is damaged, or is none, at &#x27;format&#x27;"),
+        ('{"format"', "is cut off at line 1"),
+    ],
+)
+def test_damaged_calibration_is_told_on_the_page(make_run, write, content, words):
+    run = make_run()
+    (run / "calibration.json").write_text(content)
+    page = write(run)
+    assert f"calibration file {run}/calibration.json {words}" in page
+    assert "Reliability" not in page
+    assert "<strong>FROC</strong>" in page
+
+
 def test_page_holds_all_it_needs(make_run, write):
     page = write(make_run())
     for title in ("FROC", "ROC of images", "Total loss", "Learning rate", "Results while training"):
@@ -143,10 +159,9 @@ def test_last_line_of_a_killed_run_may_be_cut_off(make_run, write):
         ("versions.json", "[1]", "no JSON object"),
         ("inference/froc.json", '{"settings": {"nms_iou": 7}}', "no settings of an evaluation"),
         ("inference/froc_detections.json", '[{"image_id": 99}]', "fault"),
-        ("calibration.json", "{}", "damaged, or is none, at 'format'"),
         ("config.yaml", "a: !!python/object:os.system {}", "cannot be read"),
     ],
-    ids=["object", "iteration", "versions", "settings", "detections", "calibration", "config"],
+    ids=["object", "iteration", "versions", "settings", "detections", "config"],
 )
 def test_broken_files_are_named(make_run, write, file, content, words):
     run = make_run()
