@@ -3,7 +3,9 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from detectron2.utils import comm
 from omegaconf import DictConfig
 from tabulate import tabulate
 
@@ -11,6 +13,7 @@ from medmask.config.building import build_part
 from medmask.data.loaders import load_dataset_dicts
 from medmask.stages.learning import LearningMeasure, Sample
 from medmask.stages.loss_hook import LossHook
+from medmask.utils.shared_failure import raise_together
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,22 @@ class LearningReport:
     def ends(self) -> set[int]:
         """Iterations after which a stage acts no more, and so is measured for the last time."""
         return {hook.last_iteration() for hook in self._hooks} if self._num_images else set()
+
+    def check(self) -> None:
+        """Check that all stages can be measured; called in all processes, before training.
+
+        Raises:
+            InputError: one cannot, in all processes.
+        """
+        problem: Exception | None = None
+        if self._num_images and comm.is_main_process():
+            try:
+                records = self._records()
+                for hook in self._hooks:
+                    hook.check_held_out(records)
+            except Exception as error:  # the others would wait
+                problem = error
+        raise_together(problem)
 
     def measure(self, iteration: int) -> dict[str, float]:
         """Measure all stages; warns of those that end here and do not beat their constant.
@@ -75,18 +94,24 @@ class LearningReport:
         part = self._config.dataloader.test
         changes = {"with_boxes": True} if "with_boxes" in part.mapper else {}
         mapper = build_part({**part.mapper, **changes}, "dataloader.test.mapper")
-        records = load_dataset_dicts(part.dataset)
-        count = min(self._num_images, len(records))
+        records = self._records()
+        count = len(records)
         start = last_report = time.monotonic()
-        for i in range(count):
+        for i, record in enumerate(records):
             now = time.monotonic()
             if i and now - last_report > REPORT_SECONDS:
                 left = (now - start) / i * (count - i)
                 logger.info(f"Learning of {stage}: {i} of {count} images, {left:.0f} s left")
                 last_report = now
-            record = records[i * len(records) // count]
-            more = {"annotations": record.get("annotations", []), "random_seed": i}
+            more = {"annotations": record["annotations"], "random_seed": i}
             yield mapper(record) | more
+
+    def _records(self) -> list[dict[str, Any]]:
+        """Choose the held-out images, evenly, each with its annotations."""
+        records = load_dataset_dicts(self._config.dataloader.test.dataset)
+        count = min(self._num_images, len(records))
+        chosen = (records[i * len(records) // count] for i in range(count))
+        return [{"annotations": [], **record} for record in chosen]
 
 
 def to_table(measures: Mapping[str, LearningMeasure]) -> str:

@@ -185,6 +185,8 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     model = build_model(config)
     trainer = build_trainer(config, model)
     trainer.set_run_length(options.max_iter)  # before anything is written
+    learning = LearningReport(config, trainer.loss_hooks)
+    learning.check()
     if isinstance(trainer.loader, TrainLoader):
         batches = options.max_iter * options.gradient_accumulation
         epochs = batches / trainer.loader.batches_per_epoch
@@ -202,7 +204,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         options.output_dir,
         options.best_metric,
         extra_models,
-        LearningReport(config, trainer.loss_hooks),
+        learning,
     )
     trainer.register_hooks(
         [

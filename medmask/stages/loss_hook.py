@@ -205,6 +205,18 @@ class LossHook(HookBase):
                 divided by the batches of the iteration.
         """
 
+    def check_held_out(self, records: Sequence[dict[str, Any]]) -> None:
+        """Check, before the first iteration, what :meth:`measure_learning` will be given.
+
+        Called in the main process alone, after :meth:`build`.
+
+        Args:
+            records: of the held-out images, in Detectron2's format.
+
+        Raises:
+            InputError: the stage could not be measured on these images.
+        """
+
     def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
         """Measure on held-out images what the stage has learned so far.
 

@@ -102,6 +102,20 @@ def test_progress_and_time_left_are_told(make_report, monkeypatch, caplog):
     assert re.search(r"Learning of MeasuredHook: 1 of 2 images, \d+ s left", caplog.text)
 
 
+def test_stages_see_the_held_out_images_before_training(make_report, monkeypatch):
+    given = []
+    monkeypatch.setattr(MeasuredHook, "check_held_out", lambda self, x: given.append(x))
+    hook = MeasuredHook(10, good=GOOD)
+    report = make_report(hook)
+    report.check()
+    report.measure(5)
+    ((first, second),) = given
+    assert [first["image_id"], second["image_id"]] == [x["image_id"] for x in hook.seen]
+    assert first["annotations"] == hook.seen[0]["annotations"]
+    make_report(hook, held_out_images=0).check()
+    assert len(given) == 1
+
+
 def test_none_is_measured_without_images(make_report):
     hook = MeasuredHook(10, bad=BAD)
     report = make_report(hook, held_out_images=0)

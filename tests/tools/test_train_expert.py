@@ -36,3 +36,13 @@ def test_store_of_other_images_is_refused(training_runs, tmp_path, options):
     other = "dataloader.train.dataset=phantom_ffdm_train"
     command = training_runs.command(CONFIG, tmp_path, *options, other)
     training_runs.check_refusal(command, "does not fit")
+
+
+def test_held_out_stores_of_other_images_are_refused_before_training(
+    training_runs, tmp_path, options
+):
+    folder = options[1].partition("=")[2]
+    held_out = f"loss_hooks.expert_distillation.held_out_stores={folder}"
+    command = training_runs.command(CONFIG, tmp_path, *options, held_out)
+    training_runs.check_refusal(command, "expert_distillation.held_out_stores must name stores of")
+    assert not (tmp_path / "metrics.json").exists()

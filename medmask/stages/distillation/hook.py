@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -34,7 +35,9 @@ from medmask.utils.periods import Period, check_period, to_iterations_within
 logger = logging.getLogger(__name__)
 
 _MISSING = ("error", "skip")
-_DEFAULT_NAME = "expert"
+DEFAULT_NAME = "expert"
+KEY_SUFFIX = "_distillation"
+"""of the key of a hook in ``loss_hooks``, after the name of its expert"""
 
 
 class ExpertDistillationHook(LossHook):
@@ -73,7 +76,7 @@ class ExpertDistillationHook(LossHook):
         same_patient_negatives: bool = True,
         highest_negative_similarity: float = 1.0,
         missing: str = "error",
-        name: str = _DEFAULT_NAME,
+        name: str = DEFAULT_NAME,
         held_out_stores: Sequence[str] | None = None,
     ) -> None:
         """Create the hook; no file is read.
@@ -108,8 +111,8 @@ class ExpertDistillationHook(LossHook):
                 and stops; ``"skip"`` counts them in the log and trains on them without expert. An
                 image that changed since the store was made is an error in any case.
             name: of the expert, in the names of the losses, ``loss_<name>_image``, and of the
-                hook's module, ``<name>_distillation``; of the hook's key in ``loss_hooks``, too, so
-                that messages name the right one. It has no dot.
+                hook's module, ``<name>_distillation``, which is also the hook's key in
+                ``loss_hooks``: a config with another is refused. It has no dot.
             held_out_stores: folders of expert stores of the evaluated data set, by the same expert,
                 to measure how often the student's embedding of an image or lesion finds the
                 expert's; without any this is not measured.
@@ -120,7 +123,7 @@ class ExpertDistillationHook(LossHook):
         """
         super().__init__()
         self.name = name
-        self.module_name = f"{name}_distillation"
+        self.module_name = f"{name}{KEY_SUFFIX}"
         self.key = f"loss_hooks.{self.module_name}"
         if "." in name:  # PyTorch parts the names of modules by dots
             raise InputError(f"an expert's name is {name!r}, but must have no dot: give another")
@@ -273,14 +276,33 @@ class ExpertDistillationHook(LossHook):
         loss = normal_cross_entropy(student, self._classes, self._normal_index)
         return self.weights["zero_shot_weight"] * loss
 
-    def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
-        """Measure the retrieval of the expert's embeddings of held-out images and lesions.
+    def check_held_out(self, records: Sequence[dict[str, Any]]) -> None:
+        """See :class:`LossHook`.
 
         Raises:
             InputError: ``held_out_stores`` hold fewer than two of the images, or one has changed.
         """
-        if not any(self.weights.values()):
-            return {}  # the dense level alone has no embeddings to find
+        if not (self._held_out_stores and self._has_embeddings_to_find):
+            return
+        found = [(store_of(record, self._held_out_stores), record) for record in records]
+        try:
+            for store in self._held_out_stores:
+                store.check([record for holding, record in found if holding is store])
+        except InputError as error:
+            raise InputError(
+                f"{error} ({self.key}.held_out_stores must name stores of dataloader.test.dataset)"
+            ) from None
+        if sum(store is not None for store, _ in found) < min(2, len(records)):
+            raise InputError(
+                f"{self.key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than "
+                f"two of the {len(records)} held-out images of dataloader.test: make stores of its "
+                "data set by medmask extract-embeddings"
+            )
+
+    def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
+        """Measure the retrieval of the expert's embeddings of held-out images and lesions."""
+        if not self._has_embeddings_to_find:
+            return {}
         if not self._held_out_stores:
             logger.info(
                 "Retrieval of the expert's embeddings is not measured: name expert stores of "
@@ -292,13 +314,11 @@ class ExpertDistillationHook(LossHook):
             for sample in samples:
                 store = store_of(sample, self._held_out_stores)
                 if store is not None:
-                    store.check([sample])
                     retrieval.add(sample, store[sample["image_id"]])
-        if retrieval.num_images < 2:
-            raise InputError(
-                f"{self.key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than "
-                "two of the images of dataloader.test: make stores of its data set by "
-                "medmask extract-embeddings"
-            )
         measures = retrieval.measures().items()
         return {f"{self.name}/retrieval_{kind}": measure for kind, measure in measures}
+
+    @property
+    def _has_embeddings_to_find(self) -> bool:
+        """False with the dense level alone."""
+        return any(self.weights.values())

@@ -58,8 +58,6 @@ class StudentRetrieval:
         self._distillation = distillation
         self._has_lesion_head = bool(distillation.lesion_weight or distillation.zero_shot_weight)
         self._images, self._lesions = Retrieval(), Retrieval()
-        self.num_images = 0
-        """images that were added"""
 
     def add(self, sample: Sample, known: ExpertEntry) -> None:
         """Add a held-out image and its lesions.
@@ -69,7 +67,6 @@ class StudentRetrieval:
             known: the expert's embeddings of them.
         """
         detector, taught = self._detector, self._distillation
-        self.num_images += 1
         output = detector.detect(detector.preprocess_image([sample])).decoder
         if taught.image_weight:
             student = taught.embed_images(output.queries)

@@ -226,5 +226,29 @@ def test_held_out_images_of_fewer_than_two_lesions_measure_images_alone(
         with caplog.at_level(logging.INFO, "medmask"):
             assert hook.measure_learning(samples).keys() == names
         assert "Fewer than two lesions are held out" in caplog.text
-        with pytest.raises(InputError, match="hold fewer than two of the images"):
-            hook.measure_learning(samples[:1])
+
+
+def test_held_out_stores_are_checked_before_training(make_model, tmp_path, records, store):
+    other = write_store(tmp_path / "other", records[:1])
+    for stores, weights, words in (
+        ([store], {}, None),
+        ([other, store], {}, None),
+        ([other], {}, r"held_out_stores \(.*other\) hold fewer than two of the 5 held-out"),
+        ([other], dict.fromkeys(("image_weight", "lesion_weight", "zero_shot_weight"), 0), None),
+        ([], {}, None),
+    ):
+        dense = write_store(tmp_path / "dense", records, patch_grid=(4, 3, 5)) if weights else store
+        hook = make_hook(dense, held_out_stores=stores, **weights, dense_weight=bool(weights))
+        hook.dense_strides = [8]
+        hook.build(make_model())
+        if words is None:
+            hook.check_held_out(records[:5])
+        else:
+            with pytest.raises(InputError, match=words):
+                hook.check_held_out(records[:5])
+            hook.check_held_out(records[:1])  # of a single image nothing is measured
+    records[1]["annotations"][0]["bbox"] = [0, 0, 7, 7]
+    hook = make_hook(store, held_out_stores=[store])
+    hook.build(make_model())
+    with pytest.raises(InputError, match=r"does not fit 1 of 5 images.*held_out_stores must name"):
+        hook.check_held_out(records[:5])
