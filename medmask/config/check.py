@@ -18,6 +18,7 @@ from medmask.config.tree import is_reference, iterate_keys, shorten, suggest
 from medmask.config.values import Value
 from medmask.errors import InputError
 from medmask.solver.optimizer import build_parameter_groups
+from medmask.stages.distillation import DEFAULT_NAME, KEY_SUFFIX, ExpertDistillationHook
 from medmask.stages.exclusive_options import EXCLUSIONS
 
 PARTS = ("model", "optimizer", "lr_multiplier", "dataloader.train", "dataloader.test")
@@ -33,7 +34,7 @@ def check_config(config: DictConfig) -> None:
         InputError: names the keys at fault and what they may hold.
     """
     _raise([*_train_faults(config), *_part_faults(config)])
-    _raise(list(_exclusion_faults(config)))
+    _raise([*_exclusion_faults(config), *_expert_faults(config)])
 
 
 def check_part(node: Any, key: str) -> None:
@@ -109,6 +110,29 @@ def _exclusion_faults(config: DictConfig) -> Iterator[str]:
     for exclusion in EXCLUSIONS:
         if OmegaConf.select(config, exclusion.option) is not None:
             yield from (exclusion.sentence(hook) for hook in hooks if exclusion.concerns(hook))
+
+
+def _expert_faults(config: DictConfig) -> Iterator[str]:
+    """Of experts that are not named as the keys of their hooks, by which messages name them."""
+    for key, hook in (config.get("loss_hooks") or {}).items():
+        target = None if hook is None else _target_of(hook)
+        if not (isinstance(target, type) and issubclass(target, ExpertDistillationHook)):
+            continue
+        name = hook.get("name", DEFAULT_NAME)
+        right = f"{name}{KEY_SUFFIX}"
+        if key == right:
+            continue
+        asked_for = key.removesuffix(KEY_SUFFIX)
+        if asked_for in ("", key):
+            yield (
+                f"loss_hooks.{key} distills an expert of the name {name!r}, so its key must be "
+                f"loss_hooks.{right}: rename it"
+            )
+        else:
+            yield (
+                f"loss_hooks.{key}.name is {name!r}, but the hook's key is that of an expert "
+                f"{asked_for!r}: set it to {asked_for}, or rename the hook to {right}"
+            )
 
 
 def _several_faults(node: Any, key: str, empty: str) -> Iterator[str]:

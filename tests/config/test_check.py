@@ -261,6 +261,29 @@ def test_options_that_exclude_each_other_are_named(page, overrides, words):
         _raise(list(_exclusion_faults(config)))
 
 
+@pytest.mark.parametrize(
+    ("key", "name", "words"),
+    [
+        ("second_distillation", None, r"\.name is 'expert'.*set it to second, or"),
+        ("second_distillation", "third", r"'third'.* an expert 'second'.*hook to third_distill"),
+        ("second", "second", r"its key must be loss_hooks\.second_distillation: rename it"),
+        ("_distillation", None, r"its key must be loss_hooks\.expert_distillation"),
+        ("second_distillation", "second", None),
+    ],
+)
+def test_experts_are_named_as_their_hooks(key, name, words):
+    config = load_config(str(CONFIGS / "phantom2ffdm/expert.py"), [])
+    hook = copy.deepcopy(config.loss_hooks.expert_distillation)
+    if name is not None:
+        hook.name = name
+    config.loss_hooks[key] = hook
+    if words is None:
+        check_config(config)
+    else:
+        with pytest.raises(InputError, match=rf"^loss_hooks\.{key}.*{words}"):
+            check_config(config)
+
+
 def test_options_without_their_counterpart_exclude_nothing(teaching):
     assert not list(_exclusion_faults(teaching))
     config = copy.deepcopy(teaching)

@@ -12,10 +12,16 @@ from medmask.stages.distillation.embedding_queue import EmbeddingQueue
 from medmask.stages.distillation.embedding_space import SPACES
 from medmask.stages.distillation.expert_contrast import ExpertContrast, unit_vectors
 from medmask.stages.distillation.heads import ExpertDistillation, ExpertEmbeddings, WordClasses
-from medmask.stages.distillation.hook import ExpertDistillationHook
+from medmask.stages.distillation.hook import (
+    DEFAULT_NAME,
+    KEY_SUFFIX,
+    ExpertDistillationHook,
+)
 
 __all__ = [
+    "DEFAULT_NAME",
     "DENSE_LOSSES",
+    "KEY_SUFFIX",
     "SPACES",
     "ContrastiveLoss",
     "CosineLoss",
