@@ -6,9 +6,11 @@ import itertools
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detectron2.utils import comm
 from omegaconf import DictConfig
@@ -27,7 +29,7 @@ EVALUATION_PREFIX = "evaluation_"
 TRAINING_FILES = (LAST, "metrics.json", "evaluations.json", "model_[0-9]*.pth", "model_final.pth")
 """Files that only training leaves."""
 EXTRA_MODELS = ("teacher", "average")
-"""Models that stages give besides the trained one."""
+"""Models that the stages of this package give besides the trained one."""
 RUN_FILES = (
     *TRAINING_FILES,
     CONFIG,
@@ -40,23 +42,19 @@ RUN_FILES = (
     "log.txt.rank*",
     "model_adabn.pth",
     "model_best.pth",
-    *(f"{model}_{which}.pth" for model in EXTRA_MODELS for which in ("best", "final")),
     "tracked_run.json",
     "versions.json",
     "pictures/reconstruction_*.png",
-    *(
-        f"{folder}/{name}"
-        for folder in ("inference", *(f"{model}/inference" for model in EXTRA_MODELS))
-        for name in (
-            "coco_instances_results.json",
-            "froc.json",
-            "froc.png",
-            "froc_detections.json",
-            "instances_predictions.pth",
-        )
-    ),
 )
-"""Files that a run leaves; ``--overwrite`` removes these and no others."""
+"""Files that a run leaves, besides those of :func:`_files_of_model`; ``--overwrite`` removes these
+and no others."""
+_EVALUATOR_FILES = (
+    "coco_instances_results.json",
+    "froc.json",
+    "froc.png",
+    "froc_detections.json",
+    "instances_predictions.pth",
+)
 SIGNS_OF_A_RUN = (*TRAINING_FILES, "evaluation.json", "model_adabn.pth", "model_best.pth")
 """Results, which could be lost; what failed before it had any left a config and a log at most."""
 
@@ -180,19 +178,54 @@ def _check_same_run(path: Path, config: DictConfig) -> bool:
 def _evaluated_iterations(path: Path) -> int:
     """Return the iterations done at the last evaluation, which is the end of a finished run."""
     try:
-        return int(json.loads((path / "evaluations.json").read_text())[-1]["iteration"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return int(_last_evaluation(path)["iteration"])
+    except (LookupError, ValueError, TypeError):
         return 0
 
 
+def _last_evaluation(path: Path) -> dict[str, Any]:
+    try:
+        last = json.loads((path / "evaluations.json").read_text())[-1]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
+    return last if isinstance(last, dict) else {}
+
+
 def _remove_run(path: Path) -> None:
-    for file in _find(path, RUN_FILES):
+    models = {**dict.fromkeys(EXTRA_MODELS), **dict.fromkeys(_evaluated_models(path))}
+    patterns = [*RUN_FILES, *(f"inference/{name}" for name in _EVALUATOR_FILES)]
+    for model in models:
+        patterns += _files_of_model(model)
+    for file in _find(path, patterns):
         logger.info(f"Removing {file} (--overwrite)")
         file.unlink()
-    extra = [folder for model in EXTRA_MODELS for folder in (f"{model}/inference", model)]
+    extra = [folder for model in models for folder in (f"{model}/inference", model)]
     for folder in ("inference", "pictures", *extra):
         with contextlib.suppress(OSError):  # it is not there, or holds something of the user's
             (path / folder).rmdir()
+
+
+def _files_of_model(model: str) -> list[str]:
+    """Files of a model that a stage gives besides the trained one."""
+    return [
+        *(f"{model}_{which}.pth" for which in ("best", "final")),
+        *(f"{model}/inference/{name}" for name in _EVALUATOR_FILES),
+    ]
+
+
+def _evaluated_models(path: Path) -> list[str]:
+    """Name the models that were evaluated beside the trained one, those of users' stages, too.
+
+    Their results have the names of the trained one's results, after their own name.
+    """
+    results = _last_evaluation(path)
+    prefixes = (
+        result.removesuffix(f"/{name}")
+        for name in results
+        for result in results
+        if result.endswith(f"/{name}")
+    )
+    return sorted({prefix for prefix in prefixes if re.fullmatch(r"\w[\w.-]*", prefix)})
 
 
 def _find(path: Path, patterns: Sequence[str]) -> list[Path]:

@@ -91,6 +91,32 @@ def test_overwriting_removes_the_files_of_the_run_alone(run, make_config):
     assert left == {*foreign, "inference"}
 
 
+def test_overwriting_removes_what_stages_gave_besides_the_trained_model(run, make_config):
+    results = {"iteration": 100, "froc/R@0.3": 5.0, "ema/froc/R@0.3": 5.0, "learning/mae/R2": 0.1}
+    (run / "evaluations.json").write_text(json.dumps([results]))
+    foreign = ["imagenet_final.pth", "ema_first.pth", "learning_final.pth", "average/notes.txt"]
+    own = ["froc_detections.json", "froc.json", "froc.png", "coco_instances_results.json"]
+    own += ["instances_predictions.pth"]
+    for model in ("ema", "teacher", "average"):
+        (run / model / "inference").mkdir(parents=True)
+        for name in (f"{model}_best.pth", f"{model}_final.pth"):
+            (run / name).touch()
+        for name in own:
+            (run / model / "inference" / name).touch()
+    for name in foreign:
+        (run / name).touch()
+    with open_run_folder(make_config(), RunMode.OVERWRITE):
+        left = {str(x.relative_to(run)) for x in run.rglob("*")} - {"run.lock"}
+    assert left == {*foreign, "average"}
+
+
+@pytest.mark.parametrize("content", ["[", "[1]", "{}", "[]"])
+def test_overwriting_takes_damaged_evaluations(run, make_config, content):
+    (run / "evaluations.json").write_text(content)
+    with open_run_folder(make_config(), RunMode.OVERWRITE):
+        assert {x.name for x in run.iterdir()} == {"run.lock"}
+
+
 def test_run_in_the_same_folder_at_once_is_refused(run, make_config):
     with open_run_folder(make_config(), RunMode.RESUME):
         for mode in RunMode:
