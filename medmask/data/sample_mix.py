@@ -31,13 +31,16 @@ class SampleMix(ABC):
         return np.random.random() < self.probability
 
     def candidates(self, dataset_dicts: Sequence[dict[str, Any]]) -> Sequence[int]:
-        """Choose the images to take from; one of them is drawn evenly for each sample.
+        """Choose the images to take from.
+
+        For each sample one of them is drawn evenly, the sample's own image only if it is the one
+        candidate.
 
         Args:
             dataset_dicts: of the data set, at least one.
 
         Returns:
-            Indices into it, at least one; here all.
+            Different indices into it, at least one; here all.
 
         Raises:
             InputError: there is none.

@@ -58,11 +58,19 @@ class SampleStream(Dataset[dict[str, Any]]):
     def __getitem__(self, sample_index: int) -> dict[str, Any]:
         """Sample ``sample_index`` of the stream, any number from 0 on."""
         with seeded(self.seed, sample_index):
-            sample = self.mapper(self.dataset_dicts[self.order(sample_index)])
+            image = self.order(sample_index)
+            sample = self.mapper(self.dataset_dicts[image])
             if self.mix is not None and self.mix.is_drawn():
-                other = self._candidates[np.random.randint(len(self._candidates))]
+                other = self._draw_candidate(image)
                 sample = self.mix(sample, self.mapper(self.dataset_dicts[other]))
         return sample | {"random_seed": _random_seed(self.seed, sample_index)}
+
+    def _draw_candidate(self, image: int) -> int:
+        """Draw evenly from the candidates, again until it is another image, if there is another."""
+        while True:
+            other = self._candidates[np.random.randint(len(self._candidates))]
+            if other != image or len(self._candidates) == 1:
+                return other
 
 
 class GlobalBatchSampler(Sampler[list[int]]):

@@ -1,11 +1,13 @@
 import itertools
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
 from medmask.data.loaders import TrainLoader
+from medmask.data.sample_mix import SampleMix
 from medmask.data.sample_stream import GlobalBatchSampler, SampleStream, seeded
 from medmask.utils.random_state import get_random_state
 
@@ -35,6 +37,32 @@ def test_every_epoch_is_another_shuffle():
     assert {tuple(sorted(epoch)) for epoch in epochs} == {tuple(range(7))}
     assert len(set(epochs)) > 7
     assert ids != [_stream(seed=6)[index]["image_id"] for index in range(70)]
+
+
+class Pair(SampleMix):
+    """Tells which other image was drawn."""
+
+    def __init__(self, candidates):
+        super().__init__(probability=1.0)
+        self._candidates = candidates
+
+    def candidates(self, dataset_dicts):
+        return self._candidates
+
+    def __call__(self, sample, other):
+        return sample | {"other": other["image_id"]}
+
+
+def test_another_image_is_drawn_evenly_where_there_is_one():
+    stream = SampleStream(DATASET_DICTS, draw, 5, mix=Pair([1, 3, 4]))
+    drawn = {number: Counter() for number in range(7)}
+    for sample in (stream[index] for index in range(700)):
+        drawn[sample["image_id"]][sample["other"]] += 1
+    for number, counts in drawn.items():
+        assert set(counts) == {1, 3, 4} - {number}
+        assert min(counts.values()) > 0.6 * 100 / len(counts)
+    alone = SampleStream(DATASET_DICTS, draw, 5, mix=Pair([3]))
+    assert {alone[index]["other"] for index in range(14)} == {3}
 
 
 def test_samples_depend_on_seed_and_index_alone():
