@@ -164,7 +164,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="processes on this machine, one per GPU (on the CPU if it has none)",
+        help="processes on this machine, at least 1, one per GPU (on the CPU if it has none)",
     )
     parser.set_defaults(num_machines=1, machine_rank=0, dist_url="auto")
     return parser

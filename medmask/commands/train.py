@@ -83,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="processes on this machine, one per GPU (on the CPU if it has none)",
+        help="processes on this machine, at least 1, one per GPU (on the CPU if it has none)",
     )
     parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all")
     parser.add_argument(

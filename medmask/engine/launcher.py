@@ -35,8 +35,11 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         _run_under_torchrun(main, args)
         return
-    if args.num_gpus < 0:
-        raise InputError(f"--num-gpus is {args.num_gpus}: give the number of processes")
+    if args.num_gpus < 1:
+        raise InputError(
+            f"--num-gpus is {args.num_gpus}, but is the number of processes: give 1 or more; what "
+            "keeps them off the GPU is the device (train.device=cpu or --device cpu)"
+        )
     if not 0 <= args.machine_rank < args.num_machines:
         raise InputError(
             f"--machine-rank is {args.machine_rank} and --num-machines {args.num_machines}: the "
@@ -47,7 +50,7 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
     available = torch.cuda.device_count()
     if available and args.num_gpus > available:
         raise InputError(f"--num-gpus is {args.num_gpus}, but this machine has {available} GPUs")
-    count = max(args.num_gpus, 1)
+    count = args.num_gpus
     if count * args.num_machines == 1:
         _run_and_leave_group(main, args)
         return
@@ -63,7 +66,7 @@ def _join_and_run(
     Raises:
         InputError: the processes do not find each other; or what ``main`` raises.
     """
-    count = max(args.num_gpus, 1)
+    count = args.num_gpus
     try:
         _join_group(
             local_rank,
