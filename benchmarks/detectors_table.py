@@ -28,7 +28,7 @@ from medmask.evaluation.paired_differences import PairedDifference
 from medmask.evaluation.settings import DEFAULT_MIN_PAIRS
 from medmask.utils.command_line import command_line_tool
 from medmask.utils.files import atomic_write
-from medmask.utils.json_files import write_json
+from medmask.utils.json_files import finite_values, write_json
 
 _EXAMPLES = """examples:
   python benchmarks/detectors_table.py --benchmark mias2inbreast --test heldout
@@ -167,15 +167,6 @@ def _signed(value: float, lower: float, upper: float) -> str:
     return f"{value:+.3f}{star} ({lower:+.3f} to {upper:+.3f})"
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 @command_line_tool
 def main() -> None:
     options = _parser().parse_args()
@@ -215,8 +206,8 @@ def main() -> None:
         text += f"\n{_seed_differences(seed_differences, options.ours, options.min_pairs)}\n"
     print(text)
     if options.json:
-        rows_to_write = [_without_nan(row) for row in content]
-        write_json(options.json, {"test": test, "counts": counts, "rows": rows_to_write})
+        figures = {"test": test, "counts": counts, "rows": content}
+        write_json(options.json, finite_values(figures))
     if options.markdown:
         with atomic_write(options.markdown, "w") as file:
             file.write(text)

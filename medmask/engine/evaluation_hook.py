@@ -16,7 +16,7 @@ from torch import nn
 from medmask.checkpoint import save_weights
 from medmask.engine.learning import LearningReport
 from medmask.errors import InputError
-from medmask.utils.files import atomic_write
+from medmask.utils.json_files import finite_values, write_json
 from medmask.utils.shared_failure import raise_together
 
 logger = logging.getLogger(__name__)
@@ -139,9 +139,8 @@ class EvaluationHook(HookBase):
 
     def _record(self, iteration: int, results: dict[str, float]) -> None:
         """Keep the results."""
-        self.history.append({"iteration": iteration, **_without_nan(results)})
-        with atomic_write(self.path, "w") as file:
-            json.dump(self.history, file, indent=1)
+        self.history.append(finite_values({"iteration": iteration, **results}))
+        write_json(self.path, self.history)
         self.trainer.storage.put_scalars(**results, smoothing_hint=False)
 
     def _best(self, metric: str) -> float:
@@ -151,7 +150,7 @@ class EvaluationHook(HookBase):
 
 def _read_history(path: Path) -> list[dict[str, float | None]]:
     try:
-        history = json.loads(path.read_text())
+        history = finite_values(json.loads(path.read_text()))
         return sorted(history, key=lambda entry: entry["iteration"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
@@ -161,10 +160,4 @@ def _read_history(path: Path) -> list[dict[str, float | None]]:
 
 def write_results(results: dict[str, float], folder: Path) -> None:
     """Write the results of a single evaluation to ``evaluation.json``."""
-    with atomic_write(folder / "evaluation.json", "w") as file:
-        json.dump(_without_nan(results), file, indent=1)
-
-
-def _without_nan(results: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    return {key: None if math.isnan(value) else value for key, value in results.items()}
+    write_json(folder / "evaluation.json", finite_values(results))

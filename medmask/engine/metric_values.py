@@ -1,9 +1,10 @@
 """Metrics of a run as its files and trackers get them: values of single iterations."""
 
-import math
 from collections import defaultdict
 
 from detectron2.utils.events import EventStorage, get_event_storage
+
+from medmask.utils.json_files import finite_or_none
 
 TIMES = ("time", "data_time")
 """Metrics in seconds."""
@@ -20,7 +21,7 @@ def latest_metrics(storage: EventStorage, past: Metrics) -> Metrics:
         past: the latest values of the run that is resumed.
     """
     latest = {
-        name: (value if math.isfinite(value) else None, iteration)
+        name: (finite_or_none(value), iteration)
         for name, (value, iteration) in storage.latest().items()
         if name not in TIMES  # no two runs have the same
     }
@@ -40,6 +41,5 @@ def metrics_after(iteration: int, past: Metrics) -> dict[int, dict[str, float | 
     found: defaultdict[int, dict[str, float | None]] = defaultdict(dict)
     for name, (value, at) in (past | get_event_storage().latest()).items():
         if at > iteration:
-            is_finite = value is not None and math.isfinite(value)
-            found[at][name] = value if is_finite else None
+            found[at][name] = None if value is None else finite_or_none(value)
     return dict(sorted(found.items()))

@@ -100,10 +100,10 @@ def finite_or_none(value: float) -> float | None:
 
 
 def finite_values(value: Any) -> Any:
-    """Values of :func:`read_json`, in which null stands for each number that is not finite."""
+    """Values for :func:`write_json`, in which null stands for each number that is not finite."""
     if isinstance(value, dict):
         return {key: finite_values(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [finite_values(item) for item in value]
     return finite_or_none(value) if isinstance(value, float) else value
 

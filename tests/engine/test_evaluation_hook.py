@@ -6,7 +6,7 @@ import torch
 from detectron2.engine import TrainerBase
 
 from medmask.checkpoint import MedMaskCheckpointer
-from medmask.engine.evaluation_hook import EvaluationHook
+from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.errors import InputError
 
 
@@ -65,6 +65,19 @@ def test_nan_is_never_best_and_is_null_in_the_file(tmp_path):
     history = json.loads((tmp_path / "evaluations.json").read_text())
     assert history[0]["froc/R@0.3"] is None
     assert best_iteration(tmp_path) == 4
+
+
+def test_results_are_strict_json_whatever_was_there_before(tmp_path):
+    before = [{"iteration": 2, "froc/R@0.3": math.inf, "froc/R@1": math.nan}]
+    (tmp_path / "evaluations.json").write_text(json.dumps(before))
+    run(tmp_path, [-math.inf], start_iter=2, max_iter=4)
+    write_results({"a": math.inf, "b": math.nan, "c": 1.0}, tmp_path)
+    evaluations, single = (
+        json.loads((tmp_path / name).read_text(), parse_constant=pytest.fail)
+        for name in ("evaluations.json", "evaluation.json")
+    )
+    assert [each["froc/R@0.3"] for each in evaluations] == [None, None]
+    assert single == {"a": None, "b": None, "c": 1.0}
 
 
 def test_resumed_run_remembers_the_best(tmp_path):

@@ -1,11 +1,12 @@
 import json
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from medmask.errors import InputError
-from medmask.utils.json_files import read_json, valid_unicode
+from medmask.utils.json_files import finite_values, read_json, valid_unicode
 
 
 @pytest.fixture
@@ -73,3 +74,11 @@ def test_names_of_any_bytes_become_valid_unicode():
         == "é →/\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}.png"
     )
     assert valid_unicode("\ud800") == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_numbers_that_are_not_finite_become_null():
+    values = {"a": [math.nan, 1.5, (math.inf, 2)], "b": {"c": -math.inf, "d": "nan", "e": None}}
+    assert finite_values(values) == {
+        "a": [None, 1.5, [None, 2]],
+        "b": {"c": None, "d": "nan", "e": None},
+    }

@@ -11,7 +11,7 @@ from typing import IO, Any
 from medmask.engine.comparison.plan import MODEL, Run
 from medmask.engine.learning import PREFIX
 from medmask.errors import InputError
-from medmask.utils.json_files import read_json, write_json
+from medmask.utils.json_files import finite_values, read_json, write_json
 
 RESULT = "result.json"
 LOG = "benchmark_log.txt"
@@ -45,21 +45,19 @@ def read_result(run: Run, folder: Path, settings: Sequence[str]) -> RunResult | 
         None if it has left none.
 
     Raises:
-        InputError: it was made with other settings, of another model or from another start, or is
-            no result.
+        InputError: it was made with another config or other settings, of another model or from
+            another start, or is no result.
     """
     file = folder / RESULT
     if not file.exists():
         return None
     content = read_json(file, "result")
-    try:
-        result = RunResult(content["metrics"], content["minutes"])
-        before = content["settings"]
-    except (KeyError, TypeError):
+    if not _is_result(content):
         raise InputError(
             f"{file} is no result of this version: delete it to run again, or choose another "
             "--output"
-        ) from None
+        )
+    before = content["settings"]
     if before != list(settings):
         raise InputError(
             f"{file} was made with {' '.join(before)}, not with {' '.join(settings)}: ask for the "
@@ -72,7 +70,26 @@ def read_result(run: Run, folder: Path, settings: Sequence[str]) -> RunResult | 
                 f"{file} was made with {field} {told!r} in the plan, not with {now!r}: delete its "
                 "folder to run again, or choose another --output"
             )
-    return result
+    return RunResult(content["metrics"], float(content["minutes"]))
+
+
+def _is_result(content: Any) -> bool:
+    """Tell whether a file holds what :func:`complete_run` writes."""
+    if not isinstance(content, dict):
+        return False
+    metrics, settings = content.get("metrics"), content.get("settings")
+    return (
+        isinstance(metrics, dict)
+        and all(value is None or _is_number(value) for value in metrics.values())
+        and _is_number(content.get("minutes"))
+        and isinstance(settings, list)
+        and all(isinstance(setting, str) for setting in settings)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 def complete_run(
@@ -107,14 +124,25 @@ def complete_run(
 
 
 def _identity(run: Run) -> dict[str, str | None]:
-    """Fields of a run in its plan that decide on its result, besides config and settings."""
-    return {"model": run.model, "start": run.start, "adapt_batchnorm": run.adapt_batchnorm}
+    """Fields of a run in its plan that decide on its result, besides its settings.
+
+    Of the config the name alone: its path depends on the folder that the tool is called in.
+    """
+    return {
+        "config": run.config.name,
+        "model": run.model,
+        "start": run.start,
+        "adapt_batchnorm": run.adapt_batchnorm,
+    }
 
 
 def _minutes_before(folder: Path) -> float:
     """Minutes of calls that were interrupted."""
     file = folder / _TIME
-    return float(read_json(file, "time")) if file.exists() else 0.0
+    minutes = read_json(file, "time") if file.exists() else 0.0
+    if not _is_number(minutes):
+        raise InputError(f"{file} holds no number of minutes: delete it to count anew")
+    return float(minutes)
 
 
 def _metrics(folder: Path, run: Run) -> dict[str, Any]:
@@ -147,4 +175,4 @@ def _learning(folder: Path) -> dict[str, float | None]:
         for line in file.read_text().splitlines():
             values = json.loads(line)
             found |= {name: x for name, x in values.items() if name.startswith(PREFIX)}
-    return {name: x if x is None or math.isfinite(x) else None for name, x in found.items()}
+    return finite_values(found)

@@ -164,6 +164,10 @@ def test_result_of_other_settings_is_refused(folder):
     [
         (('model="teacher"', 'model="average"'), "with model 'teacher' .*, not with 'average'"),
         (
+            ('config="taught.py"', 'config="first.py"'),
+            "with config 'taught.py' .*with 'first",
+        ),
+        (
             ('start="first", controls=["control"', 'start="control", controls=["control"'),
             "with start 'first' .*, not with 'control'",
         ),
