@@ -4,16 +4,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from medmask.data.dataset_dicts import read_dataset_image
-from medmask.data.worker_loader import init_worker
+from medmask.data.worker_loader import WorkerLoader
 from medmask.errors import InputError
 
 _REPORT_SECONDS = 10.0
 
 
-class _Faults(Dataset):
+class _Faults(Dataset[str | None]):
     """The fault of the image of each dataset dict; None where there is none."""
 
     def __init__(self, dataset_dicts: Sequence[dict[str, Any]]) -> None:
@@ -44,14 +44,11 @@ def find_broken_images(
 
     Returns:
         A sentence for each image that cannot be read or has another size than its dict says.
+
+    Raises:
+        InputError: a process that reads was killed.
     """
-    loader = DataLoader(
-        _Faults(dataset_dicts),
-        batch_size=8,
-        num_workers=num_workers,
-        collate_fn=list,
-        worker_init_fn=init_worker,
-    )
+    loader = WorkerLoader(_Faults(dataset_dicts), batch_size=8, num_workers=num_workers)
     faults: list[str] = []
     done, start = 0, time.monotonic()
     last_report = start

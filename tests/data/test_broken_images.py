@@ -1,10 +1,15 @@
 """All broken images are found before training."""
 
+import os
+import signal
+
 import cv2
 import numpy as np
 import pytest
 
+from medmask.data import broken_images
 from medmask.data.broken_images import find_broken_images
+from medmask.errors import InputError
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -21,3 +26,12 @@ def test_all_broken_images_are_named_and_no_other(tmp_path, num_workers):
     faults = find_broken_images(dataset_dicts, num_workers)
     assert len(faults) == 3
     assert all(f"{name}.png" in fault for name, fault in zip((7, 11, 13), faults, strict=True))
+
+
+def test_death_of_a_process_that_reads_is_told(monkeypatch):
+    def die(dataset_dict):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(broken_images, "read_dataset_image", die)
+    with pytest.raises(InputError, match="a worker process that loads images was killed"):
+        find_broken_images([{"file_name": "0.png"}], 1)
