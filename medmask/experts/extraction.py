@@ -57,6 +57,8 @@ class ExtractionSettings:
         check_crop_context(self.crop_context)
         if self.batch_size < 1:
             raise InputError(f"batch size is {self.batch_size}: give 1 or more")
+        if self.shard_size < 1:
+            raise InputError(f"shard size is {self.shard_size}: give 1 or more")
         if self.num_workers < 0:
             raise InputError(f"the number of workers is {self.num_workers}: give 0 or more")
 

@@ -229,6 +229,12 @@ def test_killed_run_goes_on_where_it_stopped(run_tool, phantoms, extract, tmp_pa
             np.testing.assert_allclose(getattr(entry, name), getattr(wanted, name), atol=1e-4)
 
 
+@pytest.mark.parametrize("option", ["batch_size", "shard_size"])
+def test_sizes_are_checked_before_the_expert_is_loaded(option):
+    with pytest.raises(InputError, match=f"{option.replace('_', ' ')} is 0: give 1 or more"):
+        ExtractionSettings(**{option: 0})
+
+
 def test_two_processes_write_the_store_of_one(run_tool, phantoms, extract, tmp_path, monkeypatch):
     options = ("--num-gpus", 2, "--shard-size", 20, "--num-workers", 0, "--dtype", "float32")
     process = run_tool(*options)
