@@ -77,10 +77,10 @@ def run(args: argparse.Namespace) -> None:
     asked_for = comparison.restricted_to(args.runs) if args.runs else comparison
     output = args.output or Path("output/benchmark") / Path(args.plan).resolve().parent.name
 
-    def write() -> tuple[str, list[str]]:
+    def write() -> str:
         """Write tables of all that has ended, whichever call it was asked for by."""
         results, problems = read_results(comparison, output, args.options)
-        return write_tables(comparison, results, output, args.min_pairs), problems
+        return write_tables(comparison, results, output, args.min_pairs, problems)
 
     def report(message: str) -> None:
         write()
@@ -95,10 +95,7 @@ def run(args: argparse.Namespace) -> None:
         options=args.options,
         report=report,
     )
-    markdown, problems = write()
-    print(f"\n{markdown}")
-    for problem in problems:
-        print(f"not in the tables: {problem}")
+    print(f"\n{write()}")
     print(f"written to {output / 'benchmark.md'} and {output / 'benchmark.json'}")
 
 

@@ -104,11 +104,12 @@ def test_tables_keep_what_earlier_calls_asked_for(monkeypatch, tmp_path, capsys)
     assert "| first | 4 | 41.5 ± 1.3 |" in first
     assert "| other | 3 | 41.0 ± 1.0 |" in first
     assert json.loads((output / "benchmark.json").read_text())["seeds"] == [0, 1, 2, 3]
-    assert "not in the tables" not in whole + first
+    assert "Not in the tables" not in whole + first
     otherwise = table("--seeds", "9", "--set", "train.max_iter=1")
     assert "| other | 1 | 49.0 |" in otherwise
-    assert otherwise.count("not in the tables: ") == 7
-    assert "seed0/result.json was made with dataloader.test.dataset=some_test, not" in otherwise
+    assert "first/seed0/result.json was made with dataloader.test.dataset=some_test" in otherwise
+    assert otherwise.partition("Not in the tables:")[2].count("\n- ") == 7
+    assert len(json.loads((output / "benchmark.json").read_text())["left_out"]) == 7
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ def write_tables(
     results: Results,
     output_dir: Path,
     min_pairs: int = DEFAULT_MIN_PAIRS,
+    left_out: Sequence[str] = (),
 ) -> str:
     """Write ``benchmark.json`` and ``benchmark.md``.
 
@@ -27,6 +28,7 @@ def write_tables(
         results: of its runs.
         output_dir: gets the files.
         min_pairs: pairs that a verdict other than "not shown" needs, at least 2.
+        left_out: a sentence on each result of the folder that is not among them.
 
     Returns:
         The Markdown.
@@ -37,6 +39,7 @@ def write_tables(
         "metric": comparison.metric,
         "seeds": sorted({seed for by_seed in results.values() for seed in by_seed}),
         "min_pairs": min_pairs,
+        "left_out": list(left_out),
         "rows": [_row_to_json(row, min_pairs) for row in rows],
         "results": {
             name: {str(seed): vars(result) for seed, result in by_seed.items()}
@@ -45,6 +48,8 @@ def write_tables(
     }
     write_json(output_dir / "benchmark.json", content)
     markdown = to_markdown(comparison, rows, min_pairs)
+    if left_out:
+        markdown += "\nNot in the tables:\n\n" + "".join(f"- {each}\n" for each in left_out)
     with atomic_write(output_dir / "benchmark.md", "w") as file:
         file.write(markdown)
     return markdown
