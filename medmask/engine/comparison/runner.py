@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import IO
 
 from medmask.engine.comparison.plan import MODEL, Comparison, Run
-from medmask.engine.comparison.run_result import Results, RunResult, complete_run, read_result
+from medmask.engine.comparison.run_result import (
+    RESULT,
+    Results,
+    RunResult,
+    complete_run,
+    read_result,
+)
 from medmask.engine.learning import PREFIX
 from medmask.errors import InputError
 from medmask.utils.child_tools import ChildTools
@@ -128,8 +134,8 @@ def read_results(
         options: ``key=value`` settings for every run, with which results must have been made.
 
     Returns:
-        The results, and a sentence on each that does not belong to them: one that was made
-        otherwise, or is damaged.
+        The results, and a sentence on each that no table shows: one that was made otherwise, is
+        damaged, or has no value of the metric.
     """
     results: Results = {}
     problems: list[str] = []
@@ -137,13 +143,21 @@ def read_results(
         results[run.name] = {}
         settings = _settings(run, comparison, options)
         for seed in _seeds_of(output_dir / run.name):
+            folder = _folder(output_dir, run.name, seed)
             try:
-                result = read_result(run, _folder(output_dir, run.name, seed), settings)
-                if result is not None:
-                    _check_metric(run, comparison, result)
-                    results[run.name][seed] = result
+                result = read_result(run, folder, settings)
+                if result is None:
+                    continue
+                _check_metric(run, comparison, result)
             except InputError as error:
                 problems.append(str(error))
+                continue
+            results[run.name][seed] = result
+            if result.metrics[comparison.metric] is None:
+                problems.append(
+                    f"{folder / RESULT} has no value of {comparison.metric}, which is undefined "
+                    "where nothing can be found, as on a test set without lesions"
+                )
     return results, problems
 
 

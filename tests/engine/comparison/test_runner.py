@@ -255,6 +255,18 @@ def test_results_of_all_calls_are_found(folder):
     assert sum("seed3/result.json was made with" in each for each in problems) == 4
 
 
+def test_results_without_a_value_are_told(folder):
+    (folder / "tool.py").write_text(
+        TOOL + "\nfor file in folder.glob('evaluation*.json'):\n"
+        "    file.write_text(file.read_text().replace('/R@0.3\": 6', '/R@0.3\": null, \"x\": 6'))\n"
+    )
+    run(folder, seeds=(0,))
+    results, problems = read_results(load_comparison(folder / "benchmark.py"), folder / "output")
+    assert results["taught"][0].metrics["froc/R@0.3"] is None
+    (problem,) = problems
+    assert "taught/seed0/result.json has no value of froc/R@0.3, which is undefined" in problem
+
+
 def test_file_that_is_no_result_is_named(folder):
     run(folder, seeds=(0,))
     (folder / "output/first/seed0/result.json").write_text("{}")
