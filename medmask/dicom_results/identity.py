@@ -30,6 +30,7 @@ class Identity:
         weights: the first digits of the SHA-256 of the weights.
         score_threshold: of the findings.
         made: when the detections were made; objects bear this time.
+        categories: names of the classes, whose order gives each its color in pictures.
         calibration: a sentence on what probabilities are calibrated on; None where findings have
             none.
     """
@@ -37,6 +38,7 @@ class Identity:
     weights: str
     score_threshold: float
     made: datetime
+    categories: tuple[str, ...]
     calibration: str | None = None
 
     @property
@@ -69,7 +71,8 @@ class Identity:
 
     def object_uid(self, kind: str, images: Iterable[SourceImage]) -> str:
         """SOP Instance UID of an object about some images."""
-        return self._identifier("object", kind, *map(_describe, images))
+        colored = self.categories if kind == "capture" else ()
+        return self._identifier("object", kind, *map(_describe, images), *colored)
 
     def finding_uid(self, image: SourceImage, number: int) -> str:
         """Tracking UID of a finding, the same in all objects."""

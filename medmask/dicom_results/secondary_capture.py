@@ -67,7 +67,7 @@ def secondary_capture(image: SourceImage, number: int, identity: Identity) -> Da
 def _draw(image: SourceImage, identity: Identity) -> np.ndarray:
     """(H, W, 3) uint8 RGB."""
     pixels = read_image(image.path)
-    names = sorted({finding.category for finding in image.findings})
+    names = identity.categories
     boxes = np.array([finding.box for finding in image.findings]).reshape(-1, 4)
     overlay = draw_overlay(
         pixels,

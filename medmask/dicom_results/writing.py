@@ -87,7 +87,11 @@ def write_results(
     check_output_folder(output_dir)
     remove_abandoned_files(output_dir)
     identity = Identity(
-        predictions.weights, options.score_threshold, predictions.made, predictions.calibration
+        predictions.weights,
+        options.score_threshold,
+        predictions.made,
+        predictions.categories,
+        predictions.calibration,
     )
     problems = list(predictions.problems)
     with without_patient_data_in_logs():

@@ -12,6 +12,7 @@ from medmask.dicom_results.predictions import Finding, Predictions, ScoredImage
 
 WEIGHTS = "0123456789abcdef"
 MADE = datetime(2026, 1, 2, 3, 4, 5)
+CATEGORIES = ("calcification", "malignant lesion", "mass")
 FINDINGS = (
     Finding((10.25, 20.5, 40.75, 61.125), 0.91234567, "mass"),
     Finding((0.0, 0.0, 96.0, 128.0), 0.5, "calcification"),
@@ -42,7 +43,7 @@ def predictions(phantom_studies) -> Predictions:
     """Findings in the MLO views of the first study; the second has none."""
     first, second = phantom_studies[:4], phantom_studies[4:]
     without = [ScoredImage(path, FINDINGS[-1:]) for path in second]
-    return Predictions(WEIGHTS, MADE, (*map(scored, first), *without))
+    return Predictions(WEIGHTS, MADE, (*map(scored, first), *without), categories=CATEGORIES)
 
 
 @pytest.fixture(scope="session")

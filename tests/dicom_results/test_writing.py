@@ -240,6 +240,30 @@ def test_pictures_have_the_boxes_burnt_in(results, predictions):
             assert edge.mean() > 0.95
 
 
+def test_a_class_has_one_color_in_all_pictures(predictions, phantom_studies, tmp_path):
+    """As in the pictures of predict: that of its place among the classes."""
+    boxes = {"calcification": (20, 60, 70, 110), "mass": (5, 5, 90, 50)}
+
+    def colors(*classes, predictions=predictions):
+        findings = tuple(Finding(boxes[name], 0.9, name) for name in classes)
+        images = (ScoredImage(phantom_studies[0], findings),)
+        folder = tmp_path / "_".join(classes)
+        write_results(
+            replace(predictions, images=images), folder, ResultOptions(objects=("capture",))
+        )
+        (path,) = folder.rglob("secondary_capture_*.dcm")
+        pixels = pydicom.dcmread(path).pixel_array
+        scale = pixels.shape[1] / 96
+        corners = {name: [round(side * scale) for side in boxes[name]] for name in classes}
+        return {name: tuple(pixels[y1 - 1, x0 + 9]) for name, (x0, _, _, y1) in corners.items()}
+
+    both = colors("calcification", "mass")
+    assert both["calcification"] != both["mass"]
+    assert colors("mass")["mass"] == both["mass"]
+    turned = replace(predictions, categories=predictions.categories[::-1])
+    assert colors("mass", "calcification", predictions=turned)["mass"] == both["calcification"]
+
+
 def test_boxes_of_the_report_drawn_over_the_image_enclose_it_as_predicted(
     results, predictions, tmp_path
 ):
