@@ -1,18 +1,19 @@
 """Corrected annotations as a COCO set of the project, on the stored images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from medmask.annotation.corrections import Correction, Lesion
 from medmask.errors import InputError
 from medmask.images import is_dicom
+from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
 
 
 def make_coco_set(
-    corrections: Sequence[Correction], classes: Sequence[str], image_root: Path
+    corrections: Sequence[Correction], classes: Sequence[str], image_root: Path, notes: list[str]
 ) -> dict[str, Any]:
     """Make the content of an annotation file.
 
@@ -20,6 +21,7 @@ def make_coco_set(
         corrections: of the images that were reviewed, with lesions or without.
         classes: names of the categories; their ids count from 1.
         image_root: folder that file names are relative to.
+        notes: gets a sentence for each thing that a header tells in a way that cannot be read.
 
     Returns:
         ``images``, ``annotations`` and ``categories``. An image keeps the id of its data set if
@@ -33,7 +35,7 @@ def make_coco_set(
     annotations: list[dict[str, Any]] = []
     ids = _image_ids(corrections)
     for image_id, correction in zip(ids, corrections, strict=True):
-        images.append(image_record(correction, image_id, image_root))
+        images.append(image_record(correction, image_id, image_root, notes))
         for lesion in correction.lesions:
             record = annotation_record(lesion, category_ids[lesion.label])
             annotations.append({"id": len(annotations) + 1, "image_id": image_id} | record)
@@ -70,8 +72,13 @@ def _image_ids(corrections: Sequence[Correction]) -> list[int | str]:
     return list(range(1, len(told) + 1))
 
 
-def image_record(correction: Correction, image_id: int | str, image_root: Path) -> dict[str, Any]:
+def image_record(
+    correction: Correction, image_id: int | str, image_root: Path, notes: list[str]
+) -> dict[str, Any]:
     """The record of an image, with what the header of a DICOM file tells of patient and view.
+
+    A fault in what it tells is noted, and costs no more than that field: a reader's work is not
+    lost, as it would be with a corrected, and so another, file.
 
     Raises:
         InputError: the image lies outside of the folder that file names are relative to.
@@ -89,21 +96,38 @@ def image_record(correction: Correction, image_id: int | str, image_root: Path) 
         "width": image.width,
         "height": image.height,
     }
-    return record | _header_fields(Path(image.source))
+    return record | _header_fields(Path(image.source), notes)
 
 
-def _header_fields(path: Path) -> dict[str, str]:
+def _header_fields(path: Path, notes: list[str]) -> dict[str, str]:
+    fields: dict[str, str] = {}
     if not is_dicom(path):
-        return {}
+        return fields
     with open_dicom(path) as file:
-        elements = file.elements
-        side = elements.text("ImageLaterality") or elements.text("Laterality")
-        fields = {
-            "patient_id": elements.text("PatientID"),
-            "laterality": side if side in ("L", "R") else "",
-            "view": elements.text("ViewPosition"),
-        }
-    return {key: value for key, value in fields.items() if value}
+        for name, read in _HEADER_FIELDS.items():
+            try:
+                value = read(file.elements)
+            except InputError:  # its text may quote the patient
+                notes.append(
+                    f"image {path}: the set does not tell its {name}, which the header has in "
+                    "several values, or in none that can be read"
+                )
+                continue
+            if value:
+                fields[name] = value
+    return fields
+
+
+def _side(elements: Elements) -> str:
+    side = elements.text("ImageLaterality") or elements.text("Laterality")
+    return side if side in ("L", "R") else ""
+
+
+_HEADER_FIELDS: dict[str, Callable[[Elements], str]] = {
+    "patient_id": lambda elements: elements.identifier("PatientID"),
+    "laterality": _side,
+    "view": lambda elements: elements.text("ViewPosition"),
+}
 
 
 def annotation_record(lesion: Lesion, category_id: int) -> dict[str, Any]:

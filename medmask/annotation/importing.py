@@ -32,7 +32,7 @@ class ImportSummary:
         absent: images of the export that are not in the file.
         lesions: how many of each origin, see :mod:`medmask.annotation.corrections`, and how many
             were ``deleted``.
-        notes: on things that were taken over in another form.
+        notes: on things that were taken over in another form, or that a header does not tell.
         problems: one sentence for each image that was reviewed, but is not in the set.
     """
 
@@ -87,11 +87,12 @@ def import_annotations(
         raise InputError(
             f"{annotations} has no image that was reviewed and can be taken over{reasons}"
         )
+    notes = list(found.notes)
     root = (image_root or common_root(corrections)).absolute()
     if merge_with is None:
-        content = make_coco_set(corrections, names, root)
+        content = make_coco_set(corrections, names, root, notes)
     else:
-        content = merge_into_set(corrections, merge_with, root)
+        content = merge_into_set(corrections, merge_with, root, notes)
     write_json(output, content)
     lesions = Counter(x.origin for correction in corrections for x in correction.lesions)
     lesions["deleted"] = sum(correction.deleted for correction in corrections)
@@ -103,7 +104,7 @@ def import_annotations(
         not_reviewed=sum(not image.is_reviewed for image in found.images),
         absent=sum(image.name not in in_file for image in manifest.images),
         lesions=lesions,
-        notes=found.notes,
+        notes=tuple(notes),
         problems=tuple(problems),
     )
 

@@ -16,7 +16,7 @@ _MALIGNANT = "malignant"
 
 
 def merge_into_set(
-    corrections: Sequence[Correction], json_file: Path, image_root: Path
+    corrections: Sequence[Correction], json_file: Path, image_root: Path, notes: list[str]
 ) -> dict[str, Any]:
     """Put corrections into the content of an annotation file.
 
@@ -29,13 +29,14 @@ def merge_into_set(
         corrections: of the images that were reviewed.
         json_file: the set's annotation file.
         image_root: folder that its file names are relative to.
+        notes: as for :func:`medmask.annotation.coco_set.make_coco_set`, on images that are added.
 
     Raises:
         InputError: the file has problems, or the id of an image is that of another file in it.
     """
     read_coco(json_file, image_root)  # refuses a faulty file
     content = read_json(json_file, "annotation file")
-    records = _Records(content["images"], json_file, image_root)
+    records = _Records(content["images"], json_file, image_root, notes)
     owners = [records.find_or_add(correction) for correction in corrections]
     reviewed = set(owners)
     kept = [
@@ -67,9 +68,11 @@ def merge_into_set(
 class _Records:
     """The image records of a set, by their ids and by their files."""
 
-    def __init__(self, records: list[dict[str, Any]], json_file: Path, image_root: Path) -> None:
+    def __init__(
+        self, records: list[dict[str, Any]], json_file: Path, image_root: Path, notes: list[str]
+    ) -> None:
         self.records = list(records)
-        self._json_file, self._image_root = json_file, image_root
+        self._json_file, self._image_root, self._notes = json_file, image_root, notes
         self._by_id = {as_id(record["id"]): record for record in records}
         self._by_file = {self._file_of(record): record for record in records}
 
@@ -106,7 +109,7 @@ class _Records:
 
     def _add(self, correction: Correction) -> int:
         image_id = _next_id(self._by_id)
-        record = image_record(correction, image_id, self._image_root)
+        record = image_record(correction, image_id, self._image_root, self._notes)
         self.records.append(record)
         self._by_id[image_id] = record
         return image_id

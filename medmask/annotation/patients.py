@@ -46,7 +46,7 @@ def _of_header(image: ScoredImage) -> str:
     patient = ""
     if path.is_file() and is_dicom(path):
         with open_dicom(path) as file:
-            patient = file.elements.text("PatientID")
+            patient = file.elements.identifier("PatientID")
     if not patient:
         raise InputError(
             f"image {image.path} does not tell its patient: give --dataset with patient_id on its "

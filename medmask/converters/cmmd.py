@@ -82,7 +82,7 @@ def read(raw: Path) -> Contents:
 def _read_header(path: Path) -> _Header:
     with open_dicom(path) as file:
         elements = file.elements
-        patient = elements.text("PatientID")
+        patient = elements.identifier("PatientID")
         if not _PATIENT.fullmatch(patient):
             raise elements.fault("PatientID", "is no patient of CMMD, such as D1-0001")
         side = elements.text("ImageLaterality")

@@ -85,7 +85,7 @@ def _describe(path: Path, name: str, elements: Elements) -> SourceImage:
     return SourceImage(
         path=path,
         name=name,
-        patient_id=elements.text("PatientID") or None,
+        patient_id=elements.identifier("PatientID") or None,
         study_date=elements.text("StudyDate") or None,
         laterality=_SIDES.get(side.upper()),
         view=elements.text("ViewPosition") or None,

@@ -94,7 +94,9 @@ def submitted(task: dict[str, Any], number: int) -> dict[str, Any]:
 def make_export(tmp_path, predictions):
     """Writes an export of the predictions; keywords are options."""
 
-    def make(name: str = "export", **options: Any) -> Export:
+    def make(
+        name: str = "export", predictions: Predictions = predictions, **options: Any
+    ) -> Export:
         export_annotations(predictions, tmp_path / name, ExportOptions(**options))
         return Export(tmp_path / name)
 

@@ -5,9 +5,11 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 
 from medmask.annotation import export_annotations, import_annotations
+from medmask.annotation.patients import find_patients
 from medmask.data.dataset_report import inspect_dataset
 from medmask.dicom_results.predictions import ScoredImage
 from medmask.errors import InputError
@@ -125,6 +127,34 @@ def test_turned_box_becomes_a_polygon(export, run, degrees, wanted):
     assert f"turned by {degrees} degrees became a polygon" in note
     ((_, _, box),) = found[list(found)[2]]
     assert box == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_faulty_facts_of_a_header_cost_no_work_of_a_reader(
+    make_export, tmp_path, phantoms, predictions, merged
+):
+    source = tmp_path / "scan.dcm"
+    dataset = pydicom.dcmread(phantoms[0])
+    dataset.PatientID, dataset.ViewPosition = ["A", "17"], ["CC", "MLO"]
+    dataset.save_as(source)
+    image = replace(predictions.images[0], path=source)
+    assert find_patients([image]) == ["patient A\\17"]
+    export = make_export(predictions=replace(predictions, images=(image,)))
+    other = {"id": 1, "file_name": "other.dcm", "width": 96, "height": 128}
+    shutil.copy(phantoms[1], tmp_path / "other.dcm")
+    original = {"annotations": [], "categories": [{"id": 1, "name": "malignant"}]}
+    summary = import_annotations(
+        export.folder,
+        export.write(export.submit_all(), "annotations.json"),
+        tmp_path / "set.json",
+        merge_with=export.write(original | {"images": [other]}) if merged else None,
+    )
+    assert (summary.reviewed, summary.lesions["kept"], summary.problems) == (1, 2, ())
+    (note,) = summary.notes
+    assert f"image {source}: the set does not tell its view" in note
+    record = json.loads((tmp_path / "set.json").read_text())["images"][-1]
+    assert record["patient_id"] == "A\\17"
+    assert "view" not in record
 
 
 class TestImagesThatNobodyHasSeen:

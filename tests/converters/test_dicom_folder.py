@@ -34,6 +34,14 @@ def test_mammograms_of_any_name(tmp_path, write_dicom):
     assert (bare.patient_id, bare.laterality, bare.scanner) == (None, None, None)
 
 
+def test_backslash_in_an_identifier_of_a_patient_is_a_part_of_it(tmp_path, write_dicom):
+    """The standard forbids it, and pydicom takes it for two values."""
+    write_dicom(PIXELS, name="raw/a.dcm", PatientID=["A", "17"])
+    contents = read(tmp_path / "raw")
+    assert not contents.problems
+    assert [image.patient_id for image in contents.images] == ["A\\17"]
+
+
 @pytest.mark.parametrize(
     ("elements", "reason"),
     [

@@ -126,6 +126,18 @@ class Elements:
             raise self.fault(keyword, "must be one word")
         return value.strip()
 
+    def identifier(self, keyword: str) -> str:
+        r"""One identifier, such as that of a patient; empty where it is not given.
+
+        A backslash in it, which the standard forbids, makes several values of one (PS3.5 6.2). They
+        are put together again, as archives keep what a modality wrote: a part of it, such as ``A``
+        of ``A\B``, may be the identifier of another patient.
+
+        Raises:
+            InputError: the element holds anything else.
+        """
+        return "\\".join(self.words(keyword))
+
     def words(self, keyword: str) -> list[str]:
         """One or several words of text, such as code strings; none where it is not given.
 
