@@ -1,7 +1,12 @@
-"""Draw the detections of an evaluation (boxes with scores) over the lesions (dashed green)."""
+"""Draw the detections of an evaluation (boxes with scores) over the lesions (dashed green).
+
+An evaluation writes its detections as they are before the suppression of overlaps. Drawn are those
+that are left after it, which its figures count (that of evaluations with their default settings).
+"""
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.errors import InputError
@@ -76,15 +81,17 @@ def run(args: argparse.Namespace) -> None:
         )
         print(", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items()))
         return
-    stored = None if args.calibration is None else read_calibration(args.calibration)
+    as_counted: dict[str, Any] = {}
+    if args.calibration is not None:
+        stored = read_calibration(args.calibration)
+        as_counted = {"calibration": stored.at(args.operating_point), "nms_iou": stored.nms_iou}
     draw_results(
         args.dataset,
         args.detections,
         args.output,
         num_images=args.num_images,
         score_threshold=args.score_threshold,
-        calibration=None if stored is None else stored.at(args.operating_point),
-        nms_iou=None if stored is None else stored.nms_iou,
+        **as_counted,
     )
 
 

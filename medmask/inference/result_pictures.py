@@ -16,6 +16,7 @@ from medmask.errors import InputError
 from medmask.evaluation import Detections, ground_truth_of, read_detections
 from medmask.evaluation.suppression import suppress_overlaps
 from medmask.inference.drawing import draw_overlay
+from medmask.inference.image_predictor import NMS_IOU
 from medmask.utils.files import check_output_folder
 from medmask.utils.picture_names import picture_names
 from medmask.utils.png_files import write_png
@@ -29,9 +30,9 @@ def draw_results(
     num_images: int,
     score_threshold: float,
     calibration: AppliedCalibration | None = None,
-    nms_iou: float | None = None,
+    nms_iou: float | None = NMS_IOU,
 ) -> None:
-    """Draw the detections of an evaluation and the lesions.
+    """Draw the detections that an evaluation counts, and the lesions.
 
     Images with lesions come first, one of each patient before a second of any. Regions to ignore
     (``iscrowd``) are not drawn.
@@ -45,8 +46,8 @@ def draw_results(
         score_threshold: detections with a lower score are left out, in [0, 1].
         calibration: of the weights that made the detections; its threshold takes the place of the
             other one, and probabilities that of scores. None for scores.
-        nms_iou: non-maximum suppression before all else, which a calibration's threshold takes for
-            granted; None for none.
+        nms_iou: non-maximum suppression before all else, as evaluations count and a calibration's
+            threshold takes for granted; None for none.
 
     Raises:
         InputError: a number is out of its range, the data set or the file has problems, or they do

@@ -95,18 +95,40 @@ def test_suppressed_detections_are_not_drawn(draw):
     found = {**DETECTION, "image_id": 2}
     beside = {**found, "bbox": [11, 11, 20, 20], "score": 0.8}
     alone = draw([found])["2.png"]
-    assert (draw([found, beside])["2.png"] != alone).any()
-    assert (draw([found, beside], nms_iou=0.1)["2.png"] == alone).all()
+    assert (draw([found, beside], nms_iou=None)["2.png"] != alone).any()
+    assert (draw([found, beside])["2.png"] == alone).all()
 
 
-def test_command_suppresses_as_the_calibration_did(draw, dataset, tmp_path):
+@pytest.fixture
+def run_command(dataset, tmp_path):
+    """Calls the command with the detections that were drawn last; gives a picture."""
+
+    def run(name, *options):
+        files = ("--detections", tmp_path / "detections.json", "--output", tmp_path / "out")
+        with pytest.raises(SystemExit) as stopped:
+            main([str(each) for each in ("--dataset", dataset, *files, *options)])
+        assert not stopped.value.code
+        return np.asarray(Image.open(tmp_path / "out" / name))
+
+    return run
+
+
+def test_command_draws_what_an_evaluation_counts(draw, run_command):
+    found = {**DETECTION, "image_id": 2}
+    beside = {**found, "bbox": [11, 11, 20, 20], "score": 0.8}
+    alone = draw([found])["2.png"]
+    draw([found, beside], nms_iou=None)
+    assert (run_command("2.png") == alone).all()
+
+
+def test_command_suppresses_as_the_calibration_did(draw, run_command, tmp_path):
     found = {**DETECTION, "image_id": 2}
     beside = {**found, "bbox": [11, 11, 20, 20], "score": 0.8}
     part = {"calibrator": {"method": "logistic", "slope": 1.0, "intercept": 0.0}}
     calibration = {
         **FORMAT,
         "source": {"weights_sha256": "0", "data_name": "a set"},
-        "settings": {"nms_iou": 0.1},
+        "settings": {"nms_iou": 0.7},
         "operating_points": [{"fpi": 0.3, "threshold": 0.5}],
         "detections": part,
         "images": part,
@@ -114,13 +136,11 @@ def test_command_suppresses_as_the_calibration_did(draw, dataset, tmp_path):
     (tmp_path / "calibration.json").write_text(json.dumps(calibration))
     calibrated = read_calibration(tmp_path / "calibration.json").at(0.3)
     alone = draw([found], calibration=calibrated)["2.png"]
-    assert (draw([found, beside], calibration=calibrated)["2.png"] != alone).any()
-    files = ("--detections", tmp_path / "detections.json", "--output", tmp_path / "out")
     chosen = ("--operating-point", 0.3, "--calibration", tmp_path / "calibration.json")
-    with pytest.raises(SystemExit) as stopped:
-        main([str(each) for each in ("--dataset", dataset, *files, *chosen)])
-    assert not stopped.value.code
-    assert (np.asarray(Image.open(tmp_path / "out" / "2.png")) == alone).all()
+    for other, is_drawn in ((beside, False), ({**beside, "bbox": [16, 16, 20, 20]}, True)):
+        both = draw([found, other], calibration=calibrated, nms_iou=None)["2.png"]
+        assert (both != alone).any()
+        assert (run_command("2.png", *chosen) == (both if is_drawn else alone)).all()
 
 
 def test_thresholds_of_the_command_exclude_each_other(dataset, capsys):
