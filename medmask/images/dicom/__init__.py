@@ -5,7 +5,8 @@
     parsing         a file up to its pixels: header, transfer syntax, inflation
     elements        the one place that reads an element
     description     size, number of frames and layout of the pixels
-    pixels          the stored values of one frame; decompression has the compressed ones
+    pixels          the stored values of one frame
+    decompression   those that are compressed; jpeg2000 looks for damage that decoders pass over
     lookup          stored values to values for presentation
     reading         all of it together
 """

@@ -9,6 +9,7 @@ import numpy as np
 
 from medmask.errors import InputError
 from medmask.images.dicom.description import FrameSize, PixelLayout
+from medmask.images.dicom.jpeg2000 import damage_of_codestream, find_codestream
 from medmask.images.dicom.parsing import DicomFile
 from medmask.images.error_text import describe_error
 from medmask.images.raster.jpeg import hold_back_end
@@ -49,6 +50,9 @@ def decompress_frame(
     file.stream.seek(file.pixels.offset)
     data = get_frame(file.stream, frame, number_of_frames=size.frames, **_offset_table(file))
     _check_codestream_size(file, size, data)
+    damage = damage_of_codestream(data)
+    if damage is not None:
+        raise ValueError(damage)
     plugin = next((p for p in _PLUGINS if p in decoder.available_plugins), "")
     if plugin == "gdcm" and file.syntax in JPEGTransferSyntaxes:
         data = hold_back_end(data)[0]
@@ -158,7 +162,7 @@ def codestream_size(data: bytes) -> tuple[int, int] | None:
     Returns:
         The size, or None where it is not stated.
     """
-    start = data.find(b"\xff\x4f\xff\x51", 0, 512)
+    start = find_codestream(data)
     if start >= 0 and len(data) >= start + 24:
         width, height, left, top = struct.unpack_from(">4L", data, start + 8)
         return height - top, width - left
