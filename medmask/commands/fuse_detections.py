@@ -18,9 +18,16 @@ examples:
     medmask evaluate --annotations datasets/inbreast/annotations/instances_val.json \\
         --detections fused.json
 
+  Of two models on images without annotations:
+    medmask predict scans/ --checkpoint seed0/model_final.pth --output output/seed0
+    medmask predict scans/ --checkpoint seed1/model_final.pth --output output/seed1
+    medmask fuse-detections --output fused.json \\
+        --detections output/seed0/detections.json output/seed1/detections.json
+
 Boxes of one finding become their mean, weighted by score; its score is the mean over all models, of
-which those that do not see it count as 0 (weighted box fusion). Scores must be comparable, as those
-of seeds of one detector are. A calibration of one model does not fit fused scores.
+which those that do not see it count as 0 (weighted box fusion). So all models must have looked at
+the same images, which a file of detections does not tell. Scores must be comparable, as those of
+seeds of one detector are. A calibration of one model does not fit fused scores.
 """
 
 
@@ -28,9 +35,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = examples_parser(__doc__, _EXAMPLES)
     parser.add_argument(
         "--annotations",
-        required=True,
         metavar="GT.json",
-        help="a COCO file that lists the images and categories; its boxes do not matter",
+        help="a COCO file that lists the images and categories; its boxes do not matter (default: "
+        "the detections tell them, if all have ids, or all go by the same names)",
     )
     parser.add_argument(
         "--detections",
@@ -56,7 +63,10 @@ def run(args: argparse.Namespace) -> None:
     _check_that_files_differ(args.detections)
     inputs = {f"--detections {path}": path for path in args.detections}
     check_output_files({"--annotations": args.annotations} | inputs, {"--output": args.output})
-    ground_truth = evaluation.read_ground_truth(args.annotations)
+    if args.annotations is None:
+        ground_truth = evaluation.read_told_set(args.detections)
+    else:
+        ground_truth = evaluation.read_ground_truth(args.annotations)
     models = [evaluation.read_detections(path, ground_truth) for path in args.detections]
     fused = evaluation.fuse_detections(models, args.iou)
     evaluation.write_json(args.output, evaluation.detections_to_coco(ground_truth, fused))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from medmask.evaluation.results import FrocResult
     from medmask.evaluation.settings import OPERATING_POINTS, EvaluationSettings, ViewSettings
     from medmask.evaluation.structures import Detections, GroundTruth
+    from medmask.evaluation.told_sets import read_told_set
     from medmask.evaluation.view_combination import combine_views
     from medmask.utils.json_files import write_json
 
@@ -53,6 +54,7 @@ __all__ = [
     "plot_froc",
     "read_detections",
     "read_ground_truth",
+    "read_told_set",
     "result_to_json",
     "write_json",
 ]
@@ -82,6 +84,7 @@ __getattr__, __dir__ = lazy_exports(
         "plot_froc": "medmask.evaluation.plot",
         "read_detections": "medmask.evaluation.detection_files",
         "read_ground_truth": "medmask.evaluation.ground_truth",
+        "read_told_set": "medmask.evaluation.told_sets",
         "result_to_json": "medmask.evaluation.report",
         "write_json": "medmask.utils.json_files",
     },

@@ -78,21 +78,21 @@ class _Names(Protocol):
 class _FileNames:
     def __init__(self, names: Sequence[str | None]) -> None:
         self._names = names
-        self._parts = [None if name is None else _parts(name) for name in names]
+        self._parts = [None if name is None else file_name_parts(name) for name in names]
         self._by_file: dict[str, list[int]] = defaultdict(list)
         for index, parts in enumerate(self._parts):
             if parts:
                 self._by_file[parts[-1]].append(index)
 
     def agree(self, index: int, name: str) -> bool:
-        known, told = self._parts[index], _parts(name)
+        known, told = self._parts[index], file_name_parts(name)
         if known is None:
             return True
         shared = min(len(known), len(told))
         return shared > 0 and known[-shared:] == told[-shared:]
 
     def find(self, name: str) -> list[int]:
-        parts = _parts(name)
+        parts = file_name_parts(name)
         near = [i for i in self._by_file.get(parts[-1], ()) if self.agree(i, name)] if parts else []
         exact = [i for i in near if self._parts[i] == parts]
         return exact or near
@@ -101,7 +101,7 @@ class _FileNames:
         return str(self._names[index])
 
     def key(self, name: str) -> Hashable:
-        return _parts(name)
+        return file_name_parts(name)
 
 
 class _CategoryNames:
@@ -123,7 +123,7 @@ class _CategoryNames:
         return None  # "mal" and "malignant" are the same
 
 
-def _parts(name: str) -> tuple[str, ...]:
+def file_name_parts(name: str) -> tuple[str, ...]:
     """Folders and file; of Windows' paths as well, and however accents are encoded."""
     return PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/")).parts
 

@@ -178,3 +178,70 @@ def test_the_command_takes_no_file_for_two_models(files, tmp_path):
     with pytest.raises(InputError, match=r"--detections names .*link\.json twice"):
         run(make_parser().parse_args([*given, "--detections", *paths]))
     assert not (tmp_path / "out.json").exists()
+
+
+class TestWithoutAnnotations:
+    """The detections tell images and categories themselves."""
+
+    @pytest.fixture
+    def fuse(self, tmp_path):
+        def fuse(*models):
+            paths = []
+            for number, records in enumerate(models):
+                paths.append(str(tmp_path / f"{number}.json"))
+                (tmp_path / f"{number}.json").write_text(json.dumps(records))
+            output = tmp_path / "fused.json"
+            run(make_parser().parse_args(["--output", str(output), "--detections", *paths]))
+            return json.loads(output.read_text())
+
+        return fuse
+
+    BY_ID = {"image_id": 8, "category_id": 3, "bbox": [0, 0, 10, 10], "score": 0.8}
+    BY_NAME = {"file_name": "a/8.png", "category_name": "mass", "bbox": [0, 0, 9, 9], "score": 0.4}
+
+    def test_by_ids(self, fuse):
+        other = {**self.BY_ID, "image_id": 7}
+        named = {**self.BY_ID, "file_name": "a/8.png", "category_name": "malignant"}
+        again = {**named, "file_name": "/data/a/8.png", "category_name": "mal"}
+        first, second = fuse([self.BY_ID, other], [named], [again])
+        assert {**first, "score": 0} == {**named, "score": 0}
+        assert first["score"] == pytest.approx(0.8)
+        assert second["image_id"] == 7
+        assert second["score"] == pytest.approx(0.8 / 3)
+
+    def test_by_names(self, fuse):
+        other = {**self.BY_NAME, "file_name": "b/8.png"}
+        first, second = fuse([self.BY_NAME], [self.BY_NAME, other])
+        for record, score, wanted in ((first, 0.4, self.BY_NAME), (second, 0.2, other)):
+            wanted = {"image_id": None, "category_id": None, **wanted}
+            assert {**record, "score": 0} == {**wanted, "score": 0}
+            assert record["score"] == pytest.approx(score)
+
+    def test_no_detections_are_legal(self, fuse):
+        assert fuse([], []) == []
+
+    @pytest.mark.parametrize(
+        ("first", "second", "words"),
+        [
+            (BY_ID, BY_NAME, "give --annotations"),
+            (BY_NAME, {**BY_NAME, "category_id": 3}, "neither a category_id each"),
+            (BY_NAME, {**BY_NAME, "file_name": "/data/a/8.png"}, "may be one image"),
+            (BY_NAME, {**BY_NAME, "file_name": 8}, "a file_name of the detections is not text"),
+            (
+                {**BY_ID, "file_name": "a.png"},
+                {**BY_ID, "file_name": "b.png"},
+                'image_id 8 is both "a.png" and "b.png"',
+            ),
+            (
+                {**BY_ID, "category_name": "mass"},
+                {**BY_ID, "category_name": "calcification"},
+                "category_id 3 is both",
+            ),
+            (BY_ID, "no record", "record 0 is not an object"),
+            (BY_ID, {**BY_ID, "score": 8}, "score 8 is above 1"),
+        ],
+        ids=range(8),
+    )
+    def test_what_cannot_be_told_is_refused(self, fuse, first, second, words):
+        with pytest.raises(InputError, match=words):
+            fuse([first], [second])
