@@ -140,9 +140,16 @@ def _write_images(
     problems: list[str],
 ) -> Iterator[ExportedImage]:
     number = 1
+    shown: dict[str, ScoredImage] = {}
     progress = tqdm(images, desc="writing pictures", unit="image", disable=None)
     for image, uncertainty in zip(progress, uncertainties, strict=True):
         try:
+            first = shown.setdefault(os.path.realpath(image.path), image)
+            if first is not image:
+                raise InputError(
+                    f"image {image.path} of the id {image.image_id!r} is the same file as an image "
+                    f"before it, of the id {first.image_id!r}: readers are shown that alone"
+                )
             exported = _write_image(image, output, secret, number, options)
         except InputError as error:
             problems.append(str(error))

@@ -65,6 +65,17 @@ def test_project_accepts_the_set(export, tmp_path):
     assert (report.num_lesions, report.num_images_with_lesions) == (3, 2)
 
 
+def test_one_file_under_two_ids_is_shown_once(tmp_path, predictions):
+    """A set that names it twice would be refused."""
+    first, second, *_ = predictions.images
+    ids = ((first, 7), (second, 8), (first, 9))
+    images = tuple(replace(image, image_id=id_) for image, id_ in ids)
+    summary = export_annotations(replace(predictions, images=images), tmp_path / "export")
+    assert summary.images == 2
+    (problem,) = summary.problems
+    assert f"image {first.path} of the id 9 is the same file as an image before it" in problem
+
+
 def test_moved_added_and_deleted_boxes(export, run):
     content = export.submit_all()
     first, second, third, _ = (task["annotations"][0]["result"] for task in content)

@@ -370,6 +370,11 @@ def test_a_copy_of_an_image_counts_once(predictions, tmp_path):
     images = (first, replace(first, path=copy))
     summary = write_results(replace(predictions, images=images), tmp_path / "out", options)
     assert (summary.written, summary.problems) == (1, ())
+    findings = tuple(replace(x, score=x.score * (1 - 1e-7)) for x in first.findings)
+    under_another_id = replace(first, findings=findings, image_id="x")
+    images = (first, under_another_id)
+    summary = write_results(replace(predictions, images=images), tmp_path / "out", options)
+    assert (summary.there_before, summary.problems) == (1, ())
     images = (first, scored_with(copy))
     summary = write_results(replace(predictions, images=images), tmp_path / "other", options)
     assert "different detections" in summary.problems[0]

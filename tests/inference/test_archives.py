@@ -254,6 +254,24 @@ def test_manifest_is_predicted_on_and_gone_on_with(whole, images, tmp_path):
     assert (again.done_before, again.problems) == (30, ())
 
 
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_one_file_under_two_ids_is_predicted_on_for_each(images, tmp_path, batch_size):
+    (tmp_path / "list.csv").write_text(
+        "path,image_id\n"
+        + "".join(f"{images[row].path},{id_}\n" for row, id_ in ((0, 7), (1, 8), (0, 9), (0, 7)))
+    )
+    chosen = options(batch_size=batch_size)
+    for done_before in (0, 3):
+        archive = WorkList([tmp_path / "list.csv"])
+        summary = predict_images(BrightnessDetector(), archive, tmp_path / "out", options=chosen)
+        assert (summary.images, summary.done_before, summary.problems) == (3, done_before, ())
+        found = json.loads((tmp_path / "out" / "detections.json").read_text())
+        assert [x["image_id"] for x in found] == ["7", "8", "9"]
+        assert found[2] == found[0] | {"image_id": "9"}
+        with open(tmp_path / "out" / "images.csv", newline="") as file:
+            assert [row["image_id"] for row in csv.DictReader(file)] == ["7", "8", "9"]
+
+
 def test_row_that_names_no_possible_file_costs_no_other(images, tmp_path):
     lines = ["a\0b.png", *(str(image.path) for image in images[:2])]
     (tmp_path / "archive.csv").write_text("\n".join(["path", *lines]) + "\n")
