@@ -43,6 +43,17 @@ def text(dataset: JsonDataset, tag: str) -> str | None:
     return str(found[0]) if found and isinstance(found[0], str | int | float) else None
 
 
+def identifier(dataset: JsonDataset, tag: str) -> str | None:
+    r"""An identifier such as a patient's; None if there is none.
+
+    A backslash in it, which the standard forbids, makes several values of one.
+    """
+    parts = values(dataset, tag)
+    if not parts or not all(isinstance(part, str | int | float) for part in parts):
+        return None
+    return "\\".join(str(part).strip() for part in parts)
+
+
 def uid(dataset: JsonDataset, tag: str) -> str | None:
     """A unique identifier; None if there is none, or it is not one and could be, say, a path."""
     found = text(dataset, tag)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 
-from medmask.dicomweb.dicom_json import JsonDataset, is_uid, text, values
+from medmask.dicomweb.dicom_json import JsonDataset, identifier, is_uid, text, values
 from medmask.errors import InputError
 
 MAMMOGRAPHY = "MG"
@@ -42,6 +42,12 @@ class StudyFilter:
                 "give the dates of the studies, a patient, an accession number or a study: all of "
                 "an archive is more than anyone means"
             )
+        for what, condition in (
+            ("Patient ID", self.patient_id),
+            ("accession number", self.accession_number),
+        ):
+            if condition is not None and not condition.strip():
+                raise InputError(f"the {what} to look for is empty: give one, or leave it out")
         if self.study_date is not None:
             _date_range(self.study_date)
         if self.study_uid is not None and not is_uid(self.study_uid):
@@ -71,7 +77,7 @@ class StudyFilter:
         return (
             (not modalities or MAMMOGRAPHY in modalities)
             and self._has_date(text(study, STUDY_DATE))
-            and _matches(self.patient_id, text(study, PATIENT_ID))
+            and _matches(self.patient_id, identifier(study, PATIENT_ID))
             and _matches(self.accession_number, text(study, ACCESSION_NUMBER))
             and self.study_uid in (None, text(study, STUDY_UID))
         )

@@ -153,13 +153,17 @@ class NodeOptions:
             ("min_free_bytes", 0),
             ("max_associations", 1),
             ("retry_seconds", 0.01),
-            ("max_retry_seconds", self.retry_seconds),
             ("keep_days", 0),
             ("batch_size", 1),
         ):
             value = getattr(self, name)
             if value is not None and not value >= least:  # NaN, too
                 raise InputError(f"{name} must be at least {least}, got {value}")
+        if not self.retry_seconds <= self.max_retry_seconds:
+            raise InputError(
+                f"retry_seconds must be at most {self.max_retry_seconds:g}, the longest time "
+                f"between two tries, got {self.retry_seconds:g}"
+            )
 
 
 def _check_port(port: int, *, least: int) -> None:

@@ -74,12 +74,13 @@ class StudyRecords:
         self._check_header(lines[0], settings)
         known = {field.name for field in fields(StudyRecord)}
         for number, line in enumerate(lines[1:], start=2):
-            values = _parse(line)
-            if values is None or values.keys() != known:
+            values = _parse(line) or {}
+            lists = [values.get("instances"), values.get("problems")]
+            if values.keys() != known or not all(isinstance(each, list) for each in lists):
                 raise self._damaged(number)
             values |= {name: tuple(values[name]) for name in ("instances", "problems")}
             record = StudyRecord(**values)
-            self.last[record.study] = record
+            self.last[str(record.study)] = record
 
     def append(self, record: StudyRecord) -> None:
         self._write(asdict(record))

@@ -50,6 +50,13 @@ def test_what_a_study_leaves_out_is_not_held_against_it(element):
         assert everything.has(STUDY | {tag: element})
 
 
+def test_backslash_in_an_identifier_of_a_patient_is_a_part_of_it():
+    """It makes two values of one."""
+    study = STUDY | {"00100020": {"vr": "LO", "Value": ["A", "17 "]}}
+    assert StudyFilter(patient_id="A\\17").has(study)
+    assert not StudyFilter(patient_id="A").has(study)
+
+
 def test_studies_of_other_modalities():
     other = STUDY | {"00080061": {"vr": "CS", "Value": ["CT", "SR"]}}
     assert not StudyFilter(patient_id="P1").has(other)
@@ -82,3 +89,11 @@ def test_dates_that_are_none(date):
 def test_uids_that_are_none(uid):
     with pytest.raises(InputError, match="is not a Study Instance UID"):
         StudyFilter(study_uid=uid)
+
+
+@pytest.mark.parametrize("condition", ["patient_id", "accession_number"])
+def test_empty_conditions_are_refused(condition):
+    """As of a variable of the shell that is not set: they would hold for no study."""
+    for value in ("", " "):
+        with pytest.raises(InputError, match="to look for is empty: give one, or leave it out"):
+            StudyFilter(study_date="20260101-", **{condition: value})

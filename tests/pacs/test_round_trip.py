@@ -1,7 +1,9 @@
 """Round trips with an archive that is in this process."""
 
+import json
 import shutil
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pydicom
@@ -11,6 +13,7 @@ from spot_detector import SpotDetector
 from medmask.dicomweb.study_filter import StudyFilter
 from medmask.errors import InputError
 from medmask.images import read_image
+from medmask.pacs.study_records import StudyRecord, open_study_records
 
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
@@ -180,6 +183,20 @@ def test_other_settings_are_refused(archive, tmp_path, change, words):
     with pytest.raises(InputError) as caught:
         make(archive, tmp_path, detector=Other(), **{"objects": ("report",)} | change)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["instances", "problems"])
+def test_damaged_record_is_named(tmp_path, field):
+    record = asdict(StudyRecord("1.2.3", "scored")) | {field: None}
+    with open_study_records(tmp_path) as records:
+        records.start({})
+    with open(tmp_path / "studies.jsonl", "a") as file:
+        file.write(json.dumps(record) + "\n")
+    with (
+        open_study_records(tmp_path) as records,
+        pytest.raises(InputError, match=r"studies\.jsonl is damaged at line 2"),
+    ):
+        records.start({})
 
 
 def test_files_hold_nothing_of_the_patient_but_objects(archive, tmp_path):

@@ -70,6 +70,7 @@ def test_studies_are_answered_after_a_kill_and_until_a_signal_comes(checkpoint, 
         (["--max-associations", "0"], "max_associations must be at least 1"),
         (["--port", "70000"], "a port is in [0, 65535]"),
         (["--keep-days", "-1"], "keep_days must be at least 0"),
+        (["--retry-seconds", "900"], "retry_seconds must be at most 600"),
     ],
     ids=lambda value: value[0].lstrip("-") if isinstance(value, list) else "",
 )
