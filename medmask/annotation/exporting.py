@@ -28,6 +28,7 @@ from medmask.annotation.shown_image import make_shown_image
 from medmask.coco import check_class_names
 from medmask.dicom_results.predictions import Predictions, ScoredImage
 from medmask.errors import InputError
+from medmask.utils.file_lock import locked_folder
 from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
 from medmask.utils.json_files import valid_unicode, write_json
 from medmask.utils.png_files import encode_png
@@ -76,22 +77,26 @@ def export_annotations(
         overwrite: replace an export that is there; pictures of the same image keep their codes.
 
     Raises:
-        InputError: the folder holds an export already, or the classes are none.
+        InputError: the folder holds an export already, another run is writing one, or the classes
+            are none.
         OSError: the folder cannot be written to.
     """
     options = options or ExportOptions()
     classes = _choose_classes(predictions, options)
     cvat.labels(classes)  # refuses a class of the tag's name before the work
-    secret = _prepare(output, overwrite=overwrite)
     problems = list(predictions.problems)
     uncertainties = uncertainties or [None] * len(predictions.images)
-    images = tuple(
-        _write_images(predictions.images, uncertainties, output, secret, options, problems)
-    )
-    version = f"medmask {__version__} {predictions.weights}"
-    files = _write_files(output / SHARED, images, classes, version, options)
-    manifest = Manifest(secret, version, classes, images, files)
-    write_manifest(output / MANIFEST, manifest)
+    check_output_folder(output / SHARED / IMAGES)
+    sentence = f"another run is writing an export to {output}: wait for its end, or choose another"
+    with locked_folder(output, sentence):
+        secret = _prepare(output, overwrite=overwrite)
+        images = tuple(
+            _write_images(predictions.images, uncertainties, output, secret, options, problems)
+        )
+        version = f"medmask {__version__} {predictions.weights}"
+        files = _write_files(output / SHARED, images, classes, version, options)
+        manifest = Manifest(secret, version, classes, images, files)
+        write_manifest(output / MANIFEST, manifest)
     count = sum(len(image.pre_annotations) for image in images)
     return ExportSummary(len(images), count, tuple(problems))
 
@@ -116,7 +121,6 @@ def _choose_classes(predictions: Predictions, options: ExportOptions) -> tuple[s
 
 def _prepare(output: Path, *, overwrite: bool) -> str:
     """Make room for an export; returns the secret of its names."""
-    check_output_folder(output / SHARED / IMAGES)
     remove_abandoned_files(output)
     pictures = list((output / SHARED / IMAGES).glob("*.png"))
     manifest = output / MANIFEST

@@ -18,6 +18,7 @@ from medmask.annotation.manifest import MANIFEST, SHARED, read_manifest
 from medmask.dicom_results.predictions import Finding, ScoredImage
 from medmask.errors import InputError
 from medmask.images import read_image
+from medmask.utils.file_lock import locked_folder
 
 SIZE = (96, 128)
 
@@ -163,6 +164,14 @@ class TestRepeating:
     def test_is_refused(self, export, predictions):
         with pytest.raises(InputError, match="holds an export already"):
             export_annotations(predictions, export.folder)
+
+    def test_is_refused_while_another_run_writes_it(self, export, predictions):
+        """Pictures of both would lie in one folder, and one manifest lead back."""
+        with (
+            locked_folder(export.folder, "this test writes"),
+            pytest.raises(InputError, match=f"another run is writing an export to {export.folder}"),
+        ):
+            export_annotations(predictions, export.folder, overwrite=True)
 
     def test_is_refused_after_a_kill(self, export, predictions):
         (export.folder / MANIFEST).unlink()
