@@ -91,16 +91,17 @@ def _read_records(path: str | os.PathLike) -> list[dict[str, Any]]:
 def _gather(records: Sequence[dict[str, Any]], kind: _Kind) -> _Told:
     ids = [as_id(record.get(kind.id_field)) for record in records]
     names = [as_given(record.get(kind.name_field)) or None for record in records]
-    if not all(name is None or isinstance(name, str) for name in names):
+    told = [name for name in names if name is not None]
+    if not all(isinstance(name, str) for name in told):
         raise InputError(f"a {kind.name_field} of the detections is not text: correct it")
     if all(type(id_) in (int, str) for id_ in ids):
         return _by_ids(ids, names, kind)
-    if any(id_ is not None for id_ in ids) or None in names:
+    if any(id_ is not None for id_ in ids) or len(told) < len(names):
         raise InputError(
             f"the detections have neither a {kind.id_field} each, nor a {kind.name_field} each and "
             f"no {kind.id_field}: give --annotations with the images and categories"
         )
-    distinct = {kind.key(name): name for name in names}
+    distinct = {kind.key(name): name for name in told}
     return _Told((None,) * len(distinct), tuple(distinct.values()))
 
 
