@@ -13,11 +13,16 @@ from medmask.dicom_results.predictions import (
 )
 from medmask.evaluation import ground_truth_of
 from medmask.evaluation.detection_files import read_detections
+from medmask.evaluation.suppression import suppress_overlaps
+from medmask.inference.image_predictor import NMS_IOU
 from medmask.inference.prediction_images import images_of_dataset
 
 
 def read_detections_of_dataset(path: Path, dataset: str, checkpoint: Path) -> Predictions:
     """Read a list of detections on the images of a registered data set.
+
+    An evaluation writes them as they are before its suppression of overlaps; readers see those that
+    are left after it, as those of `medmask predict` are.
 
     Args:
         path: JSON file in COCO's result format, by ids or by names.
@@ -30,6 +35,8 @@ def read_detections_of_dataset(path: Path, dataset: str, checkpoint: Path) -> Pr
     """
     truth = ground_truth_of(dataset)
     detections = read_detections(path, truth)
+    if NMS_IOU is not None:
+        detections = suppress_overlaps(detections, NMS_IOU)
     names = [str(name) for name in truth.category_names]
     images = []
     for number, image in enumerate(images_of_dataset(dataset)):
