@@ -19,7 +19,7 @@ from medmask.utils.json_files import read_json, show
 
 
 class _Kind(NamedTuple):
-    """What is looked for: fields of detections, and when names mean the same."""
+    """Images or categories, as detections tell them: fields, and when names mean the same."""
 
     id_field: str
     name_field: str
