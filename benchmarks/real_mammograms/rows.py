@@ -46,9 +46,14 @@ class Row:
     """whether the views of an exam change each other's scores"""
 
     @property
+    def detections(self) -> str:
+        """The method, and what was done to its detections."""
+        return self.method + (VIEWS if self.views else "")
+
+    @property
     def name(self) -> str:
         """The name of the row on the command line."""
-        return f"{self.method}{VIEWS if self.views else ''}/{self.start}"
+        return f"{self.detections}/{self.start}"
 
     def facts(self) -> dict[str, Any]:
         """Seeds, and the means over trainings of minutes and steps."""
@@ -58,7 +63,7 @@ class Row:
             for cell in cells
         ]
         return {
-            "method": self.name.split("/")[0],
+            "method": self.detections,
             "start": self.start,
             "seeds": sorted(self.cells),
             "minutes": statistics.fmean(record["minutes"] for record in records),

@@ -91,17 +91,15 @@ def run(args: argparse.Namespace) -> None:
     ground_truth, records, paths = _images(args)
     detections = evaluation.read_detections(args.detections, ground_truth)
     related = evaluation.find_related_views(records)
-    needed = [index for index in range(len(paths)) if related.has_any(index)]
-    frames: list[Any] = [None] * len(paths)
-    found = read_breast_frames([paths[index] for index in needed], progress=True)
-    for index, frame in zip(needed, found, strict=True):
-        frames[index] = frame
+    needed = [path if related.has_any(index) else None for index, path in enumerate(paths)]
+    frames = read_breast_frames(needed, progress=True)
     combined = evaluation.combine_views(detections, related, frames, settings)
     evaluation.write_json(args.output, evaluation.detections_to_coco(ground_truth, combined))
-    without = found.count(None)
+    count = len(paths) - needed.count(None)
+    without = frames.count(None) - needed.count(None)
     print(
-        f"{args.output}: {len(combined)} boxes; {len(needed)} of {len(paths)} images have other "
-        "views" + (f", {without} of which show no breast" if without else "")
+        f"{args.output}: {len(combined)} boxes; {count} of {len(paths)} images have other views"
+        + (f", {without} of which show no breast" if without else "")
     )
 
 

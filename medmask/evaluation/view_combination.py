@@ -88,12 +88,14 @@ class _Findings:
 
     def __init__(self, detections: Detections, frames: "Sequence[BreastFrame | None]") -> None:
         self.scores = detections.scores
-        self.images = detections.image_indices
         self.places = np.full((len(detections), 2), np.nan)
         self.groups: dict[tuple[int, int], np.ndarray] = {}
-        keys = np.stack((self.images, detections.category_indices), axis=1)
-        for image, category in np.unique(keys, axis=0).tolist():
-            here = np.flatnonzero((keys == (image, category)).all(axis=1))
+        keys = np.stack((detections.image_indices, detections.category_indices), axis=1)
+        names, of_group, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+        order = np.argsort(of_group.ravel(), kind="stable")
+        ends = np.cumsum(counts)
+        for (image, category), end, count in zip(names.tolist(), ends, counts, strict=True):
+            here = order[end - count : end]
             self.groups[image, category] = here
             frame = frames[image]
             if frame is not None:

@@ -79,12 +79,13 @@ def find_breast_frame(image: np.ndarray) -> BreastFrame | None:
 
 
 def read_breast_frames(
-    paths: Sequence[str | os.PathLike], *, progress: bool = False
+    paths: Sequence[str | os.PathLike | None], *, progress: bool = False
 ) -> list[BreastFrame | None]:
     """Read images and find the landmarks of each, several at a time.
 
     Args:
-        paths: as :func:`medmask.images.read_image` takes them.
+        paths: as :func:`medmask.images.read_image` takes them; None for an image that is not asked
+            for, and has none.
         progress: show a progress bar.
 
     Raises:
@@ -97,5 +98,5 @@ def read_breast_frames(
         )
 
 
-def _read_frame(path: str | os.PathLike) -> BreastFrame | None:
-    return find_breast_frame(read_image(path))
+def _read_frame(path: str | os.PathLike | None) -> BreastFrame | None:
+    return None if path is None else find_breast_frame(read_image(path))
