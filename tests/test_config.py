@@ -65,6 +65,7 @@ def test_default_is_the_full_size_detector_of_the_lazy_config(config):
     assert torch.equal(model.pixel_mean, lazy.pixel_mean)
     assert torch.equal(model.pixel_std, lazy.pixel_std)
     assert model.max_detections == lazy.max_detections
+    assert model.nms_iou is lazy.nms_iou is None
     assert model.criterion.weights == lazy.criterion.weights
     assert vars(model.criterion.matcher.cost) == vars(lazy.criterion.matcher.cost)
     for name in ("box_refinement", "gradient_checkpointing"):
@@ -77,6 +78,7 @@ def test_every_option_reaches_the_model(config):
     options.CLASS_WEIGHT, options.BOX_WEIGHT, options.GIOU_WEIGHT = 1.0, 2.0, 3.0
     options.GRADIENT_CHECKPOINTING = True
     options.DROPOUT = 0.25
+    options.NMS_IOU = 0.5
     config.MODEL.PIXEL_MEAN = [1.0, 2.0, 3.0]
     model = build_model(config)
     transformer, criterion = model.transformer, model.criterion
@@ -98,6 +100,13 @@ def test_every_option_reaches_the_model(config):
     assert criterion.proposal_matcher.matches_per_target == 6
     assert model.pixel_mean.flatten().tolist() == [1.0, 2.0, 3.0]
     assert model.max_detections == 7
+    assert model.nms_iou == 0.5
+
+
+def test_suppression_beyond_its_range_is_refused(config):
+    config.MODEL.MEDMASK.NMS_IOU = 1.5
+    with pytest.raises(InputError, match=r"MODEL\.MEDMASK\.NMS_IOU\) is 1\.5, but must be in"):
+        build_model(config)
 
 
 def test_default_predictor_detects_in_an_image_file_and_visualizer_draws(config, tmp_path):

@@ -72,6 +72,9 @@ MODEL: Mapping[Callable, Mapping[str, Value]] = {
             item=Text(), optional=True, meaning="maps of the backbone that are read; null: all"
         ),
         "max_detections": WholeNumber(lowest=1, highest=100_000, meaning="in an image"),
+        "nms_iou": Number(
+            highest=1, optional=True, meaning="IoU of non-maximum suppression; null for none"
+        ),
     },
     ResNet: {
         "stem": Part(meaning="first layers"),

@@ -20,7 +20,7 @@ OUTPUTS = ("boxes", "scores", "classes")
 
 
 class DetectorGraph(nn.Module):
-    """From a padded batch to detections: what :meth:`MedMask.inference` computes.
+    """From a padded batch to detections: what :meth:`MedMask.inference` suppresses overlaps of.
 
     The model is copied, as an inference module with deformable attention by gathers.
     """
@@ -111,7 +111,7 @@ class DetectorGraph(nn.Module):
     def _select(
         self, logits: Tensor, boxes: Tensor, sizes: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Do what :func:`medmask.modeling.postprocessing.select_detections` does."""
+        """Do what :func:`medmask.modeling.postprocessing.select_detections` does before suppression."""
         num_classes = logits.shape[-1]
         scores, pairs = _top(logits.sigmoid().flatten(1), self.model.max_detections)
         queries = torch.div(pairs, num_classes, rounding_mode="floor")

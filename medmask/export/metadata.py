@@ -12,7 +12,7 @@ from detectron2.data.transforms import AugmentationList
 from medmask.data import build_test_augmentation
 from medmask.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 """Of the metadata and of the graph's inputs and outputs; a reader refuses others."""
 
 _PREFIX = "medmask."
@@ -30,6 +30,8 @@ class ExportMetadata:
         test_augmentation: arguments of :func:`medmask.data.build_test_augmentation`: the resize,
             and the crop to the breast.
         max_detections: most detections of an image.
+        nms_iou: of the model's non-maximum suppression, which the graph leaves to its caller; None
+            for none.
         weights_sha256: of the file of weights.
         versions: of the packages that wrote the file, by name.
         parity: how far outputs may lie, and lay, from PyTorch's when it was written.
@@ -41,6 +43,7 @@ class ExportMetadata:
     pixel_std: list[float]
     test_augmentation: dict[str, Any]
     max_detections: int
+    nms_iou: float | None
     weights_sha256: str
     versions: dict[str, str]
     parity: dict[str, float]
@@ -142,6 +145,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "pixel_std": _is_list_of(_is_number),
     "test_augmentation": _is_map_of(_is_setting),
     "max_detections": lambda value: _is_integer(value) and value > 0,
+    "nms_iou": lambda value: value is None or (_is_number(value) and 0 <= value <= 1),
     "weights_sha256": _is_text,
     "versions": _is_map_of(_is_text),
     "parity": _is_map_of(_is_number),

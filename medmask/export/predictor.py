@@ -16,7 +16,7 @@ from medmask.export.session import GraphSession
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.image_predictor import HASH_LENGTH, NMS_IOU, ImagePredictor
 from medmask.inference.image_reader import ImageReader
-from medmask.modeling.postprocessing import to_original_image
+from medmask.modeling.postprocessing import suppress_overlaps, to_original_image
 
 
 class OnnxPredictor(ImagePredictor):
@@ -92,5 +92,6 @@ class OnnxPredictor(ImagePredictor):
                 scores=torch.from_numpy(scores),
                 pred_classes=torch.from_numpy(classes),
             )
-            found.append(to_original_image(detections, sample))
+            kept = suppress_overlaps(detections, self.export.nms_iou)
+            found.append(to_original_image(kept, sample))
         return found

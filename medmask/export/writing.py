@@ -152,6 +152,7 @@ def _describe(
         pixel_std=model.pixel_std.flatten().tolist(),
         test_augmentation=augmentation,
         max_detections=model.max_detections,
+        nms_iou=model.nms_iou,
         weights_sha256=digest,
         versions={
             "medmask": __version__,

@@ -53,6 +53,7 @@ class MedMask(nn.Module):
         pixel_std: Sequence[float],
         in_features: Sequence[str] | None = None,
         max_detections: int = 100,
+        nms_iou: float | None = None,
     ):
         """Assemble the detector; the neck between backbone and transformer follows from both.
 
@@ -65,11 +66,20 @@ class MedMask(nn.Module):
             in_features: the backbone's maps that the detector reads, from fine to coarse; all of
                 them, in the backbone's order, if None.
             max_detections: detections per image in inference.
+            nms_iou: of non-maximum suppression among them, class by class, in [0, 1]; None for
+                none. Matching one to one teaches queries not to repeat each other, but a short
+                training leaves several on one lesion.
 
         Raises:
-            InputError: the backbone lacks a map, or gives more of them than there are levels.
+            InputError: the backbone lacks a map, or gives more of them than there are levels;
+                ``nms_iou`` is out of its range.
         """
         super().__init__()
+        if nms_iou is not None and not 0 <= nms_iou <= 1:
+            raise InputError(
+                f"model.nms_iou (yacs: MODEL.MEDMASK.NMS_IOU) is {nms_iou}, but must be in [0, 1], "
+                "or none"
+            )
         self.backbone = backbone
         self.neck = MultiScaleNeck(
             _channels_of(backbone, in_features), transformer.embed_dim, transformer.num_levels
@@ -78,6 +88,7 @@ class MedMask(nn.Module):
         self.position_encoding = SinePositionEncoding(transformer.embed_dim)
         self.criterion = criterion
         self.max_detections = max_detections
+        self.nms_iou = nms_iou
         self.training_modules = nn.ModuleDict()
         self.register_buffer(
             "pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False
@@ -119,6 +130,7 @@ class MedMask(nn.Module):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "max_detections": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "nms_iou": options.NMS_IOU,
         }
 
     def load_state_dict(
@@ -188,7 +200,11 @@ class MedMask(nn.Module):
         images = self.preprocess_image(batched_inputs)
         output = self.detect(images).decoder
         detections = select_detections(
-            output.logits[-1], output.boxes[-1], images.image_sizes, self.max_detections
+            output.logits[-1],
+            output.boxes[-1],
+            images.image_sizes,
+            self.max_detections,
+            self.nms_iou,
         )
         return [
             {"instances": to_original_image(d, sample)}

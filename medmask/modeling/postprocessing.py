@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from detectron2.layers import batched_nms
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 from torchvision.ops import box_convert
@@ -12,7 +13,11 @@ from medmask.errors import InputError
 
 
 def select_detections(
-    logits: Tensor, boxes: Tensor, image_sizes: Sequence[tuple[int, int]], max_detections: int
+    logits: Tensor,
+    boxes: Tensor,
+    image_sizes: Sequence[tuple[int, int]],
+    max_detections: int,
+    nms_iou: float | None = None,
 ) -> list[Instances]:
     """Take the pairs (query, class) with the highest scores of each image.
 
@@ -21,6 +26,7 @@ def select_detections(
         boxes: (N, Q, 4) float32 as (cx, cy, w, h) in [0, 1].
         image_sizes: N sizes (height, width) in pixels that the boxes are scaled to.
         max_detections: at most so many pairs an image.
+        nms_iou: of :func:`suppress_overlaps` among these pairs; None for none.
 
     Returns:
         N ``Instances`` with ``pred_boxes``, ``scores`` in [0, 1] and ``pred_classes``, by
@@ -44,15 +50,30 @@ def select_detections(
     for i, (height, width) in enumerate(image_sizes):
         pred_boxes = Boxes(corners[i] * corners.new_tensor([width, height, width, height]))
         pred_boxes.clip((height, width))
-        detections.append(
-            Instances(
-                (height, width),
-                pred_boxes=pred_boxes,
-                scores=scores[i],
-                pred_classes=pairs[i] % num_classes,
-            )
+        selected = Instances(
+            (height, width),
+            pred_boxes=pred_boxes,
+            scores=scores[i],
+            pred_classes=pairs[i] % num_classes,
         )
+        detections.append(suppress_overlaps(selected, nms_iou))
     return detections
+
+
+def suppress_overlaps(detections: Instances, nms_iou: float | None) -> Instances:
+    """Suppress boxes that overlap a kept one of their class and of a higher score.
+
+    Args:
+        detections: with ``pred_boxes``, ``scores`` and ``pred_classes``.
+        nms_iou: a box of a greater intersection over union goes, in [0, 1]; None keeps all.
+
+    Returns:
+        What is kept, by descending score.
+    """
+    if nms_iou is None:
+        return detections
+    boxes, scores = detections.pred_boxes.tensor, detections.scores
+    return detections[batched_nms(boxes, scores, detections.pred_classes, nms_iou)]
 
 
 def to_original_image(detections: Instances, sample: Mapping[str, Any]) -> Instances:

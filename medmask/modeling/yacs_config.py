@@ -34,6 +34,8 @@ def add_medmask_config(cfg: CfgNode) -> None:
     medmask.BOX_REFINEMENT = False
     medmask.TWO_STAGE = False
     medmask.GRADIENT_CHECKPOINTING = False
+    # IoU of non-maximum suppression in inference, None for none
+    medmask.NMS_IOU = None
     # weights of the losses and of the matching costs
     medmask.CLASS_WEIGHT = 2.0
     medmask.BOX_WEIGHT = 5.0

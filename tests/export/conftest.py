@@ -28,6 +28,7 @@ MODELS = {
         "model.criterion.proposal_matcher=null",
         "dataloader.test.dataset=registered_nowhere",
         "model.max_detections=50",
+        "model.nms_iou=null",
     ),
 }
 """Name -> settings of the model"""

@@ -16,6 +16,7 @@ METADATA = ExportMetadata(
     pixel_std=[1.0, 1.0, 1.0],
     test_augmentation={"short_edge_length": 96, "breast_crop": True, "pixel_spacing_mm": None},
     max_detections=30,
+    nms_iou=0.5,
     weights_sha256="abc",
     versions={"torch": "2"},
     parity={"tolerance": 1e-4},
@@ -27,6 +28,11 @@ def test_what_is_written_is_read():
     assert all(key.startswith("medmask.") for key in properties)
     assert all(isinstance(value, str) for value in properties.values())
     assert ExportMetadata.from_properties(properties, "it") == METADATA
+
+
+def test_model_need_not_suppress():
+    metadata = dataclasses.replace(METADATA, nms_iou=None)
+    assert ExportMetadata.from_properties(metadata.to_properties(), "it") == metadata
 
 
 def test_augmentation_is_that_of_the_arguments():
@@ -44,11 +50,17 @@ def test_augmentation_of_other_arguments_is_refused(arguments):
         metadata.build_augmentation("model x")
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ExportMetadata)])
+FAULTY = ("", "{", "[[", "null", '{"a": {"_target_": "os.system"}}', '[{"a": 1}]', "NaN", "-1")
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["", "{", "[[", "null", '{"a": {"_target_": "os.system"}}', '[{"a": 1}]', "NaN", "-1"],
-    ids=range(8),
+    ("name", "text"),
+    [
+        (field.name, text)
+        for field in dataclasses.fields(ExportMetadata)
+        for text in FAULTY
+        if (field.name, text) != ("nms_iou", "null")  # which is no suppression
+    ],
 )
 def test_faulty_property_is_refused(name, text):
     properties = METADATA.to_properties() | {f"medmask.{name}": text}
@@ -69,8 +81,8 @@ def test_file_without_properties_and_another_format_are_refused():
     with pytest.raises(InputError, match=r"lacks the property medmask\.format"):
         ExportMetadata.from_properties({}, "model x")
     properties = METADATA.to_properties()
-    with pytest.raises(InputError, match="another format than 1"):
-        ExportMetadata.from_properties(properties | {"medmask.format": "2"}, "model x")
+    with pytest.raises(InputError, match="another format than 2"):
+        ExportMetadata.from_properties(properties | {"medmask.format": "1"}, "model x")
     del properties["medmask.versions"]
     with pytest.raises(InputError, match=r"lacks the property medmask\.versions"):
         ExportMetadata.from_properties(properties, "model x")

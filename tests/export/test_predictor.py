@@ -69,6 +69,17 @@ def test_images_of_several_sizes_can_share_a_batch(predictor, by_pytorch):
         assert_alike(found, other)
 
 
+def test_model_suppresses_overlaps_as_in_pytorch(exported):
+    image, _ = paint_mammogram(171, 133, artifacts=False)
+    files, settings = (exported.config_file, exported.weights), ["train.device=cpu"]
+    by_pytorch = MedMaskPredictor(*files, settings, nms_iou=None)
+    predictor = OnnxPredictor(exported.file, nms_iou=None)
+    assert predictor.export.nms_iou == by_pytorch.model.nms_iou
+    found = predictor(image)["instances"]
+    assert_alike(found, by_pytorch(image)["instances"])
+    assert (len(found) < predictor.export.max_detections) == (predictor.export.nms_iou is not None)
+
+
 def test_labels_are_those_of_the_checkpoint(predictor, by_pytorch):
     assert predictor.labels == by_pytorch.labels
     assert predictor.metadata.thing_classes == by_pytorch.metadata.thing_classes

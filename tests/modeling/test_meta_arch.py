@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from medmask.errors import InputError
 from medmask.modeling import Domain
 from medmask.modeling.multi_scale_tokens import make_padding_mask
-from medmask.modeling.postprocessing import select_detections
+from medmask.modeling.postprocessing import select_detections, suppress_overlaps
 
 VARIANTS = pytest.mark.parametrize("two_stage", [False, True], ids=["one_stage", "two_stage"])
 REFINEMENT = pytest.mark.parametrize("box_refinement", [False, True], ids=["", "box_refinement"])
@@ -78,10 +78,16 @@ def test_detections_are_in_the_coordinates_of_the_original_image(make_model, mak
         assert (a.scores.diff() <= 0).all()
 
 
+def move_boxes(model):
+    """Change the fresh box heads, which leave all boxes where they are."""
+    for head in model.transformer.decoder.box_heads:
+        torch.nn.init.normal_(head.layers[-1].weight, std=0.1)
+
+
 def test_detections_are_those_of_the_last_decoder_layer(make_model, make_input):
     model = make_model().eval()
-    for head in model.transformer.decoder.box_heads:  # fresh ones leave all boxes where they are
-        torch.nn.init.normal_(head.layers[-1].weight, std=0.1)
+    model.nms_iou = None
+    move_boxes(model)
     batch = [make_input(64, 96)]
     with torch.no_grad():
         (result,) = model(batch)
@@ -92,6 +98,24 @@ def test_detections_are_those_of_the_last_decoder_layer(make_model, make_input):
     expected = expected[expected.pred_boxes.nonempty()]
     assert_close(result["instances"].pred_boxes.tensor, expected.pred_boxes.tensor)
     assert_close(result["instances"].scores, expected.scores)
+
+
+def test_overlaps_are_suppressed_in_inference_where_the_model_says_so(make_model, make_input):
+    model = make_model().eval()
+    model.nms_iou = None
+    move_boxes(model)
+    batch = [make_input(64, 96), make_input(50, 64)]
+    with torch.no_grad():
+        for head in model.transformer.decoder.box_heads:
+            head.layers[-1].bias[2:] += 1  # large boxes overlap
+        everything = [x["instances"] for x in model(batch)]
+        model.nms_iou = 0.3
+        kept = [x["instances"] for x in model(batch)]
+    assert sum(map(len, kept)) < sum(map(len, everything))
+    for found, before in zip(kept, everything, strict=True):
+        expected = suppress_overlaps(before, 0.3)
+        assert_close(found.pred_boxes.tensor, expected.pred_boxes.tensor)
+        assert_close(found.scores, expected.scores)
 
 
 def test_order_of_the_images_does_not_matter(make_model, make_input):

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from medmask.errors import InputError
-from medmask.modeling.postprocessing import select_detections
+from medmask.modeling.postprocessing import select_detections, suppress_overlaps
 
 
 def select_slowly(logits, boxes, image_size, max_detections):
@@ -40,6 +40,48 @@ def test_best_pairs_of_query_and_class_are_taken(num_classes, max_detections):
         assert_close(result.scores, torch.tensor(scores))
         assert result.pred_classes.tolist() == list(classes)
         assert_close(result.pred_boxes.tensor, torch.tensor(corners), rtol=1e-5, atol=1e-4)
+
+
+def suppress_slowly(detections, iou):
+    """What is kept of (score, class, box), the best first: all pairs are looked at."""
+    kept = []
+    for score, category, box in detections:
+        others = [b for _, c, b in kept if c == category]
+        if all(overlap(box, other) <= iou for other in others):
+            kept.append((score, category, box))
+    return kept
+
+
+def overlap(a, b):
+    """Intersection over union."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    common = max(width, 0) * max(height, 0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return common / (areas - common)
+
+
+@pytest.mark.parametrize("nms_iou", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_overlaps_are_suppressed_class_by_class_among_what_is_selected(num_classes, nms_iou):
+    logits = torch.randn(2, 20, num_classes)
+    boxes = torch.cat((torch.rand(2, 20, 2) * 0.4 + 0.3, torch.rand(2, 20, 2) * 0.2 + 0.2), -1)
+    sizes = [(20, 30), (101, 7)]
+    results = select_detections(logits, boxes, sizes, 15, nms_iou)
+    for image, (result, size) in enumerate(zip(results, sizes, strict=True)):
+        expected = suppress_slowly(select_slowly(logits[image], boxes[image], size, 15), nms_iou)
+        scores, classes, corners = zip(*expected, strict=True)
+        assert_close(result.scores, torch.tensor(scores))
+        assert result.pred_classes.tolist() == list(classes)
+        assert_close(result.pred_boxes.tensor, torch.tensor(corners), rtol=1e-5, atol=1e-4)
+    assert (sum(map(len, results)) < 30) == (nms_iou < 1)
+
+
+def test_nothing_is_suppressed_without_an_iou_or_without_a_detection():
+    (some,) = select_detections(torch.randn(1, 4, 1), torch.full((1, 4, 4), 0.5), [(9, 9)], 4)
+    assert suppress_overlaps(some, None) is some
+    assert len(suppress_overlaps(some, 0.5)) == 1
+    assert len(suppress_overlaps(some[:0], 0.5)) == 0
 
 
 def test_scores_of_half_precision_logits_are_in_single_precision():

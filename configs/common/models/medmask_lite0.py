@@ -46,4 +46,5 @@ model = L(MedMask)(
     pixel_mean=[127.0, 127.0, 127.0],
     pixel_std=[128.0, 128.0, 128.0],
     max_detections=60,
+    nms_iou=0.5,  # so short a training leaves several queries on one lesion
 )

@@ -39,4 +39,5 @@ model = L(MedMask)(
     pixel_mean=[123.675, 116.28, 103.53],
     pixel_std=[58.395, 57.12, 57.375],
     max_detections=100,
+    nms_iou=None,
 )

@@ -38,4 +38,5 @@ model = L(MedMask)(
     pixel_mean=[60.0, 60.0, 60.0],
     pixel_std=[60.0, 60.0, 60.0],
     max_detections=30,
+    nms_iou=0.5,  # so short a training leaves several queries on one lesion
 )
