@@ -138,9 +138,8 @@ def in_exams(dataset: str, detections: Detections) -> Detections:
 
 @functools.cache
 def _exams_of(dataset: str) -> tuple[RelatedViews, list[BreastFrame | None]]:
-    records = DatasetCatalog.get(dataset)
-    paths = [record["file_name"] for record in records]
-    return find_related_views(records), read_breast_frames(paths, progress=True)
+    dataset_dicts = DatasetCatalog.get(dataset)
+    return find_related_views(dataset_dicts), read_breast_frames(dataset_dicts, progress=True)
 
 
 def measure_rows(

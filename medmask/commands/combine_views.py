@@ -5,7 +5,6 @@ and loses where the other breast has one at the same place. Scores change, boxes
 """
 
 import argparse
-import os
 from typing import TYPE_CHECKING, Any
 
 from medmask.commands.entry_point import entry_point, examples_parser
@@ -88,39 +87,35 @@ def run(args: argparse.Namespace) -> None:
     if args.annotations is not None:
         inputs["--annotations"] = args.annotations
     check_output_files(inputs, {"--output": args.output})
-    ground_truth, records, paths = _images(args)
+    ground_truth, images = _images(args)
     detections = evaluation.read_detections(args.detections, ground_truth)
-    related = evaluation.find_related_views(records)
-    needed = [path if related.has_any(index) else None for index, path in enumerate(paths)]
+    related = evaluation.find_related_views(images)
+    needed = [image if related.has_any(index) else None for index, image in enumerate(images)]
     frames = read_breast_frames(needed, progress=True)
     combined = evaluation.combine_views(detections, related, frames, settings)
     evaluation.write_json(args.output, evaluation.detections_to_coco(ground_truth, combined))
-    count = len(paths) - needed.count(None)
+    count = len(images) - needed.count(None)
     without = frames.count(None) - needed.count(None)
     print(
-        f"{args.output}: {len(combined)} boxes; {count} of {len(paths)} images have other views"
+        f"{args.output}: {len(combined)} boxes; {count} of {len(images)} images have other views"
         + (f", {without} of which show no breast" if without else "")
     )
 
 
-def _images(args: argparse.Namespace) -> "tuple[GroundTruth, list[dict[str, Any]], list[str]]":
-    """The set that detections name, and the records and paths of its images, in its order."""
+def _images(args: argparse.Namespace) -> "tuple[GroundTruth, list[dict[str, Any]]]":
+    """The set that detections name, and the dataset dicts of its images, in its order."""
     from medmask import evaluation
 
     if args.dataset is None:
-        from medmask.coco import read_coco
+        from medmask.data.dataset_dicts import load_coco
 
-        records = read_coco(args.annotations).images
-        nameless = [record["id"] for record in records if not record.get("file_name")]
-        if nameless:
-            raise InputError(f"{args.annotations}: image {nameless[0]} has no file_name")
-        paths = [os.path.join(args.images, record["file_name"]) for record in records]
-        return evaluation.read_ground_truth(args.annotations), records, paths
-    ground_truth = evaluation.ground_truth_of(args.dataset)
+        return (
+            evaluation.read_ground_truth(args.annotations),
+            load_coco(args.annotations, args.images),
+        )
     from detectron2.data import DatasetCatalog
 
-    records = DatasetCatalog.get(args.dataset)
-    return ground_truth, records, [record["file_name"] for record in records]
+    return evaluation.ground_truth_of(args.dataset), DatasetCatalog.get(args.dataset)
 
 
 main = entry_point(make_parser, run)

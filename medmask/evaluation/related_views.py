@@ -55,7 +55,7 @@ def find_related_views(images: Sequence[Mapping[str, Any]]) -> RelatedViews:
     of_exam: dict[Hashable, list[int]] = defaultdict(list)
     for index, image in enumerate(images):
         if all(image.get(field) not in (None, "") for field in FIELDS):
-            of_exam[image["patient_id"], image.get("study_date")].append(index)
+            of_exam[image["patient_id"], _study(image)].append(index)
     ipsilateral: list[tuple[int, ...]] = [()] * len(images)
     contralateral: list[tuple[int, ...]] = [()] * len(images)
     for indices in of_exam.values():
@@ -72,6 +72,12 @@ def find_related_views(images: Sequence[Mapping[str, Any]]) -> RelatedViews:
                 if sides[other] == _OTHER_SIDE.get(side) and views[other] == view
             )
     return RelatedViews(tuple(ipsilateral), tuple(contralateral))
+
+
+def _study(image: Mapping[str, Any]) -> str:
+    """The date, which files write as text or as a number; empty where there is none."""
+    date = image.get("study_date")
+    return "" if date is None else str(date).strip()
 
 
 def _view(image: Mapping[str, Any]) -> str:

@@ -55,9 +55,17 @@ def test_exams_patients_and_images_that_tell_too_little_stay_apart():
             image(1, None, "MLO", study_date="2010"),
             image(1, "R", "", study_date="2010"),
             {},
+            image(3, "R", "MLO", study_date=20100102),
+            image(3, "R", "CC", study_date="20100102"),
+            image(4, "R", "MLO"),
+            image(4, "R", "CC", study_date=""),
+            image(5, "R", "MLO", study_date=["2010"]),
         ]
     )
-    assert related.ipsilateral == ((2,), (), (0, 4), (), (2,), (), (), (), ())
+    assert related.ipsilateral == (
+        *((2,), (), (0, 4), (), (2,), (), (), (), ()),
+        *((10,), (9,), (12,), (11,), ()),
+    )
     assert not any(related.contralateral)
     assert find_related_views([]).is_empty()
 
@@ -211,17 +219,27 @@ def test_the_command_writes_what_evaluations_read(exam, capsys):
     assert call(exam, *truth, "--ipsilateral-weight", "0") == [0.4] * 3
 
 
+def test_the_command_refuses_images_of_another_size(exam):
+    """The boxes would lie elsewhere in them."""
+    content = json.loads((exam / "truth.json").read_text())
+    for record in content["images"]:
+        record |= {"width": 600, "height": 800}
+    (exam / "truth.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"CC\.png is 300 x 400 .* file says 600 x 800"):
+        call(exam, "--annotations", str(exam / "truth.json"), "--images", str(exam))
+
+
 def test_the_command_names_what_is_missing(exam):
     truth = ["--annotations", str(exam / "truth.json")]
     with pytest.raises(InputError, match="--annotations and --images need each other"):
         call(exam, *truth)
-    (exam / "MLO.png").unlink()
-    with pytest.raises(InputError, match=r"image .*MLO\.png does not exist"):
-        call(exam, *truth, "--images", str(exam))
     content = json.loads((exam / "truth.json").read_text())
     del content["images"][0]["view"]
     (exam / "truth.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="image records need patient_id, laterality, view"):
+        call(exam, *truth, "--images", str(exam))
+    (exam / "MLO.png").unlink()
+    with pytest.raises(InputError, match=r"image 2 \(MLO\.png\) is not in"):
         call(exam, *truth, "--images", str(exam))
     assert not (exam / "combined.json").exists()
 

@@ -6,16 +6,16 @@ about as deep and as far above or below it. Where the nipple is not in profile, 
 breast that is farthest from the chest wall stands for it.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from medmask.data.breast.finding import find_breast
-from medmask.images import read_image
+from medmask.data.dataset_dicts import read_dataset_image
 
 _OUTER_SHARE = 0.25
 """Of the breast's columns, on each side: the chest wall is where more of them is breast."""
@@ -79,24 +79,24 @@ def find_breast_frame(image: np.ndarray) -> BreastFrame | None:
 
 
 def read_breast_frames(
-    paths: Sequence[str | os.PathLike | None], *, progress: bool = False
+    dataset_dicts: Sequence[dict[str, Any] | None], *, progress: bool = False
 ) -> list[BreastFrame | None]:
     """Read images and find the landmarks of each, several at a time.
 
     Args:
-        paths: as :func:`medmask.images.read_image` takes them; None for an image that is not asked
-            for, and has none.
+        dataset_dicts: of the images; None for one that is not asked for, and has none.
         progress: show a progress bar.
 
     Raises:
-        InputError: an image cannot be read.
+        InputError: an image cannot be read, or has another size than its dataset dict says.
     """
     with ThreadPoolExecutor() as pool:  # decoding and OpenCV leave the interpreter free
-        frames: Iterator[BreastFrame | None] = pool.map(_read_frame, paths)
+        frames: Iterator[BreastFrame | None] = pool.map(_read_frame, dataset_dicts)
+        total = len(dataset_dicts)
         return list(
-            tqdm(frames, "landmarks", len(paths), unit="image", leave=False, disable=not progress)
+            tqdm(frames, "landmarks", total, unit="image", leave=False, disable=not progress)
         )
 
 
-def _read_frame(path: str | os.PathLike | None) -> BreastFrame | None:
-    return None if path is None else find_breast_frame(read_image(path))
+def _read_frame(dataset_dict: dict[str, Any] | None) -> BreastFrame | None:
+    return None if dataset_dict is None else find_breast_frame(read_dataset_image(dataset_dict))

@@ -41,8 +41,13 @@ def test_images_without_a_breast_have_no_frame(tmp_path):
     image, _ = paint_mammogram(300, 240)
     cv2.imwrite(str(tmp_path / "breast.png"), image)
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((300, 240), np.uint8))
-    frames = read_breast_frames([tmp_path / "breast.png", tmp_path / "black.png"])
-    assert frames == [find_breast_frame(image), None]
+    breast, black, absent = (
+        {"file_name": str(tmp_path / f"{name}.png"), "height": 300, "width": 240}
+        for name in ("breast", "black", "absent")
+    )
+    assert read_breast_frames([breast, black, None]) == [find_breast_frame(image), None, None]
     assert read_breast_frames([]) == []
     with pytest.raises(InputError, match=r"image .*absent\.png does not exist"):
-        read_breast_frames([tmp_path / "breast.png", tmp_path / "absent.png"])
+        read_breast_frames([breast, absent])
+    with pytest.raises(InputError, match=r"breast\.png is 240 x 300 .* file says 480 x 600"):
+        read_breast_frames([breast | {"height": 600, "width": 480}])
