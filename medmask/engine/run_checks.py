@@ -82,6 +82,8 @@ def check_images(config: DictConfig) -> None:
 def check_classes(config: DictConfig, *, is_training: bool = True) -> None:
     """Check that the model has as many classes as each data set that it meets.
 
+    Images that a loss hook takes without boxes may be of any classes.
+
     Raises:
         InputError: it has not.
     """
@@ -89,6 +91,9 @@ def check_classes(config: DictConfig, *, is_training: bool = True) -> None:
     if num_classes is None:  # another kind of model
         return
     for key, name in data_sets(config, is_training):
+        with_boxes = OmegaConf.select(config, f"{key.removesuffix('dataset')}mapper.with_boxes")
+        if key.startswith("loss_hooks.") and with_boxes is False:
+            continue
         classes = MetadataCatalog.get(name).thing_classes
         if len(classes) != num_classes:
             count = "1 class" if len(classes) == 1 else f"{len(classes)} classes"

@@ -42,6 +42,15 @@ def test_other_number_of_classes_names_key_data_set_and_numbers(options, words):
     assert "model.transformer.num_classes is" in str(caught.value)
 
 
+def test_images_that_are_taken_without_boxes_may_be_of_any_classes():
+    config = config_of(target="cityscapes_train")
+    config.loss_hooks.teacher.loader.mapper = {"with_boxes": False}
+    check_classes(config)
+    config.dataloader.test = {"dataset": "cityscapes_val", "mapper": {"with_boxes": False}}
+    with pytest.raises(InputError, match=r"dataloader\.test\.dataset is cityscapes_val"):
+        check_classes(config)
+
+
 def test_evaluation_asks_for_the_test_set_alone():
     config = config_of(train="cityscapes_train", target="cityscapes_train")
     check_classes(config, is_training=False)
