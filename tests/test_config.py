@@ -103,9 +103,10 @@ def test_every_option_reaches_the_model(config):
     assert model.nms_iou == 0.5
 
 
-def test_suppression_beyond_its_range_is_refused(config):
-    config.MODEL.MEDMASK.NMS_IOU = 1.5
-    with pytest.raises(InputError, match=r"MODEL\.MEDMASK\.NMS_IOU\) is 1\.5, but must be in"):
+@pytest.mark.parametrize("nms_iou", [1.5, -0.1, float("nan"), "none"])
+def test_senseless_suppression_is_refused(config, nms_iou):
+    config.MODEL.MEDMASK.NMS_IOU = nms_iou
+    with pytest.raises(InputError, match=rf"NMS_IOU\) is {nms_iou!r}, but must be a number in \["):
         build_model(config)
 
 

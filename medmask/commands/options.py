@@ -43,7 +43,8 @@ def add_nms_iou(options: Options) -> None:
         default=EvaluationSettings().nms_iou,
         metavar="IOU",
         help="drop boxes that overlap one of a higher score and the same class by more than this, "
-        "or 'none' (default %(default)s, as in the FROC analysis)",
+        "or 'none' for all that the model gives out, after its own model.nms_iou (default "
+        "%(default)s, as in the FROC analysis)",
     )
 
 

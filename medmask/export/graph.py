@@ -111,7 +111,13 @@ class DetectorGraph(nn.Module):
     def _select(
         self, logits: Tensor, boxes: Tensor, sizes: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Do what :func:`medmask.modeling.postprocessing.select_detections` does before suppression."""
+        """Select as :func:`medmask.modeling.postprocessing.select_detections`, without suppression.
+
+        Args:
+            logits: (N, Q, classes).
+            boxes: (N, Q, 4) as (cx, cy, w, h) in [0, 1].
+            sizes: (N, 2): height and width in pixels that the boxes are scaled to.
+        """
         num_classes = logits.shape[-1]
         scores, pairs = _top(logits.sigmoid().flatten(1), self.model.max_detections)
         queries = torch.div(pairs, num_classes, rounding_mode="floor")

@@ -52,7 +52,7 @@ class ImagePredictor(ABC):
             reader: makes the model's inputs of images.
             labels: names and category ids of the model's classes.
             nms_iou: class by class, a box goes that overlaps one of a higher score by more than
-                this, in [0, 1]; None keeps all.
+                this, in [0, 1]; None keeps all that the model gives out.
             weights_sha256: of the file of weights, 64 hexadecimal digits.
 
         Raises:

@@ -54,7 +54,7 @@ class MedMaskPredictor(ImagePredictor):
             checkpoint: the weights.
             overrides: ``key=value`` settings of the config, such as ``train.device=cpu``.
             nms_iou: class by class, a box goes that overlaps one of a higher score by more than
-                this, in [0, 1]; None keeps all.
+                this, in [0, 1]; None keeps all that the model gives out.
 
         Raises:
             InputError: a file is missing or faulty, the model is another kind of detector, or the

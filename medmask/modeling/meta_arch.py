@@ -75,10 +75,10 @@ class MedMask(nn.Module):
                 ``nms_iou`` is out of its range.
         """
         super().__init__()
-        if nms_iou is not None and not 0 <= nms_iou <= 1:
+        if nms_iou is not None and not (isinstance(nms_iou, int | float) and 0 <= nms_iou <= 1):
             raise InputError(
-                f"model.nms_iou (yacs: MODEL.MEDMASK.NMS_IOU) is {nms_iou}, but must be in [0, 1], "
-                "or none"
+                f"model.nms_iou (yacs: MODEL.MEDMASK.NMS_IOU) is {nms_iou!r}, but must be a number "
+                "in [0, 1], or None"
             )
         self.backbone = backbone
         self.neck = MultiScaleNeck(
