@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> None:
     fused = evaluation.fuse_detections(models, args.iou)
     evaluation.write_json(args.output, evaluation.detections_to_coco(ground_truth, fused))
     boxes = " + ".join(str(len(model)) for model in models)
-    print(f"{args.output}: {boxes} boxes of {len(models)} models fused to {len(fused)}")
+    count = "1 model" if len(models) == 1 else f"{len(models)} models"
+    print(f"{args.output}: {boxes} boxes of {count} fused to {len(fused)}")
 
 
 def _check_that_files_differ(paths: Sequence[str]) -> None:

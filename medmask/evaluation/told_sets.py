@@ -98,8 +98,8 @@ def _gather(records: Sequence[dict[str, Any]], kind: _Kind) -> _Told:
         return _by_ids(ids, names, kind)
     if any(id_ is not None for id_ in ids) or len(told) < len(names):
         raise InputError(
-            f"the detections have neither a {kind.id_field} each, nor a {kind.name_field} each and "
-            f"no {kind.id_field}: give --annotations with the images and categories"
+            f"not all detections have {kind.id_field}, nor do all have {kind.name_field} and none "
+            f"{kind.id_field}: give --annotations with the images and categories"
         )
     distinct = {kind.key(name): name for name in told}
     return _Told((None,) * len(distinct), tuple(distinct.values()))

@@ -224,7 +224,7 @@ class TestWithoutAnnotations:
         ("first", "second", "words"),
         [
             (BY_ID, BY_NAME, "give --annotations"),
-            (BY_NAME, {**BY_NAME, "category_id": 3}, "neither a category_id each"),
+            (BY_NAME, {**BY_NAME, "category_id": 3}, "not all detections have category_id, nor"),
             (BY_NAME, {**BY_NAME, "file_name": "/data/a/8.png"}, "may be one image"),
             (BY_NAME, {**BY_NAME, "file_name": 8}, "a file_name of the detections is not text"),
             (
