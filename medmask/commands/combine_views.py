@@ -60,14 +60,15 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         default=defaults.ipsilateral_weight,
         metavar="W",
-        help="of the other views of the same breast; 0 leaves them out (default %(default)s)",
+        help="of the other views of the same breast, up to 10; 0 leaves them out (default "
+        "%(default)s)",
     )
     parser.add_argument(
         "--contralateral-weight",
         type=float,
         default=defaults.contralateral_weight,
         metavar="W",
-        help="of the other breast; 0 leaves it out (default %(default)s)",
+        help="of the other breast, up to 10; 0 leaves it out (default %(default)s)",
     )
     return parser
 

@@ -101,6 +101,10 @@ class EvaluationSettings:
         return tuple(point for point in self.operating_points if point > 0) or OPERATING_POINTS
 
 
+_MOST_VIEW_WEIGHT = 10.0
+"""Greater weights would make every score 0 or 1."""
+
+
 @dataclass(frozen=True)
 class ViewSettings:
     """Settings of how the views of an exam change each other's scores.
@@ -108,9 +112,9 @@ class ViewSettings:
     The defaults were chosen on the training patients of INbreast, with detectors of mini-MIAS.
 
     Attributes:
-        ipsilateral_weight: of what the same breast's other views have at the same depth; at least
-            0.
-        contralateral_weight: of what the other breast has at the same place; at least 0.
+        ipsilateral_weight: of what the same breast's other views have at the same depth, from 0 to
+            10.
+        contralateral_weight: of what the other breast has at the same place, likewise.
         ipsilateral_reach: standard deviation of depth that is taken as the same, above 0, in shares
             of the breast's longer side.
         contralateral_reach: of the place, likewise.
@@ -130,8 +134,10 @@ class ViewSettings:
 
     def __post_init__(self) -> None:
         for name in ("ipsilateral_weight", "contralateral_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}, but must be at least 0")
+            if not 0 <= getattr(self, name) <= _MOST_VIEW_WEIGHT:
+                raise InputError(
+                    f"{name} is {getattr(self, name)}, but must lie in [0, {_MOST_VIEW_WEIGHT:g}]"
+                )
         for name in ("ipsilateral_reach", "contralateral_reach"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}, but must be above 0")

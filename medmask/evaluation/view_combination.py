@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _LEAST = 1e-6
 """Scores nearer than this to 0 and 1 count as this far from them, so that logits are finite."""
+_FARTHEST = 1e6
+"""Places further away, in breasts, count as this far, so that squares of distances are finite."""
 _DEPTH, _DEPTH_AND_HEIGHT = (0,), (0, 1)
 """The parts of a place that two views of a breast share, and those that two breasts do."""
 
@@ -66,7 +68,7 @@ def combine_views(
     if related.is_empty():
         raise InputError(
             "no two images are views of one exam in which a breast was found: image records need "
-            f"{', '.join(FIELDS)} (such as 17, L, MLO)"
+            f"{', '.join(FIELDS)} (such as 17, L, MLO), and one study_date if they have any"
         )
     findings = _Findings(detections, frames)
     change = settings.ipsilateral_weight * findings.evidence(
@@ -99,7 +101,8 @@ class _Findings:
             self.groups[image, category] = here
             frame = frames[image]
             if frame is not None:
-                self.places[here] = frame.places(detections.boxes[here])
+                places = frame.places(detections.boxes[here])
+                self.places[here] = places.clip(-_FARTHEST, _FARTHEST)
 
     def evidence(
         self,

@@ -165,11 +165,21 @@ def test_images_without_a_breast_are_related_to_none():
         combine_views(given, PAIR, [FRAME, None, FRAME])
 
 
+@pytest.mark.filterwarnings("error")
+def test_boxes_anywhere_and_the_greatest_weights_have_scores():
+    far = 1.7e308
+    given = detections((0, 0, 1.0, far, far), (1, 0, 0.0, far, -far), (1, 0, 1.0, 30, 0))
+    settings = ViewSettings(ipsilateral_weight=10, contralateral_weight=10, least_score=1e-9)
+    both = RelatedViews(PAIR.ipsilateral, SIDES.contralateral)
+    scores = combine_views(given, both, [FRAME] * 3, settings).scores
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"ipsilateral_weight": -1},
-        {"contralateral_weight": math.inf},
+        {"contralateral_weight": 2000},
         {"ipsilateral_reach": 0},
         {"contralateral_reach": math.nan},
         {"least_score": 0},

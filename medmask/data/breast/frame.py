@@ -45,7 +45,7 @@ class BreastFrame:
             (D, 2): depth behind the nipple, at least 0, and height below it, negative above. The
             images of a left and of a right breast have the same depths.
         """
-        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        centers = boxes[:, :2] / 2 + boxes[:, 2:] / 2  # the sum of the largest numbers is none
         offsets = (centers - self.nipple) / self.size
         return np.column_stack((np.abs(offsets[:, 0]), offsets[:, 1]))
 
