@@ -17,6 +17,7 @@ from medmask.data.breast import Breast, BreastPreprocessing, find_breast
 from medmask.data.dataset_dicts import box_corners, load_coco, read_dataset_image
 from medmask.data.mapper import augment_image
 from medmask.utils.command_line import command_line_tool
+from medmask.utils.counts import counted
 from medmask.utils.png_files import write_png
 
 _EXAMPLES = """\
@@ -114,7 +115,7 @@ def main() -> None:
     cut = {result.name: result.cut for result in results if result.cut}
     shares = [result.share for result in results]
     milliseconds = statistics.median(result.milliseconds for result in results)
-    print(f"{len(results)} images, {lesions} lesions")
+    print(f"{counted(len(results), 'image')}, {counted(lesions, 'lesion')}")
     print(f"no breast found, kept whole: {len(not_found)} {' '.join(not_found)}")
     print(f"lesion boxes that are cut: {sum(map(len, cut.values()))}")
     for name, boxes in cut.items():

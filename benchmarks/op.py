@@ -52,6 +52,7 @@ from tabulate import tabulate
 
 from medmask.errors import InputError
 from medmask.utils.command_line import command_line_tool
+from medmask.utils.counts import counted
 from medmask.utils.memory import keep_freed_memory
 
 _EXAMPLES = """\
@@ -124,8 +125,10 @@ def main() -> None:
     results = []
     if device.type == "cuda":
         print(f"{torch.cuda.get_device_name(device)}, PyTorch {torch.__version__}")
-    print(f"{device}, batch {options.batch}, {torch.get_num_threads()} threads, ", end="")
-    print(f"{options.repeats} turns; {machine.describe()}")
+    print(
+        f"{device}, batch {options.batch}, {counted(torch.get_num_threads(), 'thread')}, ", end=""
+    )
+    print(f"{counted(options.repeats, 'turn')}; {machine.describe()}")
     passes = [False] * options.forward + [True] * options.backward or [False, True]
     for shape, entry, backward in itertools.product(options.shape, options.entry, passes):
         candidates = list(_candidates(shape, entry, options))

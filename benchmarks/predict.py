@@ -42,6 +42,7 @@ from medmask.inference.detector import Detector
 from medmask.inference.image_reader import ReadImage
 from medmask.inference.reading_ahead import AheadReader
 from medmask.utils.command_line import command_line_tool
+from medmask.utils.counts import counted
 
 _EXAMPLES = """\
   python benchmarks/predict.py archive.csv --checkpoint output/demo/alignment/model_final.pth
@@ -213,7 +214,10 @@ def main() -> None:
         if "yolo11n" in options.peers:
             figures["pipeline"].append(_measure_yolo(predictor, images, options))
         height, width = _read(predictor, images)[0].result.model_input["image"].shape[1:]
-        print(f"{len(images)} images; the model sees {width} x {height} pixels of the first")
+        print(
+            f"{counted(len(images), 'image')}; the model sees {width} x {height} pixels of the "
+            "first"
+        )
         _print_table(figures["pipeline"])
     if options.links:
         with tempfile.TemporaryDirectory() as folder:

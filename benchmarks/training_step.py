@@ -31,6 +31,7 @@ from typing import Any
 from options import make_parser, positive, write_figures
 
 from medmask.utils.command_line import command_line_tool
+from medmask.utils.counts import counted
 
 _CONFIG = "configs/medmask/phantom/source_only.py"
 _COMPARISONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -163,9 +164,10 @@ def main() -> None:
     options = _parser().parse_intermixed_args()
     facts, figures = _measure(options)
     print(
-        f"{options.config_file}: {facts['images']} images a step, {facts['device']}, "
-        f"{facts['threads']} threads, {options.repeats} turns of {options.steps} steps, beside "
-        f"{options.busy} busy processes\n"
+        f"{options.config_file}: {counted(facts['images'], 'image')} a step, {facts['device']}, "
+        f"{counted(facts['threads'], 'thread')}, {counted(options.repeats, 'turn')} of "
+        f"{counted(options.steps, 'step')}, beside "
+        f"{counted(options.busy, 'busy process', 'busy processes')}\n"
     )
     print(_table(figures, facts["images"]))
     first, *others = figures

@@ -173,7 +173,7 @@ def test_default_predictor_detects_with_a_network_of_timm(config, tmp_path, name
     ("fault", "words"),
     [
         (lambda weights: weights.clear(), "no parameter of this model"),
-        (lambda weights: [weights.pop(name) for name in list(weights)[::2]], "are missing"),
+        (lambda weights: [weights.pop(name) for name in list(weights)[::2]], "missing"),
         (lambda weights: weights["neck.projections.0.0.weight"].fill_(float("nan")), "NaN"),
         (lambda weights: weights.update({HEAD: torch.zeros(5, 64)}), f"missing .{HEAD}"),
     ],

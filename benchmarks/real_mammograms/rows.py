@@ -23,6 +23,7 @@ from medmask.evaluation import (
     ground_truth_of,
     read_detections,
 )
+from medmask.utils.counts import counted
 from real_mammograms.cells import BENCHMARKS, METHODS, NUM_FOLDS, STARTS, Cell
 from real_mammograms.order import RECORD, detections_file
 from real_mammograms.pooling import pool
@@ -165,8 +166,9 @@ def measure_rows(
             if weights is None:
                 weights = patient_weights(truth, resamples, seed)
                 counts = (
-                    f"{truth.num_images} images of {weights.shape[1]} patients, "
-                    f"{truth.num_lesions} lesions"
+                    f"{counted(truth.num_images, 'image')} of "
+                    f"{counted(weights.shape[1], 'patient')}, "
+                    f"{counted(truth.num_lesions, 'lesion')}"
                 )
             of_seeds[seeds[0]] = measure(truth, detections, weights)
         samples.append(of_seeds)

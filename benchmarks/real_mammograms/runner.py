@@ -11,6 +11,7 @@ from queue import SimpleQueue
 
 from medmask.errors import InputError
 from medmask.utils.child_tools import ChildTools
+from medmask.utils.counts import counted
 from medmask.utils.job_progress import JobProgress
 from medmask.utils.openmp import usable_cores
 from real_mammograms.cells import BENCHMARKS, STAGES, Cell, ready
@@ -122,7 +123,9 @@ def share_cores(jobs: int) -> list[tuple[int, ...]]:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     each = usable_cores() // jobs
     if not each:
-        raise InputError(f"--jobs is {jobs}, but only {usable_cores()} cores can be used")
+        raise InputError(
+            f"--jobs is {jobs}, but only {counted(usable_cores(), 'core')} can be used"
+        )
     return [tuple(cores[job * each : (job + 1) * each]) for job in range(jobs)]
 
 
@@ -177,4 +180,6 @@ def _check_same_training(order: Order) -> None:
 
 def _describe(order: Order) -> str:
     record = json.loads((order.folder / RECORD).read_text(encoding="utf-8"))
-    return f"{order.cell.name}: {record['steps']} steps in {record['minutes']:.1f} minutes"
+    return (
+        f"{order.cell.name}: {counted(record['steps'], 'step')} in {record['minutes']:.1f} minutes"
+    )

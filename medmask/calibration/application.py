@@ -13,6 +13,7 @@ from medmask.calibration.calibrators import Calibrator, read_calibrator
 from medmask.calibration.report import FORMAT
 from medmask.coco import numbers
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 from medmask.utils.json_files import parse_json, read_json_bytes
 
 KIND = "calibration file"
@@ -58,8 +59,8 @@ class AppliedCalibration:
         """A sentence for pages and pictures."""
         return (
             f"Probabilities are calibrated on {self.data_name}; detections are shown from a score "
-            f"of {self.threshold:.3g} on, where that set has {self.fpi:g} false positives per "
-            "image."
+            f"of {self.threshold:.3g} on, where that set has "
+            f"{counted(self.fpi, 'false positive')} per image."
         )
 
 
@@ -129,14 +130,14 @@ class StoredCalibration:
         if fpi not in self.thresholds:
             known = ", ".join(f"{rate:g}" for rate in self.thresholds)
             raise InputError(
-                f"{self.path} has no threshold at {fpi:g} false positives per image, but at "
-                f"{known}: choose one of them, or calibrate anew with --fpi {fpi:g}"
+                f"{self.path} has no threshold at {counted(fpi, 'false positive')} per image, but "
+                f"at {known}: choose one of them, or calibrate anew with --fpi {fpi:g}"
             )
         threshold = self.thresholds[fpi]
         if threshold is None:
             raise InputError(
-                f"{self.path} has no threshold at {fpi:g} false positives per image, as the "
-                "highest scores alone exceed it there: choose a higher one"
+                f"{self.path} has no threshold at {counted(fpi, 'false positive')} per image, as "
+                "the highest scores alone exceed it there: choose a higher one"
             )
         return AppliedCalibration(
             fpi=fpi,

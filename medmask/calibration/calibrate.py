@@ -27,6 +27,7 @@ from medmask.evaluation.classification import ScoredUnits, score_images
 from medmask.evaluation.matching import Localizations, localize
 from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.evaluation.suppression import suppress_overlaps
+from medmask.utils.counts import counted
 
 _FEW_POSITIVES = 20
 _FEW_FOR_ISOTONIC = 200
@@ -140,9 +141,9 @@ def _warn_of_patients(ground_truth: GroundTruth, counts: CalibrationCounts) -> l
         ]
     if without_patient:
         return [
-            f"{without_patient} of {counts.images} images carry no patient_id and count as "
-            "patients of their own: calibration looks better, and intervals narrower, than they "
-            "are if several images are of one patient."
+            f"{without_patient} of {counted(counts.images, 'image')} without a patient_id, each "
+            "counted as a patient of its own: calibration looks better, and intervals narrower, "
+            "than they are if several images are of one patient."
         ]
     return []
 

@@ -13,6 +13,7 @@ from medmask.calibration.calibrators import calibrator_to_json
 from medmask.calibration.reliability import Reliability
 from medmask.calibration.results import Calibration, ScoreCalibration
 from medmask.calibration.thresholds import OperatingPoint
+from medmask.utils.counts import counted
 from medmask.utils.json_files import finite_or_none
 from medmask.version import __version__
 
@@ -50,9 +51,10 @@ def format_calibration(calibration: Calibration) -> str:
     counts = calibration.counts
     return "\n".join(
         [
-            f"{counts.images} images of {counts.patients} patients, {counts.lesions} lesions in "
-            f"{counts.images_with_lesions} images",
-            f"calibrated on {counts.detections_calibrated} detections of at least "
+            f"{counted(counts.images, 'image')} of {counted(counts.patients, 'patient')}, "
+            f"{counted(counts.lesions, 'lesion')} in "
+            f"{counted(counts.images_with_lesions, 'image')}",
+            f"calibrated on {counted(counts.detections_calibrated, 'detection')} of at least "
             f"{calibration.lowest_score:.3g}, {counts.hits_calibrated} of them on lesions, of "
             f"{counts.detections_after_nms} after suppression",
             "",

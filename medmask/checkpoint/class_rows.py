@@ -6,6 +6,7 @@ from torch import Tensor
 
 from medmask.errors import InputError
 from medmask.modeling.weights import CLASS_HEADS
+from medmask.utils.counts import counted
 
 
 def parse_class_rows(text: str) -> list[int]:
@@ -58,7 +59,7 @@ def check_class_rows(
     classes = {len(x) for name, x in target.items() if name.startswith(CLASS_HEADS)}
     if classes != {len(rows)}:
         raise InputError(
-            f"--class-rows names {len(rows)} rows, but the model has "
-            f"{', '.join(map(str, sorted(classes)))} classes (model.transformer.num_classes): name "
+            f"--class-rows names {counted(len(rows), 'row')}, but the number of classes is "
+            f"{', '.join(map(str, sorted(classes)))} (model.transformer.num_classes): name "
             "one for each, in the order of the model's classes"
         )

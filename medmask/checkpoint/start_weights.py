@@ -14,6 +14,7 @@ from medmask.modeling.weights import (
     find_faults,
     name_first,
 )
+from medmask.utils.counts import counted
 
 BACKBONE = "backbone."
 _COUNTER = ".num_batches_tracked"
@@ -69,7 +70,7 @@ def choose_start_weights(
         aligned = weights if has_names else _match_names(weights, model, source)
         chosen = {name: x for name, x in aligned.items() if name in expected}
         num_unused = len(weights) - len(chosen)
-        unused = [f"{num_unused} other parameters"] if num_unused else []
+        unused = [counted(num_unused, "other parameter")] if num_unused else []
     else:
         expected, unused = _expected_of_stage(weights, model)
         chosen = {n: x for n, x in weights.items() if n in expected or n not in model}

@@ -11,6 +11,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.output_files import check_output_files
 from medmask.errors import InputError
 from medmask.evaluation.settings import ViewSettings
+from medmask.utils.counts import counted
 
 if TYPE_CHECKING:
     from medmask.evaluation import GroundTruth
@@ -98,7 +99,8 @@ def run(args: argparse.Namespace) -> None:
     count = len(images) - needed.count(None)
     without = frames.count(None) - needed.count(None)
     print(
-        f"{args.output}: {len(combined)} boxes; {count} of {len(images)} images have other views"
+        f"{args.output}: {counted(len(combined), 'box', 'boxes')}; {count} of "
+        f"{counted(len(images), 'image')} with other views"
         + (f", {without} of which show no breast" if without else "")
     )
 

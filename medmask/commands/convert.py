@@ -17,6 +17,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_output_folder, folder
 from medmask.converters.parts import LABELS
 from medmask.converters.registry import CONVERTERS
+from medmask.utils.counts import counted
 
 _EXAMPLES = f"""
 data sets (what each converter decides: datasets/README.md):
@@ -85,11 +86,14 @@ def run(args: argparse.Namespace) -> int:
     report = convert(args.set, args.raw, args.output, options, progress=True)
     for name, (images, patients, lesions, with_lesions) in report.files.items():
         print(
-            f"{name}: {images} images, {patients} patients, {lesions} lesions on {with_lesions} "
-            "images"
+            f"{name}: {counted(images, 'image')}, {counted(patients, 'patient')}, "
+            f"{counted(lesions, 'lesion')} on {counted(with_lesions, 'image')}"
         )
     if report.left_out:
-        print(f"left out: {len(report.left_out)} images, see {args.output / 'provenance.json'}")
+        print(
+            f"left out: {counted(len(report.left_out), 'image')}, see "
+            f"{args.output / 'provenance.json'}"
+        )
     for problem in report.problems:
         print(f"problem: {problem}")
     print(f"wrote {args.output}: look at contact_sheet.png, and run medmask check-data")

@@ -18,6 +18,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_output_folder, print_problems
 from medmask.commands.predictions_input import add_predictions, read_predictions_input
 from medmask.dicom_results.options import OBJECTS, ResultOptions
+from medmask.utils.counts import counted
 
 _EXAMPLES = """
 examples:
@@ -70,8 +71,10 @@ def run(args: argparse.Namespace) -> int:
     summary = write_results(predictions, args.output, options)
     print_problems(summary.problems)
     print(
-        f"{summary.studies} studies: {summary.written} objects written, {summary.there_before} "
-        f"there before, {len(summary.problems)} images or studies left out: {args.output}"
+        f"{counted(summary.studies, 'study', 'studies')}: {counted(summary.written, 'object')} "
+        f"written, {summary.there_before} there before, "
+        f"{counted(len(summary.problems), 'image or study', 'images or studies')} left out: "
+        f"{args.output}"
     )
     return 1 if summary.problems else 0
 

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.utils.counts import counted
 
 _EXAMPLES = """
 examples:
@@ -46,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
         report=print,
     )
     print(
-        f"compared with PyTorch on {summary.batches} batches: boxes (as shares of the image's "
-        f"sides) and scores differ by {summary.difference:.1e} at most"
+        f"compared with PyTorch on {counted(summary.batches, 'batch', 'batches')}: boxes (as "
+        f"shares of the image's sides) and scores differ by {summary.difference:.1e} at most"
     )
     print(f"written: {args.output} ({summary.bytes / 2**20:.1f} MiB)")
     return 0

@@ -25,6 +25,7 @@ from medmask.commands.options import (
 )
 from medmask.commands.predictions_input import add_predictions, read_predictions_input
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 if TYPE_CHECKING:
     from medmask.annotation.ranking import Ranking
@@ -175,8 +176,9 @@ def run(args: argparse.Namespace) -> int:
     )
     print_problems(summary.problems)
     print(
-        f"{summary.images} images with {summary.pre_annotations} pre-annotations, "
-        f"{len(summary.problems)} images left out: {args.output}"
+        f"{counted(summary.images, 'image')} with "
+        f"{counted(summary.pre_annotations, 'pre-annotation')}, "
+        f"{counted(len(summary.problems), 'image')} left out: {args.output}"
     )
     return 1 if summary.problems else 0
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_device
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 if TYPE_CHECKING:
     from medmask.experts.expert import Expert
@@ -224,7 +225,7 @@ def _device(name: str) -> str:
 
 
 def _describe(folder: Path, images: int, done: "ExtractionSummary", expert: "Expert") -> str:
-    parts = [f"{folder}: complete, {images} images"]
+    parts = [f"{folder}: complete, {counted(images, 'image')}"]
     if done.images:
         speed = done.images / done.seconds
         parts.append(f"{done.images} embedded now, {speed:.1f} images/s")

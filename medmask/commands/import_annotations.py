@@ -19,6 +19,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import folder, print_problems
 from medmask.commands.output_files import check_output_files
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _EXAMPLES = """
 examples:
@@ -100,8 +101,9 @@ def run(args: argparse.Namespace) -> int:
         f"{summary.lesions[name]} {name}" for name in ("kept", "changed", "added", "deleted")
     )
     print(
-        f"{summary.reviewed} images reviewed, {summary.normal} of them normal; lesions: {lesions}\n"
-        f"{summary.not_reviewed} images not reviewed, {summary.absent} not in the file, "
+        f"{counted(summary.reviewed, 'image')} reviewed, {summary.normal} of them normal; lesions: "
+        f"{lesions}\n"
+        f"{counted(summary.not_reviewed, 'image')} not reviewed, {summary.absent} not in the file, "
         f"{len(summary.problems)} left out\n"
         f"{args.output}, images in {summary.image_root}"
     )

@@ -31,6 +31,7 @@ from medmask.dicomweb.connection import Connection, ConnectionOptions
 from medmask.dicomweb.credentials import read_credentials
 from medmask.dicomweb.study_filter import StudyFilter
 from medmask.pacs.options import RoundTripOptions
+from medmask.utils.counts import counted
 
 _MEBIBYTE = 2**20
 
@@ -166,8 +167,9 @@ def run(args: argparse.Namespace) -> int:
     print_problems(summary.problems)
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
     print(
-        f"{summary.studies} studies: {statuses or 'none'} ({summary.before} done before); "
-        f"{summary.images} images scored, {summary.objects} objects: {args.output}"
+        f"{counted(summary.studies, 'study', 'studies')}: {statuses or 'none'} ({summary.before} "
+        f"done before); {counted(summary.images, 'image')} scored, "
+        f"{counted(summary.objects, 'object')}: {args.output}"
     )
     print(UNCALIBRATED if calibration is None else calibration.describe())
     return 1 if summary.problems or summary.statuses["failed"] else 0

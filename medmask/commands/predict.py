@@ -34,6 +34,7 @@ from medmask.commands.options import (
 from medmask.commands.weights import add_detector_options, check_detector, load_detector
 from medmask.errors import InputError
 from medmask.inference.options import OVERLAYS, PredictionOptions, result_files
+from medmask.utils.counts import counted
 from medmask.utils.openmp import usable_cores
 
 _EXAMPLES = """
@@ -150,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
         images = found = WorkList(args.inputs, args.frame)
         problems = found.problems
         if found.passed_over:
-            note = f"{found.passed_over} pictures that predict drew are passed over"
+            note = f"passed over {counted(found.passed_over, 'picture')} that predict drew"
             print(f"note: {note}", file=sys.stderr)
     with open_engine(args, load_detector) as predictor:
         if args.workers is None:
@@ -175,8 +176,8 @@ def run(args: argparse.Namespace) -> int:
     written = result_files(options.formats) if is_whole else [options.shard.file_name]
     written += [] if args.no_overlays else [OVERLAYS]
     print(
-        f"{summary.images - faulty} of {summary.images} images ({summary.done_before} done before, "
-        f"{summary.statuses['failed']} failed, {summary.statuses['refused']} refused, "
+        f"{summary.images - faulty} of {counted(summary.images, 'image')} ({summary.done_before} "
+        f"done before, {summary.statuses['failed']} failed, {summary.statuses['refused']} refused, "
         f"{len(problems)} left out): " + ", ".join(str(args.output / name) for name in written)
     )
     print(UNCALIBRATED if calibration is None else calibration.describe())
@@ -199,8 +200,8 @@ def _merge(args: argparse.Namespace) -> int:
     print_problems(summary.problems)
     total = sum(summary.images.values())
     print(
-        f"{summary.images['done']} of {total} images ({summary.images['failed']} failed, "
-        f"{summary.images['refused']} refused): {args.output}"
+        f"{summary.images['done']} of {counted(total, 'image')} ({summary.images['failed']} "
+        f"failed, {summary.images['refused']} refused): {args.output}"
     )
     if not summary.is_calibrated:
         print(UNCALIBRATED)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, Self
 
+from medmask.utils.counts import counted
+
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
@@ -170,10 +172,10 @@ class ListOf(Value):
 
     def _count(self) -> str:
         if self.shortest == self.longest:
-            return f"{self.shortest} items" if self.shortest != 1 else "1 item"
+            return counted(self.shortest, "item")
         if self.longest is not None:
             return f"{self.shortest} to {self.longest} items"
-        return f"at least {self.shortest} items" if self.shortest != 1 else "at least 1 item"
+        return f"at least {counted(self.shortest, 'item')}"
 
 
 @dataclass(frozen=True, kw_only=True)

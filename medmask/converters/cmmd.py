@@ -17,6 +17,7 @@ from medmask.converters.tables import Row, find_file
 from medmask.errors import InputError
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
+from medmask.utils.counts import counted
 
 _TABLES = ("CMMD_clinicaldata_revision.xlsx", "CMMD_clinicaldata_revision.csv")
 _COLUMNS = ("ID1", "LeftRight", "classification")
@@ -73,7 +74,7 @@ def read(raw: Path) -> Contents:
     missing = sorted({patient for patient, _ in labels} - found)
     if missing:
         contents.problems.append(
-            f"{len(missing)} patients of {table} have no files in {raw}, the first is "
+            f"no files in {raw} of {counted(len(missing), 'patient')} of {table}, the first is "
             f"{missing[0]}; complete the download"
         )
     return contents

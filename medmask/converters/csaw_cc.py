@@ -18,6 +18,7 @@ from medmask.converters.raw_files import list_files
 from medmask.converters.tables import Row, find_file, read_header, read_table
 from medmask.errors import InputError
 from medmask.images.limits import check_image_size
+from medmask.utils.counts import counted
 
 _TABLES = ("CSAW-CC_breast_cancer_screening_data.csv", "anon_dataset_nonhidden_211125.csv")
 _COLUMNS = (
@@ -77,13 +78,13 @@ def read(raw: Path) -> Contents:
                 contents.images.append(image)
     if missing:
         contents.problems.append(
-            f"{len(missing)} images of {table} are missing in {raw}, the first is {missing[0]}; "
-            "complete the download"
+            f"missing in {raw}: {counted(len(missing), 'image')} of {table}, the first is "
+            f"{missing[0]}; complete the download"
         )
     if files.masks:
         contents.problems.append(
-            f"{len(files.masks)} masks belong to no image of {table}, the first is "
-            f"{next(iter(files.masks.values()))}; the table may be of another release"
+            f"{counted(len(files.masks), 'mask belongs', 'masks belong')} to no image of {table}, "
+            f"the first is {next(iter(files.masks.values()))}; the table may be of another release"
         )
     return contents
 

@@ -8,6 +8,7 @@ from typing import Any
 from medmask.converters.contract import Contents, LeftOut
 from medmask.errors import InputError
 from medmask.images import read_image_size
+from medmask.utils.counts import counted
 
 
 @contextmanager
@@ -46,8 +47,8 @@ def missing_files(missing: list[Path], count: int, index: Path) -> list[str]:
     if not missing:
         return []
     return [
-        f"{len(missing)} of the {count} images of {index} are missing, the first is {missing[0]}; "
-        "complete the download or unpack the rest of it"
+        f"missing: {len(missing)} of the {counted(count, 'image')} of {index}, the first is "
+        f"{missing[0]}; complete the download or unpack the rest of it"
     ]
 
 

@@ -140,7 +140,7 @@ def convert(
 
 def _nothing_to_convert(raw: Path, contents: Contents) -> str:
     why = [
-        f"; {len(contents.left_out)} are left out, the first, {each.name}, because {each.reason}"
+        f"; left out: {len(contents.left_out)}, the first, {each.name}, because {each.reason}"
         for each in contents.left_out[:1]
     ]
     return f"{raw} holds no images to convert{''.join(why)}"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from medmask.converters.contract import SourceImage
 from medmask.converters.parts import SPLITS
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _TRAIN, _VAL = 60, 75  # percent of the patients up to the end of train and of val
 _VAL_OF_TRAIN = 20  # percent of the training patients where a set has no val of its own
@@ -72,7 +73,8 @@ def _own_splits(images: Sequence[SourceImage], seed: int) -> tuple[dict[str, str
     crossing = sum(len(splits) > 1 for splits in of_patient.values())
     how = "the set's own"
     if crossing:
-        how += f"; all images of the {crossing} patients in several of them are in the last"
+        patients = counted(crossing, "patient")
+        how += f"; all images of a patient in several of them ({patients}) are in the last"
     if "val" not in chosen.values():
         how += f"; val is 20 percent of the training patients, by a hash with the seed {seed}"
         for patient, split in chosen.items():

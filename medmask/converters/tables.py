@@ -19,6 +19,7 @@ from typing import TextIO, TypeVar
 
 from medmask.coco.values import as_label
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _NAMES = re.compile(r"\[\s*((?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\"))*)?\s*,?\s*\]")
 _NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
@@ -153,8 +154,8 @@ def read_table(
         width = len(cells) if width is None else width
         if len(cells) != width or width <= max(indices.values(), default=-1):
             raise InputError(
-                f"table {path}, line {line} has {len(cells)} cells, not as many as the header or "
-                "the lines before; it may be cut off, copy it again"
+                f"table {path}, line {line} has {counted(len(cells), 'cell')}, not as many as the "
+                "header or the lines before; it may be cut off, copy it again"
             )
         values = {name: as_label(cells[index]) for name, index in indices.items()}
         yield Row(path, line, {**dict.fromkeys(optional), **values})

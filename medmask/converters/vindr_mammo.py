@@ -15,6 +15,7 @@ import numpy as np
 from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
 from medmask.converters.problems import collect, leave_out_if_faulty, missing_files
 from medmask.converters.tables import Row, find_file, read_names, read_table
+from medmask.utils.counts import counted
 
 _LESIONS = (
     *("Mass", "Suspicious Calcification", "Architectural Distortion"),
@@ -141,7 +142,7 @@ def _unknown_images(of_image: dict[str, list[Row]], findings: Path, breasts: Pat
     if not of_image:
         return []
     return [
-        f"{len(of_image)} images of {findings} are not in {breasts}, the first is "
+        f"not in {breasts}: {counted(len(of_image), 'image')} of {findings}, the first is "
         f"{next(iter(of_image))}; copy both tables again"
     ]
 

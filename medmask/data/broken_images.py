@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from medmask.data.dataset_dicts import read_dataset_image
 from medmask.data.worker_loader import WorkerLoader
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _REPORT_SECONDS = 10.0
 
@@ -58,6 +59,6 @@ def find_broken_images(
         now = time.monotonic()
         if now - last_report > _REPORT_SECONDS:
             left = (now - start) / done * (len(dataset_dicts) - done)
-            report(f"checked {done} of {len(dataset_dicts)} images, {left:.0f} s left")
+            report(f"checked {done} of {counted(len(dataset_dicts), 'image')}, {left:.0f} s left")
             last_report = now
     return faults

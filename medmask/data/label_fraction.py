@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from medmask.data.dataset_dicts import has_lesions, patient_of
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +47,15 @@ def select_share_of_patients(
     kept_with_lesions = _first_ones(with_lesions, fraction, seed)
     kept = kept_with_lesions | _first_ones(patients - with_lesions, fraction, seed)
     counts = (
-        f"{len(kept)} of {len(patients)} patients, and of those with lesions "
+        f"{len(kept)} of {counted(len(patients), 'patient')}, and of those with lesions "
         f"{len(kept_with_lesions)} of {len(with_lesions)}"
     )
     if not kept or (with_lesions and not kept_with_lesions):
         raise InputError(f"label_fraction={fraction} keeps {counts}: raise it")
     share = [x for x in dataset_dicts if patient_of(x) in kept]
     logger.info(
-        f"label_fraction={fraction} keeps {counts}: {len(share)} of {len(dataset_dicts)} images."
+        f"label_fraction={fraction} keeps {counts}: {len(share)} of "
+        f"{counted(len(dataset_dicts), 'image')}."
     )
     return share
 

@@ -20,6 +20,7 @@ from medmask.inference.options import JOURNAL
 from medmask.inference.part_files import missing_shards, part_files
 from medmask.inference.prediction_images import PredictionImage, images_of_files
 from medmask.inference.prediction_parts import PartsReader
+from medmask.utils.counts import counted
 from medmask.utils.json_files import read_json
 
 _HASH_LENGTH = 16  # hexadecimal digits, as the record of predictions has it
@@ -167,8 +168,8 @@ def read_detections_of_images(
     strangers = by_file.keys() - set(files)
     if strangers:
         raise InputError(
-            f"{path} names {len(strangers)} images that are not among the inputs (first "
-            f"{min(strangers)}): give all images that were scored"
+            f"{path} names {counted(len(strangers), 'image that is', 'images that are')} not among "
+            f"the inputs (first {min(strangers)}): give all images that were scored"
         )
     scored = tuple(
         ScoredImage(_name(image), _to_findings(by_file.get(file, ()), path), image.file_name)
@@ -225,7 +226,7 @@ def _describe(calibration: Mapping[str, Any], threshold: float) -> str:
     data_name, fpi = calibration.get("data_name", "an unnamed set"), calibration["operating_point"]
     return (
         f"Probabilities are calibrated on {data_name}, where a score threshold of {threshold:.3g} "
-        f"has {fpi:g} false positives per image."
+        f"has {counted(fpi, 'false positive')} per image."
     )
 
 

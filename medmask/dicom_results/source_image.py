@@ -10,6 +10,7 @@ from medmask.errors import InputError
 from medmask.images import is_dicom, split_frame_path
 from medmask.images.dicom.description import read_frame_size
 from medmask.images.dicom.parsing import open_dicom
+from medmask.utils.counts import counted
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -82,7 +83,7 @@ class SourceImage:
     @property
     def findings_in_words(self) -> str:
         count = len(self.findings)
-        return "1 finding" if count == 1 else f"{count or 'no'} findings"
+        return counted(count or "no", "finding")
 
 
 def read_source_image(

@@ -14,6 +14,7 @@ from medmask.dicomweb.study_filter import (
     STUDY_UID,
     StudyFilter,
 )
+from medmask.utils.counts import counted
 
 _JSON, _DICOM = "application/dicom+json", "application/dicom"
 _ANY_SYNTAX = f'multipart/related; type="{_DICOM}"; transfer-syntax=*'
@@ -157,16 +158,17 @@ class DicomwebClient:
                 break
         if len(page) >= _PAGE:
             raise RefusedError(
-                f"{self.connection.url}/{path}: the archive gives its first {len(page)} matches "
-                "again and again, so that the others cannot be found: narrow the dates"
+                f"{self.connection.url}/{path}: the archive gives its first "
+                f"{counted(len(page), 'match', 'matches')} again and again, so that the others "
+                "cannot be found: narrow the dates"
             )
         problems = () if not nameless else (self._describe_nameless(path, key, nameless),)
         return Found(tuple(matches.items()), problems)
 
     def _describe_nameless(self, path: str, key: str, count: int) -> str:
         return (
-            f"{self.connection.url}/{path}: {count} matches have no identifier "
-            f"({key[:4]},{key[4:]}) of digits and dots, and are left out"
+            f"{self.connection.url}/{path}: left out {counted(count, 'match', 'matches')} without "
+            f"an identifier ({key[:4]},{key[4:]}) of digits and dots"
         )
 
     def _search_page(self, path: str, query: Mapping[str, str]) -> list[JsonDataset]:

@@ -14,6 +14,7 @@ from torch import distributed
 
 from medmask.engine.local_processes import run_processes
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 from medmask.utils.failures import describe_failure
 from medmask.utils.shared_failure import FailedElsewhere
 
@@ -49,7 +50,9 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
         raise InputError("--num-machines needs --dist-url tcp://HOST:PORT of the first machine")
     available = torch.cuda.device_count()
     if available and args.num_gpus > available:
-        raise InputError(f"--num-gpus is {args.num_gpus}, but this machine has {available} GPUs")
+        raise InputError(
+            f"--num-gpus is {args.num_gpus}, but this machine has {counted(available, 'GPU')}"
+        )
     count = args.num_gpus
     if count * args.num_machines == 1:
         _run_and_leave_group(main, args)

@@ -37,6 +37,7 @@ from medmask.modeling import MedMask
 from medmask.solver.learning_rate import bound_to_run
 from medmask.stages.adabn import adapt_batchnorm
 from medmask.stages.loss_hook import LossHook
+from medmask.utils.counts import counted
 from medmask.utils.files import remove_abandoned_files
 from medmask.utils.periods import to_iterations, to_iterations_or_end
 from medmask.utils.signals import StoppedBySignal
@@ -190,7 +191,9 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     if isinstance(trainer.loader, TrainLoader):
         batches = options.max_iter * options.gradient_accumulation
         epochs = batches / trainer.loader.batches_per_epoch
-        logger.info(f"{options.max_iter} iterations are {epochs:.1f} epochs of labeled images.")
+        logger.info(
+            f"{counted(options.max_iter, 'iteration')}: {epochs:.1f} epochs of labeled images."
+        )
     checkpointer = MedMaskCheckpointer(
         trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
     )
@@ -225,7 +228,10 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
             options.init_checkpoint, fresh_class_heads=options.fresh_class_heads
         )
     if start_iter >= options.max_iter:
-        logger.info(f"Nothing to do: {start_iter} of {options.max_iter} iterations are done.")
+        logger.info(
+            f"Nothing to do: {start_iter} of "
+            f"{counted(options.max_iter, 'iteration is', 'iterations are')} done."
+        )
     if comm.is_main_process():
         writers = build_writers(config, start_iter, trainer.past_metrics, resume=resume)
         trainer.register_hooks([MetricWriters(writers, period=options.log_period)])
@@ -255,7 +261,8 @@ def _describe_stop(
     if checkpointer.saved_iteration is None:
         return f"{stop} before the first iteration was complete"
     done, total = checkpointer.saved_iteration + 1, config.train.max_iter
-    return f"{stop}: {done} of {total} iterations are done and saved; --resume goes on from there"
+    iterations = counted(total, "iteration is", "iterations are")
+    return f"{stop}: {done} of {iterations} done and saved; --resume goes on from there"
 
 
 def _save_final_weights(models: Mapping[str, nn.Module], output_dir: str) -> None:

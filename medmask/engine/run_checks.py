@@ -19,6 +19,7 @@ from medmask.engine.evaluators import build_evaluators, check_annotations, check
 from medmask.engine.run_folder import RunMode, has_checkpoint
 from medmask.engine.tracking import check_trackers
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 from medmask.utils.failures import describe_failure
 from medmask.utils.shared_failure import raise_together, tell_everybody
 
@@ -71,12 +72,14 @@ def check_images(config: DictConfig) -> None:
     names = dict.fromkeys(name for _, name in data_sets(config, is_training=True))
     images = {x["file_name"]: x for name in names for x in load_dataset_dicts(name)}
     rank, world_size = comm.get_rank(), comm.get_world_size()
-    logger.info(f"Checking the {len(images)} images of {', '.join(names)}.")
+    logger.info(f"Checking the {counted(len(images), 'image')} of {', '.join(names)}.")
     own = list(images.values())[rank::world_size]
     found = find_broken_images(own, config.dataloader.train.num_workers, logger.info)
     faults = [fault for others in tell_everybody(found) for fault in others]
     if faults:
-        raise InputError("\n".join([f"{len(faults)} images are broken:", *faults]))
+        raise InputError(
+            "\n".join([f"{counted(len(faults), 'image is', 'images are')} broken:", *faults])
+        )
 
 
 def check_classes(config: DictConfig, *, is_training: bool = True) -> None:
@@ -96,7 +99,7 @@ def check_classes(config: DictConfig, *, is_training: bool = True) -> None:
             continue
         classes = MetadataCatalog.get(name).thing_classes
         if len(classes) != num_classes:
-            count = "1 class" if len(classes) == 1 else f"{len(classes)} classes"
+            count = counted(len(classes), "class", "classes")
             raise InputError(
                 f"{key} is {name}, which has {count} ({', '.join(classes)}), but "
                 f"model.transformer.num_classes is {num_classes}: set it to {len(classes)}, or "
@@ -166,8 +169,9 @@ def _check_data_sets(config: DictConfig, is_training: bool) -> None:
         missing = [x["file_name"] for x in records if not os.path.exists(x["file_name"])]
         if missing:
             raise InputError(
-                f"{key}: {len(missing)} of {len(records)} images of data set '{name}' are not "
-                f"there, first {missing[0]}: run medmask check-data to find all"
+                f"{key}: {len(missing)} of {counted(len(records), 'image is', 'images are')} not "
+                f"there in data set '{name}', first {missing[0]}: run medmask check-data to find "
+                "all"
             )
 
 

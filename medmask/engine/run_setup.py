@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from medmask.engine.log_handlers import tolerate_write_errors
 from medmask.engine.run_folder import CONFIG, RunFolder, write_config
 from medmask.engine.versions import collect_versions
+from medmask.utils.counts import counted
 from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
 from medmask.utils.openmp import choose_num_threads
@@ -38,8 +39,9 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
         with atomic_write(folder.record_path("versions.json"), "w") as file:
             json.dump(collect_versions(), file, indent=1)
     logger.info(
-        f"{comm.get_world_size()} process(es), seed {config.train.seed}; the config is in "
-        f"{folder.record_path(CONFIG)}, the versions are in {folder.record_path('versions.json')}"
+        f"{counted(comm.get_world_size(), 'process', 'processes')}, seed {config.train.seed}; the "
+        f"config is in {folder.record_path(CONFIG)}, the versions are in "
+        f"{folder.record_path('versions.json')}"
     )
     # Dropout must differ between processes.
     seed_all_rng((config.train.seed + rank) % 2**32)

@@ -14,6 +14,7 @@ from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xywh, to_xyxy
 from medmask.evaluation.dataset_ground_truth import ground_truth_of
 from medmask.evaluation.structures import Detections
+from medmask.utils.counts import counted
 
 
 class _Prediction(NamedTuple):
@@ -106,16 +107,17 @@ class DetectionEvaluator(DatasetEvaluator):
         if not finite.all():
             bad_images = detections.image_indices[~finite]
             raise InputError(
-                f"the model predicted {len(bad_images)} boxes or scores that are not finite, first "
-                f"on image {image_ids[bad_images[0]]!r} of {self.dataset_name}: "
+                "the model predicted boxes or scores that are not finite, first on image "
+                f"{image_ids[bad_images[0]]!r} of {self.dataset_name} ({len(bad_images)} in all): "
                 "its weights are broken, or training has diverged"
             )
         num_classes = len(self.ground_truth.category_ids)
         highest = int(detections.category_indices.max(initial=0))
         if highest >= num_classes:
             raise InputError(
-                f"the model predicted class {highest}, but {self.dataset_name} has {num_classes} "
-                "classes, counted from 0: set the model's number of classes to match"
+                f"the model predicted class {highest}, but {self.dataset_name} has "
+                f"{counted(num_classes, 'class', 'classes')}, counted from 0: set the model's "
+                "number of classes to match"
             )
         return detections
 
@@ -124,14 +126,16 @@ class DetectionEvaluator(DatasetEvaluator):
         unknown = list(predictions.keys() - set(image_ids))
         if unknown:
             raise InputError(
-                f"{len(unknown)} predicted images are not in {self.dataset_name} (one is "
-                f"{unknown[0]!r}): evaluate with that data set's own loader"
+                f"{counted(len(unknown), 'predicted image is', 'predicted images are')} not in "
+                f"{self.dataset_name} (one is {unknown[0]!r}): evaluate with that data set's own "
+                "loader"
             )
         missing = [image_id for image_id in image_ids if image_id not in predictions]
         if missing:
             raise InputError(
-                f"{len(missing)} of {len(image_ids)} images of {self.dataset_name} have no "
-                f"prediction (first {missing[0]!r}): evaluate with a loader over the whole data set"
+                f"no prediction of {len(missing)} of the {counted(len(image_ids), 'image')} of "
+                f"{self.dataset_name} (first {missing[0]!r}): evaluate with a loader over the "
+                "whole data set"
             )
 
 

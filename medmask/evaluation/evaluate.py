@@ -29,6 +29,7 @@ from medmask.evaluation.results import (
 from medmask.evaluation.settings import EvaluationSettings
 from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.evaluation.suppression import suppress_overlaps
+from medmask.utils.counts import counted
 
 _BAND_POINTS = 181
 
@@ -146,16 +147,16 @@ def _warnings(
     total = ground_truth.num_images
     if ground_truth.num_lesions == 0:
         sentences.append(
-            f"None of the {total} images has a lesion, so there is no sensitivity to report; "
-            "the false positives are still counted."
+            f"None of the {counted(total, 'image')} has a lesion, so there is no sensitivity to "
+            "report; the false positives are still counted."
         )
     if images.labels.all() or not images.labels.any():
         sentences.append("The AUC needs images with and without lesions, so it is undefined here.")
     without_patient = ground_truth.patients.count(None)
     if settings.bootstrap and without_patient:
         sentences.append(
-            f"{without_patient} of {total} images carry no patient_id and are resampled singly: "
-            "the intervals are too narrow if several images are of one patient."
+            f"{without_patient} of {counted(total, 'image')} without a patient_id, resampled "
+            "singly: the intervals are too narrow if several images are of one patient."
         )
     if settings.bootstrap and not images.patients.any():
         sentences.append("All images are of one patient, so the intervals have no meaning.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _FAULTS_SHOWN = 10
 
@@ -30,7 +31,8 @@ class Faults:
     def raise_if_any(self) -> None:
         if not self._count:
             return
-        number = "1 fault" if self._count == 1 else f"{self._count} faults"
         more = self._count - len(self._shown)
         rest = f"; and {more} more" if more else ""
-        raise InputError(f"{self._path}: {number}: {'; '.join(self._shown)}{rest}")
+        raise InputError(
+            f"{self._path}: {counted(self._count, 'fault')}: {'; '.join(self._shown)}{rest}"
+        )

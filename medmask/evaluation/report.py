@@ -10,6 +10,7 @@ from tabulate import tabulate
 from medmask.evaluation.classification import ThresholdMetrics
 from medmask.evaluation.coco_average_precision import AveragePrecision
 from medmask.evaluation.results import ClassificationResult, FrocResult
+from medmask.utils.counts import counted
 
 
 def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> dict[str, Any]:
@@ -46,10 +47,11 @@ def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> di
 def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
     """A short report for the terminal."""
     counts = result.counts
-    patients = "" if counts.patients is None else f" of {counts.patients} patients"
+    patients = "" if counts.patients is None else f" of {counted(counts.patients, 'patient')}"
     lines = [
-        f"{counts.images} images{patients}, {counts.lesions} lesions in "
-        f"{counts.images_with_lesions} images, {counts.detections_after_nms} detections "
+        f"{counted(counts.images, 'image')}{patients}, {counted(counts.lesions, 'lesion')} in "
+        f"{counted(counts.images_with_lesions, 'image')}, "
+        f"{counted(counts.detections_after_nms, 'detection')} "
         f"({counts.detections} before suppression)",
         "",
         _sensitivity_table(result),

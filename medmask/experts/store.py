@@ -22,6 +22,7 @@ from medmask.experts.image_signature import image_key
 from medmask.experts.manifest import read_manifest
 from medmask.experts.prompts import PromptEmbeddings
 from medmask.experts.shard import ExpertEntry, Shard
+from medmask.utils.counts import counted
 
 PROMPTS = "prompts.npy"
 
@@ -74,7 +75,7 @@ class ExpertStore:
             for row, key in enumerate(shard.keys.tolist())
         }
         if len(self._rows) != manifest.images:
-            raise damaged(self.folder, f"it does not hold {manifest.images} images")
+            raise damaged(self.folder, f"it does not hold {counted(manifest.images, 'image')}")
         self.patch_moments: np.ndarray | None = None
         if self.settings.patch_grid is not None:
             self.patch_moments = np.sum([shard.patch_moments for shard in self._shards], axis=0)
@@ -139,9 +140,9 @@ class ExpertStore:
                 problems.append(f"{name} {difference}")
         if problems:
             raise InputError(
-                f"expert store {self.folder} does not fit {len(problems)} of {len(dataset_dicts)} "
-                f"images; run medmask extract-embeddings again to update it: image "
-                f"{name_first(problems)}"
+                f"expert store {self.folder} does not fit {len(problems)} of "
+                f"{counted(len(dataset_dicts), 'image')}; run medmask extract-embeddings again to "
+                f"update it: image {name_first(problems)}"
             )
 
 

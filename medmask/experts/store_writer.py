@@ -16,6 +16,7 @@ from medmask.experts.image_signature import image_key
 from medmask.experts.manifest import MANIFEST, Manifest, StoreSettings, read_manifest
 from medmask.experts.shard import PARTIAL_PREFIX, ImageEmbeddings, Shard, write_shard
 from medmask.experts.store import PROMPTS, name_first, shard_folder
+from medmask.utils.counts import counted
 from medmask.utils.file_lock import locked_folder
 from medmask.utils.files import atomic_write, remove_abandoned_files
 
@@ -124,8 +125,8 @@ class StoreWriter:
             stale = self._remove_stale()
         if stale:
             raise InputError(
-                f"{len(stale)} images changed while they were embedded; run this again: "
-                f"{name_first(stale)}"
+                f"{counted(len(stale), 'image')} changed while the store was written; run this "
+                f"again: {name_first(stale)}"
             )
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from medmask.errors import InputError
 from medmask.modeling import MedMask
+from medmask.utils.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,8 @@ def find_class_labels(dataset: str | Sequence[str], model: MedMask) -> ClassLabe
         labels = ClassLabels(tuple(names), (None,) * len(names))
     if len(labels.names) != num_classes:
         raise InputError(
-            f"the model has {num_classes} classes, but data set '{name}' of its config has "
-            f"{len(labels.names)} ({', '.join(labels.names)}): choose the config that the weights "
-            "were trained with"
+            f"the model has {counted(num_classes, 'class', 'classes')}, but data set '{name}' of "
+            f"its config has {len(labels.names)} ({', '.join(labels.names)}): choose the config "
+            "that the weights were trained with"
         )
     return labels

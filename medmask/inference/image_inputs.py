@@ -11,6 +11,7 @@ from pathlib import Path
 from medmask.errors import InputError
 from medmask.images import IMAGE_SUFFIXES, is_dicom, split_frame_path
 from medmask.inference.dicomdir import DIRECTORY_FILE, read_dicomdir
+from medmask.utils.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -119,9 +120,9 @@ def _search_folder(folder: Path, found: FoundImages) -> None:
             passed_over.append(path)
     if passed_over:
         logger.warning(
-            "folder %s: passed over %d file(s) that are no images, such as %s",
+            "folder %s: passed over %s no image, such as %s",
             folder,
-            len(passed_over),
+            counted(len(passed_over), "file that is", "files that are"),
             passed_over[0],
         )
 

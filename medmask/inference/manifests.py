@@ -21,6 +21,7 @@ from medmask.inference.prediction_images import (
     image_key,
 )
 from medmask.inference.result_files import import_pyarrow
+from medmask.utils.counts import counted
 from medmask.utils.json_files import valid_unicode
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
@@ -158,8 +159,8 @@ def _csv_rows(path: Path) -> Iterator[_Row]:
                     if not cells:
                         continue
                     raise InputError(
-                        f"manifest {path}, row {lines.line_num}: has {len(cells)} cells, but there "
-                        f"are {width} columns"
+                        f"manifest {path}, row {lines.line_num}: has "
+                        f"{counted(len(cells), 'cell')}, but the first row has {width}"
                     )
                 cells.append("")
                 text, frame, image_id = take(cells)

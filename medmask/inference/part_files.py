@@ -5,6 +5,7 @@ from pathlib import Path
 
 from medmask.errors import InputError
 from medmask.inference.options import Shard
+from medmask.utils.counts import counted
 from medmask.utils.json_files import read_json, write_json
 
 _NAMES = re.compile(r"predictions(-([0-9]+)-of-([0-9]+))?\.jsonl")
@@ -35,8 +36,8 @@ def missing_shards(folder: Path, images: int) -> list[str]:
     longest = max(listed.values(), default=0)
     if 0 < longest < images:
         return [
-            f"{folder} holds predictions on {images} images, but no shard has come to the end of a "
-            f"list of more than {longest}: run all shards of the list of today"
+            f"{folder} holds predictions on {counted(images, 'image')}, but no shard has come to "
+            f"the end of a list of more than {longest}: run all shards of the list of today"
         ]
     of_longest = {shard.count for shard in shards if longest and listed[shard] == longest}
     problems = []

@@ -11,6 +11,7 @@ from medmask.inference.options import Shard
 from medmask.inference.prediction_images import PredictionImage, file_state
 from medmask.inference.prediction_parts import PartsReader
 from medmask.inference.work_list import WorkList
+from medmask.utils.counts import counted
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _check_others(parts: PartsReader, seen: set[str]) -> None:
     if others:
         record = parts.read(others[0])
         raise InputError(
-            f"{parts.places[others[0]].part} holds predictions on {len(others)} images that are "
-            f"not among the inputs (first {record.path}): choose another output folder, or replace "
-            "them with --overwrite"
+            f"{parts.places[others[0]].part} holds predictions on "
+            f"{counted(len(others), 'image that is', 'images that are')} not among the inputs "
+            f"(first {record.path}): choose another output folder, or replace them with --overwrite"
         )

@@ -9,6 +9,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from medmask.utils.counts import counted
+
 _REPORT_SECONDS = 30.0
 _LEAST_SECONDS = 5.0  # that tell a rate; the images of a batch are counted at once
 
@@ -68,7 +70,7 @@ class PredictionProgress:
             if self._statuses[status]
         )
         estimate = self._estimate(seconds, self._images - ended)
-        return f"{ended} of {self._images} images{others}{estimate}"
+        return f"{ended} of {counted(self._images, 'image')}{others}{estimate}"
 
     def _estimate(self, seconds: float, left: int) -> str:
         """The rate and the time that is left, as soon as the time since the first tells them."""

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _STORE_BYTES = 2**28  # of objects that processes share: rows, records and pictures, but no images
 
@@ -94,13 +95,14 @@ def count_replicas(ray: ModuleType, needs: ReplicaNeeds) -> int:
     count = sum(_fitting(resources, needs) for resources in machines)
     if count == 0:
         found = "; ".join(
-            f"{resources.get('CPU', 0):g} cores and {resources.get('GPU', 0):g} GPUs"
+            f"{counted(resources.get('CPU', 0), 'core')} and "
+            f"{counted(resources.get('GPU', 0), 'GPU')}"
             for resources in machines
         )
         raise InputError(
-            f"no machine of the cluster has the {needs.cpus} cores and {needs.gpus} GPUs that a "
-            f"model with its readers needs (there are {found}): reduce --workers, or choose "
-            "another --device"
+            f"no machine of the cluster has the {counted(needs.cpus, 'core')} and "
+            f"{counted(needs.gpus, 'GPU')} that a model with its readers needs (there are "
+            f"{found}): reduce --workers, or choose another --device"
         )
     return count
 

@@ -10,6 +10,7 @@ from medmask.inference.detector import StoredDetector
 from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.ray_cluster import ReplicaNeeds
 from medmask.inference.ray_replica import Replica, ReplicaDescription
+from medmask.utils.counts import counted
 
 _START_SECONDS = 600.0  # until a copy of the model is there; a cluster may have to grow first
 
@@ -85,8 +86,8 @@ class Replicas:
         if not ready:
             raise InputError(
                 f"the cluster has started no copy of the model in {_START_SECONDS / 60:.0f} "
-                f"minutes: see to it that a machine has {self._needs.cpus} cores and "
-                f"{self._needs.gpus} GPUs free, or reduce --workers"
+                f"minutes: see to it that a machine has {counted(self._needs.cpus, 'core')} and "
+                f"{counted(self._needs.gpus, 'GPU')} free, or reduce --workers"
             )
         return [awaited[each] for each in ready]
 

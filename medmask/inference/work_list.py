@@ -10,6 +10,7 @@ from medmask.inference.image_inputs import find_images
 from medmask.inference.manifests import MANIFEST_SUFFIXES, Manifest, ManifestEntry
 from medmask.inference.options import JOURNAL, OVERLAYS
 from medmask.inference.prediction_images import PredictionImage, images_of_files
+from medmask.utils.counts import counted
 
 
 class WorkList:
@@ -73,7 +74,9 @@ class WorkList:
         drawn = len(found.paths) - len(paths)
         self.passed_over += drawn
         if not paths:
-            raise InputError(f"the inputs hold nothing but {drawn} pictures that predict drew")
+            raise InputError(
+                f"the inputs hold nothing but {counted(drawn, 'picture')} that predict drew"
+            )
         self._lists.append(images_of_files(paths, frame))
 
 

@@ -112,15 +112,13 @@ def describe_faults(faults: WeightFaults, num_expected: int) -> str:
     parts = []
     if faults.missing:
         parts.append(
-            f"{len(faults.missing)} of {num_expected} are missing ({name_first(faults.missing)})"
+            f"{len(faults.missing)} of {num_expected} missing ({name_first(faults.missing)})"
         )
     if faults.misfits:
         reasons = [f"{name} {reason}" for name, reason in faults.misfits.items()]
         parts.append(f"{len(reasons)} cannot be taken ({name_first(reasons)})")
     if faults.unknown:
-        parts.append(
-            f"{len(faults.unknown)} are unknown to the model ({name_first(faults.unknown)})"
-        )
+        parts.append(f"{len(faults.unknown)} unknown to the model ({name_first(faults.unknown)})")
     return f"does not fill the model's parameters: {'; '.join(parts)}: {_advice(faults)}"
 
 

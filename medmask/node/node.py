@@ -13,6 +13,7 @@ from medmask.node.options import NodeOptions
 from medmask.node.pynetdicom_import import check_pynetdicom
 from medmask.node.spool import Spool, StudyFolder
 from medmask.node.study_status import ANSWERED, SCORING, SENDING
+from medmask.utils.counts import counted
 
 if TYPE_CHECKING:
     from medmask.node.sending import Sender
@@ -117,7 +118,8 @@ class Node:
             logger.error(f"old studies cannot be removed ({error.strerror}): they stay for now")
             return
         if removed:
-            logger.info(f"{removed} studies that were answered {days:g} days ago are removed")
+            studies = counted(removed, "study", "studies")
+            logger.info(f"removed {studies} that had been answered for {counted(days, 'day')}")
 
     def _score(self, study: StudyFolder, sender: "Sender") -> None:
         from medmask.node.scoring import score_study

@@ -23,6 +23,7 @@ from medmask.node.options import NodeOptions
 from medmask.node.server import client_context
 from medmask.node.spool import Spool, StudyFolder
 from medmask.node.study_status import ANSWERED, SENDING
+from medmask.utils.counts import counted
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
@@ -119,7 +120,8 @@ class Sender:
                 status.state = ANSWERED
                 refused = f", {len(status.refused)} refused by it" if status.refused else ""
                 logger.info(
-                    f"study {study.uid} is answered: {len(status.sent)} objects are at "
+                    f"study {study.uid} is answered: "
+                    f"{counted(len(status.sent), 'object is', 'objects are')} at "
                     f"{self._options.destination.title}{refused}"
                 )
 

@@ -30,6 +30,7 @@ from medmask.errors import InputError
 from medmask.node.bounded_dataset import bound_dataset
 from medmask.node.options import NodeOptions, TLSFiles
 from medmask.node.reception import Reception, sender_of
+from medmask.utils.counts import counted
 
 if TYPE_CHECKING:
     from pynetdicom.events import Event
@@ -221,5 +222,5 @@ def _log_rejection(event: "Event", options: NodeOptions) -> None:
     elif options.allowed and requestor.ae_title not in options.allowed:
         reason = "its AE title is not among the allowed ones"
     else:
-        reason = f"{options.max_associations} associations are open"
+        reason = f"{counted(options.max_associations, 'association is', 'associations are')} open"
     logger.warning(f"{sender_of(event)} is rejected: {reason}")

@@ -28,6 +28,7 @@ from medmask.pacs.study_visit import (
     score_study,
     store_study,
 )
+from medmask.utils.counts import counted
 from medmask.utils.files import check_output_folder, remove_abandoned_files
 from medmask.utils.job_progress import JobProgress
 
@@ -135,7 +136,9 @@ class _RoundTrip:
                 self.records.append(record)
                 self._remove_images(record)
                 problems += record.problems
-                progress.tell(f"study {study}: {record.status}, {record.done} images scored")
+                progress.tell(
+                    f"study {study}: {record.status}, {counted(record.done, 'image')} scored"
+                )
                 failures = failures + 1 if fetched.failure is not None else 0
                 if failures == _MOST_FAILURES:
                     raise UnreachableError(

@@ -12,6 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from medmask.dicom_results.highdicom_import import without_patient_data_in_logs
 from medmask.dicomweb.client import DicomwebClient, InstanceName
 from medmask.dicomweb.errors import RefusedError
+from medmask.utils.counts import counted
 
 _TIMES = ("DA", "TM", "DT")
 _META_GROUP, _PATIENT_GROUP = 0x0002, 0x0010
@@ -77,7 +78,8 @@ def _compare(ours: Dataset, returned: bytes, path: Path) -> str | None:
     if not differing:
         return None
     names = ", ".join(str(tag) for tag in differing[:3])
-    return f"object {path} came back from the archive changed in {len(differing)} elements: {names}"
+    elements = counted(len(differing), "element")
+    return f"object {path} came back from the archive changed in {elements}: {names}"
 
 
 def _read(content: bytes) -> Dataset:

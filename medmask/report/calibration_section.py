@@ -18,6 +18,7 @@ from medmask.report.charts import Series, draw_chart, unit_axis
 from medmask.report.html import Markup, element, join
 from medmask.report.run_files import RunFiles
 from medmask.report.section import Section, decimal, interval_text, missing, note, table
+from medmask.utils.counts import counted
 
 _AS_THEY_ARE = "scores as they are"
 
@@ -53,8 +54,9 @@ def _of_run(run: RunFiles, path: Path) -> list[Markup]:
     return [
         note(
             f"Of {source.weights_file} (SHA-256 {source.weights_sha256[:16]}), on "
-            f"{source.data_name}: {counts.images} images of {counts.patients} patients with "
-            f"{counts.lesions} lesions; {counts.detections_calibrated} detections of at least "
+            f"{source.data_name}: {counted(counts.images, 'image')} of "
+            f"{counted(counts.patients, 'patient')} with {counted(counts.lesions, 'lesion')}; "
+            f"{counted(counts.detections_calibrated, 'detection')} of at least "
             f"{calibration.lowest_score:.3g}, {counts.hits_calibrated} of them on lesions."
         ),
         *_note_of_other_weights(run, calibration),

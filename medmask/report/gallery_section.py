@@ -17,6 +17,7 @@ from medmask.report.evaluated_run import EvaluatedRun, Unevaluated
 from medmask.report.html import Markup, element, join
 from medmask.report.run_files import RunFiles
 from medmask.report.section import Section, decimal, missing, note
+from medmask.utils.counts import counted
 
 MOST_BYTES = 8 * 2**20
 """Pictures of a report are no larger together, as they are in its file."""
@@ -92,9 +93,9 @@ def _gallery(run: EvaluatedRun, label: str, fpi: float, num_each: int, budget: B
     rows = [_row(gallery, each) for each in tqdm(shown, desc=f"drawing {label}", unit="finding")]
     totals = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
     told = [
-        f"At {fpi:g} false positives per image: {totals}. Lesions are green, false positives "
-        "orange; the small picture shows where. Scores are as the detector gives them, no "
-        "probabilities. "
+        f"At {counted(fpi, 'false positive')} per image: {totals}. Lesions are green, false "
+        "positives orange; the small picture shows where. Scores are as the detector gives them, "
+        "no probabilities. "
     ]
     if num_each == 0:
         told.append("No pictures were asked for (--gallery 0).")

@@ -13,6 +13,7 @@ from medmask.report.evaluated_run import EvaluatedRun, Unevaluated
 from medmask.report.html import Content, Markup, element, join
 from medmask.report.run_files import RunFiles
 from medmask.report.section import Section, decimal, fold, interval_text, missing, note, table
+from medmask.utils.counts import counted
 
 _NAMED_RATE = 0.3
 
@@ -62,8 +63,10 @@ def _tiles(named: _Named) -> Markup:
         for name, level in levels
         if level is not None
     ]
-    patients = "patients unknown" if counts.patients is None else f"{counts.patients} patients"
-    tiles.append(("Images", str(counts.images), f"{patients}, {counts.lesions} lesions"))
+    patients = (
+        "patients unknown" if counts.patients is None else counted(counts.patients, "patient")
+    )
+    tiles.append(("Images", str(counts.images), f"{patients}, {counted(counts.lesions, 'lesion')}"))
     return element(
         "div",
         element("h3", f"{named.label} on {named.run.dataset}"),
@@ -199,7 +202,8 @@ def _describe_settings(result: FrocResult) -> str:
         else f"non-maximum suppression at IoU {settings.nms_iou:g}"
     )
     intervals = (
-        f"95% intervals from {settings.bootstrap} resamples of the patients (seed {settings.seed})"
+        f"95% intervals from {counted(settings.bootstrap, 'resample')} of the patients (seed "
+        f"{settings.seed})"
         if settings.bootstrap
         else "no intervals"
     )

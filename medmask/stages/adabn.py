@@ -14,6 +14,7 @@ from torch import nn
 
 from medmask.errors import InputError
 from medmask.modeling import MedMask
+from medmask.utils.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,10 @@ def adapt_batchnorm(detector: MedMask, loader: SizedLoader) -> None:
                 "and other norms have none): leave --adapt-batchnorm out, or take a model whose "
                 "backbone has norm=BN"
             )
-        logger.info(f"Adapting {len(layers)} BatchNorm layers to {len(loader)} batches")
+        logger.info(
+            f"Adapting {counted(len(layers), 'BatchNorm layer')} to "
+            f"{counted(len(loader), 'batch', 'batches')}"
+        )
         update_bn_stats(backbone, loader, num_iters=len(loader))
         for layer in layers:
             # A variance is the difference of two means, in float32: where a channel hardly varies

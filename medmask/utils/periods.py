@@ -7,6 +7,7 @@ least one.
 """
 
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 Period = int | float
 """Iterations (an int of at least 1), or a share of the run (a float between 0 and 1)"""
@@ -78,5 +79,6 @@ def to_iterations_or_end(period: Period, max_iter: int, key: str) -> int:
 
 
 def _in_words(period: Period, iterations: int) -> str:
-    unit = "iteration" if iterations == 1 else "iterations"
-    return f"{iterations} {unit}" + ("" if period == iterations else f" ({period} of the run)")
+    return counted(iterations, "iteration") + (
+        "" if period == iterations else f" ({period} of the run)"
+    )

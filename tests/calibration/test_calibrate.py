@@ -62,7 +62,7 @@ def test_edges(make_set, source, tmp_path):
         "one probability": make_set(4, [(0, True, 0.2), (1, False, 0.8), (2, False, 0.9)]),
         "threshold at 4 is 0": make_set(2, [(0, False, 0.5)], lesions=[0]),
         "no threshold for that": make_set(2, [(0, False, 1.0), (1, False, 1.0)], lesions=[1]),
-        "carry no patient_id": make_set(2, [(0, True, 0.5)], patients=[None, "b"]),
+        "without a patient_id": make_set(2, [(0, True, 0.5)], patients=[None, "b"]),
     }
     for words, case in cases.items():
         for method in METHODS:

@@ -170,7 +170,7 @@ def test_rows_of_published_class_heads_become_classes(options):
     [
         ([5], "names row 5, but the file's class heads have the rows 0 to 4"),
         ([-1], "names row -1"),
-        ([1, 2], "names 2 rows, but the model has 1 classes"),
+        ([1, 2], "names 2 rows, but the number of classes is 1 "),
         ([], "names 0 rows"),
         ([1, 1], "names a row twice"),
     ],

@@ -109,11 +109,11 @@ def test_model_zoo_pickles_fill_the_backbone(tmp_path, protocol, caplog):
     assert values.pop(HEAD) == values.pop(HEAD.replace("weight", "bias")) == [7]
     assert values.pop("backbone.1.num_batches_tracked") == [7]
     assert all(value == [4] for value in values.values())
-    assert "unused is 1 other parameters" in caplog.text
+    assert "unused is 1 other parameter" in caplog.text
 
     del arrays["1.running_var"]
     path.write_bytes(pickle.dumps(content, protocol))
-    with pytest.raises(InputError, match=r"1 of 6 are missing \(backbone.1.running_var\)"):
+    with pytest.raises(InputError, match=r"1 of 6 missing \(backbone.1.running_var\)"):
         start(Detector(), str(path))
 
 
@@ -148,7 +148,7 @@ def test_inference_needs_no_training_module_and_everything_else(path):
     weights = model.state_dict()
     for name in plain.state_dict():
         torch.save({"model": {n: x for n, x in weights.items() if n != name}}, path)
-        with pytest.raises(InputError, match=f"1 of 9 are missing .{name}"):
+        with pytest.raises(InputError, match=f"1 of 9 missing .{name}"):
             MedMaskCheckpointer(Detector()).load_for_inference(path)
     with pytest.raises(InputError, match="no checkpoint is named"):
         MedMaskCheckpointer(Detector()).load_for_inference("")

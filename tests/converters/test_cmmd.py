@@ -102,7 +102,7 @@ def test_incomplete_downloads(raw):
     for path in (raw / "CMMD/D2-0001").rglob("*.dcm"):
         path.unlink()
     (problem,) = read(raw).problems
-    assert "1 patients of" in problem
+    assert "1 patient of" in problem
     assert "the first is D2-0001" in problem
     (raw / TABLE).unlink()
     with pytest.raises(InputError, match=f"has no {TABLE}"):

@@ -123,7 +123,7 @@ def test_contradictions(raw):
     assert "00080_20990909_R_MLO_1" not in {image.name for image in contents.images}
     marked, unknown = contents.problems
     assert "line 7 says that there is none in this breast" in marked
-    assert "1 masks belong to no image" in unknown
+    assert "1 mask belongs to no image" in unknown
 
 
 def test_damaged_mask(raw):
@@ -137,7 +137,7 @@ def test_incomplete_downloads(raw):
     (raw / "Batch_1" / "00075_20990909_L_CC_1.dcm").unlink()
     contents = read(raw)
     (problem,) = contents.problems
-    assert "1 images of" in problem
+    assert "1 image of" in problem
     assert "the first is 00075_20990909_L_CC_1.dcm" in problem
     (raw / TABLE).unlink()
     with pytest.raises(InputError, match=f"has no {TABLE} or {OLD_TABLE}"):

@@ -32,4 +32,4 @@ def test_other_errors_go_on():
 def test_missing_files_are_one_sentence():
     assert missing_files([], 3, Path("index.csv")) == []
     (problem,) = missing_files([Path("a/1.dcm"), Path("a/2.dcm")], 3, Path("index.csv"))
-    assert problem.startswith("2 of the 3 images of index.csv are missing, the first is a/1.dcm;")
+    assert problem.startswith("missing: 2 of the 3 images of index.csv, the first is a/1.dcm;")

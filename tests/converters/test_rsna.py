@@ -84,7 +84,7 @@ def test_missing_files_are_left_out_and_told_in_one_sentence(write_set):
     assert [image.name for image in contents.images] == ["10006/1"]
     assert [left.name for left in contents.left_out] == ["10006/2", "10006/3"]
     (problem,) = contents.problems
-    assert problem.startswith(f"2 of the 3 images of {raw / 'train.csv'} are missing")
+    assert problem.startswith(f"missing: 2 of the 3 images of {raw / 'train.csv'}")
     assert "train_images/10006/2.dcm" in problem
 
 

@@ -41,7 +41,7 @@ def test_patients_of_several_splits_go_to_the_last():
     images = [image("a", "1", "train"), image("b", "1", "test"), image("c", "2", "val")]
     splits, how = assign_splits(images, seed=0)
     assert splits == {"a": "test", "b": "test", "c": "val"}
-    assert "1 patients in several" in how
+    assert "patient in several of them (1 patient)" in how
 
 
 def test_a_set_without_val_gives_a_fifth_of_train():

@@ -141,7 +141,7 @@ def test_an_image_without_its_file(write_set):
     contents = read(raw)
     assert [left.name for left in contents.left_out] == ["exam1/b"]
     assert contents.problems == [
-        f"1 of the 2 images of {raw / 'breast-level_annotations.csv'} are missing, the first is "
+        f"missing: 1 of the 2 images of {raw / 'breast-level_annotations.csv'}, the first is "
         f"{raw / 'images/exam1/b.dicom'}; complete the download or unpack the rest of it"
     ]
 
@@ -149,7 +149,7 @@ def test_an_image_without_its_file(write_set):
 def test_findings_of_an_image_that_is_not_listed(write_set):
     clean = finding_of("a", "['No Finding']", **NO_BOX)
     raw = write_set([breast_of("a")], [clean, finding_of("x", "['Mass']", "BI-RADS 4")])
-    assert "1 images of" in read(raw).problems[0]
+    assert "1 image of" in read(raw).problems[0]
     assert "the first is x" in read(raw).problems[0]
 
 

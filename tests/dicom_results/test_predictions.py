@@ -51,7 +51,7 @@ def test_images_without_detections_count(phantom_studies, checkpoint, tmp_path):
         ({"score": 10**400}, "no bbox of numbers, or no score"),
         ({"score": 50}, "a score or a probability is not in"),
         ({"file_name": None}, "record 0 has no file_name"),
-        ({"file_name": "/elsewhere.dcm"}, "are not among the inputs"),
+        ({"file_name": "/elsewhere.dcm"}, "is not among the inputs"),
     ],
     ids=["short", "negative", "huge bbox", "huge score", "percent", "no name", "stranger"],
 )

@@ -71,7 +71,7 @@ def test_identifiers_that_are_none(archive, client, uid):
         return
     assert found.matches == ("1.2",)
     (problem,) = found.problems
-    assert "1 matches have no identifier (0020,000D)" in problem
+    assert "left out 1 match without an identifier (0020,000D)" in problem
     assert "SECRET" not in problem
 
 

@@ -12,6 +12,7 @@ from medmask.evaluation import (
     result_to_json,
     write_json,
 )
+from medmask.utils.counts import counted
 
 BOX = (0, 0, 40, 40)
 ASIDE = (100, 100, 140, 140)
@@ -123,7 +124,7 @@ def test_any_result_is_strict_json_and_a_table(random_case, tmp_path, seed, boot
     undefined = [value is None for value in content["sensitivity"]]
     assert undefined == [ground_truth.num_lesions == 0] * 9
     assert content["curve"]["score"][0] is None
-    assert f"{ground_truth.num_lesions} lesions" in format_table(result, ap)
+    assert f"{counted(ground_truth.num_lesions, 'lesion')} in" in format_table(result, ap)
 
 
 def test_warns_of_what_is_undefined(build_case):
@@ -132,7 +133,7 @@ def test_warns_of_what_is_undefined(build_case):
     text = " ".join(result.warnings)
     assert "None of the 3 images has a lesion" in text
     assert "AUC" in text
-    assert "3 of 3 images carry no patient_id" in text
+    assert "3 of 3 images without a patient_id" in text
     assert "Breast-level metrics are left out" in text
     assert result.curve.fpi[-1] == pytest.approx(1 / 3)
 

@@ -178,12 +178,12 @@ def test_images_of_several_processes_count_once(dataset, monkeypatch):
 
 
 def test_images_without_prediction_are_an_error(dataset):
-    with pytest.raises(InputError, match=r"2 of 12 images of .* have no prediction"):
+    with pytest.raises(InputError, match=r"no prediction of 2 of the 12 images of"):
         evaluate(FROCEvaluator(dataset), indices=range(10))
 
 
 def test_images_of_another_set_are_an_error(dataset):
-    with pytest.raises(InputError, match=r"1 predicted images are not in .*'image 12'"):
+    with pytest.raises(InputError, match=r"1 predicted image is not in .*'image 12'"):
         evaluate(FROCEvaluator(dataset), indices=range(NUM_IMAGES + 1))
 
 
@@ -209,7 +209,7 @@ def test_a_class_that_the_set_does_not_have_is_an_error(dataset):
             instances.pred_classes += 3
             return instances
 
-    with pytest.raises(InputError, match=r"class 3, but .* has 1 classes"):
+    with pytest.raises(InputError, match=r"class 3, but .* has 1 class,"):
         evaluate(FROCEvaluator(dataset), model=OtherClasses())
 
 

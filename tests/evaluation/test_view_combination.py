@@ -225,7 +225,7 @@ def test_the_command_writes_what_evaluations_read(exam, capsys):
     confirmed, other, alone = call(exam, *truth)
     assert alone < 0.4 < confirmed
     assert confirmed == pytest.approx(other)
-    assert "3 boxes; 2 of 2 images have other views" in capsys.readouterr().out
+    assert "3 boxes; 2 of 2 images with other views" in capsys.readouterr().out
     assert call(exam, *truth, "--ipsilateral-weight", "0") == [0.4] * 3
 
 

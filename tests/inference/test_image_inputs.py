@@ -54,7 +54,7 @@ def test_dicom_of_any_name_is_taken_by_its_contents(tmp_path, caplog):
         found = find_images([str(tmp_path)])
     assert names(found.paths, tmp_path) == ["1.2.840.113619.2", "IM0001", "scan.dic"]
     assert found.problems == []
-    assert "passed over 2 file(s)" in caplog.text
+    assert "passed over 2 files that are no image" in caplog.text
     assert "README" in caplog.text
 
 

@@ -51,7 +51,7 @@ def test_parquet_gives_what_csv_gives(tmp_path):
         (b"path,path\na.dcm,b.dcm\n", r"has several columns 'path'"),
         (b"path\n\n", r"lists no image: write one a row below"),
         (b"path,x\n,1\n", r"row 2: the column path is empty"),
-        (b"x,path\n1\n", r"row 2: has 1 cells, but there are 2 columns"),
+        (b"x,path\n1\n", r"row 2: has 1 cell, but the first row has 2"),
         (b"path,frame\na.dcm,-1\n", r"row 2: frame is '-1', but frames are whole numbers"),
         (b"path,frame\na.dcm,x\n", r"row 2: frame is 'x', but frames are whole numbers"),
         (b"path\n\xff\xfe\n", "cannot be read"),

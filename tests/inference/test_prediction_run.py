@@ -194,7 +194,7 @@ def test_file_that_is_named_twice_or_through_links_counts_once(scans, tmp_path):
 def test_other_images_in_the_folder_are_not_replaced(detector, scans, tmp_path):
     output = tmp_path / "out"
     predict_images(detector, images_of_files(scans[:2]), output)
-    with pytest.raises(InputError, match=r"1 images that are not among the inputs \(first .*a/x"):
+    with pytest.raises(InputError, match=r"1 image that is not among the inputs \(first .*a/x"):
         predict_images(detector, images_of_files(scans[1:]), output)
     assert len(detections_of(output)) == 2
     predict_images(detector, images_of_files(scans[1:]), output, overwrite=True)

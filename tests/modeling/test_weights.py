@@ -76,8 +76,8 @@ def test_every_kind_of_fault_is_counted(model):
     weights = model.state_dict() | {"new": torch.zeros(1), WEIGHT: torch.zeros(1)}
     del weights["0.bias"], weights["1.bias"]
     message = (
-        "2 of 7 are missing (0.bias, 1.bias); 1 cannot be taken (0.weight is 1 in the file and "
-        "4 x 3 in the model); 1 are unknown to the model (new)"
+        "2 of 7 missing (0.bias, 1.bias); 1 cannot be taken (0.weight is 1 in the file and "
+        "4 x 3 in the model); 1 unknown to the model (new)"
     )
     with pytest.raises(InputError, match=re.escape(message)):
         check_weights(weights, model.state_dict(), "file")
@@ -103,5 +103,5 @@ def test_inference_passes_training_modules_over_and_nothing_else(model):
 def test_a_frozen_batchnorm_needs_no_counter(model):
     expected = {n: x for n, x in model.state_dict().items() if not n.endswith("tracked")}
     check_weights(model.state_dict(), expected, "file")
-    with pytest.raises(InputError, match=r"1 are unknown to the model \(7\.num_batches_tracked\)"):
+    with pytest.raises(InputError, match=r"1 unknown to the model \(7\.num_batches_tracked\)"):
         check_weights(model.state_dict() | {"7.num_batches_tracked": 0}, expected, "file")

@@ -159,7 +159,7 @@ def test_object_that_comes_back_changed_is_told(archive, tmp_path):
     summary, _ = make(archive, tmp_path / "second", objects=("report",))
     assert summary.statuses == Counter(stored=2)
     (problem,) = summary.problems
-    assert "came back from the archive changed in 1 elements: (0040,A491)" in problem
+    assert "came back from the archive changed in 1 element: (0040,A491)" in problem
 
 
 def test_archive_out_of_reach_ends_the_run(archive, dated_studies, tmp_path):

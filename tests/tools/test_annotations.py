@@ -88,8 +88,8 @@ def test_loop(run_tool, checkpoint, images, tmp_path):
         "import_annotations.py", export, tmp_path / "annotations.xml", "--output", other
     )
     assert done.returncode == 0, done.stderr
-    assert "1 images reviewed, 0 of them normal" in done.stdout
-    assert "1 images not reviewed" in done.stdout
+    assert "1 image reviewed, 0 of them normal" in done.stdout
+    assert "1 image not reviewed" in done.stdout
 
     # the same from the list of detections alone
     done = run_tool(
@@ -138,7 +138,7 @@ def test_ranked_by_disagreement_with_mirror_images(run, checkpoint, images, tmp_
         "--rank", "entropy", "--patients", "one", "--count", 5,
     )  # fmt: skip
     assert status == 0, errors
-    assert "1 images with" in output  # both are of one patient
+    assert "1 image with" in output  # both are of one patient
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_exit_status_and_problems(tmp_path, run_tool):
     result = run_tool("convert_dataset.py", "mini-mias", raw, *options)
     assert result.returncode == 1
     assert "instances_all.json: 3 images, 2 patients, 0 lesions on 0 images" in result.stdout
-    assert "left out: 1 images" in result.stdout
+    assert "left out: 1 image," in result.stdout
     assert f"problem: image {raw / 'mdb002.pgm'}" in result.stdout
     result = run_tool("convert_dataset.py", "mini-mias", tmp_path, *options)
     assert result.returncode == 2

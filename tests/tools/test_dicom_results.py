@@ -52,7 +52,7 @@ def test_predictions_become_reports(run_tool, checkpoint, images, tmp_path):
     options = ("--score-threshold", THRESHOLD, "--objects", "report", "cad")
     done = run_tool("dicom_results.py", tmp_path / "p", "--output", tmp_path / "a", *options)
     assert done.returncode == 0, done.stderr
-    assert "1 studies: 2 objects written" in done.stdout
+    assert "1 study: 2 objects written" in done.stdout
 
     (report,) = (tmp_path / "a").rglob("measurement_report.dcm")
     found = np.array(sorted(boxes_of_report(report)), dtype=object)

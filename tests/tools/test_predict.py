@@ -184,7 +184,7 @@ def test_pictures_in_the_folder_of_the_images_are_no_images(run_folder, phantoms
     options = ("--checkpoint", run_folder / "model_best.pth", "--device", "cpu")
     for output, before in (("out", 0), ("out", 1), ("other", 0)):
         result = run_tool("predict.py", tmp_path, "--output", tmp_path / output, *options)
-        assert f"1 of 1 images ({before} done before" in result.output, result.describe()
+        assert f"1 of 1 image ({before} done before" in result.output, result.describe()
 
 
 @pytest.mark.parametrize(

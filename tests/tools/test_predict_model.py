@@ -126,7 +126,7 @@ def test_studies_of_an_archive(archive, dated_studies, at_operating_point, tmp_p
         seconds=600,
     )
     assert result.status == 0, result.describe()
-    assert "1 studies: 1 stored (0 done before); 4 images scored, 1 objects" in result.output
+    assert "1 study: 1 stored (0 done before); 4 images scored, 1 object:" in result.output
     assert "calibrated on a set" in result.output
     (report,) = archive.of_modality("SR").values()
     check_probabilities(numbers_of(pydicom.dcmread(io.BytesIO(report.content))))

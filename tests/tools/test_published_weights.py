@@ -76,7 +76,7 @@ def test_without_rows_the_conversion_fails_and_says_what_to_do(published, tmp_pa
     assert status == 1
     assert "is 2 x 256 in the file and 1 x 256 in the model" in output
     assert "--class-rows" in output
-    with pytest.raises(ValueError, match=r"2 of \d+ are missing .*class_heads.*--class-rows"):
+    with pytest.raises(ValueError, match=r"2 of \d+ missing .*class_heads.*--class-rows"):
         MedMaskPredictor(CONFIG, tmp_path / "headless.pth", ["train.device=cpu"])
 
 

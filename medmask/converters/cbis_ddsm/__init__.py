@@ -21,6 +21,7 @@ from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, So
 from medmask.converters.problems import collect, leave_out_if_faulty
 from medmask.converters.tables import find_file
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 
 def read(raw: Path) -> Contents:
@@ -54,8 +55,8 @@ def read(raw: Path) -> Contents:
                 contents.images.append(_source_image(film, *located))
     if missing:
         contents.problems.append(
-            f"{len(missing)} folders of films are missing in {raw}, the first is {missing[0]}; "
-            "complete the download"
+            f"{counted(len(missing), 'folder of films is', 'folders of films are')} missing in "
+            f"{raw}, the first is {missing[0]}; complete the download"
         )
     return contents
 

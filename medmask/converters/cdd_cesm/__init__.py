@@ -18,6 +18,7 @@ from medmask.converters.problems import collect, leave_out_if_faulty
 from medmask.converters.raw_files import list_files
 from medmask.converters.spreadsheet import read_sheet
 from medmask.converters.tables import Row, find_file, read_table
+from medmask.utils.counts import counted
 
 _ANNOTATIONS = tuple(
     f"Radiology{space}manual{space}annotations{suffix}"
@@ -69,13 +70,13 @@ def read(raw: Path) -> Contents:
                     contents.images.append(image)
     if missing:
         contents.problems.append(
-            f"{len(missing)} low-energy images of {table} are missing in {raw}, the first is "
-            f"{missing[0]}.jpg; complete the download"
+            f"missing in {raw}: {counted(len(missing), 'low-energy image')} of {table}, the first "
+            f"is {missing[0]}.jpg; complete the download"
         )
     unknown = [name for name in regions if name not in rows]
     if unknown:
         contents.problems.append(
-            f"{len(unknown)} images of {regions_table} are not in {table}, the first is "
+            f"not in {table}: {counted(len(unknown), 'image')} of {regions_table}, the first is "
             f"{unknown[0]}; the two may be of different releases"
         )
     return contents

@@ -17,6 +17,7 @@ from pathlib import Path
 from medmask.coco import read_coco
 from medmask.converters.parts import SPLITS
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -101,9 +102,10 @@ def read_splits(files: AnnotationFiles) -> dict[str, str]:
     others = set(file_names(files.whole)) ^ set(split_of)
     if others:
         raise InputError(
-            f"{len(others)} images, the first is {min(others)}, are either in {files.whole} or in "
-            f"{', '.join(path.name for path in files.splits.values())}, so that the tree's own "
-            "splits do not count: complete these files or remove them"
+            f"{counted(len(others), 'image is', 'images are')} either in {files.whole} or in "
+            f"{', '.join(path.name for path in files.splits.values())} (the first is "
+            f"{min(others)}), so that the tree's own splits do not count: complete these files or "
+            "remove them"
         )
     return split_of
 

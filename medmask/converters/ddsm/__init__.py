@@ -25,6 +25,7 @@ from medmask.converters.ddsm.pixels import (
 from medmask.converters.problems import leave_out_if_faulty
 from medmask.converters.raw_files import list_files
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _MALIGNANT = {
     "MALIGNANT": True,
@@ -54,8 +55,9 @@ def read(raw: Path) -> Contents:
         )
     if undecoded:
         contents.problems.append(
-            f"{len(undecoded)} films are LJPEG only, the first is {undecoded[0]}; decode them by "
-            "the program of the set, 'jpeg -d -s FILE', which writes FILE.1"
+            f"{counted(len(undecoded), 'film is', 'films are')} LJPEG only, the first is "
+            f"{undecoded[0]}; decode them by the program of the set, 'jpeg -d -s FILE', which "
+            "writes FILE.1"
         )
     return contents
 

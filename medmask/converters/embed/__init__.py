@@ -30,6 +30,7 @@ from medmask.converters.embed.regions import is_on_tissue, read_frame, to_box
 from medmask.converters.problems import leave_out_if_faulty, missing_files
 from medmask.converters.tables import Row, find_file, read_boxes, read_header, read_table
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -186,10 +187,10 @@ def _check_join(contents: Contents, findings: dict[ExamKey, list[Finding]], clin
         )
     elif unknown:
         logger.warning(
-            "%s has no row for the exams of %d images, such as patient %s, exam %s: whether they "
+            "%s has no row for the exams of %s, such as patient %s, exam %s: whether they "
             "show cancer is not known",
             clinical,
-            len(unknown),
+            counted(len(unknown), "image"),
             *unknown[0],
         )
 

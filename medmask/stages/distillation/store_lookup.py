@@ -16,6 +16,7 @@ from medmask.experts import ExpertStore, name_first
 from medmask.modeling.matcher import Matches
 from medmask.stages.distillation.heads import ExpertEmbeddings
 from medmask.stages.distillation.patch_targets import ExpertPatches
+from medmask.utils.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -197,8 +198,8 @@ def _report_missing(
 ) -> None:
     folders = ", ".join(str(store.folder) for store in stores)
     what = (
-        f"{len(images)} training images are not in the expert stores ({folders}): "
-        f"{name_first(images)}"
+        f"{counted(len(images), 'training image is', 'training images are')} not in the expert "
+        f"stores ({folders}): {name_first(images)}"
     )
     if not may_be:
         raise InputError(

@@ -17,6 +17,7 @@ from medmask.stages.loss_hook import LossHook
 from medmask.stages.masks.decoder import NORM_GROUPS, MaskDecoder
 from medmask.stages.masks.losses import CellTargets, cell_targets, mask_losses
 from medmask.stages.masks.quality import MaskQuality
+from medmask.utils.counts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +111,8 @@ class LesionMaskHook(LossHook):
                 "dataloader.train.mapper.lesion_map.without_outline=ellipse"
             )
         logger.info(
-            f"Lesion maps: {outlined} annotations with an outline, {len(annotations) - outlined} "
-            f"with a box alone ({mode})"
+            f"Lesion maps: {counted(outlined, 'annotation')} with an outline, "
+            f"{len(annotations) - outlined} with a box alone ({mode})"
         )
         super().before_train()
 

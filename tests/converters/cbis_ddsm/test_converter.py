@@ -139,7 +139,7 @@ def test_patients_of_both_parts_are_tested(raw):
         "P_00004_LEFT_CC": "train",
         "P_00145_LEFT_CC": "test",
     }
-    assert "all images of the 1 patients in several of them are in the last" in how
+    assert "all images of a patient in several of them (1 patient) are in the last" in how
     assert images["P_00002_RIGHT_MLO"].attributes["published_split"] == "train"
 
 
@@ -160,7 +160,7 @@ def test_incomplete_downloads(raw):
         "P_00004_LEFT_CC": "its DICOM file is missing (Calc-Training_P_00004_LEFT_CC)",
     }
     (no_film,) = contents.problems
-    assert "1 folders of films are missing" in no_film
+    assert "1 folder of films is missing" in no_film
     assert "the first is Calc-Training_P_00004_LEFT_CC; complete the download" in no_film
 
 

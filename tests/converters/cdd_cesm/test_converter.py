@@ -182,7 +182,7 @@ def test_faulty_region(raw):
 def test_incomplete_downloads(raw):
     (raw / LOW / "P1_L_DM_MLO.jpg").unlink()
     (problem,) = read(raw).problems
-    assert "1 low-energy images" in problem
+    assert "1 low-energy image" in problem
     assert "the first is P1_L_DM_MLO.jpg; complete the download" in problem
     (raw / REGIONS).unlink()
     with pytest.raises(InputError, match=f"has no {REGIONS}"):

@@ -206,7 +206,7 @@ def test_incomplete_downloads(raw):
     problems = "\n".join(contents.problems)
     assert "C_1509_1.LEFT_CC.LJPEG.1 has not two bytes for each of the 30 x 20" in problems
     assert "C_1509_1.LEFT_MLO.OVERLAY cannot be read" in problems
-    assert "1 films are LJPEG only" in problems
+    assert "1 film is LJPEG only" in problems
     assert "A_0200_1.RIGHT_MLO.LJPEG of" in problems
     assert len(contents.problems) == 4
 

@@ -177,7 +177,7 @@ def test_exams_without_findings(write_set, caplog):
     with caplog.at_level(logging.WARNING, "medmask.converters.embed"):
         contents = read(raw)
     assert [image.malignant for image in contents.images] == [False, None]
-    assert "no row for the exams of 1 images, such as patient 11, exam 99" in caplog.text
+    assert "no row for the exams of 1 image, such as patient 11, exam 99" in caplog.text
     assert not contents.problems
 
 
