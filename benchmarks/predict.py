@@ -29,6 +29,7 @@ from prediction_timing.memory import measure_memory
 from prediction_timing.peers import RetinaNetDetector, time_yolo
 from prediction_timing.planning import time_plan
 
+from medmask.engine.device import select_device
 from medmask.errors import InputError
 from medmask.inference import (
     MedMaskPredictor,
@@ -200,6 +201,7 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
 def main() -> None:
     options = _parser().parse_args()
     images = list(itertools.islice(WorkList(options.inputs), options.images))
+    select_device(options.device, "--device")
     predictor = MedMaskPredictor(
         options.checkpoint.with_name("config.yaml"),
         options.checkpoint,

@@ -56,6 +56,8 @@ def open_engine(
         raise InputError(
             "--mirrored needs --engine local: copies on a cluster see images as they are"
         )
+    if args.device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device is {args.device!r}, but with --engine ray auto, cpu or cuda")
     from medmask.inference.ray_engine import RayEngine
 
     engine = RayEngine(

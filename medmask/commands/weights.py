@@ -101,9 +101,11 @@ def load_weights(args: argparse.Namespace, nms_iou: float | None) -> "MedMaskPre
     """
     import torch
 
+    from medmask.engine.device import select_device
     from medmask.inference import MedMaskPredictor
     from medmask.utils.openmp import choose_num_threads
 
+    select_device(args.device, "--device")
     torch.set_num_threads(choose_num_threads(torch.get_num_threads()))
     return MedMaskPredictor(
         args.config_file or str(args.checkpoint.with_name("config.yaml")),

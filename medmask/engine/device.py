@@ -8,34 +8,38 @@ from detectron2.utils import comm
 from medmask.errors import InputError
 
 
-def select_device(name: str) -> str:
+def select_device(name: str, key: str = "train.device") -> str:
     """Choose the device that ``train.device`` means: ``"auto"`` is a GPU if there is one.
+
+    Args:
+        name: the value.
+        key: the key or the option that it is of, for messages.
 
     Raises:
         InputError: there is no such device here, or it is not one for each of several processes.
     """
     match = re.fullmatch(r"(?:auto|cpu|cuda(?::(\d+))?)", name, flags=re.ASCII)
     if match is None:
-        raise InputError(f"train.device is {name!r}, but must be auto, cpu, cuda or cuda:N")
+        raise InputError(f"{key} is {name!r}, but must be auto, cpu, cuda or cuda:N")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     several = comm.get_world_size() > 1
     if name == "cpu" and several and torch.cuda.is_available():
         raise InputError(
-            "train.device is cpu, but each of several processes has a GPU of its own: set it to "
+            f"{key} is cpu, but each of several processes has a GPU of its own: set it to "
             "cuda, or hide the GPUs (CUDA_VISIBLE_DEVICES=)"
         )
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"train.device is {name}, but no GPU is usable here: set it to cpu")
+        raise InputError(f"{key} is {name}, but no GPU is usable here: set it to cpu")
     if match[1] is not None:
         if int(match[1]) >= torch.cuda.device_count():
             raise InputError(
-                f"train.device is {name}, but the GPUs here are cuda:0 to "
+                f"{key} is {name}, but the GPUs here are cuda:0 to "
                 f"cuda:{torch.cuda.device_count() - 1}"
             )
         if several:
             raise InputError(
-                f"train.device is {name}, but each of several processes has a GPU of its own: set "
+                f"{key} is {name}, but each of several processes has a GPU of its own: set "
                 "it to cuda"
             )
     return name

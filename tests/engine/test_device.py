@@ -18,8 +18,10 @@ from medmask.errors import InputError
 )
 def test_device_that_cannot_be_is_refused(monkeypatch, name, num_gpus, num_processes, words):
     pretend(monkeypatch, num_gpus, num_processes)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=f"^train.device is .*{words}"):
         select_device(name)
+    with pytest.raises(InputError, match=f"^--device is .*{words}"):
+        select_device(name, "--device")
 
 
 @pytest.mark.parametrize(

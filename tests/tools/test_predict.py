@@ -197,7 +197,7 @@ def test_pictures_in_the_folder_of_the_images_are_no_images(run_folder, phantoms
         (["--output", "out", "--nms-iou", "1.5"], "IoU of the suppression must be in [0, 1]"),
         (["--output", "out", "--nms-iou", "x"], "neither a number nor 'none'"),
         (["--output", "out", "--frame", "x"], "neither a number nor 'all'"),
-        (["--output", "out", "--device", "tpu"], "train.device"),
+        (["--output", "out", "--device", "tpu"], "--device is 'tpu', but must be auto, cpu, cuda"),
         (["--output", "out", "--config-file", "file"], "config file file"),
         (["--output", "out", "--dataset", "phantom_film_val"], "either images"),
         (["--output", "out", "--merge"], "leave out --checkpoint, images"),

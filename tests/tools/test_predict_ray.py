@@ -73,6 +73,7 @@ def test_detections_are_those_of_the_model_in_the_process_itself(predict, tmp_pa
     ("options", "words"),
     [
         (["--engine", "ray", "--mirrored"], "--mirrored needs --engine local"),
+        (["--engine", "ray", "--device", "gpu"], "--device is 'gpu', but with --engine ray auto"),
         (["--engine", "ray", "--replicas", "0"], "at least 1, got 0"),
         (["--engine", "ray", "--workers", "-1"], "workers must be at least 0, got -1"),
         (["--replicas", "2"], "--replicas needs --engine ray"),
