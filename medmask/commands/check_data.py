@@ -1,9 +1,11 @@
 """Check data sets: annotations, images on disk, overlap between splits. Prints all problems."""
 
 import argparse
+import itertools
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _EXAMPLES = """
 examples:
@@ -11,11 +13,11 @@ examples:
   medmask check-data --json mine/train.json --images mine/train \\
       --json mine/val.json --images mine/val
 
-Splits of one data set that are given together must not share images or patients. Names are looked
-up under the folder in DETECTRON2_DATASETS (default ./datasets; see datasets/README.md). The exit
-status is 0 if nothing is wrong, else 1.
+Splits of one data set that are given together must not share images or patients; nor must files
+given by --json. Parts that may, such as SET_all and SET_val, or SET_heldout, which is val and test,
+get a note. Names are looked up under the folder in DETECTRON2_DATASETS (default ./datasets; see
+datasets/README.md). The exit status is 0 if nothing is wrong, else 1.
 """
-_SPLITS = ("train", "val", "test", "heldout")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -40,32 +42,35 @@ def run(args: argparse.Namespace) -> int:
         find_overlaps,
         inspect_dataset,
         inspect_registered_dataset,
+        note_overlaps,
     )
+    from medmask.data.split_names import Relation, SplitName
 
     reports = [inspect_registered_dataset(name) for name in args.names]
-    families = [_family(name) for name in args.names]
     for json_file, image_root in zip(args.json, args.images, strict=True):
         reports.append(inspect_dataset(json_file, json_file, image_root))
-        families.append("")
     for report in reports:
-        print(f"{report.name}: {len(report.problems) or 'no'} problems")
+        print(f"{report.name}: {counted(len(report.problems) or 'no', 'problem')}")
         for problem in report.problems:
             print(f"  {problem}")
         print(f"  {report.summary()}\n")
 
-    overlaps = []
-    for family in dict.fromkeys(families):
-        group = [r for r, own in zip(reports, families, strict=True) if own == family]
-        overlaps += find_overlaps(group)
-    for overlap in overlaps:
-        print(overlap)
+    splits = [SplitName.parse(name) for name in args.names]
+    splits += [
+        SplitName("", f"file {i}") for i in range(len(args.json))
+    ]  # disjoint parts of one set
+    notes, overlaps = [], []
+    for (first, split), (second, other) in itertools.combinations(
+        zip(reports, splits, strict=True), 2
+    ):
+        relation = split.relate(other)
+        if relation is Relation.DISJOINT:
+            overlaps += find_overlaps(first, second)
+        elif relation is Relation.OVERLAPPING:
+            notes += note_overlaps(first, second)
+    for line in (*notes, *overlaps):
+        print(line)
     return 1 if overlaps or any(report.problems for report in reports) else 0
-
-
-def _family(name: str) -> str:
-    """The data set of whose splits no two must overlap; what is no split is a set of its own."""
-    stem, _, split = name.rpartition("_")
-    return stem if split in _SPLITS else name
 
 
 main = entry_point(make_parser, run)

@@ -1,6 +1,5 @@
 """A full check of data sets on disk: annotations, image sizes, and overlap between splits."""
 
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from medmask.coco import check_content, image_label, is_length, name_problems
 from medmask.data.catalog import CocoMetadata, check_registered
 from medmask.errors import InputError
 from medmask.images import read_image_size
+from medmask.utils.counts import counted
 from medmask.utils.json_files import read_json
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -46,10 +46,10 @@ class DatasetReport:
         """Counts and the quantiles of the box sizes, in one line."""
         if not self.file_names:
             return "no images could be read"
-        patients = f"{len(self.patients)} patients" if self.patients else "no patient ids"
+        patients = counted(len(self.patients), "patient") if self.patients else "no patient ids"
         counts = (
-            f"{len(self.file_names)} images ({self.num_images_with_lesions} with lesions), "
-            f"{self.num_lesions} lesions, {patients}"
+            f"{counted(len(self.file_names), 'image')} ({self.num_images_with_lesions} with "
+            f"lesions), {counted(self.num_lesions, 'lesion')}, {patients}"
         )
         if not len(self.box_sides):
             return counts
@@ -120,29 +120,42 @@ def inspect_dataset(
     )
 
 
-def find_overlaps(reports: Sequence[DatasetReport]) -> list[str]:
-    """List the images and patients that two of the data sets share.
-
-    Args:
-        reports: of the splits of one data set.
+def find_overlaps(first: DatasetReport, second: DatasetReport) -> list[str]:
+    """List the images and patients that two splits of a data set share, which must not.
 
     Returns:
-        One sentence for each pair of splits and kind of overlap.
+        One sentence for each kind of overlap.
     """
     problems = []
-    for first, second in itertools.combinations(reports, 2):
-        for kind, shared in (
-            ("images", first.file_names & second.file_names),
-            ("patients", first.patients & second.patients),
-        ):
-            if shared:
-                shown = ", ".join(sorted(shared)[:_MOST_SHARED_SHOWN])
-                rest = " ..." if len(shared) > _MOST_SHARED_SHOWN else ""
-                problems.append(
-                    f"{first.name} and {second.name} share {len(shared)} {kind} ({shown}{rest}); "
-                    "each must be in one split only"
-                )
+    for kind, shared in _shared(first, second).items():
+        shown = ", ".join(sorted(shared)[:_MOST_SHARED_SHOWN])
+        rest = " ..." if len(shared) > _MOST_SHARED_SHOWN else ""
+        problems.append(
+            f"{first.name} and {second.name} share {counted(len(shared), kind)} ({shown}{rest}); "
+            "each must be in one split only"
+        )
     return problems
+
+
+def note_overlaps(first: DatasetReport, second: DatasetReport) -> list[str]:
+    """Tell what two parts of a data set share that may, in one sentence or none."""
+    shared = _shared(first, second)
+    if not shared:
+        return []
+    counts = " and ".join(counted(len(names), kind) for kind, names in shared.items())
+    return [
+        f"note: {first.name} and {second.name} share {counts}, which such parts of a set may: do "
+        "not train on one and test on the other"
+    ]
+
+
+def _shared(first: DatasetReport, second: DatasetReport) -> dict[str, frozenset[str]]:
+    """What is in both of two data sets, by kind, without empty kinds."""
+    kinds = {
+        "image": first.file_names & second.file_names,
+        "patient": first.patients & second.patients,
+    }
+    return {kind: shared for kind, shared in kinds.items() if shared}
 
 
 def _values(images: list[dict], field_name: str) -> Iterator[str]:

@@ -51,13 +51,13 @@ def test_overlap_of_splits(coco_content, write_tree):
     coco_content["images"] = coco_content["images"][:1]
     coco_content["annotations"] = coco_content["annotations"][:2]
     second = inspect_dataset("b", *write_tree(coco_content, "b.json", "b"))
-    assert find_overlaps([first, second]) == [
-        "a and b share 1 images (1.png); each must be in one split only",
-        "a and b share 1 patients (P1); each must be in one split only",
+    assert find_overlaps(first, second) == [
+        "a and b share 1 image (1.png); each must be in one split only",
+        "a and b share 1 patient (P1); each must be in one split only",
     ]
     coco_content["images"][0].update(file_name="other.png", patient_id="P9")
     third = inspect_dataset("c", *write_tree(coco_content, "c.json", "c"))
-    assert find_overlaps([first, third]) == []
+    assert find_overlaps(first, third) == []
 
 
 def test_tool_on_files(run, coco_content, write_tree):
@@ -97,10 +97,26 @@ def test_sets_are_compared_with_their_own_splits_only(run, coco_content, write_t
     names = ("family_one_train", "family_two_val", "family_one_all", "family_one_fold0_train")
     status, out, _ = run(*names)
     assert status == 0
-    assert "share" not in out
+    assert out.count("share") == 3
+    for pair in ("one_train and family_one_all", "one_train and family_one_fold0_train"):
+        assert f"note: family_{pair} share 3 images and 2 patients, which" in out
     status, out, _ = run(*names, "family_one_val")
     assert status == 1
-    assert out.count("share") == out.count("family_one_train and family_one_val share")
+    problems = [line for line in out.splitlines() if "share" in line and "note: " not in line]
+    assert len(problems) == 2
+    assert all(line.startswith("family_one_train and family_one_val share") for line in problems)
+
+
+def test_part_that_contains_another_gets_a_note(run, coco_content, write_tree):
+    json_file, image_root = write_tree(coco_content)
+    for name in ("heldout", "val", "lesion_train"):
+        register_coco_dataset(f"parts_{name}", json_file, image_root)
+    status, out, _ = run("parts_heldout", "parts_val")
+    assert status == 0
+    assert "note: parts_heldout and parts_val share 3 images and 2 patients" in out
+    status, out, _ = run("parts_lesion_train", "parts_heldout")  # other labels of the same images
+    assert status == 1
+    assert "parts_lesion_train and parts_heldout share 3 images" in out
 
 
 def test_tool_on_wrong_arguments(run):
