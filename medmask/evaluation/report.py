@@ -9,8 +9,9 @@ from tabulate import tabulate
 
 from medmask.evaluation.classification import ThresholdMetrics
 from medmask.evaluation.coco_average_precision import AveragePrecision
-from medmask.evaluation.results import ClassificationResult, FrocResult
+from medmask.evaluation.results import CategorySensitivity, ClassificationResult, FrocResult
 from medmask.utils.counts import counted
+from medmask.utils.json_files import finite_values
 
 
 def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> dict[str, Any]:
@@ -25,23 +26,23 @@ def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> di
     corners = result.curve.corners()
     content = {
         "fpi": result.settings.operating_points,
-        "sensitivity": result.sensitivity,
+        "sensitivity": result.sensitivity.tolist(),
         "intervals": _intervals_to_json(result.intervals),
         "cpm": result.cpm,
         "counts": asdict(result.counts),
         "image_level": _classification_to_json(result.images),
         "breast_level": result.breasts and _classification_to_json(result.breasts),
         "average_precision": ap and asdict(ap),
-        "categories": [asdict(category) for category in result.categories],
+        "categories": [_category_to_json(category) for category in result.categories],
         "curve": {
-            "score": corners.thresholds,
-            "fpi": corners.fpi,
-            "sensitivity": corners.sensitivity,
+            "score": corners.thresholds.tolist(),
+            "fpi": corners.fpi.tolist(),
+            "sensitivity": corners.sensitivity.tolist(),
         },
         "settings": asdict(result.settings),
         "warnings": result.warnings,
     }
-    return _strict(content)
+    return finite_values(content)
 
 
 def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
@@ -75,25 +76,16 @@ def _classification_to_json(result: ClassificationResult) -> dict[str, Any]:
     }
 
 
+def _category_to_json(category: CategorySensitivity) -> dict[str, Any]:
+    return asdict(category) | {"sensitivity": category.sensitivity.tolist()}
+
+
 def _intervals_to_json(intervals: np.ndarray | None) -> list[list[float] | None] | None:
     return None if intervals is None else [_interval_to_json(interval) for interval in intervals]
 
 
 def _interval_to_json(interval: np.ndarray | None) -> list[float] | None:
     return None if interval is None or np.isnan(interval).any() else interval.tolist()
-
-
-def _strict(value: Any) -> Any:
-    """Plain JSON values: arrays become lists, what is not finite becomes null."""
-    if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_strict(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
-    return value
 
 
 def _sensitivity_table(result: FrocResult) -> str:
