@@ -35,14 +35,10 @@ def calibration_section(runs: Sequence[RunFiles]) -> Section:
 
 def _without(run: RunFiles) -> list[Markup]:
     dataset = run.dataset("dataloader.test") or "NAME"
-    best = run.path / "model_best.pth"
-    weights = best if best.exists() else run.path / "model_final.pth"
-    return [
-        missing(
-            f"{UNCALIBRATED} {run.path} has no calibration.json: make it with medmask calibrate "
-            f"--checkpoint {weights} --dataset {dataset}"
-        )
-    ]
+    advice = "put that of its weights there"
+    if run.weights is not None:
+        advice = f"make it with medmask calibrate --checkpoint {run.weights} --dataset {dataset}"
+    return [missing(f"{UNCALIBRATED} {run.path} has no calibration.json: {advice}")]
 
 
 def _of_run(run: RunFiles, path: Path) -> list[Markup]:

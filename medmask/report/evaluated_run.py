@@ -84,7 +84,7 @@ def _evaluate(
         return Unevaluated(
             f"{run.path} has no detections of an evaluation: evaluate its weights with medmask "
             f"train --eval-only --config-file {run.path}/config.yaml "
-            f"train.init_checkpoint={run.path}/model_final.pth train.output_dir={run.path}"
+            f"train.init_checkpoint={run.weights or 'FILE'} train.output_dir={run.path}"
         )
     if name is None:
         return Unevaluated(

@@ -53,6 +53,13 @@ class RunFiles:
     detections: Path | None
     calibration: Path | None
 
+    @property
+    def weights(self) -> Path | None:
+        """The best weights of the run that are there, else the last; None if there are none."""
+        named = (self.path / "model_best.pth", self.path / "model_final.pth")
+        while_training = sorted(self.path.glob("model_[0-9]*.pth"), reverse=True)
+        return next((path for path in (*named, *while_training) if path.is_file()), None)
+
     def dataset(self, part: str) -> str | None:
         """The data set that the config names for ``dataloader.train`` or another part."""
         name = None

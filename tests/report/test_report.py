@@ -75,6 +75,12 @@ def test_scores_without_a_calibration_are_called_so(make_run, write):
     assert "Scores are not calibrated: they rank the detections" in page
     assert f"medmask calibrate --checkpoint {run}/model_best.pth" in page
     assert "Reliability" not in page
+    (run / "model_best.pth").rename(run / "model_0000099.pth")
+    assert f"medmask calibrate --checkpoint {run}/model_0000099.pth" in write(run)
+    (run / "model_0000099.pth").unlink()
+    page = write(run)
+    assert "no calibration.json: put that of its weights there" in page
+    assert "--checkpoint" not in page
     both = write(make_run("a"), run)
     assert "Scores are not calibrated" in both
     assert both.count("Reliability of images</strong>") == 1
