@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from medmask.coco import as_id
 from medmask.errors import InputError
+from medmask.images import split_frame_path
 from medmask.inference.prediction_images import (
     PredictionImage,
     file_state,
@@ -79,8 +80,9 @@ class Manifest:
         Args:
             path: a CSV file in UTF-8 with a line of column names, or a Parquet file. The column
                 ``path`` names the images, relative to the manifest's folder where they are
-                not absolute; the column ``frame`` chooses a frame of files of several, counted
-                from 0. The column ``image_id`` is kept in the results. Others are passed over.
+                not absolute; the column ``frame``, or a path such as ``scan.dcm#3``, chooses a
+                frame of files of several, counted from 0. The column ``image_id`` is kept in the
+                results. Others are passed over.
 
         Raises:
             InputError: the file cannot be read, has no column ``path`` or one twice, lists no
@@ -122,7 +124,18 @@ class Manifest:
                     f"manifest {self.path}, row {row}: {IMAGE_ID} is {image_id}, but ids are text "
                     "or whole numbers"
                 )
+            if "#" in path:
+                path, frame = self._split(row, folder, path, frame)
             yield ManifestEntry(folder, path, frame, image_id)
+
+    def _split(self, row: int, folder: str, path: str, frame: int | None) -> tuple[str, int | None]:
+        """Take ``scan.dcm#3`` for what a row of ``scan.dcm`` and frame 3 means."""
+        try:
+            file, named = split_frame_path(os.path.join(folder, path), frame)
+        except InputError as error:
+            raise InputError(f"manifest {self.path}, row {row}: {error}") from None
+        is_frame = file.name != os.path.basename(path)
+        return (path.rpartition("#")[0] if is_frame else path), named
 
     def _frame(self, row: int, value: Any) -> int | None:
         if value == "":

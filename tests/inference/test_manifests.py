@@ -31,6 +31,23 @@ def test_csv_names_images_relative_to_its_folder(tmp_path):
     assert described(images) == expected, "a list can be gone through again"
 
 
+def test_two_ways_to_name_a_frame_are_one_image(tmp_path):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "a.dcm").touch()
+    (tmp_path / "odd#3").touch()
+    path = tmp_path / "list.csv"
+    path.write_text("path,frame\nscans/a.dcm#3,\nscans/a.dcm,3\nscans/a.dcm#3,3\nodd#3,\nno#3,\n")
+    first, *others, odd, absent = Manifest(path).entries()
+    assert [entry.key for entry in others] == [first.key] * 2
+    assert first.image().key == first.key
+    assert (first.path, first.frame, first.image().file_name) == ("scans/a.dcm", 3, "scans/a.dcm#3")
+    assert (odd.path, odd.frame) == ("odd#3", None)
+    assert (absent.path, absent.frame) == ("no#3", None)
+    path.write_text("path,frame\nscans/a.dcm#3,2\n")
+    with pytest.raises(InputError, match=r"list\.csv, row 2: .*names frame 3, but frame 2"):
+        list(Manifest(path))
+
+
 def test_parquet_gives_what_csv_gives(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
