@@ -153,7 +153,8 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--keep-days",
         type=float,
         metavar="D",
-        help="remove answered studies from the disk after so many days (default: keep all)",
+        help="remove answered studies from the disk after so many days, but none that failed or of "
+        "which the destination refused a result (default: keep all)",
     )
 
 
