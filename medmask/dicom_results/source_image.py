@@ -36,6 +36,8 @@ _COPIED = (  # of patient and study: results have them, if only empty (type 2)
     "StudyTime",
     "ReferringPhysicianName",
 )
+_DATES = ("PatientBirthDate", "StudyDate")
+_NAMES = ("PatientName", "ReferringPhysicianName")
 _CHARACTER_SETS = (None, "ISO_IR 100", _UNICODE)
 """Those that results keep; highdicom takes neither sets of several parts nor empty ones."""
 _SEXES = ("", "M", "F", "O")
@@ -122,6 +124,7 @@ def read_source_image(
         for keyword in _COPIED:
             if _value(path, header, keyword) is None:
                 setattr(header, keyword, "")
+        _check_formats(path, header)
         side = _value(path, header, "ImageLaterality")
     if frame is not None or size.frames > 1:
         raise InputError(
@@ -139,6 +142,22 @@ def read_source_image(
         if finding.score >= score_threshold
     )
     return SourceImage(path, header, findings)
+
+
+def _check_formats(path: Path, header: "Dataset") -> None:
+    """Refuse dates, times and names that highdicom does not take, by the element's name."""
+    from pydicom.multival import MultiValue
+    from pydicom.valuerep import DA, TM
+
+    for keyword in (*_DATES, "StudyTime"):
+        kind, form = (DA, "date (YYYYMMDD)") if keyword in _DATES else (TM, "time (HHMMSS)")
+        try:
+            kind(header.get(keyword))
+        except Exception:  # whatever pydicom raises may quote the value
+            raise _fault(path, keyword, f"must be empty or a {form}") from None
+    for keyword in _NAMES:
+        if isinstance(header.get(keyword), MultiValue):
+            raise _fault(path, keyword, "must be one name, but a backslash makes it several")
 
 
 def _use_unicode(path: Path, header: "Dataset") -> None:
