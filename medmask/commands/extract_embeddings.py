@@ -165,7 +165,8 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="processes on this machine, at least 1, one per GPU (on the CPU if it has none)",
+        help="processes on this machine, one per GPU (on the CPU if it has none); 0: one "
+        "process on the CPU",
     )
     parser.set_defaults(num_machines=1, machine_rank=0, dist_url="auto")
     return parser
@@ -183,6 +184,7 @@ def run_in_process(args: argparse.Namespace) -> None:
     from detectron2.utils import comm
 
     from medmask.data.loaders import load_dataset_dicts
+    from medmask.engine.device import check_num_gpus
     from medmask.experts.expert import load_expert
     from medmask.experts.extraction import ExtractionSettings, extract_embeddings
     from medmask.experts.prompts import DEFAULT_PROMPTS, read_prompts
@@ -202,9 +204,9 @@ def run_in_process(args: argparse.Namespace) -> None:
     size = tuple(args.image_size) if args.image_size else None
     if size is not None and min(size) < 1:
         raise InputError(f"--image-size is {size[0]} {size[1]}: give a height and width above 0")
-    expert = load_expert(
-        args.model, args.checkpoint, _device(args.device), size, args.feature_stride
-    )
+    device = _device(args.device)
+    check_num_gpus(args.num_gpus, device, "--device")
+    expert = load_expert(args.model, args.checkpoint, device, size, args.feature_stride)
     if args.prompts and expert.logit_scale is None:
         raise InputError(f"expert '{args.model}' reads no texts: leave --prompts out")
     for name, records in datasets:

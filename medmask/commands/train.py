@@ -83,7 +83,8 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="processes on this machine, at least 1, one per GPU (on the CPU if it has none)",
+        help="processes on this machine, one per GPU (on the CPU if it has none); 0: one "
+        "process on the CPU",
     )
     parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all")
     parser.add_argument(
@@ -108,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
     """Train or evaluate, in as many processes as the arguments say."""
     if args.adapt_batchnorm and args.mode != "evaluate":
         raise InputError("--adapt-batchnorm works with --eval-only; it is no part of training")
-    if args.adapt_batchnorm and args.num_gpus * args.num_machines > 1:
+    if args.adapt_batchnorm and max(args.num_gpus, args.num_machines) > 1:
         raise InputError("--adapt-batchnorm works in one process: leave --num-gpus out")
     from medmask.engine import launch
 
@@ -127,10 +128,12 @@ def run_in_process(args: argparse.Namespace) -> None:
         set_up_run,
         train,
     )
+    from medmask.engine.device import check_num_gpus, select_device
 
     mode = RunMode(args.mode)
     config = load_config(args.config_file, args.opts)
     check_run(config, mode)
+    check_num_gpus(args.num_gpus, select_device(config.train.device))
     with open_run_folder(config, mode) as folder:
         set_up_run(config, folder)
         if args.check_images:

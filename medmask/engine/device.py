@@ -43,3 +43,18 @@ def select_device(name: str, key: str = "train.device") -> str:
                 "it to cuda"
             )
     return name
+
+
+def check_num_gpus(num_gpus: int, device: str, key: str = "train.device") -> None:
+    """Check that a run without GPUs (``--num-gpus 0``) uses none.
+
+    Args:
+        num_gpus: as given.
+        device: the one that was chosen.
+        key: the key or the option that chooses it, for messages.
+
+    Raises:
+        InputError: it does.
+    """
+    if num_gpus == 0 and device != "cpu":
+        raise InputError(f"--num-gpus is 0, but {key} chooses {device}: set {key} to cpu")

@@ -23,7 +23,9 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
     """Run ``main(args)`` in every process of the run.
 
     Under torchrun this process is one of them. Otherwise ``args.num_gpus`` processes are started
-    on this machine (on its CPU if it has no GPU); see :func:`run_processes` for how they end.
+    on this machine (on its CPU if it has no GPU), and one for 0, of which
+    :func:`medmask.engine.device.check_num_gpus` makes sure that it takes no GPU; see
+    :func:`run_processes` for how they end.
 
     Args:
         main: the work of one process.
@@ -36,11 +38,8 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
     if "TORCHELASTIC_RUN_ID" in os.environ:
         _run_under_torchrun(main, args)
         return
-    if args.num_gpus < 1:
-        raise InputError(
-            f"--num-gpus is {args.num_gpus}, but is the number of processes: give 1 or more; what "
-            "keeps them off the GPU is the device (train.device=cpu or --device cpu)"
-        )
+    if args.num_gpus < 0:
+        raise InputError(f"--num-gpus is {args.num_gpus}: give the number of processes, or 0")
     if not 0 <= args.machine_rank < args.num_machines:
         raise InputError(
             f"--machine-rank is {args.machine_rank} and --num-machines {args.num_machines}: the "
@@ -53,12 +52,16 @@ def launch(main: Callable[[Namespace], None], args: Namespace) -> None:
         raise InputError(
             f"--num-gpus is {args.num_gpus}, but this machine has {counted(available, 'GPU')}"
         )
-    count = args.num_gpus
+    count = _num_local_processes(args)
     if count * args.num_machines == 1:
         _run_and_leave_group(main, args)
         return
     address = f"tcp://127.0.0.1:{_free_port()}" if args.dist_url == "auto" else args.dist_url
     run_processes(_join_and_run, count, main, args, address)
+
+
+def _num_local_processes(args: Namespace) -> int:
+    return args.num_gpus or 1  # 0, as with Detectron2, is one process on the CPU
 
 
 def _join_and_run(
@@ -69,7 +72,7 @@ def _join_and_run(
     Raises:
         InputError: the processes do not find each other; or what ``main`` raises.
     """
-    count = args.num_gpus
+    count = _num_local_processes(args)
     try:
         _join_group(
             local_rank,

@@ -2,7 +2,7 @@ import pytest
 import torch
 from detectron2.utils import comm
 
-from medmask.engine.device import select_device
+from medmask.engine.device import check_num_gpus, select_device
 from medmask.errors import InputError
 
 
@@ -37,6 +37,15 @@ def test_device_that_cannot_be_is_refused(monkeypatch, name, num_gpus, num_proce
 def test_device_is_chosen(monkeypatch, name, num_gpus, num_processes, device):
     pretend(monkeypatch, num_gpus, num_processes)
     assert select_device(name) == device
+
+
+def test_zero_gpus_mean_the_cpu():
+    check_num_gpus(0, "cpu")
+    check_num_gpus(1, "cuda")
+    with pytest.raises(InputError, match=r"--num-gpus is 0, but train.device chooses cuda"):
+        check_num_gpus(0, "cuda")
+    with pytest.raises(InputError, match="but --device chooses cuda: set --device to cpu"):
+        check_num_gpus(0, "cuda", "--device")
 
 
 def pretend(monkeypatch, num_gpus, num_processes):

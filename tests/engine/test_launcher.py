@@ -37,18 +37,25 @@ def test_processes_leave_their_group():
     ("changes", "words"),
     [
         ({"num_gpus": -1}, "--num-gpus is -1"),
-        ({"num_gpus": 0}, "--num-gpus is 0, .* give 1 or more"),
         ({"num_machines": 0}, "--num-machines 0: the machines of a run, 1 or more"),
         ({"num_machines": 2, "machine_rank": 2}, "--machine-rank is 2 and --num-machines 2"),
         ({"num_machines": 2}, "needs --dist-url"),
     ],
-    ids=["gpus", "no_gpu", "machines", "rank", "address"],
+    ids=["gpus", "machines", "rank", "address"],
 )
 def test_numbers_without_sense_are_refused(monkeypatch, changes, words):
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     args = {"num_gpus": 1, "num_machines": 1, "machine_rank": 0, "dist_url": "auto"}
     with pytest.raises(InputError, match=words):
         launch(communicate, Namespace(**(args | changes)))
+
+
+def test_zero_gpus_are_one_process(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    ran = []
+    args = Namespace(num_gpus=0, num_machines=1, machine_rank=0, dist_url="auto")
+    launch(ran.append, args)
+    assert ran == [args]
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1:555", "tcp://127.0.0.1", "tcp://127.0.0.1:{taken}"])
