@@ -12,6 +12,7 @@ from medmask.annotation.shapes import Shape, box_shape, numbers, polygon_shape
 from medmask.coco import CocoTables, is_length
 from medmask.coco.check import structure_problems
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 from medmask.utils.json_files import show
 
 
@@ -87,5 +88,7 @@ def _read_shape(record: dict[str, Any], label: str, name: str, notes: list[str])
     (degrees,) = numbers([told or 0], 1)
     if not degrees % 360:
         return box_shape(label, corners)
-    notes.append(f"image {name}: a box that is turned by {degrees:g} degrees became a polygon")
+    notes.append(
+        f"image {name}: a box that is turned by {counted(degrees, 'degree')} became a polygon"
+    )
     return turned_about_center(label, corners, degrees)

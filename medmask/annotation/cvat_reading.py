@@ -18,6 +18,7 @@ from medmask.annotation.shapes import (
     rotated_box_shape,
 )
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 
 def read_cvat(root: Element, path: Path, *, all_reviewed: bool) -> ReaderAnnotations:
@@ -81,7 +82,9 @@ def _read_shape(element: Element, name: str, notes: list[str]) -> Shape:
         corners = _values(element, "xtl", "ytl", "xbr", "ybr")
         if not degrees % 360:
             return box_shape(label, corners)
-        notes.append(f"image {name}: a box that is turned by {degrees:g} degrees became a polygon")
+        notes.append(
+            f"image {name}: a box that is turned by {counted(degrees, 'degree')} became a polygon"
+        )
         return turned_about_center(label, corners, degrees)
     if element.tag == "polygon":
         pairs = [pair.split(",") for pair in element.get("points", "").split(";")]

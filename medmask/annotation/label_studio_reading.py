@@ -20,6 +20,7 @@ from medmask.annotation.shapes import (
 )
 from medmask.coco import is_length
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 from medmask.utils.json_files import show
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)", re.DOTALL)
@@ -142,7 +143,9 @@ def _read_box(
     corners = [x, y, x + width, y + height]
     if not degrees % 360:
         return box_shape(label, corners)
-    notes.append(f"image {name}: a box that is turned by {degrees:g} degrees became a polygon")
+    notes.append(
+        f"image {name}: a box that is turned by {counted(degrees, 'degree')} became a polygon"
+    )
     return rotated_box_shape(label, corners, degrees, (x, y))
 
 

@@ -176,14 +176,15 @@ def _warn_of_points(points: tuple[OperatingPoint, ...]) -> list[str]:
     loose = [point for point in points if not point.is_reached]
     if loose:
         sentences.append(
-            f"All detections together have {loose[0].attained_fpi:.3g} false positives per image, "
+            f"All detections together have "
+            f"{counted(float(f'{loose[0].attained_fpi:.3g}'), 'false positive')} per image, "
             f"so the threshold at {_join(loose)} is 0."
         )
     strict = [point for point in points if not np.isfinite(point.threshold)]
     if strict:
         sentences.append(
-            "The detections of the highest score alone have more than "
-            f"{_join(strict)} false positives per image, so there is no threshold for that."
+            "The detections of the highest score alone have more false positives per image than "
+            f"{_join(strict)}, so there is no threshold for that."
         )
     return sentences
 

@@ -19,6 +19,7 @@ from medmask.dicomweb.credentials import Credentials
 from medmask.dicomweb.errors import AccessError, DicomwebError, RefusedError, UnreachableError
 from medmask.dicomweb.tls import make_tls_context
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _BUSY = frozenset({408, 425, 429, 502, 503, 504})
 _FAULTY = frozenset({500})  # tried again as well, but it may be the object that is at fault
@@ -219,7 +220,7 @@ class Connection:
                 "address is one of https, and whether the archive asks for a client certificate"
             )
         if isinstance(reason, TimeoutError):
-            what = f"no answer within {self.options.timeout:g} seconds"
+            what = f"no answer within {counted(float(self.options.timeout), 'second')}"
         elif isinstance(reason, OSError) and reason.strerror:
             what = reason.strerror[0].lower() + reason.strerror[1:]
         else:

@@ -6,6 +6,7 @@ import sys
 from detectron2.engine import HookBase
 
 from medmask.checkpoint import MedMaskCheckpointer
+from medmask.utils.counts import counted
 from medmask.utils.failures import describe_failure
 from medmask.utils.shared_failure import is_shared
 from medmask.utils.signals import StoppedBySignal
@@ -46,11 +47,11 @@ class LastStepCheckpointer(HookBase):
                 raise  # the user must know that stopping lost something
             reason = describe_failure(error)
             logger.error(
-                f"The {trainer.num_complete} complete iterations could not be saved: "
+                f"The {counted(trainer.num_complete, 'complete iteration')} could not be saved: "
                 + (reason.sentence.removeprefix("error: ") if reason else repr(error))
             )
             return
         logger.warning(
-            f"Saved the {trainer.num_complete} of {trainer.max_iter} iterations that are complete; "
-            "--resume goes on from there."
+            f"Saved the {trainer.num_complete} of {counted(trainer.max_iter, 'iteration')} that "
+            "are complete; --resume goes on from there."
         )

@@ -13,6 +13,7 @@ from medmask.inference.prediction_images import (
     read_spacing,
 )
 from medmask.inference.predictor import MedMaskPredictor
+from medmask.utils.counts import counted
 
 
 def detect_in_dataset(
@@ -34,8 +35,9 @@ def detect_in_dataset(
     known = len(predictor.labels.names)
     if len(ground_truth.category_ids) != known:
         raise InputError(
-            f"the model has {known} classes, but {dataset} has {len(ground_truth.category_ids)}: "
-            "choose a set with the classes that the weights were trained on"
+            f"the model has {counted(known, 'class', 'classes')}, but {dataset} has "
+            f"{len(ground_truth.category_ids)}: choose a set with the classes that the weights "
+            "were trained on"
         )
     index_of = {image_id: index for index, image_id in enumerate(ground_truth.image_ids)}
     boxes, scores, classes, images = [], [], [], []

@@ -103,7 +103,7 @@ class Sender:
             reason = str(error) if isinstance(error, _Unavailable) else type(error).__name__
             logger.warning(
                 f"results of study {study.uid} are not sent to {self._options.destination} "
-                f"({reason}): again in {delay:.3g} seconds"
+                f"({reason}): again in {counted(float(f'{delay:.3g}'), 'second')}"
             )
             self._waiting.note(study.uid, delay)
 

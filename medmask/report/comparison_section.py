@@ -12,6 +12,7 @@ from medmask.report.evaluated_run import EvaluatedRun, Unevaluated
 from medmask.report.html import Content, Markup, element, join
 from medmask.report.run_files import RunFiles
 from medmask.report.section import Section, decimal, fold, interval_text, missing, note, table
+from medmask.utils.counts import counted
 
 _DEFAULT_RESAMPLES = 1000
 
@@ -44,11 +45,11 @@ def comparison_section(
             parts.append(_differences_table(differences))
         parts.append(
             note(
-                f"Both runs on the same {settings.bootstrap} resamples of the patients (seed "
-                f"{settings.seed}); a difference is marked where its 95% interval does not hold 0. "
-                "The intervals tell of other patients, not of other seeds: for those train both "
-                "several times (medmask run-benchmark). With this many figures one in twenty is "
-                "marked by chance."
+                f"Both runs on the same {counted(settings.bootstrap, 'resample')} of the patients "
+                f"(seed {settings.seed}); a difference is marked where its 95% interval does not "
+                "hold 0. The intervals tell of other patients, not of other seeds: for those "
+                "train both several times (medmask run-benchmark). With this many figures one in "
+                "twenty is marked by chance."
             )
         )
     parts += [_config_differences(runs[0], run) for run in runs[1:]]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fvcore.common.param_scheduler import ParamScheduler
 
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _POINTS_CHECKED = 1000
 
@@ -69,8 +70,8 @@ class StepSchedule(ParamScheduler):
         """
         if len(values) != len(milestones) + 1:
             raise InputError(
-                f"lr_multiplier.values has {len(values)} numbers, but with {len(milestones)} "
-                f"milestones it needs {len(milestones) + 1}"
+                f"lr_multiplier.values has {counted(len(values), 'number')}, but with "
+                f"{counted(len(milestones), 'milestone')} it needs {len(milestones) + 1}"
             )
         bounds = [0, *milestones, 1]
         if any(not a < b for a, b in itertools.pairwise(bounds)):

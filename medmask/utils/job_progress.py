@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from medmask.utils.counts import counted
+
 
 class JobProgress:
     """Reports each job of a known number as it ends."""
@@ -32,4 +34,6 @@ class JobProgress:
         self._told += 1
         each = (self._clock() - self._start) / self._told
         left = each * (self._total - self._told) / 60
-        self._report(f"[{self._told}/{self._total}] {line}; about {left:.0f} minutes left")
+        self._report(
+            f"[{self._told}/{self._total}] {line}; about {counted(round(left), 'minute')} left"
+        )

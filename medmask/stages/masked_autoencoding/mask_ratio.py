@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 from medmask.utils.distributed import average_over_processes
 from medmask.utils.periods import Period, to_iterations
 
@@ -125,9 +126,9 @@ class LossDrivenMaskRatio(MaskRatioSchedule):
         self._iterations = to_iterations(self.period, max_iter, key)
         if not 2 * self._iterations < active:
             raise InputError(
-                f"{key} is {self._iterations} iterations, and the ratio changes after two periods "
-                f"at the earliest, but there are {active} iterations with masked autoencoding: "
-                "shorten it"
+                f"{key} is {counted(self._iterations, 'iteration')}, and the ratio changes after "
+                f"two periods at the earliest, but there are {active} iterations with masked "
+                "autoencoding: shorten it"
             )
 
     def add_loss(self, loss: Tensor) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 from medmask.utils.periods import Period, to_iterations_or_end, to_iterations_within
 
 
@@ -46,8 +47,8 @@ class Phases:
             num_warmup = to_iterations_within(warmup, max_iter, f"{key}.warmup")
         if num_warmup >= num_active:
             raise InputError(
-                f"{key}.warmup is {num_warmup} iterations, but masked autoencoding ends after "
-                f"{num_active} ({key}.duration), so the detector would never learn from it: "
+                f"{key}.warmup is {counted(num_warmup, 'iteration')}, but masked autoencoding ends "
+                f"after {num_active} ({key}.duration), so the detector would never learn from it: "
                 "shorten the warm-up"
             )
         if picture_period is not None:
