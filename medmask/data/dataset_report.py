@@ -45,7 +45,7 @@ class DatasetReport:
     def summary(self) -> str:
         """Counts and the quantiles of the box sizes, in one line."""
         if not self.file_names:
-            return "no images could be read"
+            return "no image was looked at"
         patients = counted(len(self.patients), "patient") if self.patients else "no patient ids"
         counts = (
             f"{counted(len(self.file_names), 'image')} ({self.num_images_with_lesions} with "
@@ -163,7 +163,9 @@ def _values(images: list[dict], field_name: str) -> Iterator[str]:
 
 
 def _size_problems(images: list[dict], image_root: Path, name: str) -> Iterator[str]:
-    for image in tqdm(images, desc=f"{name}: image headers", unit="image", leave=False):
+    for image in tqdm(
+        images, desc=f"{name}: image headers", unit="image", leave=False, disable=None
+    ):
         if any(name_problems(image)):
             continue  # check_content has reported it
         path = image_root / image["file_name"]

@@ -72,7 +72,7 @@ def evaluate_runs(
     Raises:
         InputError: a file is broken, or contradicts the data set.
     """
-    progress = tqdm(runs, desc="evaluating", unit="run", disable=len(runs) < 2)
+    progress = tqdm(runs, desc="evaluating", unit="run", disable=len(runs) < 2 or None)
     return [_evaluate(run, dataset, bootstrap) for run in progress]
 
 

@@ -93,9 +93,8 @@ def read_breast_frames(
     with ThreadPoolExecutor() as pool:  # decoding and OpenCV leave the interpreter free
         frames: Iterator[BreastFrame | None] = pool.map(_read_frame, dataset_dicts)
         total = len(dataset_dicts)
-        return list(
-            tqdm(frames, "landmarks", total, unit="image", leave=False, disable=not progress)
-        )
+        disable = None if progress else True  # None: where nobody watches
+        return list(tqdm(frames, "landmarks", total, unit="image", leave=False, disable=disable))
 
 
 def _read_frame(dataset_dict: dict[str, Any] | None) -> BreastFrame | None:
