@@ -150,7 +150,7 @@ def note_overlaps(first: DatasetReport, second: DatasetReport) -> list[str]:
 
 
 def _shared(first: DatasetReport, second: DatasetReport) -> dict[str, frozenset[str]]:
-    """What is in both of two data sets, by kind, without empty kinds."""
+    """Find what is in both of two data sets, by kind, without empty kinds."""
     kinds = {
         "image": first.file_names & second.file_names,
         "patient": first.patients & second.patients,

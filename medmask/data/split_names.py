@@ -1,4 +1,4 @@
-"""What the names of two data sets say of the images that they share."""
+"""Relations of two data sets, as their names tell them: which images they may share."""
 
 import enum
 import re
@@ -13,7 +13,7 @@ _NAME = re.compile(
 
 
 class Relation(enum.Enum):
-    """What two data sets may have in common."""
+    """Images that two data sets may have in common."""
 
     STRANGERS = enum.auto()
     """sets of their own, whose equal file names and patient ids mean nothing"""

@@ -13,7 +13,6 @@ from medmask.images.dicom.jpeg2000 import damage_of_codestream, find_codestream
 from medmask.images.dicom.parsing import DicomFile
 from medmask.images.error_text import describe_error
 from medmask.images.raster.jpeg import hold_back_end
-from medmask.utils.counts import counted
 
 if TYPE_CHECKING:
     from pydicom.pixels.decoders.base import Decoder
@@ -122,8 +121,8 @@ def check_number_of_frames(file: DicomFile, size: FrameSize) -> None:
         starts = sum(_begins_codestream(file, position) for position in positions)
     if starts > size.frames or fragments < size.frames:
         raise InputError(
-            f"DICOM file {file.path} holds {counted(starts or fragments, 'compressed frame')}, but "
-            f"its Number of Frames is {size.frames}; export the image again"
+            f"DICOM file {file.path} holds {starts or fragments} compressed frames, but its Number "
+            f"of Frames is {size.frames}; export the image again"
         )
 
 

@@ -11,7 +11,6 @@ from medmask.images.dicom.description import FrameSize, PixelLayout
 from medmask.images.dicom.inflation import InflatedStream
 from medmask.images.dicom.parsing import UNDEFINED_LENGTH, DicomFile, PixelElement
 from medmask.images.error_text import describe_error
-from medmask.utils.counts import counted
 
 
 def read_stored_values(
@@ -126,8 +125,7 @@ def _check_length(
     if needed <= pixels.length <= needed + max(1, row_bits // 8 - 1):
         return
     raise InputError(
-        f"DICOM file {file.path} holds {pixels.length} bytes of pixels, but "
-        f"{counted(size.frames, 'frame')} of {size.rows} x {size.columns} pixels take {needed}: "
-        "Rows, Columns, Number of Frames or Bits Allocated are wrong, or the file is cut off; "
-        "export the image again"
+        f"DICOM file {file.path} holds {pixels.length} bytes of pixels, but {size.frames} "
+        f"frame(s) of {size.rows} x {size.columns} pixels take {needed}: Rows, Columns, Number of "
+        "Frames or Bits Allocated are wrong, or the file is cut off; export the image again"
     )
