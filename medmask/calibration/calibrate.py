@@ -176,8 +176,7 @@ def _warn_of_points(points: tuple[OperatingPoint, ...]) -> list[str]:
     loose = [point for point in points if not point.is_reached]
     if loose:
         sentences.append(
-            f"All detections together have "
-            f"{counted(float(f'{loose[0].attained_fpi:.3g}'), 'false positive')} per image, "
+            f"All detections together have {loose[0].attained_fpi:.3g} false positives per image, "
             f"so the threshold at {_join(loose)} is 0."
         )
     strict = [point for point in points if not np.isfinite(point.threshold)]

@@ -56,9 +56,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {report.summary()}\n")
 
     splits = [SplitName.parse(name) for name in args.names]
-    splits += [
-        SplitName("", f"file {i}") for i in range(len(args.json))
-    ]  # disjoint parts of one set
+    # files are parts of one set without a name
+    splits += [SplitName("", f"file {i}") for i in range(len(args.json))]
     notes, overlaps = [], []
     for (first, split), (second, other) in itertools.combinations(
         zip(reports, splits, strict=True), 2

@@ -8,6 +8,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.output_files import check_output_files
 from medmask.errors import InputError
 from medmask.evaluation.settings import FUSION_IOU
+from medmask.utils.counts import counted
 
 _EXAMPLES = """
 examples:
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     fused = evaluation.fuse_detections(models, args.iou)
     evaluation.write_json(args.output, evaluation.detections_to_coco(ground_truth, fused))
     boxes = " + ".join(str(len(model)) for model in models)
-    count = "1 model" if len(models) == 1 else f"{len(models)} models"
+    count = counted(len(models), "model")
     print(f"{args.output}: {boxes} boxes of {count} fused to {len(fused)}")
 
 
