@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import CALIBRATION, METHODS, RATES, CalibrationSettings
+from medmask.commands.dataset_config import register_datasets_of_weights
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_device, number_or_none
 from medmask.commands.output_files import check_output_files, check_picture_name
@@ -158,6 +159,7 @@ def _read_ground_truth(args: argparse.Namespace) -> "GroundTruth":
     from medmask import evaluation
 
     if args.dataset:
+        register_datasets_of_weights(args)
         ground_truth = evaluation.ground_truth_of(args.dataset)
     else:  # without loading PyTorch
         ground_truth = evaluation.read_ground_truth(args.annotations)

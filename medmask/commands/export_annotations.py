@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from medmask.annotation.options import MEASURES, PATIENTS, ExportOptions, RankingOptions
+from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import (
     add_output_folder,
@@ -126,6 +127,7 @@ def _add_ranking(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="registered data set of the images, which tells the patients; DICOM files tell theirs",
     )
+    add_dataset_config(group)
     group.add_argument(
         "--least-score",
         type=float,
@@ -163,6 +165,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if (args.rank == "disagreement") != (args.compare_with is not None):
         raise InputError("--rank disagreement and --compare-with need each other")
+    register_datasets_of_config(args.config_file)
     predictions = _read_predictions(args)
     ranked = _rank(args, predictions, ranking)
     from medmask.annotation import export_annotations

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_device
 from medmask.errors import InputError
@@ -74,6 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dataset", required=True, nargs="+", metavar="NAME", help="registered data sets"
     )
+    add_dataset_config(parser)
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
     parser.add_argument(
         "--model",
@@ -200,6 +202,7 @@ def run_in_process(args: argparse.Namespace) -> None:
         shard_size=args.shard_size,
         num_workers=args.num_workers,
     )
+    register_datasets_of_config(args.config_file)
     datasets = [(name, load_dataset_dicts(name)) for name in args.dataset]
     size = tuple(args.image_size) if args.image_size else None
     if size is not None and min(size) < 1:

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.archive_options import add_archive_options, choose_workers
+from medmask.commands.dataset_config import register_datasets_of_weights
 from medmask.commands.engine_options import add_engine_options, open_engine
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.operating_point import (
@@ -146,6 +147,8 @@ def run(args: argparse.Namespace) -> int:
     images: Iterable[PredictionImage]
     problems: list[str] = []
     if args.dataset:
+        if args.model is None:
+            register_datasets_of_weights(args)
         images = images_of_dataset(args.dataset)
     else:
         images = found = WorkList(args.inputs, args.frame)

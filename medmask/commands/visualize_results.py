@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.errors import InputError
 
@@ -25,6 +26,7 @@ examples:
 def make_parser() -> argparse.ArgumentParser:
     parser = examples_parser(__doc__, _EXAMPLES)
     parser.add_argument("--dataset", required=True, metavar="NAME", help="a registered data set")
+    add_dataset_config(parser)
     parser.add_argument(
         "--detections", required=True, metavar="FILE", help="froc_detections.json of an evaluation"
     )
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
     """Draw the pictures."""
     if (args.operating_point is None) != (args.calibration is None):
         raise InputError("--operating-point and --calibration need each other")
+    register_datasets_of_config(args.config_file)
     from medmask.calibration import read_calibration
     from medmask.inference import draw_error_sheets, draw_results
 

@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from medmask.config.own_datasets import register_own_datasets
 from medmask.config.targets import check_targets, iterate_targets
 from medmask.config.tree import iterate_keys, suggest
 from medmask.config.yaml_files import read_config_yaml
@@ -52,6 +53,9 @@ def load_any_config(path: str | os.PathLike, *, without: Sequence[str] = ()) -> 
         path: see :func:`load_config`.
         without: likewise.
 
+    The user's own data sets are registered by it: by the calls of a ``.py`` file, or as a
+    ``config.yaml`` describes them.
+
     Raises:
         InputError: the file is missing, no config, or raises an error.
     """
@@ -59,7 +63,9 @@ def load_any_config(path: str | os.PathLike, *, without: Sequence[str] = ()) -> 
     if not os.path.isfile(path):
         raise InputError(f"config file {path} does not exist")
     if path.endswith((".yaml", ".yml")):
-        return read_config_yaml(path, without=without)
+        config = read_config_yaml(path, without=without)
+        register_own_datasets(config, path)
+        return config
     if not path.endswith(".py"):
         raise InputError(f"config file {path} is neither a .py nor a .yaml file")
     try:

@@ -4,12 +4,14 @@ The folder trees are described in ``datasets/README.md``. The root is the enviro
 ``DETECTRON2_DATASETS`` (``./datasets`` if unset), read when a data set is used, not before.
 """
 
+import contextlib
 import difflib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
@@ -93,7 +95,7 @@ class CocoMetadata(Metadata):
             if exists(path):
                 return str(path)
         if self.layout.section is None:
-            advice = "check the path given to register_coco_dataset"
+            advice = "check the path given to register_coco_dataset, or in the run's config.yaml"
         else:
             advice = (
                 f"build the tree of section '{self.layout.section}' in datasets/README.md, or set "
@@ -112,7 +114,8 @@ def check_registered(name: str) -> None:
     if name not in DatasetCatalog:
         raise InputError(
             f"data set '{name}' is not registered{_similar_names(name)}; datasets/README.md has "
-            "all names; register your own by medmask.data.register_coco_dataset"
+            "all names; a set of your own is known to the config that registers it (--config-file) "
+            "and to the config.yaml of runs with it"
         )
 
 
@@ -155,6 +158,30 @@ def register_coco_dataset(
     if name in DatasetCatalog and getattr(MetadataCatalog.get(name), "layout", None) != layout:
         raise InputError(f"a data set '{name}' is already registered; choose another name")
     _register(name, layout)
+
+
+def describe_own_dataset(name: str) -> dict[str, Any] | None:
+    """Arguments of the call that registers a set of the user's own again, as plain values.
+
+    The class names are those of the annotation file where the call left them out and the file is
+    there: they outlive it so.
+
+    Returns:
+        ``json_file``, ``image_root`` and ``thing_classes``; None if no such set has the name.
+    """
+    metadata = MetadataCatalog.get(name) if name in DatasetCatalog else None
+    if not isinstance(metadata, CocoMetadata) or metadata.layout.section is not None:
+        return None
+    layout = metadata.layout
+    names: Sequence[str] | None = layout.thing_classes
+    if names is None:
+        with contextlib.suppress(InputError):
+            names = metadata.thing_classes
+    return {
+        "json_file": layout.json_files[0],
+        "image_root": layout.image_roots[0],
+        "thing_classes": None if names is None else list(names),
+    }
 
 
 def register_datasets() -> None:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from medmask.checkpoint.checkpointer import LAST
 from medmask.config.difference import config_differences
+from medmask.config.own_datasets import with_own_datasets
 from medmask.config.yaml_files import read_config_yaml, write_config_yaml
 from medmask.engine.run_lock import lock_folder
 from medmask.errors import InputError
@@ -122,6 +123,7 @@ def has_checkpoint(folder: str | os.PathLike) -> bool:
 
 def write_config(config: DictConfig, folder: RunFolder) -> None:
     """Leave the config beside the results; a config that a resumed run changes is kept."""
+    config = with_own_datasets(config)
     path = folder.record_path(CONFIG)
     if path.exists() and not folder.record_prefix and has_checkpoint(folder.path):
         before = path.read_bytes()

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from medmask.config.own_datasets import register_own_datasets
 from medmask.config.yaml_files import read_config_yaml
 from medmask.engine.progress import METRICS_FILE
 from medmask.engine.run_folder import CONFIG, EVALUATION_PREFIX
@@ -130,7 +131,10 @@ def _read_run(path: Path, label: str) -> RunFiles:
         content = read_json(path / "evaluation.json", "evaluation")
         evaluation = _numbers(content, f"evaluation {path / 'evaluation.json'}")
     config_path = path / f"{prefix}{CONFIG}"
-    config = read_config_yaml(config_path, any_target=True) if config_path.exists() else None
+    config = None
+    if config_path.exists():
+        config = read_config_yaml(config_path, any_target=True)
+        register_own_datasets(config, config_path)
     return RunFiles(
         path=path,
         label=label,

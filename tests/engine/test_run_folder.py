@@ -8,6 +8,7 @@ import pytest
 
 from medmask.config import load_config
 from medmask.config.yaml_files import read_config_yaml
+from medmask.data import register_coco_dataset
 from medmask.engine import RunMode, open_run_folder
 from medmask.engine.run_folder import RUN_FILES, write_config
 from medmask.errors import InputError
@@ -38,6 +39,20 @@ def run(tmp_path, make_config):
     (run / "inference").mkdir()
     (run / "inference/froc.json").touch()
     return run
+
+
+def test_config_has_the_users_own_data_sets(tmp_path, make_config):
+    register_coco_dataset("set_of_a_run", tmp_path / "set.json", tmp_path, ["malignant"])
+    config = make_config("dataloader.test.dataset=set_of_a_run")
+    with open_run_folder(config, RunMode.NEW) as folder:
+        write_config(config, folder)
+    stored = read_config_yaml(tmp_path / "run" / "config.yaml")
+    assert stored.own_datasets.set_of_a_run == {
+        "json_file": str(tmp_path / "set.json"),
+        "image_root": str(tmp_path),
+        "thing_classes": ["malignant"],
+    }
+    assert "own_datasets" not in config
 
 
 def resume(config):

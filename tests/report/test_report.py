@@ -234,3 +234,21 @@ def test_tool_writes_into_the_folder_of_the_run(run_tool, make_run, datasets):
     result = run_tool("report.py", run / "inference")
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
+
+
+def test_set_of_the_users_own_is_found_by_the_config_of_its_run(make_run, write, datasets):
+    run = make_run()
+    tree = datasets / "phantom" / "film"
+    described = {
+        "json_file": str(tree / "annotations" / "instances_val.json"),
+        "image_root": str(tree / "images" / "val"),
+        "thing_classes": ["malignant"],
+    }
+    config = {
+        "dataloader": {"test": {"dataset": "mine_val"}},
+        "own_datasets": {"mine_val": described},
+    }
+    (run / "config.yaml").write_text(json.dumps(config))
+    page = write(run)
+    assert "not registered" not in page
+    assert "run on mine_val" in page
