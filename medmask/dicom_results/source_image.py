@@ -121,9 +121,11 @@ def read_source_image(
         size = read_frame_size(file.elements)
         if beyond_ascii or _value(path, header, "SpecificCharacterSet") not in _CHARACTER_SETS:
             _use_unicode(path, header)
-        for keyword in _COPIED:
+        for keyword in (*_COPIED, "Modality"):
             if _value(path, header, keyword) is None:
                 setattr(header, keyword, "")
+        if _value(path, header, "SamplesPerPixel") is None:
+            header.SamplesPerPixel = 1  # as the reader of the pixels takes it
         _check_formats(path, header)
         side = _value(path, header, "ImageLaterality")
     if frame is not None or size.frames > 1:
@@ -134,7 +136,7 @@ def read_source_image(
         raise _fault(path, "PatientSex", "must be empty, M, F or O")
     if side not in (None, "", *_SIDES):
         raise _fault(path, "ImageLaterality", "must be L, R or B")
-    if header.get("SamplesPerPixel", 1) != 1:
+    if header.SamplesPerPixel != 1:
         raise InputError(f"image {path} has colors: DICOM results are written for radiographs")
     findings = tuple(
         _within(finding, size.rows, size.columns, path)

@@ -341,6 +341,8 @@ def test_elements_of_the_patient_may_be_missing(predictions, phantom_studies, he
         ImageLaterality=None,
         ViewPosition=None,
         ImagerPixelSpacing=None,
+        Modality=None,
+        SamplesPerPixel=None,
     )
     one = replace(predictions, images=(scored_with(path),))
     summary = write_results(one, tmp_path / "out")
