@@ -206,6 +206,19 @@ def test_presentation_states_read_back(results, predictions):
     )
 
 
+def test_objects_of_all_kinds_name_the_algorithm_and_what_it_is_not_for(results):
+    kinds = set()
+    for path in results.rglob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        kinds.add(dataset.SOPClassUID)
+        assert (dataset.Manufacturer, dataset.ManufacturerModelName) == ("MedMask", "MedMask")
+        assert dataset.SoftwareVersions == f"{__version__}+{WEIGHTS}"
+        assert dataset.DeviceSerialNumber == WEIGHTS
+        assert dataset.ContentQualification == "RESEARCH"
+        assert PROMISE in dataset.SeriesDescription
+    assert len(kinds) == 4
+
+
 def test_tracking_identifiers_are_those_of_the_report(results):
     of_reports = {
         str(group.tracking_uid)

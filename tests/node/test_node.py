@@ -35,6 +35,28 @@ def test_one_study_is_received_scored_and_answered(
     assert sorted(status["sent"]) == sorted(destination.objects)
 
 
+def test_no_patient_data_in_the_log_on_the_whole_way(
+    start_node, client, destination, phantoms, caplog, capfd, recwarn
+):
+    """Also of an image that is scored, but whose header results cannot take."""
+    caplog.set_level("INFO")
+    first, second = map(pydicom.dcmread, phantoms[:2])
+    for dataset in (first, second):
+        dataset.PatientName = "Confidential^Name"
+        dataset.PatientID = "Confidential^ID" * 6  # too long: pydicom warns, and quotes it
+        dataset.PatientBirthDate = "19011213"
+    second.PatientSex = "CONFIDENTIAL"
+    assert client(start_node()).send([first, second]) == [0, 0]
+    destination.wait_for(4)
+    for dataset in destination.objects.values():
+        assert dataset.PatientName == first.PatientName
+    assert f"image {second.SOPInstanceUID}" in caplog.text
+    output = capfd.readouterr()
+    for text in (caplog.text, output.out, output.err, *(str(x.message) for x in recwarn)):
+        assert "confidential" not in text.lower()
+        assert "19011213" not in text
+
+
 def test_old_studies_that_cannot_be_removed_stop_nothing(
     start_node, client, destination, phantoms, monkeypatch, caplog
 ):
