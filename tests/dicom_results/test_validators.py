@@ -74,10 +74,12 @@ def errors_of():
     info = information.DicomInfo(dictionary, iods, modules)
 
     def errors(dataset: pydicom.Dataset) -> dict:
-        found = validator.IODValidator(dataset, info).validate().module_errors
+        result = validator.IODValidator(dataset, info).validate()
+        found = result.module_errors or {}
+        assert found or not result.errors, result.status  # such as of a class that it does not know
         return {
             module: {str(tag): error.code.name for tag, error in errors.items()}
-            for module, errors in (found or {}).items()
+            for module, errors in found.items()
         }
 
     return errors
