@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from detectron2.structures import Boxes, Instances
 from highdicom.sc import SCImage
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -14,6 +14,7 @@ from medmask.dicom_results.identity import ALGORITHM_NAME, NOT_FOR_CLINICAL_USE,
 from medmask.dicom_results.source_image import SourceImage
 from medmask.images import read_image
 from medmask.inference.drawing import draw_overlay
+from medmask.inference.fonts import font_for
 
 SERIES_NUMBER = 9104
 _FONT_SIZE, _LINE, _LETTER, _MARGIN, _INK = 16, 22, 8, 6, (220, 220, 220)
@@ -91,9 +92,10 @@ def _draw(image: SourceImage, identity: Identity) -> np.ndarray:
         note += textwrap.wrap(identity.calibration, letters)
     canvas = Image.new("RGB", (width, height + _LINE * len(note) + 2 * _MARGIN))
     canvas.paste(Image.fromarray(overlay))
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_FONT_SIZE)
+    draw = ImageDraw.Draw(canvas)
     for index, line in enumerate(note):
-        draw.text((_MARGIN, height + _MARGIN + _LINE * index), line, fill=_INK, font=font)
+        position = (_MARGIN, height + _MARGIN + _LINE * index)
+        draw.text(position, line, fill=_INK, font=font_for(line, _FONT_SIZE))
     return np.asarray(canvas)
 
 

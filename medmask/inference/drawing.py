@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from detectron2.structures import Instances
 from detectron2.utils.colormap import colormap
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from medmask.calibration.settings import UNCALIBRATED
+from medmask.inference.fonts import font_for
 
 SHORTEST_SIDE = 600
 """Smaller images are enlarged, or the labels would cover what they name."""
@@ -54,13 +55,12 @@ def draw_overlay(
     draw = ImageDraw.Draw(canvas)
     for box in [] if ground_truth is None else np.asarray(ground_truth, dtype=float):
         _draw_dashed_box(draw, box * scale)
-    font = ImageFont.load_default(_FONT_SIZE)
     # the highest score last, so that its label lies on top
     for i in reversed(range(len(detections))):
         index = int(detections.pred_classes[i])
         label = f"{class_names[index]} {_describe(detections, probabilities, i)}"
         box = detections.pred_boxes.tensor[i].double().cpu().numpy() * scale
-        _draw_labeled_box(draw, box, label, _class_color(index), font)
+        _draw_labeled_box(draw, box, label, _class_color(index))
     if len(detections) and probabilities is None:
         _draw_note(draw, UNCALIBRATED)
     return np.asarray(canvas)
@@ -92,7 +92,7 @@ def _describe(detections: Instances, probabilities: np.ndarray | None, index: in
 
 def _draw_note(draw: ImageDraw.ImageDraw, text: str) -> None:
     """A line at the lower left."""
-    font = ImageFont.load_default(_NOTE_SIZE)
+    font = font_for(text, _NOTE_SIZE)
     _, _, right, bottom = draw.textbbox((0, 0), text, font=font)
     y = draw.im.size[1] - bottom - _LINE_WIDTH
     draw.rectangle((0, y - 2, right + 4, draw.im.size[1]), fill=(0, 0, 0))
@@ -123,10 +123,10 @@ def _draw_labeled_box(
     box: np.ndarray,
     label: str,
     color: tuple[int, int, int],
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
     """A box with its label above it, or below its upper edge where the image ends."""
     draw.rectangle(box.tolist(), outline=color, width=_LINE_WIDTH)
+    font = font_for(label, _FONT_SIZE)
     left, top, right, bottom = draw.textbbox((0, 0), label, font=font)
     x, y = float(box[0]), float(box[1]) - bottom - _LINE_WIDTH
     x, y = max(0.0, min(x, draw.im.size[0] - right)), max(0.0, y)

@@ -12,7 +12,7 @@ from typing import Any
 
 from medmask.errors import InputError
 from medmask.inference.class_labels import ClassLabels
-from medmask.inference.options import DETECTIONS
+from medmask.inference.options import DETECTIONS, FORMATS, result_files
 from medmask.inference.part_files import missing_shards, part_files
 from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.prediction_parts import PartsReader
@@ -98,6 +98,8 @@ def write_results(
 ) -> MergeSummary:
     """Write files of results, each whole or not at all.
 
+    Those that the folder has in other formats are written, too, or they would lack what is new.
+
     Args:
         folder: where to write.
         records: of each image once.
@@ -110,6 +112,7 @@ def write_results(
     """
     counts: Counter = Counter()
     problems = []
+    formats = [x for x in FORMATS if x in formats or _are_there(folder, result_files([x]))]
     with contextlib.ExitStack() as stack:
         detections, images = _open(folder, formats, stack.enter_context)
         for record in records:
@@ -125,6 +128,10 @@ def write_results(
                 for writer in detections["table"]:
                     writer.write(_detection_row(record, coco))
     return MergeSummary(counts, tuple(problems))
+
+
+def _are_there(folder: Path, names: Iterable[str]) -> bool:
+    return any((folder / name).exists() for name in names)
 
 
 def _open(

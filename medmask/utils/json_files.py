@@ -118,7 +118,7 @@ def show(value: Any) -> str:
     if value is None:
         return "(missing or null)"
     try:
-        text = json.dumps(value)
+        text = json.dumps(value, ensure_ascii=False)
     except RecursionError:
         return "(nested too deeply)"
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -141,7 +141,7 @@ def _to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise _RepeatedKey(json.dumps(key))
+        raise _RepeatedKey(json.dumps(key, ensure_ascii=False))
     return content
 
 

@@ -191,6 +191,17 @@ def test_file_that_is_named_twice_or_through_links_counts_once(scans, tmp_path):
     assert [image.path for image in images] == scans[:2]
 
 
+def test_results_in_other_formats_get_what_is_new(detector, scans, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    all_formats = PredictionOptions(formats=("json", "csv", "parquet"))
+    predict_images(detector, images_of_files(scans[:2]), tmp_path / "out", options=all_formats)
+    predict_images(detector, images_of_files(scans), tmp_path / "out")
+    assert len(detections_of(tmp_path / "out")) == 3
+    for kind in ("images", "detections"):
+        assert len((tmp_path / "out" / f"{kind}.csv").read_text().splitlines()) == 1 + 3
+        assert parquet.read_table(tmp_path / "out" / f"{kind}.parquet").num_rows == 3
+
+
 def test_other_images_in_the_folder_are_not_replaced(detector, scans, tmp_path):
     output = tmp_path / "out"
     predict_images(detector, images_of_files(scans[:2]), output)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from medmask.errors import InputError
-from medmask.utils.json_files import finite_values, read_json, valid_unicode
+from medmask.utils.json_files import finite_values, parse_json, read_json, show, valid_unicode
 
 
 @pytest.fixture
@@ -82,3 +82,10 @@ def test_numbers_that_are_not_finite_become_null():
         "a": [None, 1.5, [None, 2]],
         "b": {"c": None, "d": "nan", "e": None},
     }
+
+
+def test_values_in_errors_are_as_they_are_written():
+    assert show("Masse groß") == '"Masse groß"'
+    assert show("a\nb") == '"a\\nb"'
+    with pytest.raises(InputError, match='the key "größe" more than once'):
+        parse_json('{"größe": 1, "größe": 2}'.encode(), "x.json", "file")
