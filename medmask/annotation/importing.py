@@ -83,9 +83,14 @@ def import_annotations(
     reviewed = _find_reviewed(manifest, found, names, problems)
     corrections = tuple(_with_sound_sources(reviewed, problems))
     if not corrections:
-        reasons = f" ({problems[0]})" if problems else ""
+        advice = (
+            f" ({problems[0]})"
+            if problems
+            else ": submit tasks in Label Studio, give the tag reviewed in CVAT, or say of a file "
+            "of CVAT that every image in it was looked at (--all-reviewed)"
+        )
         raise InputError(
-            f"{annotations} has no image that was reviewed and can be taken over{reasons}"
+            f"{annotations} has no image that was reviewed and can be taken over{advice}"
         )
     notes = list(found.notes)
     root = (image_root or common_root(corrections)).absolute()

@@ -11,6 +11,7 @@ from typing import Any
 from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _EXAMPLES = """
 examples:
@@ -82,13 +83,14 @@ def run(args: argparse.Namespace) -> None:
             fpi=args.errors_at,
             num_tiles=args.num_images,
         )
-        print(", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items()))
+        told = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
+        print(f"{told}: {args.output}")
         return
     as_counted: dict[str, Any] = {}
     if args.calibration is not None:
         stored = read_calibration(args.calibration)
         as_counted = {"calibration": stored.at(args.operating_point), "nms_iou": stored.nms_iou}
-    draw_results(
+    count = draw_results(
         args.dataset,
         args.detections,
         args.output,
@@ -96,6 +98,7 @@ def run(args: argparse.Namespace) -> None:
         score_threshold=args.score_threshold,
         **as_counted,
     )
+    print(f"{counted(count, 'picture')}: {args.output}")
 
 
 main = entry_point(make_parser, run)

@@ -61,7 +61,7 @@ def load_any_config(path: str | os.PathLike, *, without: Sequence[str] = ()) -> 
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
-        raise InputError(f"config file {path} does not exist")
+        raise InputError(f"config file {path} does not exist: name one with --config-file")
     if path.endswith((".yaml", ".yml")):
         config = read_config_yaml(path, without=without)
         register_own_datasets(config, path)

@@ -169,7 +169,7 @@ def draw_error_sheets(
         else:
             tiles = [
                 _draw(finding, dataset_dicts[finding.image], ground_truth)
-                for finding in tqdm(of_kind, desc=f"drawing {kind}", unit="tile")
+                for finding in tqdm(of_kind, desc=f"drawing {kind}", unit="tile", disable=None)
             ]
             write_png(page, _join(tiles))
     records = [_record(finding, dataset_dicts[finding.image], ground_truth) for finding in findings]

@@ -31,7 +31,7 @@ def draw_results(
     score_threshold: float,
     calibration: AppliedCalibration | None = None,
     nms_iou: float | None = NMS_IOU,
-) -> None:
+) -> int:
     """Draw the detections that an evaluation counts, and the lesions.
 
     Images with lesions come first, one of each patient before a second of any. Regions to ignore
@@ -48,6 +48,9 @@ def draw_results(
             other one, and probabilities that of scores. None for scores.
         nms_iou: non-maximum suppression before all else, as evaluations count and a calibration's
             threshold takes for granted; None for none.
+
+    Returns:
+        How many images were drawn.
 
     Raises:
         InputError: a number is out of its range, the data set or the file has problems, or they do
@@ -69,7 +72,7 @@ def draw_results(
     all_dataset_dicts = DatasetCatalog.get(dataset)
     names = picture_names([dataset_dict["file_name"] for dataset_dict in all_dataset_dicts])
     dataset_dicts = _most_telling(all_dataset_dicts)[:num_images]
-    for dataset_dict in tqdm(dataset_dicts, desc=f"drawing {dataset}", unit="image"):
+    for dataset_dict in tqdm(dataset_dicts, desc=f"drawing {dataset}", unit="image", disable=None):
         index = index_of[dataset_dict["image_id"]]
         of_image = detections.select(detections.image_indices == index)
         probabilities = None
@@ -83,6 +86,7 @@ def draw_results(
             probabilities=probabilities,
         )
         write_png(output_dir / names[index], overlay)
+    return len(dataset_dicts)
 
 
 def _most_telling(dataset_dicts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

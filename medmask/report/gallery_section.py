@@ -90,7 +90,8 @@ def _gallery(run: EvaluatedRun, label: str, fpi: float, num_each: int, budget: B
         for each in [finding for finding in findings if finding.kind == kind][:num_each]
     ]
     gallery = _Gallery(run, _fields(run.dataset_dicts), budget)
-    rows = [_row(gallery, each) for each in tqdm(shown, desc=f"drawing {label}", unit="finding")]
+    progress = tqdm(shown, desc=f"drawing {label}", unit="finding", disable=None)
+    rows = [_row(gallery, each) for each in progress]
     totals = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
     told = [
         f"At {counted(fpi, 'false positive')} per image: {totals}. Lesions are green, false "

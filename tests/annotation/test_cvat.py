@@ -155,7 +155,9 @@ class TestReviewed:
         assert "the tag 'blurred' is passed over" in note
 
     def test_no_tag_at_all(self, task, run):
-        with pytest.raises(InputError, match="no image that was reviewed"):
+        with pytest.raises(
+            InputError, match=r"no image that was reviewed .*: .* \(--all-reviewed\)"
+        ):
             run(task)
 
 

@@ -49,7 +49,7 @@ def test_wrong_override_is_named(config_file, overrides, words):
 
 
 def test_missing_file_is_named():
-    with pytest.raises(InputError, match=r"nowhere\.py does not exist"):
+    with pytest.raises(InputError, match=r"nowhere\.py does not exist: name one"):
         load_config("nowhere.py")
     with pytest.raises(InputError, match=r"--config-file is missing"):
         load_config("")

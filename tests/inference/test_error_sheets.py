@@ -146,5 +146,7 @@ def test_tool_draws_pages(run_tool, datasets, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("0 hits, ")
+    assert result.stdout.endswith(f": {tmp_path / 'out'}\n")
+    assert not result.stderr  # no progress bar in a file
     assert (tmp_path / "out" / "misses.png").exists()
     assert not (tmp_path / "out" / "hits.png").exists()
