@@ -7,6 +7,7 @@ and loses where the other breast has one at the same place. Scores change, boxes
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.output_files import check_output_files
 from medmask.errors import InputError
@@ -48,6 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="GT.json",
         help="instead of a registered set: a COCO file, which needs --images",
     )
+    add_dataset_config(parser)
     parser.add_argument("--images", metavar="DIR", help="the images of that file")
     parser.add_argument(
         "--detections",
@@ -89,6 +91,7 @@ def run(args: argparse.Namespace) -> None:
     if args.annotations is not None:
         inputs["--annotations"] = args.annotations
     check_output_files(inputs, {"--output": args.output})
+    register_datasets_of_config(args.config_file)
     ground_truth, images = _images(args)
     detections = evaluation.read_detections(args.detections, ground_truth)
     related = evaluation.find_related_views(images)

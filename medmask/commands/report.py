@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.report.options import ReportOptions
 
@@ -38,6 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="registered data set that the detections are of (default: that of the config)",
     )
+    add_dataset_config(parser)
     parser.add_argument(
         "--errors-at",
         type=float,
@@ -73,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
         bootstrap=args.bootstrap,
         title=args.title,
     )
+    register_datasets_of_config(args.config_file)
     from medmask.report import write_report
 
     path = args.output or args.runs[0] / "report.html"

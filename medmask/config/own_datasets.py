@@ -11,7 +11,7 @@ A ``.py`` config registers them when it runs (:func:`medmask.data.register_coco_
 """
 
 import os
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -59,7 +59,7 @@ def register_own_datasets(config: DictConfig, source: str | os.PathLike) -> None
     group = OmegaConf.to_container(node) if OmegaConf.is_config(node) else None
     if not isinstance(group, dict):
         raise InputError(f"{source}: {KEY} must be a group of data sets by their names")
-    for name, entry in group.items():
+    for name, entry in cast(dict[str, Any], group).items():
         _register(f"{source}: {KEY}.{name}", name, entry)
 
 
@@ -72,6 +72,12 @@ def _register(key: str, name: str, entry: Any) -> None:
     registered = describe_own_dataset(name)
     if registered is not None and files.items() <= registered.items():
         return  # by a .py config, or a run before
+    if registered is not None:
+        raise InputError(
+            f"{key} is {files['json_file']} with images in {files['image_root']}, but here the "
+            f"name means {registered['json_file']} with images in {registered['image_root']}: take "
+            "each by itself, or correct the paths"
+        )
     try:
         register_coco_dataset(name, **entry)
     except InputError as error:

@@ -146,9 +146,11 @@ def _warnings(
     sentences = []
     total = ground_truth.num_images
     if ground_truth.num_lesions == 0:
+        none = (
+            "The image has no lesion" if total == 1 else f"None of the {total} images has a lesion"
+        )
         sentences.append(
-            f"None of the {counted(total, 'image')} has a lesion, so there is no sensitivity to "
-            "report; the false positives are still counted."
+            f"{none}, so there is no sensitivity to report; the false positives are still counted."
         )
     if images.labels.all() or not images.labels.any():
         sentences.append("The AUC needs images with and without lesions, so it is undefined here.")

@@ -57,6 +57,11 @@ def find_class_labels(dataset: str | Sequence[str], model: MedMask) -> ClassLabe
     numbers = tuple(f"class {i}" for i in range(num_classes))
     name = dataset if isinstance(dataset, str) else next(iter(dataset))
     if name not in DatasetCatalog:
+        logger.warning(
+            "data set %s of the config is not registered here, so classes are called by number: "
+            "name the .py config that registers it with --config-file",
+            name,
+        )
         return ClassLabels(numbers, (None,) * num_classes)
     try:
         labels = dataset_labels(name)

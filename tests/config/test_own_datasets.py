@@ -103,7 +103,7 @@ def test_faulty_descriptions_are_refused(content, words, forget):
 
 def test_set_of_other_files_under_the_same_name_is_refused(config_file, tmp_path):
     register_coco_dataset(NAME, tmp_path / "other.json", tmp_path)
-    with pytest.raises(InputError, match=rf"config\.yaml: own_datasets\.{NAME} .*another name"):
+    with pytest.raises(InputError, match=rf"own_datasets\.{NAME} is .*, but here .*other\.json"):
         load_any_config(config_file)
 
 

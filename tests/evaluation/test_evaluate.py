@@ -132,6 +132,8 @@ def test_warns_of_what_is_undefined(build_case):
     result = evaluate_detections(*case)
     text = " ".join(result.warnings)
     assert "None of the 3 images has a lesion" in text
+    single = evaluate_detections(*build_case(1, [], []))
+    assert "The image has no lesion" in single.warnings[0]
     assert "AUC" in text
     assert "3 of 3 images without a patient_id" in text
     assert "Breast-level metrics are left out" in text

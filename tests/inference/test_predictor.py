@@ -177,12 +177,15 @@ def test_classes_of_config_and_model_must_agree(tmp_path):
         load(tmp_path)
 
 
-def test_data_set_that_is_not_at_hand_leaves_the_ids_open(run, image, monkeypatch, tmp_path):
+def test_data_set_that_is_not_at_hand_leaves_the_ids_open(
+    run, image, monkeypatch, tmp_path, caplog
+):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     assert load(run).labels.names == ("malignant",)
     assert load(run).labels.category_ids == (None,)
     unknown = load(run, "dataloader.test.dataset=registered_elsewhere")
     assert unknown.labels.names == ("class 0",)
+    assert "registered_elsewhere of the config is not registered here" in caplog.text
     assert len(unknown(image)["instances"])
 
 
