@@ -46,7 +46,8 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # of the name only what leaves room for the rest within the 255 bytes of a name
         prefix = f".{path.name[:40]}.{_this_machine()}-{os.getpid()}."
-        descriptor, temporary = tempfile.mkstemp(".part", prefix, path.parent)
+        with _all_errors_name(path):
+            descriptor, temporary = tempfile.mkstemp(".part", prefix, path.parent)
         _being_written.add(Path(temporary))
         try:
             with os.fdopen(descriptor, mode, encoding=encoding) as file:
@@ -93,7 +94,7 @@ def check_output_folder(folder: str | os.PathLike) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with errors_name(folder), tempfile.TemporaryFile(dir=folder):
+    with _all_errors_name(folder), tempfile.TemporaryFile(dir=folder):
         pass
 
 
@@ -127,6 +128,16 @@ def errors_name(path: str | os.PathLike) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None and error.filename is None:
             error.filename = os.fspath(path)
+        raise
+
+
+@contextlib.contextmanager
+def _all_errors_name(path: Path) -> Iterator[None]:
+    """Have any OSError name ``path``, in the place of a temporary file that nobody knows."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = os.fspath(path)
         raise
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from medmask.utils.files import atomic_write, remove_abandoned_files
+from medmask.utils.files import atomic_write, check_output_file, remove_abandoned_files
 
 
 def test_block_that_raises_leaves_the_old_content(tmp_path):
@@ -54,6 +54,17 @@ def test_error_names_the_file(tmp_path):
     assert ours.recv() == (errno.EFBIG, str(path))
     process.join()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder nobody can write to")
+def test_error_names_no_temporary_file():
+    with pytest.raises(OSError, match=r"'/proc/self'$"):
+        check_output_file("/proc/self/report.html")
+    with (
+        pytest.raises(OSError, match=r"'/proc/self/report.html'$"),
+        atomic_write("/proc/self/report.html"),
+    ):
+        pass
 
 
 def _die_while_writing(path):
