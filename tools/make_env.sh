@@ -52,6 +52,16 @@ if ! "$python" -c 'import detectron2' 2>/dev/null; then
     || die "pip could not install Detectron2; install it from its official source into $venv and run make again"
 fi
 
+if ! up_to_date validators requirements/validators.txt; then
+  say "installing what DICOM results are validated with"
+  if "$python" -m pip install --quiet --disable-pip-version-check --no-deps \
+    -r requirements/validators.txt; then
+    done_with validators requirements/validators.txt
+  else
+    say "it cannot be had here: the tests that need it are skipped"
+  fi
+fi
+
 mapfile -t build_inputs < <(printf 'setup.py\npyproject.toml\n'; find medmask/layers/csrc -type f | sort)
 compiler=$(command -v "${CXX:-c++}" || true)
 nvcc=$(command -v nvcc || true)

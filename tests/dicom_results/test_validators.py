@@ -4,6 +4,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
 from medmask.dicom_results import write_results
+
+DCIODVFY = shutil.which("dciodvfy", path=Path(sys.executable).parent) or shutil.which("dciodvfy")
 
 
 @pytest.fixture(scope="module", params=["scores", "probabilities", "one image"])
@@ -30,11 +33,11 @@ def objects(request, predictions, calibrated_predictions, tmp_path_factory):
     return sorted(folder.rglob("*.dcm"))
 
 
-@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not found")
+@pytest.mark.skipif(DCIODVFY is None, reason="dciodvfy (dicom3tools) is not found")
 def test_objects_are_valid_by_dciodvfy(objects):
     kinds = set()
     for path in objects:
-        done = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True)
+        done = subprocess.run([DCIODVFY, "-new", path], capture_output=True, text=True)
         lines = (done.stdout + done.stderr).splitlines()
         kinds |= {line for line in lines if " " not in line}
         assert not [line for line in lines if line.startswith("Error")], path.name
