@@ -90,12 +90,12 @@ class StoredCalibration:
     images: Calibrator
     file_hash: str
 
-    def check_fits(self, weights_sha256: str, *, config: str | None, nms_iou: float | None) -> None:
+    def check_fits(self, weights_sha256: str, *, config: str, nms_iou: float | None) -> None:
         """Refuse predictions that this calibration was not made for.
 
         Args:
             weights_sha256: of the checkpoint in use.
-            config: identity of the config in use, None where it is unknown.
+            config: identity of the config in use.
             nms_iou: suppression in use.
 
         Raises:
@@ -107,10 +107,11 @@ class StoredCalibration:
                 f"{self.path} is the calibration of other weights (SHA-256 "
                 f"{self.weights_sha256[:16]}, not {weights_sha256[:16]}): {remedy}"
             )
-        if None not in (config, self.config) and config != self.config:
+        if self.config is not None and config != self.config:
             raise InputError(
-                f"{self.path} was made with another config of these weights: predict with that "
-                f"one, or {remedy}"
+                f"{self.path} was made with another config of these weights, which differs in "
+                f"model, dataloader.test.mapper or train.amp: predict or export with that one, or "
+                f"{remedy}"
             )
         if nms_iou != self.nms_iou:
             raise InputError(

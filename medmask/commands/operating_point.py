@@ -84,6 +84,9 @@ def apply_calibration(
     """
     if stored is None:
         return None
-    config = predictor.settings().get("config")  # a file of `medmask export` does not tell it
-    stored.check_fits(predictor.weights_sha256, config=config, nms_iou=predictor.nms_iou)
+    stored.check_fits(
+        predictor.weights_sha256,
+        config=predictor.settings()["config"],
+        nms_iou=predictor.nms_iou,
+    )
     return stored.at(args.operating_point)

@@ -12,7 +12,7 @@ from detectron2.data.transforms import AugmentationList
 from medmask.data import build_test_augmentation
 from medmask.errors import InputError
 
-FORMAT = 2
+FORMAT = 3
 """Of the metadata and of the graph's inputs and outputs; a reader refuses others."""
 
 _PREFIX = "medmask."
@@ -33,6 +33,7 @@ class ExportMetadata:
         nms_iou: of the model's non-maximum suppression, which the graph leaves to its caller; None
             for none.
         weights_sha256: of the file of weights.
+        config: :func:`medmask.inference.config_identity.hash_detector_config` of the config.
         versions: of the packages that wrote the file, by name.
         parity: how far outputs may lie, and lay, from PyTorch's when it was written.
     """
@@ -45,6 +46,7 @@ class ExportMetadata:
     max_detections: int
     nms_iou: float | None
     weights_sha256: str
+    config: str
     versions: dict[str, str]
     parity: dict[str, float]
 
@@ -147,6 +149,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "max_detections": lambda value: _is_integer(value) and value > 0,
     "nms_iou": lambda value: value is None or (_is_number(value) and 0 <= value <= 1),
     "weights_sha256": _is_text,
+    "config": _is_text,
     "versions": _is_map_of(_is_text),
     "parity": _is_map_of(_is_number),
 }

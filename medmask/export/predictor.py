@@ -14,7 +14,8 @@ from medmask.errors import InputError
 from medmask.export.metadata import ExportMetadata
 from medmask.export.session import GraphSession
 from medmask.inference.class_labels import ClassLabels
-from medmask.inference.image_predictor import HASH_LENGTH, NMS_IOU, ImagePredictor
+from medmask.inference.config_identity import HASH_LENGTH
+from medmask.inference.image_predictor import NMS_IOU, ImagePredictor
 from medmask.inference.image_reader import ImageReader
 from medmask.modeling.postprocessing import suppress_overlaps, to_original_image
 
@@ -66,6 +67,7 @@ class OnnxPredictor(ImagePredictor):
         """Describe, in JSON values, all that detections depend on; a record of them keeps it."""
         return {
             "weights": self.weights_sha256[:HASH_LENGTH],
+            "config": self.export.config,
             "model": self._file_hash,
             "device": "cpu",
             "nms_iou": self.nms_iou,

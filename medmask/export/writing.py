@@ -23,6 +23,7 @@ from medmask.export.parity import TOLERANCE, batch_sizes, compare, make_batch
 from medmask.export.session import GraphSession
 from medmask.export.tracing import trace
 from medmask.inference.class_labels import find_class_labels
+from medmask.inference.config_identity import hash_detector_config
 from medmask.modeling import MedMask
 from medmask.utils.files import atomic_write, check_output_file
 from medmask.version import __version__
@@ -154,6 +155,7 @@ def _describe(
         max_detections=model.max_detections,
         nms_iou=model.nms_iou,
         weights_sha256=digest,
+        config=hash_detector_config(config),
         versions={
             "medmask": __version__,
             "torch": str(torch.__version__),

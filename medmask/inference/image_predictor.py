@@ -24,9 +24,6 @@ ImageLike = str | os.PathLike | np.ndarray
 NMS_IOU = EvaluationSettings().nms_iou
 """Suppression before an evaluation, and so before anybody sees detections."""
 
-HASH_LENGTH = 16
-"""Characters of a file's SHA-256 by which records of detections name it"""
-
 
 class ImagePredictor(ABC):
     """Reads images, has a model detect in them, and suppresses overlapping boxes.

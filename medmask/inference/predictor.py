@@ -1,15 +1,13 @@
 """Detection by a checkpoint on images that belong to no data set."""
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import detectron2.data.transforms as T
 import torch
 from detectron2.structures import Instances
-from omegaconf import OmegaConf
 
 from medmask.checkpoint import MedMaskCheckpointer
 from medmask.config import load_config
@@ -17,7 +15,8 @@ from medmask.config.building import build
 from medmask.engine.run import autocast, build_model
 from medmask.errors import InputError
 from medmask.inference.class_labels import find_class_labels
-from medmask.inference.image_predictor import HASH_LENGTH, NMS_IOU, ImagePredictor
+from medmask.inference.config_identity import HASH_LENGTH, hash_detector_config
+from medmask.inference.image_predictor import NMS_IOU, ImagePredictor
 from medmask.inference.image_reader import ImageReader
 from medmask.modeling import MedMask
 
@@ -78,12 +77,9 @@ class MedMaskPredictor(ImagePredictor):
 
     def settings(self) -> dict[str, Any]:
         """Describe, in JSON values, all that detections depend on; a record of them keeps it."""
-        config = cast(dict[str, Any], OmegaConf.to_container(self.config, resolve=True))
-        relevant = [config["model"], config["dataloader"]["test"]["mapper"], config["train"]["amp"]]
-        text = json.dumps(relevant, sort_keys=True, default=_qualified_name)
         return {
             "weights": self.weights_sha256[:HASH_LENGTH],
-            "config": hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH],
+            "config": hash_detector_config(self.config),
             "device": self.model.device.type,
             "nms_iou": self.nms_iou,
         }
@@ -91,9 +87,3 @@ class MedMaskPredictor(ImagePredictor):
     def _compute(self, inputs: Sequence[dict[str, Any]]) -> list[Instances]:
         with torch.no_grad(), autocast(self.config):
             return [output["instances"] for output in self.model(inputs)]
-
-
-def _qualified_name(target: Any) -> str:
-    """The name of a function or class, as a config that was written to a file has it."""
-    name = getattr(target, "__qualname__", None)
-    return str(target) if name is None else f"{target.__module__}.{name}"

@@ -19,11 +19,11 @@ class Predictor:
     """What a calibration has to fit."""
 
     weights_sha256: str = hashlib.sha256(b"weights").hexdigest()
-    config: str | None = "c"
+    config: str = "c"
     nms_iou: float | None = 0.1
 
     def settings(self):
-        return {} if self.config is None else {"config": self.config}
+        return {"config": self.config}
 
 
 @pytest.fixture
@@ -52,7 +52,6 @@ def test_calibration_beside_the_weights_or_by_name(find, checkpoint):
     elsewhere = checkpoint.with_name("other.json")
     checkpoint.with_name("calibration.json").rename(elsewhere)
     assert find("--operating-point", "0.3", "--calibration", elsewhere).fpi == 0.3
-    assert find("--operating-point", "0.3", "--calibration", elsewhere, config=None).fpi == 0.3
     with pytest.raises(InputError, match=r"calibration\.json does not exist: make it with"):
         find("--operating-point", "0.3")
 

@@ -18,6 +18,7 @@ METADATA = ExportMetadata(
     max_detections=30,
     nms_iou=0.5,
     weights_sha256="abc",
+    config="def",
     versions={"torch": "2"},
     parity={"tolerance": 1e-4},
 )
@@ -81,8 +82,8 @@ def test_file_without_properties_and_another_format_are_refused():
     with pytest.raises(InputError, match=r"lacks the property medmask\.format"):
         ExportMetadata.from_properties({}, "model x")
     properties = METADATA.to_properties()
-    with pytest.raises(InputError, match="another format than 2"):
-        ExportMetadata.from_properties(properties | {"medmask.format": "1"}, "model x")
+    with pytest.raises(InputError, match="another format than 3"):
+        ExportMetadata.from_properties(properties | {"medmask.format": "2"}, "model x")
     del properties["medmask.versions"]
     with pytest.raises(InputError, match=r"lacks the property medmask\.versions"):
         ExportMetadata.from_properties(properties, "model x")

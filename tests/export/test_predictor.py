@@ -7,11 +7,13 @@ import pytest
 import torch
 from painted_mammograms import paint_mammogram
 
+from medmask.config import load_config
 from medmask.errors import InputError
 from medmask.export import OnnxPredictor
 from medmask.export.session import GraphSession
 from medmask.images import to_rgb
 from medmask.inference import MedMaskPredictor
+from medmask.inference.config_identity import hash_detector_config
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -85,11 +87,21 @@ def test_labels_are_those_of_the_checkpoint(predictor, by_pytorch):
     assert predictor.metadata.thing_classes == by_pytorch.metadata.thing_classes
 
 
-def test_settings_name_the_weights_and_the_file(predictor, by_pytorch):
+def test_settings_name_the_file_and_what_the_checkpoint_names(predictor, by_pytorch):
     settings = predictor.settings()
-    assert settings["weights"] == by_pytorch.settings()["weights"]
-    assert settings["nms_iou"] == by_pytorch.settings()["nms_iou"]
-    assert settings["model"] != settings["weights"]
+    assert settings.pop("model") != settings["weights"]
+    assert settings == by_pytorch.settings()
+
+
+def test_config_of_other_preprocessing_or_suppression_is_another(exported):
+    for change in (
+        "dataloader.test.mapper.augmentation.short_edge_length=95",
+        "dataloader.test.mapper.augmentation.breast_window=True",
+        "model.nms_iou=0.4",
+        "train.amp.enabled=True",
+    ):
+        config = load_config(str(exported.config_file), [change])
+        assert hash_detector_config(config) != exported.summary.metadata.config
 
 
 def test_threads_can_be_set(predictor, exported):

@@ -13,6 +13,9 @@ from fresh_runs import write_fresh_run
 from isolation import assert_refused, run_tool
 from painted_mammograms import paint_mammogram
 
+from medmask.config import load_config
+from medmask.inference.config_identity import hash_detector_config
+
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
@@ -45,6 +48,10 @@ def hash_of(folder):
     return hashlib.sha256((folder / "model_best.pth").read_bytes()).hexdigest()
 
 
+def config_of(folder):
+    return hash_detector_config(load_config(str(folder / "config.yaml")))
+
+
 def predict(folder, output, *options):
     result = run_tool(
         "predict.py", folder / "images", *options, "--output", output, "--nms-iou", "none"
@@ -73,17 +80,23 @@ def test_detections_are_those_of_the_checkpoint(folder, tmp_path):
 
 
 def test_calibration_of_the_weights_serves_the_exported_file(folder, tmp_path):
-    file = write_calibration(tmp_path / "calibration.json", hash_of(folder), nms_iou=None)
+    file = write_calibration(
+        tmp_path / "calibration.json", hash_of(folder), nms_iou=None, config=config_of(folder)
+    )
     options = ("--model", folder / "model.onnx", "--operating-point", "0.3")
     found = predict(folder, tmp_path / "out", *options, "--calibration", file, "--no-overlays")
     for each in found:
         assert each["probability"] == pytest.approx(each["score"], abs=1e-9)  # logistic of logits
-    write_calibration(file, "0" * 64, nms_iou=None)
-    result = run_tool(
-        *("predict.py", folder / "images", *options, "--calibration", file),
-        *("--nms-iou", "none", "--output", tmp_path / "other"),
-    )
-    assert_refused(result, "is the calibration of other weights")
+    for weights, config, words in (
+        ("0" * 64, config_of(folder), "is the calibration of other weights"),
+        (hash_of(folder), "0" * 16, "was made with another config of these weights"),
+    ):
+        write_calibration(file, weights, nms_iou=None, config=config)
+        result = run_tool(
+            *("predict.py", folder / "images", *options, "--calibration", file),
+            *("--nms-iou", "none", "--output", tmp_path / "other"),
+        )
+        assert_refused(result, words)
 
 
 def numbers_of(report):
@@ -111,7 +124,7 @@ def check_probabilities(numbers):
 def at_operating_point(folder, tmp_path):
     """Options of a command that scores by the exported file, with probabilities."""
     file = tmp_path / "calibration.json"
-    write_calibration(file, hash_of(folder), slope=0.5, threshold=0.0)
+    write_calibration(file, hash_of(folder), config=config_of(folder), slope=0.5, threshold=0.0)
     return (
         *("--model", folder / "model.onnx", "--operating-point", "0.3", "--calibration", file),
         *("--objects", "report"),
