@@ -83,14 +83,15 @@ class PredictionImage:
 def image_key(real_path: str, frame: int | None, image_id: int | str | None) -> str:
     """Identify an image, wherever the process runs: 24 hexadecimal digits.
 
-    That of 10 million images is that of two of them with a probability below 1e-15.
+    That of 10 million images is that of two of them with a probability below 1e-15. The only image
+    of a file is one, named as frame 0 or not; of several, an image without a frame cannot be read.
 
     Args:
         real_path: :attr:`PredictionImage.real_path`.
         frame: of the file.
         image_id: of its data set.
     """
-    text = f"{real_path}\0{frame}\0{image_id!r}"
+    text = f"{real_path}\0{frame or None}\0{image_id!r}"
     return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=12).hexdigest()
 
 
@@ -119,7 +120,7 @@ def read_spacing(image: PredictionImage) -> PixelSpacing | None:
 def images_of_files(
     paths: Iterable[str | os.PathLike], frame: int | Literal["all"] | None = None
 ) -> list[PredictionImage]:
-    """Take files as images; one that is named twice, or through a link, counts once.
+    """Take files as images; one that is named twice, through a link or as frame 0, counts once.
 
     Args:
         paths: files, or frames of files such as ``scan.dcm#3``.

@@ -15,6 +15,7 @@ from medmask.errors import InputError
 from medmask.inference import (
     PredictionImage,
     PredictionOptions,
+    WorkList,
     images_of_files,
     predict_images,
     prediction_run,
@@ -74,6 +75,19 @@ def write_image(path, brightness):
 
 def detections_of(output):
     return json.loads((output / "detections.json").read_text())
+
+
+def test_only_image_of_a_file_is_one_as_frame_0_too(detector, scans, tmp_path):
+    manifest = tmp_path / "in" / "list.csv"
+    manifest.write_text("path,frame\nc.png,0\nc.png,\na/x.png,\na/x.png,0\nc.png#0,\n")
+    for go_on in (False, True):
+        summary = predict_images(detector, WorkList([manifest]), tmp_path / "out")
+        assert (summary.images, summary.done_before) == (2, 2 * go_on)
+        assert detector.calls == 2
+        found = [x["file_name"] for x in detections_of(tmp_path / "out")]
+        assert sorted(found) == ["a/x.png", "c.png#0"]
+        assert len(list((tmp_path / "out" / "overlays").iterdir())) == 2
+    assert len(images_of_files([scans[2], f"{scans[2]}#0", scans[0]])) == 2
 
 
 def test_result_in_the_order_of_the_images(detector, scans, tmp_path):
