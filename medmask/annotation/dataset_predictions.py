@@ -35,8 +35,7 @@ def read_detections_of_dataset(path: Path, dataset: str, checkpoint: Path) -> Pr
     """
     truth = ground_truth_of(dataset)
     detections = read_detections(path, truth)
-    if NMS_IOU is not None:
-        detections = suppress_overlaps(detections, NMS_IOU)
+    detections = suppress_overlaps(detections, NMS_IOU)
     names = [str(name) for name in truth.category_names]
     images = []
     for number, image in enumerate(images_of_dataset(dataset)):

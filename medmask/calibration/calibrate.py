@@ -57,9 +57,7 @@ def calibrate_scores(
             f"{source.data_name} has no lesion, so nothing tells which scores lesions get: "
             "calibrate on a labeled set with lesions"
         )
-    kept = detections
-    if evaluation.nms_iou is not None:
-        kept = suppress_overlaps(detections, evaluation.nms_iou)
+    kept = suppress_overlaps(detections, evaluation.nms_iou)
     localizations = localize(ground_truth, kept, evaluation.iou_threshold, evaluation.hit_rule)
     if localizations.ignored.all():
         raise InputError(

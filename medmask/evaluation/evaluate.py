@@ -47,9 +47,7 @@ def evaluate_detections(
         settings: what to count, and how; the defaults if None.
     """
     settings = settings or EvaluationSettings()
-    kept = detections
-    if settings.nms_iou is not None:
-        kept = suppress_overlaps(detections, settings.nms_iou)
+    kept = suppress_overlaps(detections, settings.nms_iou)
     localizations = localize(ground_truth, kept, settings.iou_threshold, settings.hit_rule)
     images = score_images(ground_truth, kept.select(~localizations.ignored))
     breasts = score_breasts(ground_truth, images)

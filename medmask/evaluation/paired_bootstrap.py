@@ -62,9 +62,7 @@ def resampled_metrics(
         (B, K + 2) sensitivities at the operating points, CPM and image AUC, NaN where undefined.
     """
     patients = ground_truth.patient_groups()
-    kept = detections
-    if settings.nms_iou is not None:
-        kept = suppress_overlaps(detections, settings.nms_iou)
+    kept = suppress_overlaps(detections, settings.nms_iou)
     localizations = localize(ground_truth, kept, settings.iou_threshold, settings.hit_rule)
     points = (*settings.operating_points, *CPM_POINTS)
     sensitivity = resampled_sensitivity(localizations, patients, weights, points)

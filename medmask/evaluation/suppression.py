@@ -1,4 +1,8 @@
-"""Non-maximum suppression: the one that the predictor and the evaluation share."""
+"""Non-maximum suppression: the one that the predictor and the evaluation share.
+
+It takes all images of a set at once, in float64 and without PyTorch. The detector's own, of one
+image and on its device, is :func:`medmask.modeling.postprocessing.suppress_overlaps`.
+"""
 
 import numpy as np
 
@@ -6,7 +10,7 @@ from medmask.evaluation.boxes import pairwise_iou
 from medmask.evaluation.structures import Detections
 
 
-def suppress_overlaps(detections: Detections, iou_threshold: float) -> Detections:
+def suppress_overlaps(detections: Detections, iou_threshold: float | None) -> Detections:
     """Greedy non-maximum suppression, image by image and category by category.
 
     From the highest score down, a box is dropped when its IoU with a box that was kept exceeds the
@@ -15,11 +19,13 @@ def suppress_overlaps(detections: Detections, iou_threshold: float) -> Detection
 
     Args:
         detections: D scored boxes.
-        iou_threshold: in [0, 1].
+        iou_threshold: in [0, 1]; None keeps all.
 
     Returns:
         The boxes that are kept, in their original order.
     """
+    if iou_threshold is None:
+        return detections
     return detections.select(kept_after_suppression(detections, iou_threshold))
 
 

@@ -93,9 +93,7 @@ def find_errors(
         InputError: ``fpi`` is out of its range.
     """
     settings = replace(settings or EvaluationSettings(), operating_points=(fpi,))
-    kept = detections
-    if settings.nms_iou is not None:
-        kept = suppress_overlaps(detections, settings.nms_iou)
+    kept = suppress_overlaps(detections, settings.nms_iou)
     rule = (settings.iou_threshold, settings.hit_rule)
     localizations = localize(ground_truth, kept, *rule)
     curve = froc_curve(localizations)

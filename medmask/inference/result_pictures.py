@@ -65,8 +65,7 @@ def draw_results(
     check_output_folder(output_dir)
     ground_truth = ground_truth_of(dataset)
     detections = read_detections(detections_file, ground_truth)
-    if nms_iou is not None:
-        detections = suppress_overlaps(detections, nms_iou)
+    detections = suppress_overlaps(detections, nms_iou)
     detections = detections.select(detections.scores >= score_threshold)
     index_of = {image_id: index for index, image_id in enumerate(ground_truth.image_ids)}
     all_dataset_dicts = DatasetCatalog.get(dataset)

@@ -101,9 +101,7 @@ def _evaluate(
     settings = run.evaluation_settings()
     if bootstrap is not None:
         settings = replace(settings, bootstrap=bootstrap)
-    kept = detections
-    if settings.nms_iou is not None:
-        kept = suppress_overlaps(detections, settings.nms_iou)
+    kept = suppress_overlaps(detections, settings.nms_iou)
     localizations = localize(ground_truth, kept, settings.iou_threshold, settings.hit_rule)
     images = score_images(ground_truth, kept.select(~localizations.ignored))
     return EvaluatedRun(

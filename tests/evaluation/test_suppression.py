@@ -57,6 +57,11 @@ def test_keeps_the_boxes_that_torchvision_keeps(seed, threshold):
     np.testing.assert_array_equal(kept_after_suppression(detections, threshold), expected)
 
 
+def test_all_is_kept_without_a_threshold(random_case):
+    _, detections = random_case(0)
+    assert suppress_overlaps(detections, None) is detections
+
+
 def test_nothing_is_kept_of_nothing():
     none = np.zeros(0, dtype=np.int64)
     detections = Detections(np.zeros((0, 4)), np.zeros(0), none, none)
