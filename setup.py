@@ -41,11 +41,16 @@ def check_setuptools() -> None:
         )
 
 
-def builds_cuda() -> bool:
-    """True where the CUDA kernels are wanted, or nothing is said and they can be compiled."""
+def wish_for_cuda() -> str:
+    """What MEDMASK_CUDA says: 0, 1, or nothing."""
     wish = os.environ.get("MEDMASK_CUDA", "")
     if wish not in ("", "0", "1"):
         sys.exit(f"medmask: MEDMASK_CUDA must be 0 or 1, but is {wish!r}")
+    return wish
+
+
+def builds_cuda(wish: str) -> bool:
+    """True where the CUDA kernels are wanted, or nothing is said and they can be compiled."""
     nvcc = CUDA_HOME and shutil.which("nvcc", path=Path(CUDA_HOME) / "bin")
     possible = nvcc is not None and torch.version.cuda is not None
     if wish == "1" and not possible:
@@ -53,12 +58,37 @@ def builds_cuda() -> bool:
     return possible and wish != "0"
 
 
+def find_sources() -> tuple[list[str], list[str]]:
+    """The sources without the CUDA kernels, and those of the CUDA kernels."""
+    paths = sorted(path for path in Path(SOURCES).rglob("*") if path.suffix in (".cpp", ".cu"))
+    cpu = [path.as_posix() for path in paths if path.parent.name != "cuda"]
+    return cpu, [path.as_posix() for path in paths if path.parent.name == "cuda"]
+
+
 def extensions() -> list:
+    wish = wish_for_cuda()
     if torch is None:
+        if wish == "1":
+            sys.exit(
+                "medmask: MEDMASK_CUDA=1 needs PyTorch, which is not importable here: install it "
+                "first and use `pip install --no-build-isolation .`"
+            )
         say(
             "PyTorch is not importable here, so the compiled operator is left out and the slower "
             "pure-PyTorch one will be used; to build it, install PyTorch first and use "
             "`pip install --no-build-isolation .`"
+        )
+        return []
+    sources, cuda_sources = find_sources()
+    if wish == "1" and not (sources and cuda_sources):
+        sys.exit(
+            f"medmask: MEDMASK_CUDA=1 needs the operator's sources, which {SOURCES} lacks: build "
+            "from a whole clone or source distribution"
+        )
+    if not sources:
+        say(
+            f"{SOURCES} lacks the operator's sources, so the slower pure-PyTorch one will be used; "
+            "to build it, take a whole clone or source distribution"
         )
         return []
     # Loops with comparisons are vectorized only if these may not trap; no result depends on it.
@@ -68,17 +98,12 @@ def extensions() -> list:
         # Only compiled, not linked: the symbols are found in the OpenMP runtime that PyTorch has
         # loaded, so that the operator shares PyTorch's threads.
         arguments["cxx"].append("-fopenmp")
-    kind, suffixes, excluded = CppExtension, {".cpp"}, "cuda"
-    if builds_cuda():
-        kind, suffixes, excluded = CUDAExtension, {".cpp", ".cu"}, None
+    kind = CppExtension
+    if builds_cuda(wish) and cuda_sources:
+        kind, sources = CUDAExtension, sources + cuda_sources
         arguments["nvcc"] = ["-O3"]
         if not torch.cuda.is_available():
             os.environ.setdefault("TORCH_CUDA_ARCH_LIST", DEFAULT_ARCHITECTURES)
-    sources = sorted(
-        path.as_posix()
-        for path in Path(SOURCES).rglob("*")
-        if path.suffix in suffixes and path.parent.name != excluded
-    )
     extension = kind(
         "medmask.layers._C", sources, extra_compile_args=arguments, py_limited_api=True
     )

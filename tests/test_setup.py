@@ -1,0 +1,74 @@
+"""What is built of the operator, and what is refused; nothing is compiled."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+import setuptools
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def setup(monkeypatch):
+    """The module of setup.py on a machine that could compile for CUDA."""
+    monkeypatch.delenv("MEDMASK_CUDA", raising=False)
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")  # which setup.py would set
+    monkeypatch.setattr(setuptools, "setup", lambda **options: None)
+    monkeypatch.chdir(ROOT)
+    spec = importlib.util.spec_from_file_location("setup_of_medmask", ROOT / "setup.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "builds_cuda", lambda wish: wish != "0")
+    monkeypatch.setattr(module, "CUDAExtension", setuptools.Extension)
+    monkeypatch.setattr(module, "CppExtension", setuptools.Extension)
+    return module
+
+
+def kernels_of(extensions):
+    """The folders that the sources of the one extension are from."""
+    (extension,) = extensions
+    return {Path(source).parent.name for source in extension.sources}
+
+
+@pytest.mark.parametrize(
+    ("wish", "folders"),
+    [("", {"csrc", "cpu", "cuda"}), ("1", {"csrc", "cpu", "cuda"}), ("0", {"csrc", "cpu"})],
+)
+def test_wish_decides_on_the_cuda_kernels(setup, monkeypatch, wish, folders):
+    monkeypatch.setenv("MEDMASK_CUDA", wish)
+    assert kernels_of(setup.extensions()) == folders
+
+
+@pytest.mark.parametrize("missing", ["all", "cuda"])
+def test_missing_sources_are_said_and_refused_for_cuda(
+    setup, monkeypatch, tmp_path, capsys, missing
+):
+    if missing == "cuda":
+        folder = tmp_path / setup.SOURCES
+        shutil.copytree(ROOT / setup.SOURCES, folder, ignore=shutil.ignore_patterns("cuda"))
+    monkeypatch.chdir(tmp_path)
+    if missing == "all":
+        assert setup.extensions() == []
+        assert "medmask/layers/csrc lacks the operator's sources" in capsys.readouterr().err
+    else:
+        assert kernels_of(setup.extensions()) == {"csrc", "cpu"}
+    monkeypatch.setenv("MEDMASK_CUDA", "1")
+    with pytest.raises(SystemExit, match="MEDMASK_CUDA=1 needs the operator's sources"):
+        setup.extensions()
+
+
+def test_missing_pytorch_is_said_and_refused_for_cuda(setup, monkeypatch, capsys):
+    monkeypatch.setattr(setup, "torch", None)
+    assert setup.extensions() == []
+    assert "PyTorch is not importable here" in capsys.readouterr().err
+    monkeypatch.setenv("MEDMASK_CUDA", "1")
+    with pytest.raises(SystemExit, match="MEDMASK_CUDA=1 needs PyTorch"):
+        setup.extensions()
+
+
+def test_wish_of_another_word_is_refused(setup, monkeypatch):
+    monkeypatch.setenv("MEDMASK_CUDA", "yes")
+    with pytest.raises(SystemExit, match="must be 0 or 1, but is 'yes'"):
+        setup.extensions()
