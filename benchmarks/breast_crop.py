@@ -11,7 +11,6 @@ from typing import Any
 import cv2
 import numpy as np
 from options import write_figures
-from tqdm import tqdm
 
 from medmask.data.breast import Breast, BreastPreprocessing, find_breast
 from medmask.data.dataset_dicts import box_corners, load_coco, read_dataset_image
@@ -19,6 +18,7 @@ from medmask.data.mapper import augment_image
 from medmask.utils.command_line import command_line_tool
 from medmask.utils.counts import counted
 from medmask.utils.png_files import write_png
+from medmask.utils.progress import with_progress
 
 _EXAMPLES = """\
 examples:
@@ -109,7 +109,7 @@ def main() -> None:
     options = _parser().parse_args()
     cv2.setNumThreads(1)
     dataset_dicts = load_coco(options.annotations, options.images)
-    results = [_crop(d) for d in tqdm(dataset_dicts, desc="cropping", unit="image", disable=None)]
+    results = [_crop(d) for d in with_progress(dataset_dicts, "cropping", "image")]
     lesions = sum(len(d["annotations"]) for d in dataset_dicts)
     not_found = [result.name for result in results if not result.is_found]
     cut = {result.name: result.cut for result in results if result.cut}

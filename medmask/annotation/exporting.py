@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from medmask.annotation import cvat
 from medmask.annotation.label_studio import labeling_interface, tasks
 from medmask.annotation.manifest import (
@@ -32,6 +30,7 @@ from medmask.utils.file_lock import locked_folder
 from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
 from medmask.utils.json_files import valid_unicode, write_json
 from medmask.utils.png_files import encode_png
+from medmask.utils.progress import with_progress
 from medmask.version import __version__
 
 TASKS, INTERFACE = "label_studio/tasks.json", "label_studio/interface.xml"
@@ -145,7 +144,7 @@ def _write_images(
 ) -> Iterator[ExportedImage]:
     number = 1
     shown: dict[str, ScoredImage] = {}
-    progress = tqdm(images, desc="writing pictures", unit="image", disable=None)
+    progress = with_progress(images, "writing pictures", "image")
     for image, uncertainty in zip(progress, uncertainties, strict=True):
         try:
             first = shown.setdefault(os.path.realpath(image.path), image)

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from medmask.annotation.coco_set import common_root, make_coco_set
 from medmask.annotation.corrections import KEPT, Correction, correct
 from medmask.annotation.cvat import REVIEWED
@@ -18,6 +16,7 @@ from medmask.annotation.reading import read_annotations
 from medmask.coco import check_class_names
 from medmask.errors import InputError
 from medmask.utils.json_files import write_json
+from medmask.utils.progress import with_progress
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def _with_sound_sources(
     corrections: Sequence[Correction], problems: list[str]
 ) -> Iterator[Correction]:
     """Leave out images whose file is not the one that was exported."""
-    progress = tqdm(corrections, desc="comparing images", unit="image", disable=None)
+    progress = with_progress(corrections, "comparing images", "image")
     for correction in progress:
         image = correction.image
         try:

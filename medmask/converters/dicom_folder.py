@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from medmask.converters.contract import Contents, Converter, LeftOut, SourceImage
 from medmask.converters.raw_files import list_files
 from medmask.errors import InputError
@@ -13,6 +11,7 @@ from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
 from medmask.images.dicom.reading import describe_pixels, is_for_processing
 from medmask.utils.json_files import valid_unicode
+from medmask.utils.progress import with_progress
 
 _DIRECTORY_FILE = "DICOMDIR"  # the table of contents of a DICOM medium
 _SIDES = {"L": "L", "R": "R"}
@@ -23,7 +22,7 @@ def read(raw: Path) -> Contents:
     contents = Contents()
     first_of: dict[str, Path] = {}
     paths = list(_find_dicom_files(raw, contents.problems))
-    for path in tqdm(paths, desc="headers", unit="file", leave=False):
+    for path in with_progress(paths, "headers", "file", stays=False):
         name = _name(path.relative_to(raw))
         try:
             with open_dicom(path) as file:

@@ -21,8 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from medmask.converters.annotations import (
     ConvertedImage,
     find_unknown,
@@ -39,6 +37,7 @@ from medmask.converters.splits import assign_splits, deal_folds, patient_of
 from medmask.errors import InputError
 from medmask.utils.files import remove_abandoned_files
 from medmask.utils.json_files import valid_unicode, write_json
+from medmask.utils.progress import Progress
 from medmask.utils.worker_pool import map_in_processes
 
 IMAGES, ANNOTATIONS = "images", "annotations"
@@ -106,7 +105,7 @@ def convert(
         raw: the folder of the raw download.
         output: the folder to write.
         options: what the user chose.
-        progress: show a progress bar.
+        progress: tell how far it is.
 
     Raises:
         InputError: there is nothing to convert, or the output holds something else.
@@ -161,26 +160,26 @@ def _check_names(contents: Contents) -> Contents:
 
 
 def _write_images(
-    tasks: Sequence[ImageTask], journal: ImageJournal, workers: int, progress: bool
+    tasks: Sequence[ImageTask], journal: ImageJournal, workers: int, show_progress: bool
 ) -> list[WrittenImage]:
     """Write those that are not there yet; returns all, in the order of the tasks."""
     done = {task.image.name: journal.find(task) for task in tasks}
     missing = [task for task in tasks if done[task.image.name] is None]
     with (
         contextlib.closing(map_in_processes(write_image, missing, workers)) as results,
-        tqdm(
-            total=len(tasks),
-            initial=len(tasks) - len(missing),
-            unit="image",
-            desc="images",
-            disable=not progress,
-        ) as bar,
+        Progress(
+            "writing",
+            len(tasks),
+            "image",
+            done_before=len(tasks) - len(missing),
+            is_shown=show_progress,
+        ) as progress,
     ):
         for task, written in zip(missing, results, strict=True):
             done[task.image.name] = written
             if written.error is None:
                 journal.append(task, written)
-            bar.update()
+            progress.advance()
     return [written for written in done.values() if written is not None]
 
 

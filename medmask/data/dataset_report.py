@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from detectron2.data import MetadataCatalog
-from tqdm import tqdm
 
 from medmask.coco import check_content, image_label, is_length, name_problems
 from medmask.data.catalog import CocoMetadata, check_registered
@@ -15,6 +14,7 @@ from medmask.errors import InputError
 from medmask.images import read_image_size
 from medmask.utils.counts import counted
 from medmask.utils.json_files import read_json
+from medmask.utils.progress import with_progress
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MOST_SHARED_SHOWN = 5
@@ -86,7 +86,7 @@ def inspect_dataset(
     image_root: str | os.PathLike,
     thing_classes: Sequence[str] | None = None,
 ) -> DatasetReport:
-    """Check a data set, and the header of every image; shows a progress bar.
+    """Check a data set, and the header of every image; tells how far it is.
 
     Args:
         name: of the data set in the report.
@@ -163,9 +163,7 @@ def _values(images: list[dict], field_name: str) -> Iterator[str]:
 
 
 def _size_problems(images: list[dict], image_root: Path, name: str) -> Iterator[str]:
-    for image in tqdm(
-        images, desc=f"{name}: image headers", unit="image", leave=False, disable=None
-    ):
+    for image in with_progress(images, f"{name}: image headers", "image", stays=False):
         if any(name_problems(image)):
             continue  # check_content has reported it
         path = image_root / image["file_name"]

@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from medmask.dicom_results.highdicom_import import check_highdicom, without_patient_data_in_logs
 from medmask.dicom_results.options import ResultOptions
 from medmask.dicom_results.predictions import Predictions
@@ -16,6 +14,7 @@ from medmask.dicom_results.source_image import SourceImage, read_source_image
 from medmask.dicom_results.study import Study, group_studies
 from medmask.errors import InputError
 from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
+from medmask.utils.progress import with_progress
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -74,7 +73,7 @@ def write_results(
         predictions: detections on the images.
         output_dir: where to write.
         options: threshold and kinds of objects; the defaults if None.
-        show_progress: whether to show a bar on a terminal.
+        show_progress: whether to tell how far it is.
 
     Raises:
         InputError: highdicom is missing.
@@ -99,8 +98,7 @@ def write_results(
         studies, contradictions = group_studies(images)
         problems += contradictions
         written = before = done = 0
-        disable = None if show_progress else True  # None: where nobody watches
-        for study in tqdm(studies, desc="writing", unit="study", disable=disable):
+        for study in with_progress(studies, "writing", "study", "studies", is_shown=show_progress):
             try:
                 for planned in _plan(study, output_dir / study.uid, identity, options):
                     if _is_written(planned):

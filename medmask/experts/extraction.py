@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from detectron2.utils import comm
-from tqdm import tqdm
 
 from medmask.errors import InputError
 from medmask.experts.expert import Expert
@@ -20,6 +19,7 @@ from medmask.experts.preprocessing import check_crop_context
 from medmask.experts.prompts import DEFAULT_PROMPTS, Prompts
 from medmask.experts.shard import ImageEmbeddings
 from medmask.experts.store_writer import StoreWriter
+from medmask.utils.progress import Progress
 from medmask.utils.shared_failure import raise_together
 
 
@@ -164,15 +164,15 @@ def _embed_shards(
     )
     batches = load_batches(inputs, sizes, settings.batch_size, settings.num_workers)
     with_patches = writer.settings.patch_grid is not None
-    with tqdm(
-        total=len(inputs), unit="image", desc=writer.folder.name, disable=comm.get_rank() != 0
-    ) as bar:
+    with Progress(
+        writer.folder.name, len(inputs), "image", is_shown=comm.is_main_process()
+    ) as progress:
         for number, size in zip(numbers, sizes, strict=True):
             embeddings: list[ImageEmbeddings] = []
             while len(embeddings) < size:
                 batch = next(batches)
                 embeddings += _embed(expert, batch, settings.batch_size, with_patches)
-                bar.update(len(batch))
+                progress.advance(len(batch))
             writer.write(number, embeddings)
 
 

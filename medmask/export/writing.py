@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from medmask.checkpoint import MedMaskCheckpointer
 from medmask.config import load_config
@@ -26,6 +25,7 @@ from medmask.inference.class_labels import find_class_labels
 from medmask.inference.config_identity import hash_detector_config
 from medmask.modeling import MedMask
 from medmask.utils.files import atomic_write, check_output_file
+from medmask.utils.progress import with_progress
 from medmask.version import __version__
 
 _AUGMENTATION = "dataloader.test.mapper.augmentation"
@@ -100,7 +100,7 @@ def export_onnx(
     session = GraphSession(graph.SerializeToString(), "the traced graph")
     batches = batch_sizes(augmentation["short_edge_length"])
     differences = []
-    for sizes in tqdm(batches, desc="comparing with PyTorch", unit="batch", disable=None):
+    for sizes in with_progress(batches, "comparing with PyTorch", "batch", "batches"):
         batch = make_batch(model, sizes)
         differences.append(compare(session, batch))
         if not differences[-1] <= tolerance:

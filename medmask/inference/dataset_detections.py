@@ -2,7 +2,6 @@
 
 import numpy as np
 from detectron2.structures import Instances
-from tqdm import tqdm
 
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xywh, to_xyxy
@@ -14,6 +13,7 @@ from medmask.inference.prediction_images import (
 )
 from medmask.inference.predictor import MedMaskPredictor
 from medmask.utils.counts import counted
+from medmask.utils.progress import with_progress
 
 
 def detect_in_dataset(
@@ -41,10 +41,8 @@ def detect_in_dataset(
         )
     index_of = {image_id: index for index, image_id in enumerate(ground_truth.image_ids)}
     boxes, scores, classes, images = [], [], [], []
-    progress = tqdm(
-        images_of_dataset(dataset), desc=f"detecting in {dataset}", unit="image", disable=None
-    )
-    for image in progress:
+    for image in with_progress(images_of_dataset(dataset), f"detecting in {dataset}", "image"):
+        assert image.image_id is not None  # it is of a data set
         found = _detect(predictor, image)
         boxes.append(found.pred_boxes.tensor.double().numpy())
         scores.append(found.scores.double().numpy())

@@ -8,7 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 from detectron2.data import DatasetCatalog
-from tqdm import tqdm
 
 from medmask.data.dataset_dicts import read_dataset_image
 from medmask.errors import InputError
@@ -20,6 +19,7 @@ from medmask.evaluation.suppression import suppress_overlaps
 from medmask.utils.files import check_output_folder
 from medmask.utils.json_files import finite_values, write_json
 from medmask.utils.png_files import write_png
+from medmask.utils.progress import with_progress
 
 KINDS = ("hits", "misses", "false_positives")
 _COLUMNS = 8
@@ -167,7 +167,7 @@ def draw_error_sheets(
         else:
             tiles = [
                 _draw(finding, dataset_dicts[finding.image], ground_truth)
-                for finding in tqdm(of_kind, desc=f"drawing {kind}", unit="tile", disable=None)
+                for finding in with_progress(of_kind, f"drawing {kind}", "tile")
             ]
             write_png(page, _join(tiles))
     records = [_record(finding, dataset_dicts[finding.image], ground_truth) for finding in findings]

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
-from tqdm import tqdm
 
 from medmask.calibration import AppliedCalibration
 from medmask.data.dataset_dicts import has_lesions, patient_of, read_dataset_image
@@ -20,6 +19,7 @@ from medmask.inference.image_predictor import NMS_IOU
 from medmask.utils.files import check_output_folder
 from medmask.utils.picture_names import picture_names
 from medmask.utils.png_files import write_png
+from medmask.utils.progress import with_progress
 
 
 def draw_results(
@@ -71,7 +71,7 @@ def draw_results(
     all_dataset_dicts = DatasetCatalog.get(dataset)
     names = picture_names([dataset_dict["file_name"] for dataset_dict in all_dataset_dicts])
     dataset_dicts = _most_telling(all_dataset_dicts)[:num_images]
-    for dataset_dict in tqdm(dataset_dicts, desc=f"drawing {dataset}", unit="image", disable=None):
+    for dataset_dict in with_progress(dataset_dicts, f"drawing {dataset}", "image"):
         index = index_of[dataset_dict["image_id"]]
         of_image = detections.select(detections.image_indices == index)
         probabilities = None

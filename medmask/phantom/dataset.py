@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from medmask.errors import InputError
 from medmask.phantom.generator import IMAGES_PER_PATIENT, SPLITS, PhantomParameters
 from medmask.phantom.patient_files import PatientTask, write_patients
 from medmask.phantom.scanner import DOMAINS
 from medmask.utils.file_lock import locked_folder
 from medmask.utils.json_files import write_json
+from medmask.utils.progress import Progress
 
 MANIFEST = "phantom.json"
 FORMATS = ("png8", "png16", "dicom")
@@ -54,7 +53,7 @@ def make_phantom_dataset(
         workers: processes. More than one asks that the calling script is importable
             (``if __name__ == "__main__":``).
         overwrite: replace phantoms of other parameters in ``output``.
-        progress: show a progress bar.
+        progress: tell how far it is.
 
     Returns:
         True if the phantoms were written, False if the very same ones were already there.
@@ -169,7 +168,7 @@ def _prepare_output(output: Path, request: dict, overwrite: bool) -> bool:
 
 
 def _write_tree(
-    output: Path, parameters: PhantomParameters, request: dict, workers: int, progress: bool
+    output: Path, parameters: PhantomParameters, request: dict, workers: int, show_progress: bool
 ) -> None:
     """Write the images, then the annotations, then the manifest."""
     tasks = list(_patient_tasks(output, parameters, request))
@@ -177,11 +176,11 @@ def _write_tree(
     total = sum(task.images for task in tasks)
     with (
         contextlib.closing(write_patients(tasks, workers)) as patients,
-        tqdm(total=total, unit="image", desc="phantoms", disable=not progress) as bar,
+        Progress("phantoms", total, "image", is_shown=show_progress) as progress,
     ):
         for task, written in zip(tasks, patients, strict=True):
             records.setdefault((task.domain, task.split), []).extend(written)
-            bar.update(len(written))
+            progress.advance(len(written))
     for (domain, split), images in records.items():
         path = output / domain / "annotations" / f"instances_{split}.json"
         write_json(path, _coco_document(images, parameters, domain, split))

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from medmask.errors import InputError
 from medmask.experts import DEFAULT_PROMPTS, PromptEmbeddings
@@ -26,6 +25,7 @@ from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomCrop
 from medmask.phantom.generator import PhantomParameters
 from medmask.utils.files import atomic_write, check_output_folder
 from medmask.utils.json_files import write_json
+from medmask.utils.progress import Progress
 
 MODEL_CONFIG: dict[str, Any] = {
     "embed_dim": 64,
@@ -139,8 +139,8 @@ def _train(
     )
     prepare = preprocessing()
     model.train()
-    with tqdm(range(settings.steps), desc="training", unit="step") as bar:
-        for step in bar:
+    with Progress("training", settings.steps, "step") as progress:
+        for step in range(settings.steps):
             batch = [crops.draw(settings.crop_context, random) for _ in range(settings.batch_size)]
             images = torch.stack([prepare(crop.pixels) for crop in batch])
             findings = torch.tensor([crop.finding for crop in batch])
@@ -158,7 +158,7 @@ def _train(
             optimizer.step()
             with torch.no_grad():
                 model.logit_scale.clamp_(max=math.log(30.0))  # sharper ones overfit so few captions
-            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+            progress.advance(note=f"loss {loss.item():.3f}")
     model.eval()
 
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from medmask.errors import InputError
 from medmask.experts.preprocessing import lesion_crop
 from medmask.images import to_rgb
 from medmask.phantom.generator import PhantomImage, PhantomParameters, generate_patient
 from medmask.phantom.scanner import DOMAINS
+from medmask.utils.progress import with_progress
 
 CAPTIONS = {
     "mass": (
@@ -65,7 +65,7 @@ class PhantomCrops:
         parameters: of the phantoms.
         split: "train", "val" or "test"; each has patients of its own.
         patients: per domain.
-        progress: show a progress bar.
+        progress: tell how far it is.
 
     Raises:
         InputError: no phantom has a lesion.
@@ -77,8 +77,8 @@ class PhantomCrops:
         numbers = [(domain, index) for domain in DOMAINS for index in range(patients)]
         self._scenes = [
             _to_scene(image)
-            for domain, index in tqdm(
-                numbers, desc=f"{split} phantoms", unit="patient", disable=not progress
+            for domain, index in with_progress(
+                numbers, f"{split} phantoms", "patient", is_shown=progress
             )
             for image in generate_patient(parameters, domain, split, index).images
         ]

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from detectron2.data import DatasetCatalog
-from tqdm import tqdm
 
 from medmask.errors import InputError
 from medmask.evaluation import (
@@ -21,6 +20,7 @@ from medmask.evaluation.classification import ScoredUnits, score_breasts, score_
 from medmask.evaluation.matching import localize
 from medmask.evaluation.suppression import suppress_overlaps
 from medmask.report.run_files import RunFiles
+from medmask.utils.progress import with_progress
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def evaluate_runs(
     Raises:
         InputError: a file is broken, or contradicts the data set.
     """
-    progress = tqdm(runs, desc="evaluating", unit="run", disable=len(runs) < 2 or None)
+    progress = with_progress(runs, "evaluating", "run", is_shown=len(runs) > 1)
     return [_evaluate(run, dataset, bootstrap) for run in progress]
 
 

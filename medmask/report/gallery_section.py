@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from medmask.data.dataset_dicts import read_dataset_image
 from medmask.errors import InputError
@@ -18,6 +17,7 @@ from medmask.report.html import Markup, element, join
 from medmask.report.run_files import RunFiles
 from medmask.report.section import Section, decimal, missing, note
 from medmask.utils.counts import counted
+from medmask.utils.progress import with_progress
 
 MOST_BYTES = 8 * 2**20
 """Pictures of a report are no larger together, as they are in its file."""
@@ -90,8 +90,7 @@ def _gallery(run: EvaluatedRun, label: str, fpi: float, num_each: int, budget: B
         for each in [finding for finding in findings if finding.kind == kind][:num_each]
     ]
     gallery = _Gallery(run, _fields(run.dataset_dicts), budget)
-    progress = tqdm(shown, desc=f"drawing {label}", unit="finding", disable=None)
-    rows = [_row(gallery, each) for each in progress]
+    rows = [_row(gallery, each) for each in with_progress(shown, f"drawing {label}", "finding")]
     totals = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
     told = [
         f"At {counted(fpi, 'false positive')} per image: {totals}. Lesions are green, false "

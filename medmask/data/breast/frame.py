@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from medmask.data.breast.finding import find_breast
 from medmask.data.dataset_dicts import read_dataset_image
+from medmask.utils.progress import with_progress
 
 _OUTER_SHARE = 0.25
 """Of the breast's columns, on each side: the chest wall is where more of them is breast."""
@@ -85,7 +85,7 @@ def read_breast_frames(
 
     Args:
         dataset_dicts: of the images; None for one that is not asked for, and has none.
-        progress: show a progress bar.
+        progress: tell how far it is.
 
     Raises:
         InputError: an image cannot be read, or has another size than its dataset dict says.
@@ -93,8 +93,9 @@ def read_breast_frames(
     with ThreadPoolExecutor() as pool:  # decoding and OpenCV leave the interpreter free
         frames: Iterator[BreastFrame | None] = pool.map(_read_frame, dataset_dicts)
         total = len(dataset_dicts)
-        disable = None if progress else True  # None: where nobody watches
-        return list(tqdm(frames, "landmarks", total, unit="image", leave=False, disable=disable))
+        return list(
+            with_progress(frames, "landmarks", "image", total=total, is_shown=progress, stays=False)
+        )
 
 
 def _read_frame(dataset_dict: dict[str, Any] | None) -> BreastFrame | None:
