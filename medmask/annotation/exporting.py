@@ -26,6 +26,7 @@ from medmask.annotation.shown_image import make_shown_image
 from medmask.coco import check_class_names
 from medmask.dicom_results.predictions import Predictions, ScoredImage
 from medmask.errors import InputError
+from medmask.utils.file_hash import hash_file
 from medmask.utils.file_lock import locked_folder
 from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
 from medmask.utils.json_files import valid_unicode, write_json
@@ -182,7 +183,7 @@ def _write_image(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),
         source=source,
-        source_sha256=hash_of_file(image.path),
+        source_sha256=hash_file(image.path),
         file_name=image.file_name or source,
         image_id=image.image_id,
         width=width,
@@ -221,10 +222,4 @@ def _write_files(
     for name, text in texts.items():
         with atomic_write(folder / name, "w") as file:
             file.write(text)
-    return {name: hash_of_file(folder / name) for name in (*documents, *texts)}
-
-
-def hash_of_file(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: hash_file(folder / name) for name in (*documents, *texts)}

@@ -8,13 +8,13 @@ from pathlib import Path
 from medmask.annotation.coco_set import common_root, make_coco_set
 from medmask.annotation.corrections import KEPT, Correction, correct
 from medmask.annotation.cvat import REVIEWED
-from medmask.annotation.exporting import hash_of_file
 from medmask.annotation.manifest import MANIFEST, Manifest, read_manifest
 from medmask.annotation.merging import merge_into_set
 from medmask.annotation.reader_annotations import ReaderAnnotations
 from medmask.annotation.reading import read_annotations
 from medmask.coco import check_class_names
 from medmask.errors import InputError
+from medmask.utils.file_hash import hash_file
 from medmask.utils.json_files import write_json
 from medmask.utils.progress import with_progress
 
@@ -167,7 +167,7 @@ def _with_sound_sources(
     for correction in progress:
         image = correction.image
         try:
-            is_same = hash_of_file(image.source) == image.source_sha256
+            is_same = hash_file(image.source) == image.source_sha256
         except OSError as error:
             problems.append(f"image {image.source} cannot be read: {error.strerror}")
             continue

@@ -8,6 +8,7 @@ import numpy as np
 
 from medmask.errors import InputError
 from medmask.evaluation.structures import Detections, GroundTruth
+from medmask.utils.file_hash import hash_file
 
 
 def hash_weights_file(path: str | os.PathLike) -> str:
@@ -17,8 +18,7 @@ def hash_weights_file(path: str | os.PathLike) -> str:
         InputError: there is no such file.
     """
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(path)
     except OSError as error:
         raise InputError(f"checkpoint {path} cannot be read: {error.strerror}") from None
 

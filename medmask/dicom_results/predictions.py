@@ -1,6 +1,5 @@
 """Predictions that `medmask predict` wrote, as findings of each image that was scored."""
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xyxy
 from medmask.images import frame_path
+from medmask.inference.config_identity import HASH_LENGTH
 from medmask.inference.image_inputs import find_images
 from medmask.inference.merging import read_records
 from medmask.inference.options import JOURNAL
@@ -21,9 +21,8 @@ from medmask.inference.part_files import missing_shards, part_files
 from medmask.inference.prediction_images import PredictionImage, images_of_files
 from medmask.inference.prediction_parts import PartsReader
 from medmask.utils.counts import counted
+from medmask.utils.file_hash import hash_file
 from medmask.utils.json_files import read_json
-
-_HASH_LENGTH = 16  # hexadecimal digits, as the record of predictions has it
 
 
 @dataclass(frozen=True)
@@ -195,8 +194,7 @@ def hash_of_weights(checkpoint: Path) -> str:
     """
     if not checkpoint.is_file():
         raise InputError(f"checkpoint {checkpoint} does not exist, or is no file")
-    with checkpoint.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_LENGTH]
+    return hash_file(checkpoint)[:HASH_LENGTH]
 
 
 def _to_findings(records: Iterable[dict[str, Any]], path: Path) -> tuple[Finding, ...]:

@@ -1,6 +1,5 @@
 """Writing a trained detector as a file of ONNX, after a comparison with PyTorch."""
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from medmask.export.tracing import trace
 from medmask.inference.class_labels import find_class_labels
 from medmask.inference.config_identity import hash_detector_config
 from medmask.modeling import MedMask
+from medmask.utils.file_hash import hash_file
 from medmask.utils.files import atomic_write, check_output_file
 from medmask.utils.progress import with_progress
 from medmask.version import __version__
@@ -144,8 +144,6 @@ def _describe(
     difference: float,
 ) -> ExportMetadata:
     labels = find_class_labels(config.dataloader.test.dataset, model)
-    with open(weights, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return ExportMetadata(
         class_names=list(labels.names),
         category_ids=list(labels.category_ids),
@@ -154,7 +152,7 @@ def _describe(
         test_augmentation=augmentation,
         max_detections=model.max_detections,
         nms_iou=model.nms_iou,
-        weights_sha256=digest,
+        weights_sha256=hash_file(weights),
         config=hash_detector_config(config),
         versions={
             "medmask": __version__,

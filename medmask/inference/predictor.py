@@ -1,6 +1,5 @@
 """Detection by a checkpoint on images that belong to no data set."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from medmask.inference.config_identity import HASH_LENGTH, hash_detector_config
 from medmask.inference.image_predictor import NMS_IOU, ImagePredictor
 from medmask.inference.image_reader import ImageReader
 from medmask.modeling import MedMask
+from medmask.utils.file_hash import hash_file
 
 
 class MedMaskPredictor(ImagePredictor):
@@ -69,11 +69,9 @@ class MedMaskPredictor(ImagePredictor):
             )
         self.model = model
         MedMaskCheckpointer(self.model).load_for_inference(os.fspath(checkpoint))
-        with open(checkpoint, "rb") as file:
-            weights_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         augmentation = build(self.config, "dataloader.test.mapper.augmentation", T.Augmentation)
         labels = find_class_labels(self.config.dataloader.test.dataset, self.model)
-        super().__init__(ImageReader(augmentation), labels, nms_iou, weights_sha256)
+        super().__init__(ImageReader(augmentation), labels, nms_iou, hash_file(checkpoint))
 
     def settings(self) -> dict[str, Any]:
         """Describe, in JSON values, all that detections depend on; a record of them keeps it."""
