@@ -11,7 +11,7 @@ A ``.py`` config registers them when it runs (:func:`medmask.data.register_coco_
 """
 
 import os
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -59,7 +59,9 @@ def register_own_datasets(config: DictConfig, source: str | os.PathLike) -> None
     group = OmegaConf.to_container(node) if OmegaConf.is_config(node) else None
     if not isinstance(group, dict):
         raise InputError(f"{source}: {KEY} must be a group of data sets by their names")
-    for name, entry in cast(dict[str, Any], group).items():
+    for name, entry in group.items():
+        if not isinstance(name, str):
+            raise InputError(f"{source}: {KEY} has the name {name!r}, but names must be text")
         _register(f"{source}: {KEY}.{name}", name, entry)
 
 

@@ -89,6 +89,7 @@ SET = {"json_file": "/a.json", "image_root": "/a", "thing_classes": None}
     ("content", "words"),
     [
         (7, "own_datasets must be a group of data sets"),
+        ({3: SET}, "own_datasets has the name 3, but names must be text"),
         ({NAME: 7}, "must have the keys json_file, image_root, thing_classes, and no others"),
         ({NAME: SET | {"code": "x"}}, "and no others"),
         ({NAME: SET | {"image_root": 3}}, "json_file and image_root must be paths"),
