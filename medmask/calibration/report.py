@@ -13,6 +13,7 @@ from medmask.calibration.calibrators import calibrator_to_json
 from medmask.calibration.reliability import Reliability
 from medmask.calibration.results import Calibration, ScoreCalibration
 from medmask.calibration.thresholds import OperatingPoint
+from medmask.evaluation.bootstrap import interval_to_json
 from medmask.utils.counts import counted
 from medmask.utils.json_files import finite_or_none
 from medmask.version import __version__
@@ -80,14 +81,16 @@ def _reliability_to_json(reliability: Reliability) -> dict[str, Any]:
     intervals = reliability.observed_intervals
     return {
         "ece": reliability.ece,
-        "ece_interval": _interval(reliability.ece_interval),
+        "ece_interval": interval_to_json(reliability.ece_interval),
         "brier": reliability.brier,
         "bins": {
             "count": reliability.counts.tolist(),
             "positives": reliability.positives.tolist(),
             "probability": reliability.probabilities.tolist(),
             "observed": reliability.observed.tolist(),
-            "observed_interval": None if intervals is None else [_interval(i) for i in intervals],
+            "observed_interval": (
+                None if intervals is None else [interval_to_json(each) for each in intervals]
+            ),
         },
     }
 
@@ -96,17 +99,13 @@ def _point_to_json(point: OperatingPoint) -> dict[str, Any]:
     return {
         "fpi": point.fpi,
         "threshold": finite_or_none(point.threshold),
-        "threshold_interval": _interval(point.threshold_interval),
+        "threshold_interval": interval_to_json(point.threshold_interval),
         "sensitivity": point.sensitivity,
-        "sensitivity_interval": _interval(point.sensitivity_interval),
+        "sensitivity_interval": interval_to_json(point.sensitivity_interval),
         "attained_fpi": point.attained_fpi,
-        "attained_fpi_interval": _interval(point.attained_fpi_interval),
+        "attained_fpi_interval": interval_to_json(point.attained_fpi_interval),
         "is_reached": point.is_reached,
     }
-
-
-def _interval(interval: np.ndarray | None) -> list[float] | None:
-    return None if interval is None or np.isnan(interval).any() else interval.tolist()
 
 
 def _versions() -> dict[str, str]:

@@ -21,6 +21,7 @@ from medmask.converters.regions import Region
 from medmask.errors import InputError
 from medmask.utils.file_lock import lock_file
 from medmask.utils.files import errors_name
+from medmask.utils.json_files import parse_line
 
 JOURNAL = "images.jsonl"
 
@@ -60,13 +61,14 @@ class ImageJournal:
             self._file.truncate(0)
             self._write(dict(settings))
             return
-        if _parse(whole[0]) != dict(settings):
+        found = parse_line(whole[0])
+        if found != dict(settings):
             raise InputError(
-                f"{self._folder / JOURNAL} is of a conversion with {_list(_parse(whole[0]))}, not "
+                f"{self._folder / JOURNAL} is of a conversion with {_list(found)}, not "
                 f"{_list(settings)}: choose another --output, or remove {self._folder}"
             )
         self._file.truncate(self._file.tell() - len(cut_off))
-        for line in filter(None, map(_parse, whole[1:])):
+        for line in filter(None, map(parse_line, whole[1:])):
             with contextlib.suppress(LookupError, TypeError):
                 self._lines[line["written"]["name"]] = line
 
@@ -125,14 +127,6 @@ def _state(path: Path) -> Sequence[Any]:
 
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _from_json(content: dict[str, Any]) -> WrittenImage:

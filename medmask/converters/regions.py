@@ -57,6 +57,11 @@ def find_regions(
     return [_to_region(corners, polygons, limit, scale) for corners, polygons in shapes]
 
 
+def has_area(outline: np.ndarray) -> bool:
+    """Tell whether (N, 2) corners span a box with an area; fewer than three never do."""
+    return len(outline) >= 3 and bool((np.ptp(outline, axis=0) > 0).all())
+
+
 def _to_region(
     corners: np.ndarray, polygons: tuple[np.ndarray, ...], limit: np.ndarray, scale: np.ndarray
 ) -> Region:

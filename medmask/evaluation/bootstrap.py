@@ -84,3 +84,8 @@ def percentile_interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:
     tail = (1 - level) / 2
     interval[:, defined] = np.nanquantile(values[:, defined], [tail, 1 - tail], axis=0)
     return np.moveaxis(interval, 0, -1)
+
+
+def interval_to_json(interval: np.ndarray | None) -> list[float] | None:
+    """(2,) ends of an interval as JSON; null where it is undefined."""
+    return None if interval is None or np.isnan(interval).any() else interval.tolist()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from medmask.evaluation.bootstrap import interval_to_json
 from medmask.evaluation.classification import ThresholdMetrics
 from medmask.evaluation.coco_average_precision import AveragePrecision
 from medmask.evaluation.results import CategorySensitivity, ClassificationResult, FrocResult
@@ -70,7 +71,7 @@ def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
 def _classification_to_json(result: ClassificationResult) -> dict[str, Any]:
     return {
         "auc": result.auc,
-        "auc_interval": _interval_to_json(result.auc_interval),
+        "auc_interval": interval_to_json(result.auc_interval),
         "best_f1": result.best_f1 and asdict(result.best_f1),
         "at_score": asdict(result.at_score),
     }
@@ -81,11 +82,7 @@ def _category_to_json(category: CategorySensitivity) -> dict[str, Any]:
 
 
 def _intervals_to_json(intervals: np.ndarray | None) -> list[list[float] | None] | None:
-    return None if intervals is None else [_interval_to_json(interval) for interval in intervals]
-
-
-def _interval_to_json(interval: np.ndarray | None) -> list[float] | None:
-    return None if interval is None or np.isnan(interval).any() else interval.tolist()
+    return None if intervals is None else [interval_to_json(interval) for interval in intervals]
 
 
 def _sensitivity_table(result: FrocResult) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from medmask.errors import InputError
 from medmask.utils.file_lock import lock_file
 from medmask.utils.files import errors_name
+from medmask.utils.json_files import parse_line
 
 STUDIES = "studies.jsonl"
 
@@ -74,7 +75,7 @@ class StudyRecords:
         self._check_header(lines[0], settings)
         known = {field.name for field in fields(StudyRecord)}
         for number, line in enumerate(lines[1:], start=2):
-            values = _parse(line) or {}
+            values = parse_line(line) or {}
             lists = [values.get("instances"), values.get("problems")]
             if values.keys() != known or not all(isinstance(each, list) for each in lists):
                 raise self._damaged(number)
@@ -95,7 +96,7 @@ class StudyRecords:
             os.fsync(self._file.fileno())
 
     def _check_header(self, line: bytes, settings: Mapping[str, Any]) -> None:
-        header = _parse(line) or {}
+        header = parse_line(line) or {}
         stored = header.pop("settings", None)
         if header != _HEADER or not isinstance(stored, dict):
             raise self._damaged(1)
@@ -128,11 +129,3 @@ def open_study_records(folder: Path) -> Iterator[StudyRecords]:
             f"another process is writing {path}: wait for its end, or choose another output folder",
         )
         yield StudyRecords(path, file)
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None

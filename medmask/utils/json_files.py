@@ -87,6 +87,15 @@ def parse_json(data: bytes, path: str | os.PathLike, kind: str) -> Any:
     return content
 
 
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """Parse a line of a journal; None of what is no JSON object, such as one that was cut off."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def write_json(path: str | os.PathLike, content: Any) -> None:
     """Write strict JSON (no NaN), whole or not at all."""
     text = json.dumps(content, indent=1, allow_nan=False)

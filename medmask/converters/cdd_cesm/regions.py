@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from medmask.converters.regions import has_area
+
 _POINTS_OF_ELLIPSE = 64
 _FARTHEST = 1e6  # pixels
 
@@ -50,7 +52,7 @@ def read_outline(text: str) -> np.ndarray | None:
             outline = _rectangle(shape)
         case name:
             raise ValueError(f"it is a {name!r}, which is no shape of VIA")
-    return outline if _has_area(outline) else None
+    return outline if has_area(outline) else None
 
 
 def _ellipse(shape: dict, rx: float, ry: float) -> np.ndarray:
@@ -87,8 +89,3 @@ def _finite(values: list[Any]) -> np.ndarray:
     if not all(abs(value) <= _FARTHEST for value in values):
         raise ValueError("it has a coordinate that is not finite, or far from any image")
     return np.array(values, np.float64)
-
-
-def _has_area(outline: np.ndarray) -> bool:
-    """Tell whether the corners span a box with an area; fewer than three never do."""
-    return len(outline) >= 3 and bool((np.ptp(outline, axis=0) > 0).all())

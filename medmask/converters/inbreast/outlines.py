@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from medmask.converters.regions import has_area
 from medmask.errors import InputError
 
 _CALCIFICATION = "calcification"
@@ -59,7 +60,7 @@ def read_findings(path: Path) -> Findings:
             points = _points(roi)
             if kind == _CALCIFICATION:
                 findings.calcifications += 1
-            elif _has_area(points):
+            elif has_area(points):
                 findings.lesions.append((kind, points))
             elif kind not in (_MARK, "unnamed"):
                 findings.without_outline.append(kind)
@@ -105,10 +106,6 @@ def _points(roi: dict[str, Any]) -> np.ndarray:
             raise ValueError(f"the point {text[:40]!r} is not (x, y)")
         points.append((float(match[1]), float(match[2])))
     return np.array(points, np.float64).reshape(-1, 2)
-
-
-def _has_area(points: np.ndarray) -> bool:
-    return len(points) >= 3 and bool((np.ptp(points, axis=0) > 0).all())
 
 
 def _outermost(lesions: list[tuple[str, np.ndarray]]) -> list[tuple[str, np.ndarray]]:
