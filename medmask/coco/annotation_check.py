@@ -17,6 +17,8 @@ from medmask.utils.json_files import show
 
 OVERHANG_TOLERANCE = 1.0
 """Pixels by which a box may reach beyond its image."""
+_FEW_BOXES = 2
+"""So many are too little evidence of a fault that all boxes of a file have."""
 
 
 def annotation_problems(
@@ -59,19 +61,30 @@ def annotation_problems(
     )
 
 
-def box_problems(table: AnnotationTable) -> Iterator[str]:
-    """Find the problems of the boxes, and of the images that they are in."""
+def box_problems(table: AnnotationTable, images: list[dict]) -> Iterator[str]:
+    """Find the problems of the boxes, and of the images that they are in.
+
+    Args:
+        table: the annotations.
+        images: the image records that their ids mean.
+    """
+    known = {image["id"] for image in images}
     is_box = np.isfinite(table.boxes).all(axis=1)
     has_area = (table.boxes[:, 2:] > 0).all(axis=1)
     yield from _each(
-        table, table.image_indices < 0, lambda i: f"no image has the id {show(table.image_ids[i])}"
+        table,
+        table.image_indices < 0,
+        lambda i: (
+            f"no image has the id {show(table.image_ids[i])}"
+            + _spelled_otherwise(table.image_ids[i], known)
+        ),
     )
     yield from _each(
         table,
         ~is_box,
         lambda i: (
             f"its bbox {show(table.given_boxes[i])} is not four finite numbers"
-            + ("; write numbers, not text" if _has_text(table.given_boxes[i]) else "")
+            + _advise_on_box(table, i)
         ),
     )
     yield from _each(
@@ -79,8 +92,21 @@ def box_problems(table: AnnotationTable) -> Iterator[str]:
         is_box & ~has_area,
         lambda i: f"its bbox {show(table.given_boxes[i])} has a zero or negative width or height",
     )
+    sound = _sound_boxes(table)
     with np.errstate(over="ignore", invalid="ignore"):
-        yield from _outside_problems(table, _sound_boxes(table))
+        yield from _outside_problems(table, sound)
+        if _are_shares(table.boxes[sound]):
+            yield (
+                f"all {np.count_nonzero(sound)} boxes lie within the first pixel of their images: "
+                "they look like shares of width and height, a known fault of converters; COCO has "
+                "pixels, so multiply x and width by the width of the image, y and height by its "
+                "height"
+            )
+
+
+def _are_shares(boxes: np.ndarray) -> bool:
+    """Tell whether (N, 4) boxes are in shares of their images' sides, as some formats have them."""
+    return len(boxes) > _FEW_BOXES and bool((boxes[:, :2] + boxes[:, 2:] <= 1).all())
 
 
 def corners_are_lower_left(table: AnnotationTable) -> bool:
@@ -105,8 +131,24 @@ def _is_outside(table: AnnotationTable) -> np.ndarray:
     return ~(_overhang(table.boxes, table.image_sizes) <= OVERHANG_TOLERANCE)
 
 
-def _has_text(box: Any) -> bool:
-    return isinstance(box, list) and any(isinstance(value, str) for value in box)
+def _spelled_otherwise(image_id: Any, known: set[Any]) -> str:
+    """Point at an image whose id is the same but for being text."""
+    other = str(image_id) if type(image_id) is int else _as_number(image_id)
+    return f", but one has {show(other)}: write ids one way" if other in known else ""
+
+
+def _as_number(image_id: Any) -> int | None:
+    is_number = isinstance(image_id, str) and image_id.isdecimal() and len(image_id) < 20
+    return int(image_id) if is_number else None
+
+
+def _advise_on_box(table: AnnotationTable, index: int) -> str:
+    box = table.given_boxes[index]
+    if isinstance(box, list) and any(isinstance(value, str) for value in box):
+        return "; write numbers, not text"
+    if box is None and table.segmentations[index] is not None:
+        return "; boxes are not made of the segmentation: add the box around it"
+    return ""
 
 
 def _outside_problems(table: AnnotationTable, sound: np.ndarray) -> Iterator[str]:
@@ -149,7 +191,7 @@ def _corners_fit(table: AnnotationTable, sound: np.ndarray) -> bool:
     boxes = table.boxes[sound]
     boxes[:, 1] -= boxes[:, 3]
     fits = _overhang(boxes, table.image_sizes[sound]) <= OVERHANG_TOLERANCE
-    return len(boxes) > 2 and bool(fits.all())
+    return len(boxes) > _FEW_BOXES and bool(fits.all())
 
 
 def _each(

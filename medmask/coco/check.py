@@ -49,7 +49,7 @@ def check_content(
     wanted = None if problems else thing_classes
     problems += image_problems(tables.images, with_images)
     problems += annotation_problems(tables.annotations, tables.categories, wanted)
-    problems += box_problems(tables.annotations)
+    problems += box_problems(tables.annotations, tables.images)
     if image_root is not None:
         problems += missing_files(tables.images, Path(image_root))
     return tables, problems

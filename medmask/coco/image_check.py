@@ -1,6 +1,7 @@
 """The check of the image records of a COCO annotation file."""
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,10 @@ def _other_problems(image: dict) -> Iterator[str]:
 
 def missing_files(images: list[dict], image_root: Path) -> Iterator[str]:
     """Find the images that are not in their folder."""
+    if not os.path.isdir(image_root):
+        yield f"there is no folder {image_root} for the images"
+        return
+    spellings: dict[Path, dict[str, str]] = {}
     folders: dict[Path, set[str] | str] = {}  # one listing is far cheaper than asking for each file
     for image in images:
         if any(name_problems(image)):
@@ -94,8 +99,32 @@ def missing_files(images: list[dict], image_root: Path) -> Iterator[str]:
             if isinstance(listing, str):
                 yield listing
         listing = folders[path.parent]
-        if not isinstance(listing, str) and path.name not in listing:
-            yield f"{image_label(image)} is not in {path.parent}"
+        if isinstance(listing, str) or path.name in listing:
+            continue
+        if path.parent not in spellings:
+            spellings[path.parent] = {_spelling(name): name for name in sorted(listing)}
+        advice = _advise_on_name(path.name, spellings[path.parent])
+        yield f"{image_label(image)} is not in {path.parent}{advice}"
+
+
+def _advise_on_name(name: str, spellings: dict[str, str]) -> str:
+    """Say what may have become of a name that another system has written.
+
+    Args:
+        name: of a file that is not there.
+        spellings: those that are there, by :func:`_spelling`.
+    """
+    if "\\" in name:
+        return "; write / between folders, not \\"
+    similar = spellings.get(_spelling(name))
+    if similar is None:
+        return ""
+    return f", but {show(similar)} is, which differs in case or in how accents are encoded"
+
+
+def _spelling(name: str) -> str:
+    """The name without the differences that some file systems do not make."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _list_files(folder: Path) -> set[str] | str:

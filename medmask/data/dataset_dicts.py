@@ -84,10 +84,18 @@ def read_dataset_image(dataset_dict: dict[str, Any], *, apply_voi: bool = True) 
     if (height, width) != (dataset_dict["height"], dataset_dict["width"]):
         raise InputError(
             f"image {dataset_dict['file_name']} is {width} x {height} (width x height), but the "
-            f"annotation file says {dataset_dict['width']} x {dataset_dict['height']}; run "
-            "medmask check-data to find all such images and correct the file"
+            f"annotation file says {dataset_dict['width']} x {dataset_dict['height']}"
+            f"{advise_on_turned_size((height, width), dataset_dict)}; run medmask check-data to "
+            "find all such images and correct the file"
         )
     return image
+
+
+def advise_on_turned_size(size: tuple[int, int], record: dict[str, Any]) -> str:
+    """Say what makes an image's (height, width) the other way round in the annotation file."""
+    if size != (record["width"], record["height"]):
+        return ""
+    return " (the sides are exchanged: an image is turned as its EXIF orientation says)"
 
 
 def box_corners(annotations: Sequence[dict[str, Any]]) -> np.ndarray:

@@ -10,6 +10,7 @@ from detectron2.data import MetadataCatalog
 
 from medmask.coco import check_content, image_label, is_length, name_problems
 from medmask.data.catalog import CocoMetadata, check_registered
+from medmask.data.dataset_dicts import advise_on_turned_size
 from medmask.errors import InputError
 from medmask.images import read_image_size
 from medmask.utils.counts import counted
@@ -179,4 +180,5 @@ def _size_problems(images: list[dict], image_root: Path, name: str) -> Iterator[
             yield (
                 f"{image_label(image)} is {width} x {height} (width x height) on disk, but the "
                 f"annotation file says {told[0]} x {told[1]}"
+                f"{advise_on_turned_size((height, width), image)}"
             )

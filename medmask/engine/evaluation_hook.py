@@ -135,6 +135,12 @@ class EvaluationHook(HookBase):
         improved = [m for m in metrics if results[m] > self._best(m)]
         for metric in improved:
             logger.info(f"Best {metric} so far: {results[metric]:.4g} at iteration {iteration}")
+        if math.isnan(results[self.best_metric]):
+            logger.warning(
+                f"{self.best_metric}, which is train.best_metric, is undefined here, so that "
+                "nothing tells whether this model is the best"
+                + ("." if math.isfinite(self._best(self.best_metric)) else ": no model_best.pth.")
+            )
         return improved
 
     def _record(self, iteration: int, results: dict[str, float]) -> None:

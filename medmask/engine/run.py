@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.config.building import build, build_part
+from medmask.data.dataset_dicts import has_lesions
 from medmask.data.loaders import ResumableLoader, TrainLoader
 from medmask.engine.buffers import BufferBroadcast
 from medmask.engine.device import select_device
@@ -194,6 +195,11 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         logger.info(
             f"{counted(options.max_iter, 'iteration')}: {epochs:.1f} epochs of labeled images."
         )
+        if not any(map(has_lesions, trainer.loader.stream.dataset_dicts)):
+            logger.warning(
+                "No image of dataloader.train.dataset has a lesion, so the detector learns that "
+                "there are none: name a set with boxes."
+            )
     checkpointer = MedMaskCheckpointer(
         trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
     )

@@ -1,7 +1,9 @@
 """Setup of a run: memory, logs, seeds, a record of config and versions."""
 
+import copy
 import json
 import logging
+from pathlib import Path
 
 import torch
 from detectron2.utils import comm
@@ -9,9 +11,12 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
+from medmask.data.registrations import KEY as REGISTERED
+from medmask.data.registrations import describe_registrations
 from medmask.engine.log_handlers import tolerate_write_errors
-from medmask.engine.run_folder import CONFIG, RunFolder, write_config
-from medmask.engine.versions import collect_versions
+from medmask.engine.run_checks import data_sets
+from medmask.engine.run_folder import CONFIG, RunFolder, has_checkpoint, write_config
+from medmask.engine.versions import collect_data_versions, collect_versions, version_key
 from medmask.utils.counts import counted
 from medmask.utils.files import atomic_write
 from medmask.utils.memory import keep_freed_memory
@@ -35,9 +40,8 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
     for name in ("detectron2", "fvcore", "medmask"):
         tolerate_write_errors(setup_logger(str(folder.path), distributed_rank=rank, name=name))
     if comm.is_main_process() and not folder.keeps_record:
-        write_config(config, folder)
-        with atomic_write(folder.record_path("versions.json"), "w") as file:
-            json.dump(collect_versions(), file, indent=1)
+        write_config(_with_registrations(config), folder)
+        _write_versions(config, folder)
     logger.info(
         f"{counted(comm.get_world_size(), 'process', 'processes')}, seed {config.train.seed}; the "
         f"config is in {folder.record_path(CONFIG)}, the versions are in "
@@ -45,3 +49,42 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
     )
     # Dropout must differ between processes.
     seed_all_rng((config.train.seed + rank) % 2**32)
+
+
+def _write_versions(config: DictConfig, folder: RunFolder) -> None:
+    """Leave the versions, and warn of images that a resumed run did not have so far."""
+    path = folder.record_path("versions.json")
+    named = list(data_sets(config, is_training=True))
+    data_versions = collect_data_versions({name for _, name in named})
+    if has_checkpoint(folder.path) and not folder.record_prefix:
+        before = _read_versions(path)
+        for name in {name for key, name in named if key != "dataloader.test.dataset"}:
+            key = version_key(name)
+            if before.get(key, data_versions.get(key)) != data_versions.get(key):
+                logger.warning(
+                    f"The annotation file of data set '{name}' is not the one that this run has "
+                    "been trained on so far: restore that one, or start a new run, unless the "
+                    "change is meant"
+                )
+    with atomic_write(path, "w") as file:
+        json.dump(collect_versions() | dict(sorted(data_versions.items())), file, indent=1)
+
+
+def _read_versions(path: Path) -> dict[str, str]:
+    """Read what an earlier start of the run left; nothing if it is gone or broken."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _with_registrations(config: DictConfig) -> DictConfig:
+    """Add the files of the data sets that the user registered, which a ``.yaml`` file cannot do."""
+    names = (name for _, name in data_sets(config, is_training=True))
+    described = describe_registrations(names)
+    if not described:
+        return config
+    config = copy.deepcopy(config)
+    config[REGISTERED] = described
+    return config

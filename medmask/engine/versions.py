@@ -1,13 +1,18 @@
 """Versions of what a run is made with."""
 
+import contextlib
+import hashlib
 import platform
 import shlex
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 
 import detectron2
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from medmask.errors import InputError
 from medmask.version import __version__
 
 RECORDED_PACKAGES = (
@@ -18,6 +23,27 @@ RECORDED_PACKAGES = (
     "pycocotools",
     "omegaconf",
 )
+
+
+def version_key(dataset: str) -> str:
+    """Name a data set among the versions."""
+    return f"annotations of {dataset}"
+
+
+def collect_data_versions(datasets: Iterable[str]) -> dict[str, str]:
+    """Collect the SHA-256 of the annotation files of data sets, as far as they are here."""
+    versions = {}
+    for name in datasets:
+        if name not in DatasetCatalog:
+            continue
+        # InputError: it is absent, as the training set may be in an evaluation; AttributeError:
+        # other code registered a set without a file
+        with (
+            contextlib.suppress(InputError, AttributeError, OSError),
+            open(MetadataCatalog.get(name).json_file, "rb") as file,
+        ):
+            versions[version_key(name)] = hashlib.file_digest(file, "sha256").hexdigest()
+    return versions
 
 
 def collect_versions() -> dict[str, str]:

@@ -1,6 +1,7 @@
 import copy
 import json
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -51,7 +52,14 @@ BROKEN = {
     "fractional height": (_image("height", 80.5), "image 2 .* height 80.5 is not"),
     "zero width": (_image("width", 0), "image 2 .* width 0 is not a positive"),
     "unknown image": (_annotation("image_id", 99), "annotation 12 .* no image has the id 99"),
-    "image id as text": (_annotation("image_id", "1"), 'annotation 12 .* no image has the id "1"'),
+    "image id as text": (
+        _annotation("image_id", "1"),
+        'annotation 12 .* no image has the id "1", but one has 1: write ids one way',
+    ),
+    "image ids as text alone": (
+        lambda c: c["images"][1].update(id="2"),
+        'annotation 13 .* no image has the id 2, but one has "2": write ids one way',
+    ),
     "unhashable image id": (_annotation("image_id", [1]), r"annotation 12 .* the id \[1\]"),
     "unknown category": (_annotation("category_id", 5), "annotation 12 .* unknown category 5"),
     "no category": (
@@ -62,6 +70,10 @@ BROKEN = {
     "no box": (
         lambda c: c["annotations"][1].pop("bbox"),
         "annotation 12 .* is not four finite",
+    ),
+    "outline alone": (
+        lambda c: c["annotations"][1].update(bbox=None, segmentation=[[1, 2, 9, 2, 9, 8]]),
+        "annotation 12 .* boxes are not made of the segmentation: add the box around it",
     ),
     "three numbers": (_box(1, 2, 3), "annotation 12 .* is not four finite numbers"),
     "NaN": (_box(1, 2, float("nan"), 4), "annotation 12 .* is not four finite numbers"),
@@ -110,6 +122,8 @@ BROKEN = {
     ),
     "laterality": (_image("laterality", "X"), 'image 2 .* laterality "X" is not L or R'),
     "absolute file name": (_image("file_name", "/etc/passwd"), "image 2.*/etc/passwd. is absolute"),
+    "folders as on Windows": (_image("file_name", "a\\2.png"), r"image 2 .*; write / between"),
+    "case of a file name": (_image("file_name", "2.PNG"), 'image 2 .*, but "2.png" is, which'),
     "drive": (_image("file_name", "C:\\x.png"), "image 2: .* is absolute"),
     "file name leads out": (
         _image("file_name", "a/../../x"),
@@ -160,6 +174,22 @@ def test_broken_file_is_reported(coco_content, write_tree, fault):
     assert re.search(expected, problems[0])
 
 
+def test_name_with_other_accents_is_found(coco_content, write_tree):
+    coco_content["images"][1]["file_name"] = unicodedata.normalize("NFD", "fünf.png")
+    _, image_root = write_tree(coco_content)
+    coco_content["images"][1]["file_name"] = "fünf.png"
+    (problem,) = find_problems(coco_content, image_root=image_root)
+    assert re.search(
+        r'is not in .*, but "fu\\u0308nf.png" is, which differs in .* accents', problem
+    )
+
+
+def test_absent_folder_is_one_problem(coco_content, tmp_path):
+    root = tmp_path / "absent"
+    problems = find_problems(coco_content, image_root=root)
+    assert problems == [f"there is no folder {root} for the images"]
+
+
 def _random_boxes(content, number=40):
     random = np.random.default_rng(0)
     sizes = random.integers(5, 30, (number, 2))
@@ -187,6 +217,15 @@ def test_lower_left_corners_are_recognized(coco_content):
     for annotation in annotations:  # what the message says to do
         annotation["bbox"][1] -= annotation["bbox"][3]
     assert annotations == upright
+    assert find_problems(coco_content) == []
+
+
+def test_shares_of_the_sides_are_recognized(coco_content):
+    for annotation in coco_content["annotations"]:
+        annotation["bbox"] = [0.25, 0.5, 0.25, 0.5]
+    (problem,) = find_problems(coco_content)
+    assert "all 3 boxes lie within the first pixel" in problem
+    coco_content["annotations"][0]["bbox"] = [1, 1, 1, 1]
     assert find_problems(coco_content) == []
 
 

@@ -60,6 +60,14 @@ def test_broken_and_incomplete_files_are_named(tmp_path):
     broken.write_text("model = (")
     with pytest.raises(InputError, match=r"broken\.py cannot be read"):
         load_config(str(broken))
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("a = 1\nb = c\n")
+    with pytest.raises(InputError, match=r"wrong\.py, line 2, cannot be read: NameError: .*'c'"):
+        load_config(str(wrong))
+    own = "from medmask.data import register_coco_dataset as r\nr('n', 'a.json', '.', 'mass')\n"
+    wrong.write_text(own)
+    with pytest.raises(InputError, match=r"line 2, cannot be read: the classes must be a list"):
+        load_config(str(wrong))
     incomplete = tmp_path / "incomplete.py"
     incomplete.write_text("model = dict(a=1)\ntrain = dict(b=1)\n")
     with pytest.raises(InputError, match="defines no dataloader, optimizer, lr_multiplier"):

@@ -46,6 +46,16 @@ def test_sizes_on_disk_are_compared(coco_content, write_tree):
     assert "3.png cannot be read" in unreadable
 
 
+def test_turned_photograph_is_told(coco_content, write_tree):
+    json_file, image_root = write_tree(coco_content)
+    exif = Image.Exif()
+    exif[274] = 6  # a quarter turn
+    Image.open(image_root / "1.png").save(image_root / "1.png", exif=exif)
+    (problem,) = inspect_dataset("mine", json_file, image_root).problems
+    assert "is 80 x 100" in problem
+    assert "(the sides are exchanged: an image is turned as its EXIF orientation says)" in problem
+
+
 def test_overlap_of_splits(coco_content, write_tree):
     first = inspect_dataset("a", *write_tree(coco_content, "a.json", "a"))
     coco_content["images"] = coco_content["images"][:1]

@@ -60,8 +60,11 @@ def test_last_iteration_is_evaluated_once(tmp_path):
     assert [e["iteration"] for e in hook.history] == [2, 4, 5]
 
 
-def test_nan_is_never_best_and_is_null_in_the_file(tmp_path):
+def test_nan_is_never_best_and_is_null_in_the_file(tmp_path, caplog):
     run(tmp_path, [math.nan, 0.2, math.nan, 0.1])
+    undefined = "froc/R@0.3, which is train.best_metric, is undefined here"
+    warnings = [x.message for x in caplog.records if undefined in x.message]
+    assert [x.endswith("no model_best.pth.") for x in warnings] == [True, False]
     history = json.loads((tmp_path / "evaluations.json").read_text())
     assert history[0]["froc/R@0.3"] is None
     assert best_iteration(tmp_path) == 4
