@@ -1,6 +1,5 @@
 """Setup of a run: memory, logs, seeds, a record of config and versions."""
 
-import copy
 import json
 import logging
 from pathlib import Path
@@ -11,8 +10,6 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
-from medmask.data.registrations import KEY as REGISTERED
-from medmask.data.registrations import describe_registrations
 from medmask.engine.log_handlers import tolerate_write_errors
 from medmask.engine.run_checks import data_sets
 from medmask.engine.run_folder import CONFIG, RunFolder, has_checkpoint, write_config
@@ -40,7 +37,7 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
     for name in ("detectron2", "fvcore", "medmask"):
         tolerate_write_errors(setup_logger(str(folder.path), distributed_rank=rank, name=name))
     if comm.is_main_process() and not folder.keeps_record:
-        write_config(_with_registrations(config), folder)
+        write_config(config, folder)
         _write_versions(config, folder)
     logger.info(
         f"{counted(comm.get_world_size(), 'process', 'processes')}, seed {config.train.seed}; the "
@@ -77,14 +74,3 @@ def _read_versions(path: Path) -> dict[str, str]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _with_registrations(config: DictConfig) -> DictConfig:
-    """Add the files of the data sets that the user registered, which a ``.yaml`` file cannot do."""
-    names = (name for _, name in data_sets(config, is_training=True))
-    described = describe_registrations(names)
-    if not described:
-        return config
-    config = copy.deepcopy(config)
-    config[REGISTERED] = described
-    return config
