@@ -1,6 +1,7 @@
 """Reading config files and command-line overrides, with errors that name the key."""
 
 import os
+import traceback
 from collections.abc import Sequence
 
 from detectron2.config import LazyConfig
@@ -72,8 +73,17 @@ def load_any_config(path: str | os.PathLike, *, without: Sequence[str] = ()) -> 
         return LazyConfig.load(path)
     except Exception as error:  # a .py config is code and may raise what it likes
         reason = " ".join(str(error).split())
-        kind = type(error).__name__
-        raise InputError(f"config file {path} cannot be read: {kind}: {reason}") from error
+        if not isinstance(error, InputError):
+            reason = f"{type(error).__name__}: {reason}"
+        place = f", line {line}," if (line := _line_of(path, error)) else ""
+        raise InputError(f"config file {path}{place} cannot be read: {reason}") from error
+
+
+def _line_of(path: str, error: Exception) -> int | None:
+    """Find the line of a config file that raised an error; None if it never ran."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    return lines[-1] if lines else None
 
 
 def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
