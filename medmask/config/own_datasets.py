@@ -13,6 +13,7 @@ A ``.py`` config registers them when it runs (:func:`medmask.data.register_coco_
 import os
 from typing import Any
 
+from detectron2.data import DatasetCatalog
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -43,29 +44,40 @@ def with_own_datasets(config: DictConfig) -> DictConfig:
     return whole
 
 
-def register_own_datasets(config: DictConfig, source: str | os.PathLike) -> None:
+def register_own_datasets(
+    config: DictConfig, source: str | os.PathLike, *, may_differ: bool = False
+) -> list[str]:
     """Register the data sets that a ``config.yaml`` describes; their files are not looked at.
 
     Args:
         config: of the file.
         source: the file, for errors.
+        may_differ: leave names alone that stand for other files in this process, as those of two
+            runs may.
+
+    Returns:
+        The names that are left alone so.
 
     Raises:
         InputError: what describes a set is faulty, or another set has its name.
     """
     node = config._get_node(KEY)
     if node is None:
-        return
+        return []
     group = OmegaConf.to_container(node) if OmegaConf.is_config(node) else None
     if not isinstance(group, dict):
         raise InputError(f"{source}: {KEY} must be a group of data sets by their names")
+    others = []
     for name, entry in group.items():
         if not isinstance(name, str):
             raise InputError(f"{source}: {KEY} has the name {name!r}, but names must be text")
-        _register(f"{source}: {KEY}.{name}", name, entry)
+        if not _register(f"{source}: {KEY}.{name}", name, entry, may_differ):
+            others.append(name)
+    return others
 
 
-def _register(key: str, name: str, entry: Any) -> None:
+def _register(key: str, name: str, entry: Any, may_differ: bool) -> bool:
+    """Register a set; False if its name stands for other files, and may."""
     if not isinstance(entry, dict) or sorted(entry) != sorted(_FIELDS):
         raise InputError(f"{key} must have the keys {', '.join(_FIELDS)}, and no others")
     files = {field: entry[field] for field in _FIELDS[:2]}
@@ -73,7 +85,9 @@ def _register(key: str, name: str, entry: Any) -> None:
         raise InputError(f"{key}: {' and '.join(files)} must be paths")
     registered = describe_own_dataset(name)
     if registered is not None and files.items() <= registered.items():
-        return  # by a .py config, or a run before
+        return True  # by a .py config, or a run before
+    if may_differ and name in DatasetCatalog:
+        return False
     if registered is not None:
         raise InputError(
             f"{key} is {files['json_file']} with images in {files['image_root']}, but here the "
@@ -84,3 +98,4 @@ def _register(key: str, name: str, entry: Any) -> None:
         register_coco_dataset(name, **entry)
     except InputError as error:
         raise InputError(f"{key} cannot be registered: {error}") from None
+    return True

@@ -81,7 +81,11 @@ def data_section(
     for each in evaluated:
         if isinstance(each, EvaluatedRun) and each.dataset not in facts:
             facts[each.dataset] = describe_dataset(each.dataset, each.dataset_dicts)
-    absent: list[str] = []
+    absent = [
+        f"{run.label} means other files by {name} than another run: report on it by itself"
+        for run in runs
+        for name in sorted(run.strangers)
+    ]
     trained = {name for run in runs for part in _PARTS if (name := run.dataset(part))}
     for name in sorted(trained - facts.keys()):
         try:

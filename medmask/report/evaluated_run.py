@@ -91,6 +91,11 @@ def _evaluate(
             f"{run.path} has no config that names dataloader.test.dataset: name the data set of "
             "the detections with --dataset"
         )
+    if dataset is None and name in run.strangers:
+        return Unevaluated(
+            f"{run.path} means other files by data set '{name}' than another run of this report: "
+            "report on it by itself"
+        )
     try:
         ground_truth = ground_truth_of(name)
     except InputError as error:

@@ -3,6 +3,7 @@ import os
 import re
 
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from medmask.errors import InputError
 from medmask.report import ReportOptions, write_report
@@ -196,6 +197,30 @@ def test_runs_are_compared_over_patients(make_run, write):
     assert "their patients are not the same" in page
     with pytest.raises(InputError, match="named twice"):
         write(other, other)
+
+
+def test_set_that_runs_mean_different_files_by_is_told(make_run, write, datasets):
+    name, film = "own_set_of_a_report", datasets / "phantom" / "film"
+
+    def make(label, split):
+        run = make_run(label)
+        text = (run / "config.yaml").read_text().replace("phantom_film_val", name)
+        own = {
+            "json_file": str(film / "annotations" / f"instances_{split}.json"),
+            "image_root": str(film / "images" / split),
+            "thing_classes": ["malignant"],
+        }
+        text += f"own_datasets: {json.dumps({name: own})}\n"
+        (run / "config.yaml").write_text(text)
+        return run
+
+    try:
+        page = write(make("a", "val"), make("b", "train"))
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    assert f"b means other files by {name} than another run" in page
+    assert "not registered" not in page
 
 
 def test_learning_of_a_stage_that_ended_before_the_run_is_shown(make_run, write):
