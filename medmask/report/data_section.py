@@ -84,7 +84,7 @@ def data_section(
     absent = [
         f"{run.label} means other files by {name} than another run: report on it by itself"
         for run in runs
-        for name in sorted(run.strangers)
+        for name in sorted(run.ambiguous_datasets)
     ]
     trained = {name for run in runs for part in _PARTS if (name := run.dataset(part))}
     for name in sorted(trained - facts.keys()):

@@ -91,7 +91,7 @@ def _evaluate(
             f"{run.path} has no config that names dataloader.test.dataset: name the data set of "
             "the detections with --dataset"
         )
-    if dataset is None and name in run.strangers:
+    if dataset is None and name in run.ambiguous_datasets:
         return Unevaluated(
             f"{run.path} means other files by data set '{name}' than another run of this report: "
             "report on it by itself"

@@ -37,7 +37,7 @@ class RunFiles:
         evaluations: while training, in their order.
         evaluation: results of the last one, or of ``--eval-only`` where that came later.
         config: of what the detections come from, None if it is gone.
-        strangers: names of its data sets that another run of the report means other files by.
+        ambiguous_datasets: names of its data sets that mean other files in another run.
         config_text: its file, "" if it is gone.
         versions: of packages, by their names.
         detections: the file, None if there is none.
@@ -50,7 +50,7 @@ class RunFiles:
     evaluations: tuple[Values, ...]
     evaluation: Values
     config: DictConfig | None
-    strangers: frozenset[str]
+    ambiguous_datasets: frozenset[str]
     config_text: str
     versions: dict[str, str]
     detections: Path | None
@@ -133,10 +133,10 @@ def _read_run(path: Path, label: str) -> RunFiles:
         content = read_json(path / "evaluation.json", "evaluation")
         evaluation = _numbers(content, f"evaluation {path / 'evaluation.json'}")
     config_path = path / f"{prefix}{CONFIG}"
-    config, strangers = None, []
+    config, ambiguous_datasets = None, []
     if config_path.exists():
         config = read_config_yaml(config_path, any_target=True)
-        strangers = register_own_datasets(config, config_path, may_differ=True)
+        ambiguous_datasets = register_own_datasets(config, config_path, may_differ=True)
     return RunFiles(
         path=path,
         label=label,
@@ -144,7 +144,7 @@ def _read_run(path: Path, label: str) -> RunFiles:
         evaluations=evaluations,
         evaluation=evaluation,
         config=config,
-        strangers=frozenset(strangers),
+        ambiguous_datasets=frozenset(ambiguous_datasets),
         config_text="" if config is None else config_path.read_text(encoding="utf-8"),
         versions=_read_versions(path / f"{prefix}versions.json"),
         detections=_if_there(path / DETECTIONS),
