@@ -1,5 +1,6 @@
 """The check of the image records of a COCO annotation file."""
 
+import json
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -119,7 +120,8 @@ def _advise_on_name(name: str, spellings: dict[str, str]) -> str:
     similar = spellings.get(_spelling(name))
     if similar is None:
         return ""
-    return f", but {show(similar)} is, which differs in case or in how accents are encoded"
+    # escaped, as letters and accents that are encoded otherwise look the same
+    return f", but {json.dumps(similar)} is, which differs in case or in how accents are encoded"
 
 
 def _spelling(name: str) -> str:
