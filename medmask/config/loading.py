@@ -22,7 +22,7 @@ REQUIRED = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
 def load_config(
     path: str, overrides: Sequence[str] = (), *, without: Sequence[str] = ()
 ) -> DictConfig:
-    """Load a LazyConfig file and apply overrides.
+    """Load a LazyConfig file, apply overrides, and register the user's own data sets.
 
     Args:
         path: a ``.py`` file, which is code and runs, or the ``config.yaml`` that a run left beside
@@ -33,40 +33,45 @@ def load_config(
             as the loss hooks for prediction, where a stage of the user's own may be named.
 
     Raises:
-        InputError: the file is missing, lacks a part, or has no such key.
+        InputError: the file is missing, lacks a part, or has no such key; or it describes a data
+            set that cannot be registered.
     """
     if not path:
         raise InputError("--config-file is missing, e.g. configs/medmask/phantom/source_only.py")
-    config = load_any_config(path, without=without)
+    config = _read_config(os.fspath(path), without)
     missing = [key for key in REQUIRED if key not in config]
     if missing:
         raise InputError(f"config file {path} defines no {', '.join(missing)}")
     no_groups = [key for key in REQUIRED if not isinstance(config._get_node(key), DictConfig)]
     if no_groups:
         raise InputError(f"config file {path} has no group of keys in {', '.join(no_groups)}")
-    return apply_overrides(config, overrides)
+    config = apply_overrides(config, overrides)
+    register_own_datasets(config, path)
+    return config
 
 
 def load_any_config(path: str | os.PathLike, *, without: Sequence[str] = ()) -> DictConfig:
-    """Load a config file, whatever it describes.
+    """Load a config file, whatever it describes, and register the user's own data sets.
 
     Args:
         path: see :func:`load_config`.
         without: likewise.
 
-    The user's own data sets are registered by it: by the calls of a ``.py`` file, or as a
-    ``config.yaml`` describes them.
-
     Raises:
-        InputError: the file is missing, no config, or raises an error.
+        InputError: the file is missing, no config, or raises an error; or it describes a data set
+            that cannot be registered.
     """
-    path = os.fspath(path)
+    config = _read_config(os.fspath(path), without)
+    register_own_datasets(config, path)
+    return config
+
+
+def _read_config(path: str, without: Sequence[str]) -> DictConfig:
+    """Read a config file; the calls of a ``.py`` file register data sets, if it has any."""
     if not os.path.isfile(path):
         raise InputError(f"config file {path} does not exist: name one with --config-file")
     if path.endswith((".yaml", ".yml")):
-        config = read_config_yaml(path, without=without)
-        register_own_datasets(config, path)
-        return config
+        return read_config_yaml(path, without=without)
     if not path.endswith(".py"):
         raise InputError(f"config file {path} is neither a .py nor a .yaml file")
     try:

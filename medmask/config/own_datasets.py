@@ -47,10 +47,10 @@ def with_own_datasets(config: DictConfig) -> DictConfig:
 def register_own_datasets(
     config: DictConfig, source: str | os.PathLike, *, may_differ: bool = False
 ) -> list[str]:
-    """Register the data sets that a ``config.yaml`` describes; their files are not looked at.
+    """Register the data sets that a config describes; their files are not looked at.
 
     Args:
-        config: of the file.
+        config: of the file, with overrides.
         source: the file, for errors.
         may_differ: leave names alone that stand for other files in this process, as those of two
             runs may.

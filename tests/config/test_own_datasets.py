@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from medmask.commands import predict
 from medmask.config.difference import config_differences
-from medmask.config.loading import load_any_config
+from medmask.config.loading import REQUIRED, load_any_config, load_config
 from medmask.config.own_datasets import register_own_datasets, with_own_datasets
 from medmask.config.yaml_files import write_config_yaml
 from medmask.data import register_coco_dataset
@@ -71,6 +71,19 @@ def test_config_keeps_no_set_that_it_no_longer_names(config_file):
     config = load_any_config(config_file)
     config.datasets.test = "inbreast_val"
     assert "own_datasets" not in with_own_datasets(config)
+
+
+def test_overrides_of_paths_count(files, tmp_path):
+    name, path = "own_set_that_moved", tmp_path / "config.yaml"
+    described = {"json_file": "/gone.json", "image_root": str(files[1]), "thing_classes": None}
+    parts = {part: {} for part in REQUIRED}
+    OmegaConf.save(OmegaConf.create(parts | {"own_datasets": {name: described}}), path)
+    load_config(path, [f"own_datasets.{name}.json_file={files[0]}"])
+    try:
+        assert MetadataCatalog.get(name).json_file == str(files[0])
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
 
 
 def test_run_is_resumed_with_sets_that_have_moved(config_file):
