@@ -124,6 +124,8 @@ def load_comparison(path: str | os.PathLike) -> Comparison:
         InputError: the file is missing, or a run names a file or a run that does not exist.
     """
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"plan {path} does not exist, or is no file")
     plan = OmegaConf.select(load_any_config(path), "benchmark")
     if isinstance(plan, DictConfig):
         plan = OmegaConf.to_container(plan)

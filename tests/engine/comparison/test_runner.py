@@ -361,5 +361,5 @@ def test_mistake_in_the_plan_is_named(folder, change, words):
 
 
 def test_absent_plan_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.py does not exist"):
+    with pytest.raises(InputError, match=r"^plan .*nowhere\.py does not exist, or is no file$"):
         load_comparison(tmp_path / "nowhere.py")
