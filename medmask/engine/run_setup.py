@@ -49,13 +49,14 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
 
 
 def _write_versions(config: DictConfig, folder: RunFolder) -> None:
-    """Leave the versions, and warn of images that a resumed run did not have so far."""
+    """Leave the versions, and warn of annotations that a resumed run did not have so far."""
     path = folder.record_path("versions.json")
     named = list(data_sets(config, is_training=True))
     data_versions = collect_data_versions({name for _, name in named})
     if has_checkpoint(folder.path) and not folder.record_prefix:
         before = _read_versions(path)
-        for name in {name for key, name in named if key != "dataloader.test.dataset"}:
+        trained_on = (name for key, name in named if key != "dataloader.test.dataset")
+        for name in dict.fromkeys(trained_on):
             key = version_key(name)
             if before.get(key, data_versions.get(key)) != data_versions.get(key):
                 logger.warning(

@@ -1,7 +1,6 @@
 """Versions of what a run is made with."""
 
 import contextlib
-import hashlib
 import platform
 import shlex
 import sys
@@ -13,6 +12,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from medmask.errors import InputError
+from medmask.utils.file_hash import hash_file
 from medmask.version import __version__
 
 RECORDED_PACKAGES = (
@@ -38,11 +38,8 @@ def collect_data_versions(datasets: Iterable[str]) -> dict[str, str]:
             continue
         # InputError: it is absent, as the training set may be in an evaluation; AttributeError:
         # other code registered a set without a file
-        with (
-            contextlib.suppress(InputError, AttributeError, OSError),
-            open(MetadataCatalog.get(name).json_file, "rb") as file,
-        ):
-            versions[version_key(name)] = hashlib.file_digest(file, "sha256").hexdigest()
+        with contextlib.suppress(InputError, AttributeError, OSError):
+            versions[version_key(name)] = hash_file(MetadataCatalog.get(name).json_file)
     return versions
 
 
