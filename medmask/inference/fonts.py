@@ -8,7 +8,6 @@ from PIL import ImageFont
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-@functools.lru_cache(maxsize=16)
 def font_for(text: str, size: int) -> Font:
     """Choose a font that has the letters of a text.
 
@@ -17,9 +16,14 @@ def font_for(text: str, size: int) -> Font:
 
     Args:
         text: to write.
-        size: of the font.
+        size: of the font, in pixels.
     """
-    if text.isascii():
+    return _load_font(size, text.isascii())
+
+
+@functools.cache
+def _load_font(size: int, is_ascii: bool) -> Font:
+    if is_ascii:
         return ImageFont.load_default(size)
     import matplotlib  # half a second, for class names in other alphabets alone
 
