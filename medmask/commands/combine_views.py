@@ -49,8 +49,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="GT.json",
         help="instead of a registered set: a COCO file, which needs --images",
     )
-    add_dataset_config(parser)
     parser.add_argument("--images", metavar="DIR", help="the images of that file")
+    add_dataset_config(parser)
     parser.add_argument(
         "--detections",
         required=True,

@@ -114,8 +114,8 @@ def check_registered(name: str) -> None:
     if name not in DatasetCatalog:
         raise InputError(
             f"data set '{name}' is not registered{_similar_names(name)}; datasets/README.md has "
-            "all names; a set of your own is known to the config that registers it (--config-file) "
-            "and to the config.yaml of runs with it"
+            "all names; for a set of your own, name the config that registers it, or the "
+            "config.yaml of a run on it, with --config-file"
         )
 
 

@@ -59,7 +59,7 @@ def find_class_labels(dataset: str | Sequence[str], model: MedMask) -> ClassLabe
     if name not in DatasetCatalog:
         logger.warning(
             "data set %s of the config is not registered here, so classes are called by number: "
-            "name the .py config that registers it with --config-file",
+            "name, with --config-file, the .py config that registers it",
             name,
         )
         return ClassLabels(numbers, (None,) * num_classes)
