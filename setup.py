@@ -42,7 +42,7 @@ def check_setuptools() -> None:
 
 
 def wish_for_cuda() -> str:
-    """What MEDMASK_CUDA says: 0, 1, or nothing."""
+    """Read MEDMASK_CUDA: "0", "1", or "" where nothing is said."""
     wish = os.environ.get("MEDMASK_CUDA", "")
     if wish not in ("", "0", "1"):
         sys.exit(f"medmask: MEDMASK_CUDA must be 0 or 1, but is {wish!r}")

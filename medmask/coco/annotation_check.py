@@ -66,7 +66,7 @@ def box_problems(table: AnnotationTable, images: list[dict]) -> Iterator[str]:
 
     Args:
         table: the annotations.
-        images: the image records that their ids mean.
+        images: the image records of the file.
     """
     known = {image["id"] for image in images}
     is_box = np.isfinite(table.boxes).all(axis=1)
@@ -76,7 +76,7 @@ def box_problems(table: AnnotationTable, images: list[dict]) -> Iterator[str]:
         table.image_indices < 0,
         lambda i: (
             f"no image has the id {show(table.image_ids[i])}"
-            + _spelled_otherwise(table.image_ids[i], known)
+            + _advise_on_image_id(table.image_ids[i], known)
         ),
     )
     yield from _each(
@@ -131,8 +131,8 @@ def _is_outside(table: AnnotationTable) -> np.ndarray:
     return ~(_overhang(table.boxes, table.image_sizes) <= OVERHANG_TOLERANCE)
 
 
-def _spelled_otherwise(image_id: Any, known: set[Any]) -> str:
-    """Point at an image whose id is the same but for being text."""
+def _advise_on_image_id(image_id: Any, known: set[Any]) -> str:
+    """Point at an image whose id is the same but that one is text, and the other a number."""
     other = str(image_id) if type(image_id) is int else _as_number(image_id)
     return f", but one has {show(other)}: write ids one way" if other in known else ""
 
