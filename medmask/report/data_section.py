@@ -82,7 +82,8 @@ def data_section(
         if isinstance(each, EvaluatedRun) and each.dataset not in facts:
             facts[each.dataset] = describe_dataset(each.dataset, each.dataset_dicts)
     absent = [
-        f"{run.label} means other files by {name} than another run: report on it by itself"
+        f"{run.label} means other files by {name} than another run or the --config-file: report on "
+        "it by itself"
         for run in runs
         for name in sorted(run.ambiguous_datasets)
     ]

@@ -93,8 +93,8 @@ def _evaluate(
         )
     if dataset is None and name in run.ambiguous_datasets:
         return Unevaluated(
-            f"{run.path} means other files by data set '{name}' than another run of this report: "
-            "report on it by itself"
+            f"{run.path} means other files by data set '{name}' than another run or the "
+            "--config-file of this report: report on it by itself"
         )
     try:
         ground_truth = ground_truth_of(name)

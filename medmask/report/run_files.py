@@ -37,7 +37,7 @@ class RunFiles:
         evaluations: while training, in their order.
         evaluation: results of the last one, or of ``--eval-only`` where that came later.
         config: of what the detections come from, None if it is gone.
-        ambiguous_datasets: names of its data sets that mean other files in another run.
+        ambiguous_datasets: names of its data sets that mean other files in another run or config.
         config_text: its file, "" if it is gone.
         versions: of packages, by their names.
         detections: the file, None if there is none.
