@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from medmask.config import load_config
 from medmask.config.yaml_files import read_config_yaml
@@ -41,13 +42,22 @@ def run(tmp_path, make_config):
     return run
 
 
-def test_config_has_the_users_own_data_sets(tmp_path, make_config):
-    register_coco_dataset("set_of_a_run", tmp_path / "set.json", tmp_path, ["malignant"])
-    config = make_config("dataloader.test.dataset=set_of_a_run")
+@pytest.fixture
+def own_set(tmp_path):
+    """The name of a registered data set of the user's own, which is forgotten after the test."""
+    name = "set_of_a_run"
+    register_coco_dataset(name, tmp_path / "set.json", tmp_path, ["malignant"])
+    yield name
+    DatasetCatalog.remove(name)
+    MetadataCatalog.remove(name)
+
+
+def test_config_has_the_users_own_data_sets(tmp_path, make_config, own_set):
+    config = make_config(f"dataloader.test.dataset={own_set}")
     with open_run_folder(config, RunMode.NEW) as folder:
         write_config(config, folder)
     stored = read_config_yaml(tmp_path / "run" / "config.yaml")
-    assert stored.own_datasets.set_of_a_run == {
+    assert stored.own_datasets[own_set] == {
         "json_file": str(tmp_path / "set.json"),
         "image_root": str(tmp_path),
         "thing_classes": ["malignant"],

@@ -274,6 +274,10 @@ def test_set_of_the_users_own_is_found_by_the_config_of_its_run(make_run, write,
         "own_datasets": {"mine_val": described},
     }
     (run / "config.yaml").write_text(json.dumps(config))
-    page = write(run)
+    try:
+        page = write(run)
+    finally:
+        DatasetCatalog.remove("mine_val")
+        MetadataCatalog.remove("mine_val")
     assert "not registered" not in page
     assert "run on mine_val" in page
