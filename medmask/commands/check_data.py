@@ -3,6 +3,7 @@
 import argparse
 import itertools
 
+from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.errors import InputError
 from medmask.utils.counts import counted
@@ -10,6 +11,7 @@ from medmask.utils.counts import counted
 _EXAMPLES = """
 examples:
   medmask check-data ddsm_train ddsm_val
+  medmask check-data mine_train mine_val --config-file configs/medmask/mine/source_only.py
   medmask check-data --json mine/train.json --images mine/train \\
       --json mine/val.json --images mine/val
 
@@ -23,6 +25,7 @@ datasets/README.md). The exit status is 0 if nothing is wrong, else 1.
 def make_parser() -> argparse.ArgumentParser:
     parser = examples_parser(__doc__, _EXAMPLES)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a registered data set")
+    add_dataset_config(parser)
     parser.add_argument(
         "--json", action="append", default=[], metavar="FILE", help="a COCO annotation file"
     )
@@ -46,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     )
     from medmask.data.split_names import Relation, SplitName
 
+    register_datasets_of_config(args.config_file)
     reports = [inspect_registered_dataset(name) for name in args.names]
     for json_file, image_root in zip(args.json, args.images, strict=True):
         reports.append(inspect_dataset(json_file, json_file, image_root))

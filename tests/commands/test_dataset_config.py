@@ -6,6 +6,7 @@ import pytest
 
 from medmask.commands import (
     calibrate,
+    check_data,
     combine_views,
     export_annotations,
     extract_embeddings,
@@ -22,6 +23,7 @@ from medmask.errors import InputError
 NAME = "set_of_a_config"
 COMMANDS = {
     "calibrate": (calibrate, ["--dataset", NAME, "--checkpoint", "w.pth"]),
+    "check-data": (check_data, [NAME]),
     "combine-views": (
         combine_views,
         ["--dataset", NAME, "--detections", "d.json", "--output", "out.json"],
