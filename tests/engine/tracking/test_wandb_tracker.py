@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,15 @@ def read_records(path):
     from wandb.proto import wandb_internal_pb2
 
     data, position, record = path.read_bytes(), 7, b""
-    while position < len(data):
+    while position + HEADER.size <= len(data):
         left = BLOCK - position % BLOCK
         if left < HEADER.size:
             position += left
             continue
         _, length, kind = HEADER.unpack_from(data, position)
         position += HEADER.size
+        if position + length > len(data):
+            return  # it is being written
         chunk = data[position : position + length]
         record = chunk if kind in (FULL, FIRST) else record + chunk
         if kind in (FULL, LAST):
@@ -33,8 +36,17 @@ def read_records(path):
         position += length
 
 
+def read_whole_run(path):
+    """Wait for the last record: wandb's own process may still write when the run is closed."""
+    deadline = time.monotonic() + 60
+    while "exit" not in (kinds := [x.WhichOneof("record_type") for x in read_records(path)]):
+        assert time.monotonic() < deadline, f"the run ends with {kinds[-1:]}"
+        time.sleep(0.1)
+    return read_run(path)
+
+
 def read_run(path):
-    """Read the config, the history by step and the exit status of an offline run."""
+    """Read the run, its config, its history by step and its exit status."""
     config, history, status = {}, {}, None
     for record in read_records(path):
         kind = record.WhichOneof("record_type")
@@ -65,7 +77,7 @@ def test_offline_runs_hold_metrics_config_versions_and_nothing_of_the_machine(tm
         track(tmp_path, start, stop, finished)
         newest = (tmp_path / "wandb" / "latest-run").resolve()
         (path,) = newest.glob("*.wandb")
-        run, config, history, status = read_run(path)
+        run, config, history, status = read_whole_run(path)
         assert newest.name.startswith("offline-run-")
         assert (run.run_id, run.project) == ("0123456789abcdef", "breasts")
         assert run.display_name == str(tmp_path)
