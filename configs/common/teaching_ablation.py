@@ -17,6 +17,7 @@ _NO_MASKED_AUTOENCODING = [
 _NO_DISCRIMINATORS = f"{_HOOKS}.domain_adversarial=null"
 _NO_RETRAINING = f"{_HOOKS}.selective_retraining=null"
 _NO_PSEUDO_LABELS = f"{_TEACHER}.loss_weight=0.0"
+_WEAK_PSEUDO_LABELS = f"{_TEACHER}.loss_weight=0.1"
 _ALONE = [*_NO_MASKED_AUTOENCODING, _NO_DISCRIMINATORS, _NO_RETRAINING]
 """of the teacher, whose pseudo labels are then all that it adds"""
 
@@ -56,6 +57,10 @@ def ablate_teaching(pages, test_dataset, metric, averaging):
         pseudo_labels_alone=taught(_ALONE, control),
         pseudo_boxes_alone=taught([*_ALONE, f"{_TEACHER}.teach_boxes=true"], control),
         discriminators_alone=averaged("alignment", **control),
+        weak_pseudo_labels=taught(
+            [*_NO_MASKED_AUTOENCODING, _NO_RETRAINING, _WEAK_PSEUDO_LABELS],
+            dict(start="source_only", controls=["discriminators_alone", "control_strong"]),
+        ),
         masked_autoencoding_alone=averaged("cross_domain", **control),
         retraining_alone=taught(
             [*_NO_MASKED_AUTOENCODING, _NO_DISCRIMINATORS, _NO_PSEUDO_LABELS], control

@@ -26,6 +26,7 @@ from medmask.engine.buffers import BufferBroadcast
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.evaluators import build_evaluators
+from medmask.engine.freed_memory_hook import FreedMemoryHook
 from medmask.engine.gradient_norm_hook import GradientNormHook
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.learning import LearningReport
@@ -40,6 +41,7 @@ from medmask.stages.adabn import adapt_batchnorm
 from medmask.stages.loss_hook import LossHook
 from medmask.utils.counts import counted
 from medmask.utils.files import remove_abandoned_files
+from medmask.utils.memory import release_freed_memory
 from medmask.utils.periods import to_iterations, to_iterations_or_end
 from medmask.utils.signals import StoppedBySignal
 
@@ -132,6 +134,7 @@ def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, 
     if name:
         config = copy.deepcopy(config)
         config.train.output_dir = str(Path(config.train.output_dir) / name)
+    release_freed_memory()  # or a loader's processes, which are copies, would come to have it, too
     loader = build(config, "dataloader.test")
     evaluator = DatasetEvaluators(build_evaluators(config))
     with autocast(config):
@@ -222,6 +225,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
             hooks.LRScheduler(trainer.optimizer, schedule),
             # before all that write files or evaluate, so that no fault there can lose work
             LastStepCheckpointer(checkpointer),
+            FreedMemoryHook(),
             _build_periodic_checkpointer(config, checkpointer),
             evaluation,
         ]

@@ -23,7 +23,18 @@ def keep_freed_memory() -> None:
     images of ever-changing sizes, took 4.3 instead of 4.0 GB, and it grows for some hundred more.
     Other C libraries and systems are left as they are.
     """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
+    libc = _glibc()
+    if libc is not None:
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def release_freed_memory() -> None:
+    """Return what is freed, and has been kept, to the system once; what malloc does next stays."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
