@@ -1,7 +1,6 @@
 """Writing one image of a data set, and finding its lesions in it; what worker processes do."""
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from medmask.converters.pixels import read_pixels
 from medmask.converters.regions import Region, find_regions
 from medmask.errors import InputError
 from medmask.images import read_image_size, read_pixel_spacing
+from medmask.utils.file_hash import hash_file
 from medmask.utils.files import atomic_write
-
-_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _write(task: ImageTask) -> WrittenImage:
     encoded = cv2.imencode(".png", pixels)[1]
     with atomic_write(task.folder / task.file_name) as file:
         file.write(encoded.tobytes())
-    digest = _hash_file(task.image.path)
+    digest = hash_file(task.image.path)
     return _result(task, source_size, size, digest, regions)
 
 
@@ -150,11 +148,3 @@ def _pixel_spacing_mm(image: SourceImage) -> float | None:
         spacing = read_pixel_spacing(image.path)
         return spacing and spacing[0]
     return None
-
-
-def _hash_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
