@@ -20,7 +20,7 @@ from medmask.converters.image_files import ImageTask, WrittenImage
 from medmask.converters.regions import Region
 from medmask.errors import InputError
 from medmask.utils.file_lock import lock_file
-from medmask.utils.files import errors_name
+from medmask.utils.files import errors_name, write_all
 from medmask.utils.json_files import parse_line
 
 JOURNAL = "images.jsonl"
@@ -75,8 +75,7 @@ class ImageJournal:
     def _write(self, content: dict[str, Any]) -> None:
         line = json.dumps(content).encode() + b"\n"
         with errors_name(self._folder / JOURNAL):
-            while line:  # a disk that is nearly full takes a part
-                line = line[self._file.write(line) :]
+            write_all(self._file, line)
 
 
 @contextlib.contextmanager

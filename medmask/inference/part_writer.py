@@ -14,7 +14,7 @@ from medmask.inference.part_files import count_of, mark_of, part_files, write_ma
 from medmask.inference.prediction_parts import HEADER
 from medmask.inference.prediction_record import PredictionRecord, format_line
 from medmask.utils.file_lock import lock_file
-from medmask.utils.files import errors_name, sync_folder
+from medmask.utils.files import errors_name, sync_folder, write_all
 
 _SYNC_SECONDS = 5.0
 """Most that a crash of the machine may cost; on each line a disk would spend milliseconds."""
@@ -79,8 +79,7 @@ class PartWriter:
         line = format_line(content)
         offset = self._file.seek(0, os.SEEK_END)
         with errors_name(self.path):
-            while line:  # a disk that is nearly full takes a part
-                line = line[self._file.write(line) :]
+            write_all(self._file, line)
         return offset
 
 

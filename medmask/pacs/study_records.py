@@ -11,7 +11,7 @@ from typing import Any
 
 from medmask.errors import InputError
 from medmask.utils.file_lock import lock_file
-from medmask.utils.files import errors_name
+from medmask.utils.files import errors_name, write_all
 from medmask.utils.json_files import parse_line
 
 STUDIES = "studies.jsonl"
@@ -91,8 +91,7 @@ class StudyRecords:
         line = json.dumps(content).encode() + b"\n"
         with errors_name(self.path):
             self._file.seek(0, os.SEEK_END)
-            while line:  # a disk that is nearly full takes a part
-                line = line[self._file.write(line) :]
+            write_all(self._file, line)
             os.fsync(self._file.fileno())
 
     def _check_header(self, line: bytes, settings: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
 from typing import IO
 
@@ -63,6 +64,12 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
             raise
         finally:
             _being_written.discard(Path(temporary))
+
+
+def write_all(file: RawIOBase, data: bytes) -> None:
+    """Write to an unbuffered file, which takes only a part where its disk is nearly full."""
+    while data:
+        data = data[file.write(data) :]
 
 
 def sync_folder(folder: str | os.PathLike) -> None:

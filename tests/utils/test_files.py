@@ -1,4 +1,5 @@
 import errno
+import io
 import multiprocessing
 import os
 import resource
@@ -9,7 +10,12 @@ import time
 
 import pytest
 
-from medmask.utils.files import atomic_write, check_output_file, remove_abandoned_files
+from medmask.utils.files import (
+    atomic_write,
+    check_output_file,
+    remove_abandoned_files,
+    write_all,
+)
 
 
 def test_block_that_raises_leaves_the_old_content(tmp_path):
@@ -158,3 +164,13 @@ def test_file_systems_that_do_not_sync_folders_are_written_to(tmp_path, monkeypa
     with atomic_write(tmp_path / "file.json", "w") as file:
         file.write("content")
     assert (tmp_path / "file.json").read_text() == "content"
+
+
+def test_disk_that_takes_parts_gets_all(tmp_path):
+    class Disk(io.FileIO):
+        def write(self, data):
+            return super().write(data[:3])
+
+    with Disk(tmp_path / "file", "w") as file:
+        write_all(file, b"0123456789")
+    assert (tmp_path / "file").read_bytes() == b"0123456789"
