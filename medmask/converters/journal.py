@@ -21,7 +21,7 @@ from medmask.converters.regions import Region
 from medmask.errors import InputError
 from medmask.utils.file_lock import lock_file
 from medmask.utils.files import errors_name, write_all
-from medmask.utils.json_files import parse_line
+from medmask.utils.json_files import parse_object
 
 JOURNAL = "images.jsonl"
 
@@ -61,14 +61,14 @@ class ImageJournal:
             self._file.truncate(0)
             self._write(dict(settings))
             return
-        found = parse_line(whole[0])
+        found = parse_object(whole[0])
         if found != dict(settings):
             raise InputError(
                 f"{self._folder / JOURNAL} is of a conversion with {_list(found)}, not "
                 f"{_list(settings)}: choose another --output, or remove {self._folder}"
             )
         self._file.truncate(self._file.tell() - len(cut_off))
-        for line in filter(None, map(parse_line, whole[1:])):
+        for line in filter(None, map(parse_object, whole[1:])):
             with contextlib.suppress(LookupError, TypeError):
                 self._lines[line["written"]["name"]] = line
 

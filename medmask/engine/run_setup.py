@@ -16,6 +16,7 @@ from medmask.engine.run_folder import CONFIG, RunFolder, has_checkpoint, write_c
 from medmask.engine.versions import collect_data_versions, collect_versions, version_key
 from medmask.utils.counts import counted
 from medmask.utils.files import atomic_write
+from medmask.utils.json_files import parse_object
 from medmask.utils.memory import keep_freed_memory
 from medmask.utils.openmp import choose_num_threads
 
@@ -71,7 +72,6 @@ def _write_versions(config: DictConfig, folder: RunFolder) -> None:
 def _read_versions(path: Path) -> dict[str, str]:
     """Read what an earlier start of the run left; nothing if it is gone or broken."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return parse_object(path.read_bytes()) or {}
+    except OSError:
         return {}
-    return content if isinstance(content, dict) else {}

@@ -12,7 +12,7 @@ from typing import Any
 from medmask.errors import InputError
 from medmask.utils.file_lock import lock_file
 from medmask.utils.files import errors_name, write_all
-from medmask.utils.json_files import parse_line
+from medmask.utils.json_files import parse_object
 
 STUDIES = "studies.jsonl"
 
@@ -75,7 +75,7 @@ class StudyRecords:
         self._check_header(lines[0], settings)
         known = {field.name for field in fields(StudyRecord)}
         for number, line in enumerate(lines[1:], start=2):
-            values = parse_line(line) or {}
+            values = parse_object(line) or {}
             lists = [values.get("instances"), values.get("problems")]
             if values.keys() != known or not all(isinstance(each, list) for each in lists):
                 raise self._damaged(number)
@@ -95,7 +95,7 @@ class StudyRecords:
             os.fsync(self._file.fileno())
 
     def _check_header(self, line: bytes, settings: Mapping[str, Any]) -> None:
-        header = parse_line(line) or {}
+        header = parse_object(line) or {}
         stored = header.pop("settings", None)
         if header != _HEADER or not isinstance(stored, dict):
             raise self._damaged(1)

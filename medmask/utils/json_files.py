@@ -87,10 +87,10 @@ def parse_json(data: bytes, path: str | os.PathLike, kind: str) -> Any:
     return content
 
 
-def parse_line(line: bytes) -> dict[str, Any] | None:
-    """Parse a line of a journal; None of what is no JSON object, such as one that was cut off."""
+def parse_object(data: bytes) -> dict[str, Any] | None:
+    """Parse a JSON object; None of anything else, such as a line of a journal that was cut off."""
     try:
-        content = json.loads(line)
+        content = json.loads(data)
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

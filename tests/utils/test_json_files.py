@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from medmask.errors import InputError
-from medmask.utils.json_files import finite_values, parse_json, read_json, show, valid_unicode
+from medmask.utils.json_files import (
+    finite_values,
+    parse_json,
+    parse_object,
+    read_json,
+    show,
+    valid_unicode,
+)
 
 
 @pytest.fixture
@@ -89,3 +96,8 @@ def test_values_in_errors_are_as_they_are_written():
     assert show("a\nb") == '"a\\nb"'
     with pytest.raises(InputError, match='the key "größe" more than once'):
         parse_json('{"größe": 1, "größe": 2}'.encode(), "x.json", "file")
+
+
+@pytest.mark.parametrize("data", [b"", b'{"a": 1', b"[1]", b"\xff{}", b'{"a":' * 100_000])
+def test_what_is_no_object_is_none(data):
+    assert parse_object(data) is None
