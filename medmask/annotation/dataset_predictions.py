@@ -5,17 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from medmask.dicom_results.predictions import (
-    Finding,
-    Predictions,
-    ScoredImage,
-    hash_of_weights,
-)
+from medmask.dicom_results.predictions import Finding, Predictions, ScoredImage
 from medmask.evaluation import ground_truth_of
 from medmask.evaluation.detection_files import read_detections
 from medmask.evaluation.suppression import suppress_overlaps
 from medmask.inference.image_predictor import NMS_IOU
 from medmask.inference.prediction_images import images_of_dataset
+from medmask.utils.file_hash import HASH_LENGTH, hash_weights_file
 
 
 def read_detections_of_dataset(path: Path, dataset: str, checkpoint: Path) -> Predictions:
@@ -53,4 +49,5 @@ def read_detections_of_dataset(path: Path, dataset: str, checkpoint: Path) -> Pr
         )
         images.append(ScoredImage(image.path, tuple(findings), image.file_name, image.image_id))
     made = datetime.fromtimestamp(int(path.stat().st_mtime))
-    return Predictions(hash_of_weights(checkpoint), made, tuple(images), (), tuple(names))
+    weights = hash_weights_file(checkpoint)[:HASH_LENGTH]
+    return Predictions(weights, made, tuple(images), (), tuple(names))

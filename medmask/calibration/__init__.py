@@ -11,12 +11,13 @@ if TYPE_CHECKING:
         read_calibration,
     )
     from medmask.calibration.calibrate import calibrate_scores
-    from medmask.calibration.identity import hash_detections, hash_ground_truth, hash_weights_file
+    from medmask.calibration.identity import hash_detections, hash_ground_truth
     from medmask.calibration.plot import plot_calibration
     from medmask.calibration.report import calibration_to_json, format_calibration
     from medmask.calibration.results import Calibration, CalibrationSource
     from medmask.calibration.settings import UNCALIBRATED, CalibrationSettings
     from medmask.calibration.stored_report import CalibrationReport, read_calibration_report
+    from medmask.utils.file_hash import hash_weights_file
 
 __all__ = [
     "UNCALIBRATED",
@@ -52,7 +53,7 @@ __getattr__, __dir__ = lazy_exports(
         "format_calibration": "medmask.calibration.report",
         "hash_detections": "medmask.calibration.identity",
         "hash_ground_truth": "medmask.calibration.identity",
-        "hash_weights_file": "medmask.calibration.identity",
+        "hash_weights_file": "medmask.utils.file_hash",
         "plot_calibration": "medmask.calibration.plot",
         "read_calibration": "medmask.calibration.application",
         "read_calibration_report": "medmask.calibration.stored_report",

@@ -14,6 +14,7 @@ from medmask.calibration.report import FORMAT
 from medmask.coco import numbers
 from medmask.errors import InputError
 from medmask.utils.counts import counted
+from medmask.utils.file_hash import HASH_LENGTH
 from medmask.utils.json_files import parse_json, read_json_bytes
 
 KIND = "calibration file"
@@ -105,7 +106,8 @@ class StoredCalibration:
         if weights_sha256 != self.weights_sha256:
             raise InputError(
                 f"{self.path} is the calibration of other weights (SHA-256 "
-                f"{self.weights_sha256[:16]}, not {weights_sha256[:16]}): {remedy}"
+                f"{self.weights_sha256[:HASH_LENGTH]}, not {weights_sha256[:HASH_LENGTH]}): "
+                f"{remedy}"
             )
         if self.config is not None and config != self.config:
             raise InputError(
@@ -185,7 +187,7 @@ def parse_calibration(data: bytes, path: str | os.PathLike) -> StoredCalibration
         thresholds=_read_thresholds(path, content.get("operating_points")),
         detections=calibrators["detections"],
         images=calibrators["images"],
-        file_hash=hashlib.sha256(data).hexdigest()[:16],
+        file_hash=hashlib.sha256(data).hexdigest()[:HASH_LENGTH],
     )
 
 

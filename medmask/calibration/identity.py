@@ -2,25 +2,10 @@
 
 import hashlib
 import json
-import os
 
 import numpy as np
 
-from medmask.errors import InputError
 from medmask.evaluation.structures import Detections, GroundTruth
-from medmask.utils.file_hash import hash_file
-
-
-def hash_weights_file(path: str | os.PathLike) -> str:
-    """SHA-256 of a checkpoint's file, 64 hexadecimal digits.
-
-    Raises:
-        InputError: there is no such file.
-    """
-    try:
-        return hash_file(path)
-    except OSError as error:
-        raise InputError(f"checkpoint {path} cannot be read: {error.strerror}") from None
 
 
 def hash_ground_truth(ground_truth: GroundTruth) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xyxy
 from medmask.images import frame_path
-from medmask.inference.config_identity import HASH_LENGTH
 from medmask.inference.image_inputs import find_images
 from medmask.inference.merging import read_records
 from medmask.inference.options import JOURNAL
@@ -21,7 +20,7 @@ from medmask.inference.part_files import missing_shards, part_files
 from medmask.inference.prediction_images import PredictionImage, images_of_files
 from medmask.inference.prediction_parts import PartsReader
 from medmask.utils.counts import counted
-from medmask.utils.file_hash import hash_file
+from medmask.utils.file_hash import HASH_LENGTH, hash_weights_file
 from medmask.utils.json_files import read_json
 
 
@@ -174,7 +173,7 @@ def read_detections_of_images(
         ScoredImage(_name(image), _to_findings(by_file.get(file, ()), path), image.file_name)
         for image, file in zip(images, files, strict=True)
     )
-    weights = hash_of_weights(checkpoint)
+    weights = hash_weights_file(checkpoint)[:HASH_LENGTH]
     categories = sorted({finding.category for image in scored for finding in image.findings})
     return Predictions(
         weights,
@@ -184,17 +183,6 @@ def read_detections_of_images(
         tuple(categories),
         calibration=_calibration_of_list(scored, path),
     )
-
-
-def hash_of_weights(checkpoint: Path) -> str:
-    """Take the first 16 hexadecimal digits of the SHA-256 of a file of weights.
-
-    Raises:
-        InputError: there is no such file.
-    """
-    if not checkpoint.is_file():
-        raise InputError(f"checkpoint {checkpoint} does not exist, or is no file")
-    return hash_file(checkpoint)[:HASH_LENGTH]
 
 
 def _to_findings(records: Iterable[dict[str, Any]], path: Path) -> tuple[Finding, ...]:

@@ -14,10 +14,10 @@ from medmask.errors import InputError
 from medmask.export.metadata import ExportMetadata
 from medmask.export.session import GraphSession
 from medmask.inference.class_labels import ClassLabels
-from medmask.inference.config_identity import HASH_LENGTH
 from medmask.inference.image_predictor import NMS_IOU, ImagePredictor
 from medmask.inference.image_reader import ImageReader
 from medmask.modeling.postprocessing import suppress_overlaps, to_original_image
+from medmask.utils.file_hash import HASH_LENGTH
 
 
 class OnnxPredictor(ImagePredictor):

@@ -6,8 +6,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-HASH_LENGTH = 16
-"""Characters of a SHA-256 by which records of detections name a file or a config"""
+from medmask.utils.file_hash import HASH_LENGTH
 
 
 def hash_detector_config(config: DictConfig) -> str:

@@ -14,11 +14,11 @@ from medmask.config.building import build
 from medmask.engine.run import autocast, build_model
 from medmask.errors import InputError
 from medmask.inference.class_labels import find_class_labels
-from medmask.inference.config_identity import HASH_LENGTH, hash_detector_config
+from medmask.inference.config_identity import hash_detector_config
 from medmask.inference.image_predictor import NMS_IOU, ImagePredictor
 from medmask.inference.image_reader import ImageReader
 from medmask.modeling import MedMask
-from medmask.utils.file_hash import hash_file
+from medmask.utils.file_hash import HASH_LENGTH, hash_file
 
 
 class MedMaskPredictor(ImagePredictor):
