@@ -140,7 +140,7 @@ def in_exams(dataset: str, detections: Detections) -> Detections:
 @functools.cache
 def _exams_of(dataset: str) -> tuple[RelatedViews, list[BreastFrame | None]]:
     dataset_dicts = DatasetCatalog.get(dataset)
-    return find_related_views(dataset_dicts), read_breast_frames(dataset_dicts, progress=True)
+    return find_related_views(dataset_dicts), read_breast_frames(dataset_dicts, show_progress=True)
 
 
 def measure_rows(

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     detections = evaluation.read_detections(args.detections, ground_truth)
     related = evaluation.find_related_views(images)
     needed = [image if related.has_any(index) else None for index, image in enumerate(images)]
-    frames = read_breast_frames(needed, progress=True)
+    frames = read_breast_frames(needed, show_progress=True)
     combined = evaluation.combine_views(detections, related, frames, settings)
     evaluation.write_json(args.output, evaluation.detections_to_coco(ground_truth, combined))
     count = len(images) - needed.count(None)

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         link=args.link,
         workers=args.workers,
     )
-    report = convert(args.set, args.raw, args.output, options, progress=True)
+    report = convert(args.set, args.raw, args.output, options, show_progress=True)
     for name, (images, patients, lesions, with_lesions) in report.files.items():
         print(
             f"{name}: {counted(images, 'image')}, {counted(patients, 'patient')}, "

@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
         file_format=args.format,
         workers=args.workers,
         overwrite=args.overwrite,
-        progress=True,
+        show_progress=True,
     )
     print(f"wrote {args.output}" if written else f"{args.output} already holds these phantoms")
     if args.contact_sheet:  # after them, as it may be in their folder, which must be empty before

@@ -96,7 +96,7 @@ class ConversionReport:
 
 
 def convert(
-    name: str, raw: Path, output: Path, options: ConversionOptions, *, progress: bool = False
+    name: str, raw: Path, output: Path, options: ConversionOptions, *, show_progress: bool = False
 ) -> ConversionReport:
     """Convert a data set; the same call goes on where it was stopped.
 
@@ -105,7 +105,7 @@ def convert(
         raw: the folder of the raw download.
         output: the folder to write.
         options: what the user chose.
-        progress: tell how far it is.
+        show_progress: whether to tell how far it is.
 
     Raises:
         InputError: there is nothing to convert, or the output holds something else.
@@ -133,7 +133,7 @@ def convert(
             ImageTask(i, output / IMAGES, converter.read_pixels, options.max_size, options.link)
             for i in contents.images
         ]
-        written = _write_images(tasks, journal, options.workers, progress)
+        written = _write_images(tasks, journal, options.workers, show_progress)
         return _write_rest(converter, raw, output, options, contents, written)
 
 
@@ -172,7 +172,7 @@ def _write_images(
             len(tasks),
             "image",
             done_before=len(tasks) - len(missing),
-            is_shown=show_progress,
+            show_progress=show_progress,
         ) as progress,
     ):
         for task, written in zip(missing, results, strict=True):

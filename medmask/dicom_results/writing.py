@@ -98,7 +98,9 @@ def write_results(
         studies, contradictions = group_studies(images)
         problems += contradictions
         written = before = done = 0
-        for study in with_progress(studies, "writing", "study", "studies", is_shown=show_progress):
+        for study in with_progress(
+            studies, "writing", "study", "studies", show_progress=show_progress
+        ):
             try:
                 for planned in _plan(study, output_dir / study.uid, identity, options):
                     if _is_written(planned):

@@ -165,7 +165,7 @@ def _embed_shards(
     batches = load_batches(inputs, sizes, settings.batch_size, settings.num_workers)
     with_patches = writer.settings.patch_grid is not None
     with Progress(
-        writer.folder.name, len(inputs), "image", is_shown=comm.is_main_process()
+        writer.folder.name, len(inputs), "image", show_progress=comm.is_main_process()
     ) as progress:
         for number, size in zip(numbers, sizes, strict=True):
             embeddings: list[ImageEmbeddings] = []

@@ -36,7 +36,7 @@ def make_phantom_dataset(
     file_format: str = "png8",
     workers: int = 1,
     overwrite: bool = False,
-    progress: bool = False,
+    show_progress: bool = False,
 ) -> bool:
     """Write phantom data sets; the same arguments give the same bytes.
 
@@ -53,7 +53,7 @@ def make_phantom_dataset(
         workers: processes. More than one asks that the calling script is importable
             (``if __name__ == "__main__":``).
         overwrite: replace phantoms of other parameters in ``output``.
-        progress: tell how far it is.
+        show_progress: whether to tell how far it is.
 
     Returns:
         True if the phantoms were written, False if the very same ones were already there.
@@ -81,7 +81,7 @@ def make_phantom_dataset(
         with _locked(output):
             if _prepare_output(output, request, overwrite):
                 return False
-            _write_tree(output, parameters, request, workers, progress)
+            _write_tree(output, parameters, request, workers, show_progress)
     except OSError as error:
         raise InputError(f"cannot write phantoms to {output}: {error.strerror}") from error
     return True
@@ -176,7 +176,7 @@ def _write_tree(
     total = sum(task.images for task in tasks)
     with (
         contextlib.closing(write_patients(tasks, workers)) as patients,
-        Progress("phantoms", total, "image", is_shown=show_progress) as progress,
+        Progress("phantoms", total, "image", show_progress=show_progress) as progress,
     ):
         for task, written in zip(tasks, patients, strict=True):
             records.setdefault((task.domain, task.split), []).extend(written)

@@ -97,7 +97,7 @@ def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[
     start = time.perf_counter()
     parameters = PhantomParameters(seed=settings.seed)
     test_crops = make_test_crops(settings)  # before the work that it may put an end to
-    crops = PhantomCrops(parameters, "train", settings.patients, progress=True)
+    crops = PhantomCrops(parameters, "train", settings.patients, show_progress=True)
     torch.manual_seed(settings.seed)
     model = open_clip.CLIP(**MODEL_CONFIG)
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)

@@ -65,20 +65,25 @@ class PhantomCrops:
         parameters: of the phantoms.
         split: "train", "val" or "test"; each has patients of its own.
         patients: per domain.
-        progress: tell how far it is.
+        show_progress: whether to tell how far it is.
 
     Raises:
         InputError: no phantom has a lesion.
     """
 
     def __init__(
-        self, parameters: PhantomParameters, split: str, patients: int, *, progress: bool = False
+        self,
+        parameters: PhantomParameters,
+        split: str,
+        patients: int,
+        *,
+        show_progress: bool = False,
     ) -> None:
         numbers = [(domain, index) for domain in DOMAINS for index in range(patients)]
         self._scenes = [
             _to_scene(image)
             for domain, index in with_progress(
-                numbers, f"{split} phantoms", "patient", is_shown=progress
+                numbers, f"{split} phantoms", "patient", show_progress=show_progress
             )
             for image in generate_patient(parameters, domain, split, index).images
         ]

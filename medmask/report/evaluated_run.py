@@ -72,7 +72,7 @@ def evaluate_runs(
     Raises:
         InputError: a file is broken, or contradicts the data set.
     """
-    progress = with_progress(runs, "evaluating", "run", is_shown=len(runs) > 1)
+    progress = with_progress(runs, "evaluating", "run", show_progress=len(runs) > 1)
     return [_evaluate(run, dataset, bootstrap) for run in progress]
 
 

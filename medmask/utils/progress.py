@@ -34,7 +34,7 @@ class Progress:
         units: str | None = None,
         *,
         done_before: int = 0,
-        is_shown: bool = True,
+        show_progress: bool = True,
         stays: bool = True,
         report: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -47,13 +47,13 @@ class Progress:
             unit: what is counted, in the singular.
             units: in the plural, see :func:`counted`.
             done_before: how many of them were done before this pass.
-            is_shown: whether anything is written.
+            show_progress: whether anything is written.
             stays: whether the bar is left on the terminal at the end.
             report: takes a line every 30 seconds; None for stderr, or a bar if that is a terminal.
             clock: seconds.
         """
         self._title, self._total, self._unit, self._units = title, total, unit, units
-        self._done_before, self._is_shown = done_before, is_shown
+        self._done_before, self._show_progress = done_before, show_progress
         self._report, self._clock = report or _print, clock
         self._last_report = clock()
         self._done = 0
@@ -64,7 +64,7 @@ class Progress:
             total=total,
             initial=done_before,
             leave=stays,
-            disable=True if report or not is_shown else None,  # None: where nobody watches
+            disable=True if report or not show_progress else None,  # None: where nobody watches
         )
 
     def advance(self, count: int = 1, note: str = "") -> None:
@@ -82,7 +82,7 @@ class Progress:
         if not self._bar.disable:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(count)
-        elif self._is_shown and now - self._last_report >= _REPORT_SECONDS:
+        elif self._show_progress and now - self._last_report >= _REPORT_SECONDS:
             self._last_report = now
             self._report(self._line(note, now))
 
@@ -121,7 +121,7 @@ def with_progress(
     units: str | None = None,
     *,
     total: int | None = None,
-    is_shown: bool = True,
+    show_progress: bool = True,
     stays: bool = True,
 ) -> Iterator[Item]:
     """Go through items with a :class:`Progress`.
@@ -132,13 +132,13 @@ def with_progress(
         unit: what is counted, in the singular.
         units: in the plural, see :func:`counted`.
         total: how many there are.
-        is_shown: whether anything is written.
+        show_progress: whether anything is written.
         stays: whether the bar is left on the terminal at the end.
     """
     if total is None:
         assert isinstance(items, Sized)
         total = len(items)
-    with Progress(title, total, unit, units, is_shown=is_shown, stays=stays) as progress:
+    with Progress(title, total, unit, units, show_progress=show_progress, stays=stays) as progress:
         for item in items:
             yield item
             progress.advance()

@@ -65,7 +65,7 @@ def test_what_is_not_shown_is_not_written(monkeypatch):
     monkeypatch.setattr(progress, "_REPORT_SECONDS", 0.0)
     for file in (Terminal(), io.StringIO()):
         with contextlib.redirect_stderr(file):
-            assert list(with_progress([1], "counting", "number", is_shown=False)) == [1]
+            assert list(with_progress([1], "counting", "number", show_progress=False)) == [1]
         assert file.getvalue() == ""
 
 

@@ -79,13 +79,13 @@ def find_breast_frame(image: np.ndarray) -> BreastFrame | None:
 
 
 def read_breast_frames(
-    dataset_dicts: Sequence[dict[str, Any] | None], *, progress: bool = False
+    dataset_dicts: Sequence[dict[str, Any] | None], *, show_progress: bool = False
 ) -> list[BreastFrame | None]:
     """Read images and find the landmarks of each, several at a time.
 
     Args:
         dataset_dicts: of the images; None for one that is not asked for, and has none.
-        progress: tell how far it is.
+        show_progress: whether to tell how far it is.
 
     Raises:
         InputError: an image cannot be read, or has another size than its dataset dict says.
@@ -94,7 +94,9 @@ def read_breast_frames(
         frames: Iterator[BreastFrame | None] = pool.map(_read_frame, dataset_dicts)
         total = len(dataset_dicts)
         return list(
-            with_progress(frames, "landmarks", "image", total=total, is_shown=progress, stays=False)
+            with_progress(
+                frames, "landmarks", "image", total=total, show_progress=show_progress, stays=False
+            )
         )
 
 
