@@ -35,6 +35,23 @@ def register_datasets_of_config(path: str | os.PathLike | None) -> None:
     load_any_config(path, without=("loss_hooks",))
 
 
+def register_datasets_of_detector(args: argparse.Namespace) -> None:
+    """Register the data sets that ``--config-file`` brings along, or the config of the weights.
+
+    An exported file brings none along, and may stand beside a config that is not its own.
+
+    Args:
+        args: with ``model``, ``checkpoint`` and ``config_file``.
+
+    Raises:
+        InputError: the config is faulty, or not where ``--config-file`` says.
+    """
+    if args.model is None:
+        register_datasets_of_weights(args)
+    else:
+        register_datasets_of_config(args.config_file)
+
+
 def register_datasets_of_weights(args: argparse.Namespace) -> None:
     """Register the data sets that the config of weights brings along, if there is one.
 

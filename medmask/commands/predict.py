@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.archive_options import add_archive_options, choose_workers
-from medmask.commands.dataset_config import register_datasets_of_weights
+from medmask.commands.dataset_config import register_datasets_of_detector
 from medmask.commands.engine_options import add_engine_options, open_engine
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.operating_point import (
@@ -69,7 +69,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        help="instead of inputs: the images of a registered data set, with its ids and names",
+        help="instead of inputs: the images of a registered data set, with its ids and names; "
+        "one of your own is known by the config of the weights, with --model by --config-file",
     )
     parser.add_argument(
         "--frame",
@@ -147,8 +148,7 @@ def run(args: argparse.Namespace) -> int:
     images: Iterable[PredictionImage]
     problems: list[str] = []
     if args.dataset:
-        if args.model is None:
-            register_datasets_of_weights(args)
+        register_datasets_of_detector(args)
         images = images_of_dataset(args.dataset)
     else:
         images = found = WorkList(args.inputs, args.frame)

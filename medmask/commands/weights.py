@@ -53,7 +53,8 @@ def check_detector(args: argparse.Namespace) -> None:
     """Refuse, before anything is loaded, a detector that cannot be.
 
     Args:
-        args: with ``checkpoint``, ``model``, ``config_file`` and ``device``.
+        args: with ``checkpoint``, ``model``, ``config_file`` and ``device``, and ``dataset`` where
+            the command has it.
 
     Raises:
         InputError: there is no such file, or the options do not go together.
@@ -65,8 +66,10 @@ def check_detector(args: argparse.Namespace) -> None:
                 "train one with `make demo`"
             )
         return
-    if args.config_file:
-        raise InputError("--model needs no --config-file: the file has its own preprocessing")
+    if args.config_file is not None and not getattr(args, "dataset", None):
+        raise InputError(
+            "--model needs no --config-file without --dataset: the file has its own preprocessing"
+        )
     if args.device not in ("auto", "cpu"):
         raise InputError(f"--model runs on the CPU: leave out --device {args.device}")
     if not args.model.is_file():

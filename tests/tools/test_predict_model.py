@@ -99,6 +99,22 @@ def test_calibration_of_the_weights_serves_the_exported_file(folder, tmp_path):
         assert_refused(result, words)
 
 
+def test_own_set_is_described_by_the_config_file(folder, coco_content, write_tree, tmp_path):
+    json_file, image_root = write_tree(coco_content)
+    config = tmp_path / "own.py"
+    config.write_text(
+        "from medmask.data import register_coco_dataset\n"
+        f'register_coco_dataset("own_val", "{json_file}", "{image_root}", ["malignant"])\n'
+    )
+    command = ("predict.py", "--model", folder / "model.onnx", "--dataset", "own_val")
+    options = ("--config-file", config, "--no-overlays", "--output", tmp_path / "out")
+    result = run_tool(*command, *options)
+    assert result.status == 0, result.describe()
+    found = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert {(x["image_id"], x["category_id"]) for x in found} == {(1, 7), (2, 7), (3, 7)}
+    assert_refused(run_tool(*command, "--output", tmp_path / "other"), "'own_val' is not")
+
+
 def numbers_of(report):
     """(probability, score) of each finding of a report."""
     sr = pytest.importorskip("highdicom.sr", reason="DICOM results need the extra dicom-results")
@@ -169,7 +185,10 @@ def test_studies_that_a_node_receives(dated_studies, at_operating_point, tmp_pat
     [
         (["--model", "nowhere.onnx"], "model nowhere.onnx does not exist"),
         (["--model", "config.yaml"], "model config.yaml cannot be loaded by ONNX Runtime"),
-        (["--model", "model.onnx", "--config-file", "config.yaml"], "--model needs no --config"),
+        (
+            ["--model", "model.onnx", "--config-file", "config.yaml"],
+            "no --config-file without --dataset",
+        ),
         (["--model", "model.onnx", "--device", "cuda"], "--model runs on the CPU"),
         (["--model", "model.onnx", "--checkpoint", "model_best.pth"], "not allowed with"),
     ],
