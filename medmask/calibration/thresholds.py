@@ -99,11 +99,9 @@ def thresholds_at(localizations: Localizations, fpi: Sequence[float]) -> np.ndar
         (K,): a score; 0 where all detections together stay within the rate; infinite where those
         of the highest score alone exceed it.
     """
-    budgets = false_positive_budgets(fpi, np.array(localizations.num_images))
     curve = froc_curve(localizations)
-    last_within = np.searchsorted(curve.false_positives, budgets, side="right") - 1
-    thresholds = curve.thresholds[last_within]
-    return np.where(len(localizations.false_positive_scores) <= budgets, 0.0, thresholds)
+    last = curve.last_within(fpi)
+    return np.where(last == len(curve.thresholds) - 1, 0.0, curve.thresholds[last])
 
 
 def resampled_thresholds(

@@ -46,6 +46,11 @@ class FrocCurve:
             return np.full(len(self.thresholds), np.nan)
         return self.lesions_found / self.num_lesions
 
+    def last_within(self, fpi: Sequence[float]) -> np.ndarray:
+        """Index the last points within K rates of false positives per image: (K,) int64."""
+        budgets = false_positive_budgets(fpi, np.array(self.num_images))
+        return np.searchsorted(self.false_positives, budgets, side="right") - 1
+
     def corners(self) -> "FrocCurve":
         """The same staircase with only the points where the sensitivity rises, and both ends."""
         keep = np.diff(self.lesions_found, prepend=-1) > 0
@@ -87,10 +92,8 @@ def sensitivity_at(localizations: Localizations, fpi: Sequence[float]) -> np.nda
     num_lesions = len(localizations.lesion_scores)
     if num_lesions == 0:
         return np.full(len(fpi), np.nan)
-    budgets = false_positive_budgets(fpi, np.array(localizations.num_images))
     curve = froc_curve(localizations)
-    last_within = np.searchsorted(curve.false_positives, budgets, side="right") - 1
-    return curve.lesions_found[last_within] / num_lesions
+    return curve.lesions_found[curve.last_within(fpi)] / num_lesions
 
 
 def competition_performance_metric(localizations: Localizations) -> float:
