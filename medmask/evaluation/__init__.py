@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from medmask.evaluation.coco_average_precision import AveragePrecision, average_precision
     from medmask.evaluation.dataset_ground_truth import ground_truth_of
     from medmask.evaluation.detection_files import (
-        detection_records,
         detections_to_coco,
         read_detections,
     )
@@ -44,7 +43,6 @@ __all__ = [
     "ViewSettings",
     "average_precision",
     "combine_views",
-    "detection_records",
     "detections_to_coco",
     "evaluate_detections",
     "find_related_views",
@@ -74,7 +72,6 @@ __getattr__, __dir__ = lazy_exports(
         "ViewSettings": "medmask.evaluation.settings",
         "average_precision": "medmask.evaluation.coco_average_precision",
         "combine_views": "medmask.evaluation.view_combination",
-        "detection_records": "medmask.evaluation.detection_files",
         "detections_to_coco": "medmask.evaluation.detection_files",
         "evaluate_detections": "medmask.evaluation.evaluate",
         "find_related_views": "medmask.evaluation.related_views",

@@ -1,8 +1,7 @@
 """Detections as files: COCO's result format, with the names of images and categories added.
 
 A record is ``{"image_id", "file_name", "category_id", "category_name", "bbox", "score"}``; ``bbox``
-is [x, y, width, height] in pixels of the image as it is in its file. Everything in the project that
-writes or reads detections does it here.
+is [x, y, width, height] in pixels of the image as it is in its file.
 """
 
 import os
@@ -20,76 +19,26 @@ from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.utils.json_files import read_json, show
 
 
-def detection_records(
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    classes: np.ndarray,
-    *,
-    image_id: int | str | None,
-    file_name: str | None,
-    category_ids: Sequence[int | None],
-    category_names: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Write down the detections of one image.
-
-    An image of a registered data set gets the set's own image id, file name (relative to the set's
-    image folder) and category ids. For an image that belongs to no set ``image_id`` is None,
-    ``file_name`` is its path, and ``category_ids`` are None if the classes' names are all that is
-    known: :func:`read_detections` then goes by the names.
-
-    Args:
-        boxes: (D, 4) corners (x0, y0, x1, y1) in pixels of the image.
-        scores: (D,) in [0, 1].
-        classes: (D,) class indices, counted from 0.
-        image_id: of the image, or None.
-        file_name: of the image, or None.
-        category_ids: of each class.
-        category_names: of each class.
-
-    Returns:
-        D records of JSON values, in the order of the boxes.
-    """
-    sides = to_xywh(np.asarray(boxes, dtype=np.float64).reshape(-1, 4))
+def detections_to_coco(ground_truth: GroundTruth, detections: Detections) -> list[dict[str, Any]]:
+    """The records that :func:`read_detections` reads, in the order of the detections."""
+    file_names = ground_truth.file_names or (None,) * ground_truth.num_images
     return [
         {
-            "image_id": image_id,
-            "file_name": file_name,
-            "category_id": category_ids[index],
-            "category_name": category_names[index],
+            "image_id": ground_truth.image_ids[image],
+            "file_name": file_names[image],
+            "category_id": ground_truth.category_ids[category],
+            "category_name": ground_truth.category_names[category],
             "bbox": box,
             "score": score,
         }
-        for index, box, score in zip(
-            np.asarray(classes).tolist(),
-            sides.tolist(),
-            np.asarray(scores, dtype=np.float64).tolist(),
+        for image, category, box, score in zip(
+            detections.image_indices.tolist(),
+            detections.category_indices.tolist(),
+            to_xywh(detections.boxes).tolist(),
+            detections.scores.tolist(),
             strict=True,
         )
     ]
-
-
-def detections_to_coco(ground_truth: GroundTruth, detections: Detections) -> list[dict[str, Any]]:
-    """The records that :func:`read_detections` reads, in the order of the detections."""
-    order = np.argsort(detections.image_indices, kind="stable")
-    bounds = np.searchsorted(
-        detections.image_indices[order], np.arange(ground_truth.num_images + 1)
-    )
-    file_names = ground_truth.file_names or (None,) * ground_truth.num_images
-    records: list[dict[str, Any]] = [{}] * len(detections)
-    for image in range(ground_truth.num_images):
-        places = order[bounds[image] : bounds[image + 1]]
-        of_image = detection_records(
-            detections.boxes[places],
-            detections.scores[places],
-            detections.category_indices[places],
-            image_id=ground_truth.image_ids[image],
-            file_name=file_names[image],
-            category_ids=ground_truth.category_ids,
-            category_names=ground_truth.category_names,
-        )
-        for place, record in zip(places.tolist(), of_image, strict=True):
-            records[place] = record
-    return records
 
 
 def read_detections(path: str | os.PathLike, ground_truth: GroundTruth) -> Detections:

@@ -8,7 +8,6 @@ from medmask.errors import InputError
 from medmask.evaluation import (
     Detections,
     GroundTruth,
-    detection_records,
     detections_to_coco,
     read_detections,
 )
@@ -223,28 +222,12 @@ def test_what_is_written_is_read(read):
 
 
 def test_an_image_of_no_data_set_is_known_by_its_name(read):
-    def predict(boxes, scores, classes, file_name):
-        return detection_records(
-            np.array(boxes, dtype=np.float32),
-            np.array(scores, dtype=np.float32),
-            np.array(classes),
-            image_id=None,
-            file_name=file_name,
-            category_ids=(None, None),
-            category_names=("malignant", "benign"),
-        )
-
+    nothing_known = {"image_id": None, "category_id": None}
     records = [
-        *predict([[0, 0, 2, 2]], [0.25], [0], "/elsewhere/b/1.png"),
-        *predict([[5.5, 1, 5.5, 4]], [1], [1], "/elsewhere/a/1.png"),
-        *predict([], [], [], "/elsewhere/c/1.png"),
+        nothing_known | {"file_name": file_name, "category_name": name, "bbox": box, "score": score}
+        for file_name, name, box, score in (
+            ("/elsewhere/b/1.png", "malignant", [0, 0, 2, 2], 0.25),
+            ("/elsewhere/a/1.png", "benign", [5.5, 1, 0, 3], 1),
+        )
     ]
-    assert records[0] == {
-        "image_id": None,
-        "file_name": "/elsewhere/b/1.png",
-        "category_id": None,
-        "category_name": "malignant",
-        "bbox": [0, 0, 2, 2],
-        "score": 0.25,
-    }
     assert_as_meant(read(records))
