@@ -10,11 +10,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from medmask.calibration.reliability import Reliability
 from medmask.calibration.results import Calibration
-from medmask.evaluation.plot import INK, style_frame
+from medmask.evaluation.plot import COLORS, INK, style_frame
 from medmask.utils.files import atomic_write
 
-# Okabe and Ito's palette, which color-blind readers can tell apart.
-_CALIBRATED, _AS_THEY_ARE = "#0072B2", "#D55E00"
+_CALIBRATED, _AS_THEY_ARE = COLORS[:2]
 
 
 def plot_calibration(calibration: Calibration, path: str | os.PathLike) -> None:

@@ -1,19 +1,16 @@
 """Showing a calibration: as strict JSON and as tables for the terminal."""
 
-import math
 import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-import numpy as np
-from tabulate import tabulate
 
 from medmask.calibration.calibrators import calibrator_to_json
 from medmask.calibration.reliability import Reliability
 from medmask.calibration.results import Calibration, ScoreCalibration
 from medmask.calibration.thresholds import OperatingPoint
 from medmask.evaluation.bootstrap import interval_to_json
+from medmask.evaluation.tables import decimal, interval_text, text_table
 from medmask.utils.counts import counted
 from medmask.utils.json_files import finite_or_none
 from medmask.version import __version__
@@ -122,18 +119,18 @@ def _point_table(points: tuple[OperatingPoint, ...]) -> str:
     rows = [
         [
             f"{point.fpi:g}",
-            _decimal(point.threshold),
-            _range(point.threshold_interval),
-            _decimal(point.sensitivity),
-            _range(point.sensitivity_interval),
-            _decimal(point.attained_fpi),
-            _range(point.attained_fpi_interval),
+            decimal(point.threshold),
+            interval_text(point.threshold_interval),
+            decimal(point.sensitivity),
+            interval_text(point.sensitivity_interval),
+            decimal(point.attained_fpi),
+            interval_text(point.attained_fpi_interval),
         ]
         for point in points
     ]
     interval = "95% interval"
     headers = ["FP/image", "threshold", interval, "sensitivity", interval, "attained", interval]
-    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right")
+    return text_table(rows, headers)
 
 
 def _quality_table(calibration: Calibration) -> str:
@@ -142,23 +139,11 @@ def _quality_table(calibration: Calibration) -> str:
         rows.append([name, "scores as they are", *_quality(part.reliability_of_scores)])
         rows.append(["", f"{part.calibrator.name}, out of fold", *_quality(part.reliability)])
     headers = ["", "probabilities", "calibration error", "95% interval", "Brier score"]
-    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right")
+    return text_table(rows, headers)
 
 
 def _quality(reliability: Reliability | None) -> list[str]:
     if reliability is None:
         return ["undefined", "", "undefined"]
-    interval = _range(reliability.ece_interval)
-    return [_decimal(reliability.ece), interval, _decimal(reliability.brier)]
-
-
-def _range(interval: np.ndarray | None) -> str:
-    if interval is None:
-        return ""
-    return f"{_decimal(interval[0])} to {_decimal(interval[1])}"
-
-
-def _decimal(value: float) -> str:
-    if math.isinf(value):
-        return "none"
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
+    interval = interval_text(reliability.ece_interval)
+    return [decimal(reliability.ece), interval, decimal(reliability.brier)]

@@ -13,8 +13,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from medmask.evaluation.results import FrocResult
 from medmask.utils.files import atomic_write
 
-# Okabe and Ito's palette, which color-blind readers can tell apart.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette, which color-blind readers can tell apart."""
 INK, _GRID = "#333333", "#E4E4E4"
 _RATE_NAMED_IN_LEGEND = 0.3
 
@@ -41,7 +41,7 @@ def plot_froc(
     limits = (points[0] / 1.4, points[-1] * 1.4)
     _style_axes(axes, points, limits)
     for index, (label, result) in enumerate(curves):
-        _draw_curve(axes, _plain(label), result, _COLORS[index % len(_COLORS)], limits)
+        _draw_curve(axes, _plain(label), result, COLORS[index % len(COLORS)], limits)
     # Above the axes, where no curve can run into it.
     axes.legend(
         loc="lower left",

@@ -1,16 +1,15 @@
 """Showing a result: as strict JSON and as a table for the terminal."""
 
-import math
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
 
 from medmask.evaluation.bootstrap import interval_to_json
 from medmask.evaluation.classification import ThresholdMetrics
 from medmask.evaluation.coco_average_precision import AveragePrecision
 from medmask.evaluation.results import CategorySensitivity, ClassificationResult, FrocResult
+from medmask.evaluation.tables import decimal, interval_text, text_table
 from medmask.utils.counts import counted
 from medmask.utils.json_files import finite_values
 
@@ -20,9 +19,9 @@ def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> di
 
     Fractions are in [0, 1]; what is undefined is null. ``fpi``, ``sensitivity`` and ``intervals``
     have one entry for each operating point; ``intervals`` is null without the bootstrap. ``cpm`` is
-    the mean sensitivity at 1/8, 1/4, ... 8 false positives per image. ``curve``
-    holds the corners of the exact staircase: the sensitivity at a rate of false positives is that
-    of the last corner whose ``fpi`` does not exceed it.
+    the mean sensitivity at 1/8, 1/4, ... 8 false positives per image. ``curve`` holds the corners
+    of the exact staircase: the sensitivity at a rate of false positives is that of the last corner
+    whose ``fpi`` does not exceed it.
     """
     corners = result.curve.corners()
     content = {
@@ -57,14 +56,14 @@ def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
         f"({counts.detections} before suppression)",
         "",
         _sensitivity_table(result),
-        f"CPM {_decimal(result.cpm)}, the mean sensitivity at 1/8, 1/4, ... 8 FP/image",
+        f"CPM {decimal(result.cpm)}, the mean sensitivity at 1/8, 1/4, ... 8 FP/image",
         "",
         _classification_table(result),
     ]
     if len(result.categories) > 1:
         lines += ["", _category_table(result)]
     if ap is not None:
-        lines += ["", f"AP {_decimal(ap.ap)}   AP50 {_decimal(ap.ap50)}   AP75 {_decimal(ap.ap75)}"]
+        lines += ["", f"AP {decimal(ap.ap)}   AP50 {decimal(ap.ap50)}   AP75 {decimal(ap.ap75)}"]
     return "\n".join(lines)
 
 
@@ -89,12 +88,12 @@ def _sensitivity_table(result: FrocResult) -> str:
     rows = [
         [
             f"{point:g}",
-            _decimal(result.sensitivity[index]),
-            "" if result.intervals is None else _range(result.intervals[index]),
+            decimal(result.sensitivity[index]),
+            "" if result.intervals is None else interval_text(result.intervals[index]),
         ]
         for index, point in enumerate(result.settings.operating_points)
     ]
-    return _table(rows, ["FP/image", "sensitivity", "95% interval"])
+    return text_table(rows, ["FP/image", "sensitivity", "95% interval"])
 
 
 def _classification_table(result: FrocResult) -> str:
@@ -102,37 +101,25 @@ def _classification_table(result: FrocResult) -> str:
     for level, metrics in (("image", result.images), ("breast", result.breasts)):
         if metrics is None:
             continue
-        interval = "" if metrics.auc_interval is None else _range(metrics.auc_interval)
+        interval = interval_text(metrics.auc_interval)
         rows.append(
-            [level, _decimal(metrics.auc), interval, *_threshold_row("given", metrics.at_score)]
+            [level, decimal(metrics.auc), interval, *_threshold_row("given", metrics.at_score)]
         )
         if metrics.best_f1 is not None:
             rows.append(["", "", "", *_threshold_row("best F1", metrics.best_f1)])
     headers = ["level", "AUC", "95% interval", "threshold", "score"]
-    return _table(rows, [*headers, "F1", "sensitivity", "specificity"])
+    return text_table(rows, [*headers, "F1", "sensitivity", "specificity"])
 
 
 def _threshold_row(name: str, metrics: ThresholdMetrics) -> list[str]:
     values = (metrics.score, metrics.f1, metrics.sensitivity, metrics.specificity)
-    return [name, *map(_decimal, values)]
+    return [name, *map(decimal, values)]
 
 
 def _category_table(result: FrocResult) -> str:
     rows = [
-        [category.name, category.lesions, *map(_decimal, category.sensitivity)]
+        [category.name, category.lesions, *map(decimal, category.sensitivity)]
         for category in result.categories
     ]
     points = [f"R@{point:g}" for point in result.settings.operating_points]
-    return _table(rows, ["category", "lesions", *points])
-
-
-def _table(rows: list[list], headers: list[str]) -> str:
-    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right")
-
-
-def _range(interval: np.ndarray) -> str:
-    return f"{_decimal(interval[0])} to {_decimal(interval[1])}"
-
-
-def _decimal(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
+    return text_table(rows, ["category", "lesions", *points])
