@@ -1,7 +1,7 @@
 """Pages of hits, misses and false positives at an operating point, to see what goes wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +11,22 @@ from detectron2.data import DatasetCatalog
 
 from medmask.data.dataset_dicts import read_dataset_image
 from medmask.errors import InputError
-from medmask.evaluation import Detections, GroundTruth, ground_truth_of, read_detections
-from medmask.evaluation.froc import false_positive_budgets, froc_curve
-from medmask.evaluation.matching import localize
-from medmask.evaluation.settings import EvaluationSettings
-from medmask.evaluation.suppression import suppress_overlaps
+from medmask.evaluation import GroundTruth, ground_truth_of, read_detections
+from medmask.evaluation.error_analysis import KINDS, Finding, count_kinds, find_errors
+from medmask.inference.drawing import GROUND_TRUTH_COLOR
 from medmask.utils.files import check_output_folder
 from medmask.utils.json_files import finite_values, write_json
 from medmask.utils.png_files import write_png
 from medmask.utils.progress import with_progress
 
-KINDS = ("hits", "misses", "false_positives")
 _COLUMNS = 8
 _TILE, _CAPTION = 200, 32  # pixels
 _CONTEXT = 3.0  # side of what is shown, in sides of the box
 _LEAST_CONTEXT = 0.12  # of the longer side of the image
 _GRAY, _INK = 40, (220, 220, 220)
-_LESION, _DETECTION = (77, 255, 77), (255, 160, 40)
+_DETECTION_COLOR = (255, 160, 40)
 _NOT_TOLD = ("file_name", "annotations", "image_id", "height", "width", "patient_id")
 """Fields of an image that a caption has no room for, or names otherwise."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A lesion, or a detection that hits none.
-
-    Attributes:
-        kind: one of :data:`KINDS`.
-        image: index of its image.
-        box: (x0, y0, x1, y1) in pixels.
-        score: of a false positive, or of the best detection that hits the lesion; None if none.
-    """
-
-    kind: str
-    image: int
-    box: tuple[float, float, float, float]
-    score: float | None
 
 
 @dataclass(frozen=True)
@@ -66,67 +46,6 @@ class View:
     def place(self, box: Sequence[float] | np.ndarray) -> np.ndarray:
         """(2, 2) corners of a box (x0, y0, x1, y1) of the image in pixels of the view."""
         return (np.reshape(box, (2, 2)) - self.origin) * self.scale
-
-
-def find_errors(
-    ground_truth: GroundTruth,
-    detections: Detections,
-    fpi: float,
-    settings: EvaluationSettings | None = None,
-) -> list[Finding]:
-    """Tell hits, misses and false positives apart at an operating point.
-
-    The score threshold is the lowest at which there are no more than ``fpi`` false positives per
-    image, after the suppression of the evaluation.
-
-    Args:
-        ground_truth: all images.
-        detections: on them.
-        fpi: false positives per image, at least 0.
-        settings: of the evaluation, which say what a hit is; the defaults if None.
-
-    Returns:
-        Hits and false positives from the highest score on; misses, too, and those that no detection
-        hits at any score last, the largest first.
-
-    Raises:
-        InputError: ``fpi`` is out of its range.
-    """
-    settings = replace(settings or EvaluationSettings(), operating_points=(fpi,))
-    kept = suppress_overlaps(detections, settings.nms_iou)
-    rule = (settings.iou_threshold, settings.hit_rule)
-    localizations = localize(ground_truth, kept, *rule)
-    curve = froc_curve(localizations)
-    (budget,) = false_positive_budgets([fpi], np.array(ground_truth.num_images))
-    last = np.searchsorted(curve.false_positives, budget, side="right") - 1
-    threshold = curve.thresholds[last]
-
-    lesions = ground_truth.boxes[~ground_truth.is_crowd]
-    findings = [
-        Finding(
-            "hits" if score >= threshold else "misses",
-            int(image),
-            tuple(box.tolist()),
-            float(score) if score > -np.inf else None,
-        )
-        for box, image, score in zip(
-            lesions, localizations.lesion_images, localizations.lesion_scores, strict=True
-        )
-    ]
-    # A detection that is scored by its own number is named by the score of the false positive.
-    numbered = replace(kept, scores=np.arange(len(kept), dtype=np.float64))
-    for number in localize(ground_truth, numbered, *rule).false_positive_scores.astype(np.int64):
-        if kept.scores[number] >= threshold:
-            box, image = kept.boxes[number], int(kept.image_indices[number])
-            score = float(kept.scores[number])
-            findings.append(Finding("false_positives", image, tuple(box.tolist()), score))
-
-    def rank(finding: Finding) -> tuple[int, float, float]:
-        x0, y0, x1, y1 = finding.box
-        score = -1.0 if finding.score is None else finding.score
-        return KINDS.index(finding.kind), -score, -(x1 - x0) * (y1 - y0)
-
-    return sorted(findings, key=rank)
 
 
 def draw_error_sheets(
@@ -172,7 +91,7 @@ def draw_error_sheets(
             write_png(page, _join(tiles))
     records = [_record(finding, dataset_dicts[finding.image], ground_truth) for finding in findings]
     write_json(output_dir / "findings.json", records)
-    return {kind: sum(finding.kind == kind for finding in findings) for kind in KINDS}
+    return count_kinds(findings)
 
 
 def view_around(image: np.ndarray, box: Sequence[float], side: int) -> View:
@@ -215,9 +134,9 @@ def _draw(
     view = view_around(read_dataset_image(dict(dataset_dict)), finding.box, _TILE)
     in_image = (ground_truth.image_indices == finding.image) & ~ground_truth.is_crowd
     for box in ground_truth.boxes[in_image]:
-        _draw_box(view.pixels, view.place(box), _LESION)
+        _draw_box(view.pixels, view.place(box), GROUND_TRUTH_COLOR)
     if finding.kind == "false_positives":
-        _draw_box(view.pixels, view.place(finding.box), _DETECTION)
+        _draw_box(view.pixels, view.place(finding.box), _DETECTION_COLOR)
     tile = np.full((_TILE + _CAPTION, _TILE, 3), _GRAY, np.uint8)
     tile[:_TILE] = view.pixels
     score = "no hit" if finding.score is None else f"{finding.score:.2f}"

@@ -10,8 +10,9 @@ import numpy as np
 
 from medmask.data.dataset_dicts import read_dataset_image
 from medmask.errors import InputError
+from medmask.evaluation.error_analysis import Finding, count_kinds, find_errors
 from medmask.inference.drawing import resize
-from medmask.inference.error_sheets import KINDS, Finding, find_errors, view_around
+from medmask.inference.error_sheets import view_around
 from medmask.report.evaluated_run import EvaluatedRun, Unevaluated
 from medmask.report.html import Markup, element, join
 from medmask.report.run_files import RunFiles
@@ -83,7 +84,7 @@ def gallery_section(
 
 def _gallery(run: EvaluatedRun, label: str, fpi: float, num_each: int, budget: Budget) -> Markup:
     findings = find_errors(run.ground_truth, run.detections, fpi, run.settings)
-    counts = {kind: sum(each.kind == kind for each in findings) for kind in KINDS}
+    counts = count_kinds(findings)
     shown = [
         each
         for kind in ("misses", "false_positives", "hits")
