@@ -11,6 +11,7 @@ from medmask.config.keys import ARGUMENTS
 from medmask.config.targets import find_target, name_of_target
 from medmask.config.values import Part
 from medmask.errors import InputError
+from medmask.utils.failures import one_line
 
 
 def build(config: DictConfig, key: str, of: type = object) -> Any:
@@ -76,7 +77,7 @@ def _call(target: Callable[..., Any], arguments: Mapping[str, Any], key: str) ->
     except OSError:  # names its file, see medmask.errors
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or "no reason given"
+        reason = one_line(error) or "no reason given"
         raise InputError(
             f"{key} cannot be made by {name_of_target(target)}: {type(error).__name__}: {reason}"
         ) from error

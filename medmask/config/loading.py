@@ -15,6 +15,7 @@ from medmask.config.targets import check_targets, iterate_targets
 from medmask.config.tree import iterate_keys, suggest
 from medmask.config.yaml_files import read_config_yaml
 from medmask.errors import InputError
+from medmask.utils.failures import one_line
 
 REQUIRED = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
 
@@ -77,7 +78,7 @@ def _read_config(path: str, without: Sequence[str]) -> DictConfig:
     try:
         return LazyConfig.load(path)
     except Exception as error:  # a .py config is code and may raise what it likes
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         if not isinstance(error, InputError):
             reason = f"{type(error).__name__}: {reason}"
         place = f", line {line}," if (line := _line_of(path, error)) else ""

@@ -14,6 +14,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from medmask.config.targets import check_targets
 from medmask.config.tree import Group, is_group, iterate_values, names_in, raw_value
 from medmask.errors import InputError
+from medmask.utils.failures import one_line
 from medmask.utils.files import atomic_write
 
 MAX_BYTES = 256 * 1024
@@ -55,11 +56,11 @@ def read_config_yaml(
             check_targets(config)
         _check_references(config)
     except yaml.YAMLError as error:
-        raise InputError(f"config file {path} is no YAML: {_one_line(error)}") from None
+        raise InputError(f"config file {path} is no YAML: {one_line(error)}") from None
     except RecursionError:
         raise InputError(f"config file {path} is nested too deeply") from None
     except (OmegaConfBaseException, ValueError) as error:
-        raise InputError(f"config file {path} cannot be read: {_one_line(error)}") from None
+        raise InputError(f"config file {path} cannot be read: {one_line(error)}") from None
     return config
 
 
@@ -187,7 +188,3 @@ def _kept(parent: Group, name: str | int) -> Any:
         return raw
     is_plain = raw.count("${") == 1 and not _RESOLVER.search(raw)
     return raw if is_plain and not OmegaConf.is_config(resolved) else resolved
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -36,6 +36,7 @@ from medmask.experts.image_signature import FileSignature, has_signature, image_
 from medmask.experts.manifest import StoreSettings
 from medmask.experts.patch_statistics import patch_moments
 from medmask.experts.preprocessing import ExpertView
+from medmask.utils.failures import one_line
 from medmask.utils.files import current_umask
 
 PARTIAL_PREFIX = ".partial-"
@@ -250,7 +251,7 @@ def _read_checksums(folder: Path, settings: StoreSettings) -> dict[str, Checksum
     try:
         description = read_hashed_json(path)
     except (OSError, ValueError) as error:
-        raise damaged(path, " ".join(str(error).split())[:200]) from None
+        raise damaged(path, one_line(error)[:200]) from None
     if description.get("settings") != settings.fingerprint():
         raise damaged(folder, "it was made with other settings")
     return {name: Checksum(*value) for name, value in description["checksums"].items()}

@@ -8,6 +8,7 @@ import torch
 from medmask.errors import InputError
 from medmask.export.graph import INPUTS, OUTPUTS, DetectorGraph
 from medmask.modeling import MedMask
+from medmask.utils.failures import one_line
 
 OPSET = 18
 _DYNAMIC = {
@@ -49,7 +50,7 @@ def trace(model: MedMask) -> bytes:
                 dynamo=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)[:300]
         raise InputError(
             f"model.backbone uses what PyTorch cannot write as ONNX ({reason}): predict with the "
             "checkpoint itself, or choose another backbone"

@@ -16,6 +16,7 @@ from medmask.data.pixel_spacing import PixelSpacing, uses_pixel_spacing
 from medmask.errors import InputError
 from medmask.inference.drawing import make_view
 from medmask.inference.prediction_images import PredictionImage, read_spacing
+from medmask.utils.failures import one_line
 
 
 class ReadImage(NamedTuple):
@@ -108,7 +109,7 @@ def describe_fault(image: PredictionImage, error: Exception) -> Fault:
             "failed",
             f"image {image.name} does not fit into memory: reduce it, or take another machine",
         )
-    reason = " ".join(str(error).split()) or "no reason given"
+    reason = one_line(error) or "no reason given"
     return Fault(
         "failed",
         f"image {image.name} cannot be predicted on ({type(error).__name__}: {reason[:300]})",

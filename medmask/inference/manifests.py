@@ -23,6 +23,7 @@ from medmask.inference.prediction_images import (
 )
 from medmask.inference.result_files import import_pyarrow
 from medmask.utils.counts import counted
+from medmask.utils.failures import one_line
 from medmask.utils.json_files import valid_unicode
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
@@ -235,5 +236,5 @@ def _cells(batch: Any, name: str) -> Iterable[Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+    reason = one_line(getattr(error, "strerror", None) or error)[:200]
     return InputError(f"manifest {path} cannot be read ({reason}); correct or copy it again")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from medmask.errors import InputError
 from medmask.utils.counts import counted
+from medmask.utils.failures import one_line
 
 _STORE_BYTES = 2**28  # of objects that processes share: rows, records and pictures, but no images
 
@@ -70,13 +71,14 @@ def _connect(ray: ModuleType, address: str | None) -> None:
                 **quiet,
             )
     except Exception as error:  # Ray raises bare ones, too
+        reason = one_line(error)[:200]
         if address:
             raise InputError(
-                f"no cluster of Ray answers at RAY_ADDRESS={address} ({_one_line(error)}): start "
+                f"no cluster of Ray answers at RAY_ADDRESS={address} ({reason}): start "
                 "it with `ray start`, or unset RAY_ADDRESS to use this machine alone"
             ) from None
         raise InputError(
-            f"Ray does not start on this machine ({_one_line(error)}): try again when it is less "
+            f"Ray does not start on this machine ({reason}): try again when it is less "
             "busy, or use --engine local"
         ) from None
 
@@ -110,7 +112,3 @@ def count_replicas(ray: ModuleType, needs: ReplicaNeeds) -> int:
 def _fitting(resources: dict[str, float], needs: ReplicaNeeds) -> int:
     count = int(resources.get("CPU", 0) // needs.cpus)
     return min(count, int(resources.get("GPU", 0) // needs.gpus)) if needs.gpus else count
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

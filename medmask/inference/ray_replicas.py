@@ -11,6 +11,7 @@ from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.ray_cluster import ReplicaNeeds
 from medmask.inference.ray_replica import Replica, ReplicaDescription
 from medmask.utils.counts import counted
+from medmask.utils.failures import one_line
 
 _START_SECONDS = 600.0  # until a copy of the model is there; a cluster may have to grow first
 
@@ -110,9 +111,9 @@ class Replicas:
         except exceptions.RayActorError as error:
             if error.actor_init_failed:
                 raise _no_start(error) from None
-            raise ReplicaLostError(_one_line(error)) from None
+            raise ReplicaLostError(one_line(error)[-300:]) from None
         except exceptions.RayError as error:
-            raise ReplicaLostError(_one_line(error)) from None
+            raise ReplicaLostError(one_line(error)[-300:]) from None
         if item is None or isinstance(item, ReplicaDescription):
             handle.is_loaded, handle.awaited = True, None
         return item
@@ -127,10 +128,6 @@ def _no_start(error: Exception) -> InputError:
     if isinstance(error, InputError):
         return InputError(str(error))
     return InputError(
-        f"a machine of the cluster cannot load the model ({_one_line(error)}): install there what "
-        "is installed here"
+        f"a machine of the cluster cannot load the model ({one_line(error)[-300:]}): install there "
+        "what is installed here"
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[-300:]

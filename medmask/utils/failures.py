@@ -54,10 +54,15 @@ def describe_failure(error: BaseException) -> Failure | None:
     return None
 
 
+def one_line(error: BaseException | str) -> str:
+    """The words of an exception, without the breaks and indents of its lines."""
+    return " ".join(str(error).split())
+
+
 def _describe_os_error(error: OSError) -> str:
     """One sentence with the path, the reason and what to do."""
     if error.strerror is None:  # a library's own words
-        return " ".join(str(error).split())
+        return one_line(error)
     names = [
         os.fsdecode(n) for n in (error.filename, error.filename2) if isinstance(n, str | bytes)
     ]

@@ -10,6 +10,7 @@ from detectron2.utils.events import EventWriter
 from medmask.engine.metric_values import Metrics, metrics_after
 from medmask.engine.tracking.tracked_run import TrackedRun
 from medmask.engine.tracking.tracker import Tracker
+from medmask.utils.failures import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class TrackingWriter(EventWriter):
                 self._tracker.log(metrics, iteration)
             self._tracker.close(finished=self._last_iter + 1 >= self._max_iter)
         except Exception as error:  # of any kind: it is another project's code
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error)[:300]
             self._warn(f"failed ({type(error).__name__}: {reason})")
 
     def _warn(self, what: str) -> None:
