@@ -5,18 +5,13 @@ import os
 
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.output_files import check_output_files
+from medmask.phantom.options import DEFAULT_SPLIT_SIZES, DOMAINS, FORMATS, PhantomParameters
 
 _EXAMPLES = """
 examples:
   medmask make-phantoms --output datasets/phantom
   medmask make-phantoms --output /tmp/small --size 96x128 --train 40 --val 20 --test 0
 """
-
-
-# As in medmask.phantom, which imports OpenCV; a test compares them.
-SPLIT_SIZES = {"train": 1000, "val": 400, "test": 400}
-DOMAINS = ("film", "ffdm")
-FORMATS = ("png8", "png16", "dicom")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -30,17 +25,18 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def make_parser() -> argparse.ArgumentParser:
+    defaults = PhantomParameters()
     parser = examples_parser(__doc__, _EXAMPLES)
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
     parser.add_argument(
         "--size",
         type=_size,
-        default=(192, 256),
+        default=(defaults.width, defaults.height),
         metavar="WxH",
-        help="image size in pixels (default 192x256)",
+        help=f"image size in pixels (default {defaults.width}x{defaults.height})",
     )
-    parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
-    for split, size in SPLIT_SIZES.items():
+    parser.add_argument("--seed", type=int, default=defaults.seed, help="default %(default)s")
+    for split, size in DEFAULT_SPLIT_SIZES.items():
         parser.add_argument(
             f"--{split}",
             type=int,
@@ -54,28 +50,28 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--positive-fraction",
         type=float,
-        default=0.45,
+        default=defaults.positive_fraction,
         metavar="F",
         help="fraction of the breasts with a malignant lesion (default %(default)s)",
     )
     parser.add_argument(
         "--lesion-contrast",
         type=float,
-        default=2.0,
+        default=defaults.lesion_contrast,
         metavar="C",
         help="density of the lesions; lower is harder (default %(default)s)",
     )
     parser.add_argument(
         "--ffdm-curve-strength",
         type=float,
-        default=0.4,
+        default=defaults.ffdm_curve_strength,
         metavar="C",
         help="steepness of the ffdm gray curve; 0 is a straight line (default %(default)s)",
     )
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        default="png8",
+        default=FORMATS[0],
         help="png8: 8-bit gray; png16: 12-bit values in 16 bits; dicom: modality MG, 12-bit "
         "(default %(default)s)",
     )
@@ -99,7 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Write the data sets, and the contact sheet, if one is asked for."""
-    from medmask.phantom import PhantomParameters, make_phantom_dataset
+    from medmask.phantom import make_phantom_dataset
     from medmask.phantom.contact_sheet import check_contact_sheet, write_contact_sheet
 
     width, height = args.size
@@ -117,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     written = make_phantom_dataset(
         args.output,
         parameters,
-        split_sizes={split: getattr(args, split) for split in SPLIT_SIZES},
+        split_sizes={split: getattr(args, split) for split in DEFAULT_SPLIT_SIZES},
         domains=args.domains,
         file_format=args.format,
         workers=args.workers,

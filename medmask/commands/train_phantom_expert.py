@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.phantom.options import PhantomExpertSettings
 
 _EXAMPLES = """
 examples:
@@ -21,33 +22,34 @@ examples:
 
 
 def make_parser() -> argparse.ArgumentParser:
+    defaults = PhantomExpertSettings()
     parser = examples_parser(__doc__, _EXAMPLES)
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
     parser.add_argument(
         "--seed",
         type=int,
-        default=1000,
+        default=defaults.seed,
         help="of phantoms and training; not the seed of the phantoms that it will teach on "
         "(default %(default)s)",
     )
     parser.add_argument(
         "--patients",
         type=int,
-        default=150,
+        default=defaults.patients,
         metavar="N",
         help="to learn from, in each of the two scanner domains (default %(default)s)",
     )
     parser.add_argument(
         "--test-patients",
         type=int,
-        default=40,
+        default=defaults.test_patients,
         metavar="N",
         help="to measure on, likewise (default %(default)s)",
     )
     parser.add_argument(
         "--steps",
         type=int,
-        default=1400,
+        default=defaults.steps,
         metavar="N",
         help="of the optimizer (default %(default)s)",
     )
@@ -56,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Train, and print the report."""
-    from medmask.phantom.expert import REPORT_FILE, PhantomExpertSettings, train_phantom_expert
+    from medmask.phantom.expert import REPORT_FILE, train_phantom_expert
 
     settings = PhantomExpertSettings(
         seed=args.seed,

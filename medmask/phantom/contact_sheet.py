@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from medmask.errors import InputError
-from medmask.phantom.generator import PhantomImage, PhantomParameters, generate_patient
+from medmask.phantom.generator import PhantomImage, generate_patient
 from medmask.phantom.lesions import CALCIFICATION_CLUSTER, MASS
-from medmask.phantom.scanner import DOMAINS
+from medmask.phantom.options import DOMAINS, PhantomParameters
 from medmask.utils.files import atomic_write
 
 _TILE_HEIGHT = 288

@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from medmask.errors import InputError
-from medmask.phantom.generator import IMAGES_PER_PATIENT, SPLITS, PhantomParameters
+from medmask.phantom.generator import IMAGES_PER_PATIENT
+from medmask.phantom.options import (
+    DEFAULT_SPLIT_SIZES,
+    DOMAINS,
+    FORMATS,
+    SPLITS,
+    PhantomParameters,
+)
 from medmask.phantom.patient_files import PatientTask, write_patients
-from medmask.phantom.scanner import DOMAINS
 from medmask.utils.file_lock import locked_folder
 from medmask.utils.json_files import write_json
 from medmask.utils.progress import Progress
 
 MANIFEST = "phantom.json"
-FORMATS = ("png8", "png16", "dicom")
 ANNOTATION_VERSION = 2
 """Raised with every change of the annotation files that leaves pixels and boxes as they are."""
-DEFAULT_SPLIT_SIZES = {"train": 1000, "val": 400, "test": 400}
 
 
 def make_phantom_dataset(

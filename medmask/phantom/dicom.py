@@ -8,8 +8,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as MammographyStorage
 
-from medmask.phantom.generator import PhantomImage, PhantomParameters
+from medmask.phantom.generator import PhantomImage
 from medmask.phantom.grid import Grid
+from medmask.phantom.options import PhantomParameters
 
 _BITS = 12
 _UNKNOWN = (  # attributes that the standard wants present, if only empty

@@ -8,7 +8,7 @@ form, and loads as real weights do.
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from medmask.experts import DEFAULT_PROMPTS, PromptEmbeddings
 from medmask.experts.open_clip_expert import OpenClipExpert, import_open_clip
 from medmask.experts.preprocessing import ExpertPreprocessing
 from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomCrop, PhantomCrops
-from medmask.phantom.generator import PhantomParameters
+from medmask.phantom.options import PhantomExpertSettings, PhantomParameters
 from medmask.utils.files import atomic_write, check_output_folder
 from medmask.utils.json_files import write_json
 from medmask.utils.progress import Progress
@@ -42,39 +42,6 @@ PREPROCESS_CONFIG = {"mean": [0.3] * 3, "std": [0.25] * 3, "interpolation": "bil
 
 _CONFIG_FILE, _WEIGHTS_FILE = "open_clip_config.json", "open_clip_pytorch_model.bin"
 REPORT_FILE = "zero_shot.json"
-
-
-@dataclass(frozen=True)
-class PhantomExpertSettings:
-    """Options of the training.
-
-    Attributes:
-        seed: of the phantoms and of the training; other than the benchmark's phantoms have.
-        patients: per scanner domain; each has four images.
-        test_patients: further ones, of which the report is made.
-        steps: of the optimizer.
-        batch_size: crops a step.
-        learning_rate: at its highest.
-        crop_context: side of a crop relative to the longer side of the lesion's box.
-
-    Raises:
-        InputError: a number is out of range.
-    """
-
-    seed: int = 1000
-    patients: int = 150
-    test_patients: int = 40
-    steps: int = 1400
-    batch_size: int = 64
-    learning_rate: float = 2e-3
-    crop_context: float = 2.0
-
-    def __post_init__(self) -> None:
-        for name in ("patients", "test_patients", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: give 1 or more")
-        if not 0 <= self.seed < 2**63:  # of PyTorch's generator
-            raise InputError(f"seed is {self.seed}: give 0 to 2^63 - 1")
 
 
 def train_phantom_expert(output: Path, settings: PhantomExpertSettings) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import numpy as np
 from medmask.errors import InputError
 from medmask.experts.preprocessing import lesion_crop
 from medmask.images import to_rgb
-from medmask.phantom.generator import PhantomImage, PhantomParameters, generate_patient
-from medmask.phantom.scanner import DOMAINS
+from medmask.phantom.generator import PhantomImage, generate_patient
+from medmask.phantom.options import DOMAINS, PhantomParameters
 from medmask.utils.progress import with_progress
 
 CAPTIONS = {

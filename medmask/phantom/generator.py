@@ -7,7 +7,7 @@ finding of a breast shows in both of its views.
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,61 +24,16 @@ from medmask.phantom.lesions import (
     visible_box,
     visible_part,
 )
+from medmask.phantom.options import DOMAINS, SPLITS, PhantomParameters
 from medmask.phantom.placement import Placement, Point
-from medmask.phantom.scanner import DOMAINS, make_scanner
+from medmask.phantom.scanner import make_scanner
 from medmask.phantom.tissue import GLAND_CONTRAST, tissue_attenuation
 
-SPLITS = ("train", "val", "test")
 LATERALITIES = ("L", "R")
 IMAGES_PER_PATIENT = len(LATERALITIES) * len(VIEWS)
 
-GENERATOR_VERSION = 9
-"""Raised with every change that alters pixels or boxes."""
-
 _SECOND_LESION_FREQUENCY = 0.25
 _ATTEMPTS = 100  # a large lesion may find no room in a small breast: then another is drawn
-
-
-@dataclass(frozen=True)
-class PhantomParameters:
-    """Parameters that decide every pixel and every box.
-
-    Attributes:
-        width: columns of the images.
-        height: rows of the images.
-        seed: 0 or more.
-        positive_fraction: fraction of the breasts, and so of the images, with a malignant lesion.
-        lesion_contrast: density of malignant lesions and benign look-alikes; lower is harder.
-        ffdm_curve_strength: steepness of the ffdm gray curve; 0 is a straight line.
-
-    Raises:
-        InputError: a value is out of range.
-    """
-
-    width: int = 192
-    height: int = 256
-    seed: int = 0
-    positive_fraction: float = 0.45
-    lesion_contrast: float = 2.0
-    ffdm_curve_strength: float = 0.4
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.height) < 48:
-            raise InputError(
-                f"size is {self.width}x{self.height}: phantoms need at least 48 pixels a side"
-            )
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}: give 0 or more")
-        if not 0 <= self.positive_fraction <= 1:
-            raise InputError(f"positive_fraction is {self.positive_fraction}: give 0 to 1")
-        for name in ("lesion_contrast", "ffdm_curve_strength"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{name} is {value}: give a number of 0 or more")
-
-    def as_dict(self) -> dict:
-        """List everything that the images depend on, the generator's version included."""
-        return {"generator_version": GENERATOR_VERSION, **asdict(self)}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from medmask.phantom.dicom import write_dicom
-from medmask.phantom.generator import PhantomImage, PhantomParameters, generate_patient
+from medmask.phantom.generator import PhantomImage, generate_patient
+from medmask.phantom.options import PhantomParameters
 from medmask.utils.worker_pool import map_in_processes
 
 _PNG_COMPRESSION = [cv2.IMWRITE_PNG_COMPRESSION, 6]

@@ -16,8 +16,6 @@ from medmask.phantom.geometry import Geometry
 from medmask.phantom.texture import power_law_fields, smooth_field
 from medmask.phantom.tissue import FAT_ATTENUATION
 
-DOMAINS = ("film", "ffdm")
-
 
 class Scanner(Protocol):
     """Turns attenuation into an image."""

@@ -7,9 +7,7 @@ from medmask.commands import (
     dicom_results,
     export_annotations,
     extract_embeddings,
-    make_phantoms,
     train,
-    train_phantom_expert,
 )
 from medmask.commands.registry import COMMANDS
 from medmask.converters.run import ConversionOptions
@@ -20,22 +18,6 @@ from medmask.experts.extraction import ExtractionSettings
 from medmask.experts.manifest import DTYPES
 from medmask.experts.open_clip_expert import BIOMED_CLIP
 from medmask.node.options import Destination, NodeOptions
-from medmask.phantom import PhantomParameters
-from medmask.phantom.dataset import DEFAULT_SPLIT_SIZES, FORMATS
-from medmask.phantom.expert import PhantomExpertSettings
-from medmask.phantom.scanner import DOMAINS
-
-
-def test_phantoms():
-    args = make_phantoms.make_parser().parse_args(["--output", "x"])
-    defaults = PhantomParameters()
-    assert args.size == (defaults.width, defaults.height)
-    for name in ("seed", "positive_fraction", "lesion_contrast", "ffdm_curve_strength"):
-        assert getattr(args, name) == getattr(defaults, name), name
-    assert {split: getattr(args, split) for split in DEFAULT_SPLIT_SIZES} == DEFAULT_SPLIT_SIZES
-    assert make_phantoms.SPLIT_SIZES == DEFAULT_SPLIT_SIZES
-    assert tuple(args.domains) == make_phantoms.DOMAINS == tuple(DOMAINS)
-    assert make_phantoms.FORMATS == FORMATS
 
 
 def test_conversion():
@@ -44,13 +26,6 @@ def test_conversion():
     for name in ("folds", "seed", "max_size", "link"):
         assert getattr(args, name) == getattr(defaults, name), name
     assert tuple(args.labels) == defaults.labels
-
-
-def test_phantom_expert():
-    args = train_phantom_expert.make_parser().parse_args(["--output", "x"])
-    defaults = PhantomExpertSettings()
-    for name in ("seed", "patients", "test_patients", "steps"):
-        assert getattr(args, name) == getattr(defaults, name), name
 
 
 def test_embeddings():

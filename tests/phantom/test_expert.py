@@ -11,8 +11,9 @@ from medmask.experts.open_clip_expert import OpenClipExpert
 from medmask.experts.preprocessing import lesion_crop
 from medmask.phantom import PhantomParameters, generate_patient
 from medmask.phantom import expert as phantom_expert
-from medmask.phantom.expert import PhantomExpertSettings, contrastive_loss, train_phantom_expert
+from medmask.phantom.expert import contrastive_loss, train_phantom_expert
 from medmask.phantom.expert_crops import CAPTIONS, FINDINGS, NORMAL, PhantomCrops
+from medmask.phantom.options import PhantomExpertSettings
 
 SMALL = PhantomExpertSettings(patients=2, test_patients=2, steps=3, batch_size=8)
 

@@ -6,12 +6,12 @@ from medmask.coco import decode_mask
 from medmask.errors import InputError
 from medmask.phantom import PhantomParameters, generate_patient
 from medmask.phantom.anatomy import draw_breast_pair, draw_layout
-from medmask.phantom.generator import GENERATOR_VERSION
 from medmask.phantom.geometry import distance_to_background, draw_geometry
 from medmask.phantom.grid import Grid
 from medmask.phantom.lesions import draw_lesion_plan, lesion_density, visible_box, visible_part
+from medmask.phantom.options import DOMAINS, GENERATOR_VERSION
 from medmask.phantom.placement import Placement
-from medmask.phantom.scanner import DOMAINS, FfdmScanner, FilmScanner
+from medmask.phantom.scanner import FfdmScanner, FilmScanner
 from medmask.phantom.tissue import tissue_attenuation
 
 SMALL = {"width": 96, "height": 128}

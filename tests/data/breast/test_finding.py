@@ -3,8 +3,8 @@ import pytest
 from painted_mammograms import box_of, paint_mammogram
 
 from medmask.data.breast import find_breast
-from medmask.phantom.generator import PhantomParameters, generate_patient
-from medmask.phantom.scanner import DOMAINS
+from medmask.phantom.generator import generate_patient
+from medmask.phantom.options import DOMAINS, PhantomParameters
 
 SIZES = [(1280, 960), (333, 257), (97, 61), (640, 641), (3001, 2003)]
 
