@@ -24,9 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif name == "--version":
         print(f"medmask {__version__}")
     elif name in COMMANDS:
-        command = COMMANDS[name]
-        module = importlib.import_module(command.module)
-        getattr(module, command.function)(others, name)
+        importlib.import_module(COMMANDS[name].module).main(others, name)
     elif not name:
         print(_help(), file=sys.stderr)
         sys.exit(2)

@@ -8,13 +8,11 @@ class Command(NamedTuple):
     """One command of ``medmask``."""
 
     module: str
-    """in which it is"""
+    """whose ``main`` runs it, made by :func:`medmask.commands.entry_point.entry_point`"""
     tool: str
     """file in ``tools/`` that runs it"""
     help: str
     """one line"""
-    function: str = "main"
-    """entry point in the module, made by :func:`medmask.commands.entry_point.entry_point`"""
 
 
 COMMANDS = {

@@ -89,7 +89,7 @@ def test_command_and_tool_show_the_same_options(capsys, monkeypatch, name):
     assert "tools/" not in out
     monkeypatch.setattr(sys, "argv", [f"tools/{command.tool}"])
     with pytest.raises(SystemExit):
-        getattr(importlib.import_module(command.module), command.function)(["--help"])
+        importlib.import_module(command.module).main(["--help"])
     of_tool = capsys.readouterr().out
     assert f"usage: {command.tool} " in of_tool
     assert "medmask " + name not in of_tool
