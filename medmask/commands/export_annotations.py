@@ -2,9 +2,9 @@
 
 OUTPUT/for_readers is what the annotation tool gets: images/*.png, windowed to 8 bits, under names
 that tell nothing of the patient, and the detections as pre-annotations, with the labels to set the
-tool up with, in cvat/ and label_studio/. OUTPUT/manifest.json leads back
-to the pixels of the stored images; it names their files, and stays here. medmask import-annotations
-reads what readers made of it.
+tool up with, in cvat/ and label_studio/. OUTPUT/manifest.json leads back to the pixels of the
+stored images; it names their files, and stays here. medmask import-annotations reads what readers
+made of it.
 
 Images come in the order of the predictions, or the most uncertain first (--rank).
 

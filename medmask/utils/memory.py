@@ -16,8 +16,8 @@ def keep_freed_memory() -> None:
     with the tensor. To touch each page for the first time can take longer than the arithmetic.
     malloc itself keeps blocks of up to 32 MB, so it is the tensors of full-size images that gain:
     the operator of an encoder takes 13 instead of 22 ms forward at 800 x 1333 pixels, while steps
-    on phantoms take as long either way, and 30 steps on
-    mammograms of 512 pixels spend 7 instead of 19 of their 130 seconds in the kernel.
+    on phantoms take as long either way, and 30 steps on mammograms of 512 pixels spend 7 instead of
+    19 of their 130 seconds in the kernel.
 
     It costs memory: malloc may come to keep up to nine blocks of each size. Those 30 steps, on
     images of ever-changing sizes, took 4.3 instead of 4.0 GB, and it grows for some hundred more.
