@@ -4,11 +4,10 @@ import argparse
 from collections.abc import Iterable
 from itertools import islice
 
-from medmask.errors import InputError
-from medmask.inference.options import FORMATS, PredictionOptions, Shard
+from medmask.commands.options import parsed_by
+from medmask.inference.options import FORMATS, MOST_WORKERS, PredictionOptions, Shard
 
 _FEW_IMAGES = 50  # on which processes that read, which take seconds to start, do not pay
-_MOST_WORKERS = 4
 _CORES_OF_A_WORKER = 8  # beside a model on the CPU
 
 
@@ -17,7 +16,7 @@ def add_archive_options(group: argparse._ArgumentGroup) -> None:
     defaults = PredictionOptions()
     group.add_argument(
         "--shard",
-        type=_shard,
+        type=parsed_by(Shard.parse),
         default=defaults.shard,
         metavar="I/N",
         help="take every N-th image from the I-th on, counted from 1, beside other processes that "
@@ -41,7 +40,7 @@ def add_archive_options(group: argparse._ArgumentGroup) -> None:
         type=int,
         metavar="W",
         help="processes that read images ahead of the model; 0 reads in the model's own (default: "
-        f"for {_FEW_IMAGES} images and more, up to {_MOST_WORKERS} with a GPU, else one for every "
+        f"for {_FEW_IMAGES} images and more, up to {MOST_WORKERS} with a GPU, else one for every "
         f"{_CORES_OF_A_WORKER} cores; of --engine ray for each copy, and none without a GPU)",
     )
     group.add_argument(
@@ -67,11 +66,4 @@ def choose_workers(images: Iterable[object], *, cores: int, is_on_gpu: bool) -> 
     """
     if len(list(islice(images, _FEW_IMAGES))) < _FEW_IMAGES:
         return 0
-    return min(_MOST_WORKERS, cores if is_on_gpu else cores // _CORES_OF_A_WORKER)
-
-
-def _shard(text: str) -> Shard:
-    try:
-        return Shard.parse(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return min(MOST_WORKERS, cores if is_on_gpu else cores // _CORES_OF_A_WORKER)

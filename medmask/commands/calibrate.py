@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from medmask.calibration.settings import CALIBRATION, METHODS, RATES, CalibrationSettings
 from medmask.commands.dataset_config import register_datasets_of_weights
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import add_device, number_or_none
+from medmask.commands.options import add_bootstrap, add_device, add_hit_iou, number_or_none
 from medmask.commands.output_files import check_output_files, check_picture_name
 from medmask.commands.weights import add_config_file, load_weights
 from medmask.errors import InputError
@@ -86,19 +86,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="IOU",
         help="non-maximum suppression, or 'none', as predictions will use it (default %(default)s)",
     )
-    parser.add_argument(
-        "--iou",
-        type=float,
-        metavar="IOU",
-        help="a hit needs this IoU (default: the detection's center lies in the lesion's box)",
-    )
-    parser.add_argument(
-        "--bootstrap",
-        type=int,
-        default=defaults.evaluation.bootstrap,
-        metavar="N",
-        help="resamples for the 95%% intervals, 0 for none (default %(default)s)",
-    )
+    add_hit_iou(parser)
+    add_bootstrap(parser)
     parser.add_argument(
         "--folds",
         type=int,

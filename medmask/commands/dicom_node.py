@@ -20,14 +20,10 @@ from pathlib import Path
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.operating_point import (
-    add_operating_point_options,
-    apply_calibration,
-    read_operating_point,
-)
-from medmask.commands.options import add_device, add_nms_iou, folder
-from medmask.commands.weights import add_detector_options, check_detector, load_detector
-from medmask.dicom_results.options import OBJECTS
+from medmask.commands.operating_point import apply_calibration, read_operating_point
+from medmask.commands.options import folder, parsed_by
+from medmask.commands.scoring_options import add_scoring_options
+from medmask.commands.weights import check_detector, load_detector
 from medmask.errors import InputError
 from medmask.node.options import Destination, NodeOptions, TLSFiles
 
@@ -58,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--destination",
         required=True,
-        type=_destination,
+        type=parsed_by(Destination.parse),
         metavar="TITLE@HOST:PORT",
         help="where results are sent",
     )
@@ -160,14 +156,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("detection and results")
-    add_detector_options(group)
-    add_nms_iou(group)
-    add_operating_point_options(
-        group, score_threshold=0.3, shown="detections from this score on are findings"
-    )
-    group.add_argument(
-        "--objects", nargs="+", choices=OBJECTS, default=list(OBJECTS), help="to send (default all)"
-    )
+    add_scoring_options(group, demo=True)
     group.add_argument(
         "--batch-size",
         type=int,
@@ -175,7 +164,6 @@ def _add_scoring_options(parser: argparse.ArgumentParser) -> None:
         metavar="B",
         help="most images of one size that go through the model together (default %(default)s)",
     )
-    add_device(group)
 
 
 def _size(text: str) -> float:
@@ -186,13 +174,6 @@ def _size(text: str) -> float:
     if not math.isfinite(size):
         raise argparse.ArgumentTypeError(f"'{text}' is no size, such as 256 or 0.5")
     return size
-
-
-def _destination(text: str) -> Destination:
-    try:
-        return Destination.parse(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def run(args: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import number_or_none
+from medmask.commands.options import add_bootstrap, add_hit_iou, number_or_none
 from medmask.commands.output_files import check_output_files, check_picture_name
 from medmask.evaluation.settings import HIT_RULES, EvaluationSettings
 
@@ -40,12 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="IOU",
         help=f"non-maximum suppression, or 'none' (default {defaults.nms_iou})",
     )
-    parser.add_argument(
-        "--iou",
-        type=float,
-        metavar="IOU",
-        help="a hit needs this IoU (default: the detection's center lies in the lesion's box)",
-    )
+    add_hit_iou(parser)
     parser.add_argument(
         "--hit-rule",
         choices=HIT_RULES,
@@ -53,13 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="published_script, with --nms-iou none, is that of a public script, whose upper edge "
         "of a lesion is wrong: for comparison with published figures only (default %(default)s)",
     )
-    parser.add_argument(
-        "--bootstrap",
-        type=int,
-        default=defaults.bootstrap,
-        metavar="N",
-        help=f"resamples for the 95%% intervals, 0 for none (default {defaults.bootstrap})",
-    )
+    add_bootstrap(parser)
     parser.add_argument(
         "--score",
         type=float,

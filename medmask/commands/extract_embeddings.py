@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.options import add_device
+from medmask.commands.options import add_device, add_num_gpus, add_output_folder
 from medmask.errors import InputError
 from medmask.utils.counts import counted
 
@@ -76,7 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--dataset", required=True, nargs="+", metavar="NAME", help="registered data sets"
     )
     add_dataset_config(parser)
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
+    add_output_folder(parser)
     parser.add_argument(
         "--model",
         default=BIOMED_CLIP,
@@ -162,14 +162,7 @@ def make_parser() -> argparse.ArgumentParser:
         "this out)",
     )
     add_device(parser)
-    parser.add_argument(
-        "--num-gpus",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes on this machine, one per GPU (on the CPU if it has none); 0: one "
-        "process on the CPU",
-    )
+    add_num_gpus(parser)
     parser.set_defaults(num_machines=1, machine_rank=0, dist_url="auto")
     return parser
 

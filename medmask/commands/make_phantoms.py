@@ -4,6 +4,7 @@ import argparse
 import os
 
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import add_output_folder
 from medmask.commands.output_files import check_output_files
 from medmask.phantom.options import DEFAULT_SPLIT_SIZES, DOMAINS, FORMATS, PhantomParameters
 
@@ -27,7 +28,7 @@ def _size(text: str) -> tuple[int, int]:
 def make_parser() -> argparse.ArgumentParser:
     defaults = PhantomParameters()
     parser = examples_parser(__doc__, _EXAMPLES)
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    add_output_folder(parser)
     parser.add_argument(
         "--size",
         type=_size,

@@ -2,13 +2,17 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
+from medmask.errors import InputError
 from medmask.evaluation.settings import EvaluationSettings
 
 Options = argparse._ActionsContainer
 """A parser, or a group of its options."""
+
+Value = TypeVar("Value")
 
 
 def add_output_folder(options: Options) -> None:
@@ -55,6 +59,39 @@ def add_device(options: Options) -> None:
     )
 
 
+def add_num_gpus(options: Options) -> None:
+    """Add ``--num-gpus``."""
+    options.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one per GPU (on the CPU if it has none); 0: one "
+        "process on the CPU",
+    )
+
+
+def add_hit_iou(options: Options) -> None:
+    """Add ``--iou``, the other rule of what a hit is."""
+    options.add_argument(
+        "--iou",
+        type=float,
+        metavar="IOU",
+        help="a hit needs this IoU (default: the detection's center lies in the lesion's box)",
+    )
+
+
+def add_bootstrap(options: Options) -> None:
+    """Add ``--bootstrap``."""
+    options.add_argument(
+        "--bootstrap",
+        type=int,
+        default=EvaluationSettings().bootstrap,
+        metavar="N",
+        help="resamples for the 95%% intervals, 0 for none (default %(default)s)",
+    )
+
+
 def print_problems(problems: Iterable[str]) -> None:
     """Print sentences about single images, or the like, to stderr, one a line."""
     for problem in problems:
@@ -70,6 +107,18 @@ def number_or_none(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor 'none'") from None
+
+
+def parsed_by(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """Make an option's type of a function that raises InputError."""
+
+    def read(text: str) -> Value:
+        try:
+            return parse(text)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
 
 
 def folder(text: str) -> Path:

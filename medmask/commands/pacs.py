@@ -19,21 +19,18 @@ from pathlib import Path
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.operating_point import (
-    add_operating_point_options,
-    apply_calibration,
-    read_operating_point,
-)
-from medmask.commands.options import add_device, add_nms_iou, add_output_folder, print_problems
-from medmask.commands.weights import add_detector_options, check_detector, load_detector
-from medmask.dicom_results.options import OBJECTS, ResultOptions
+from medmask.commands.operating_point import apply_calibration, read_operating_point
+from medmask.commands.options import add_output_folder, print_problems
+from medmask.commands.scoring_options import add_scoring_options
+from medmask.commands.weights import check_detector, load_detector
+from medmask.dicom_results.options import ResultOptions
 from medmask.dicomweb.connection import Connection, ConnectionOptions
 from medmask.dicomweb.credentials import read_credentials
 from medmask.dicomweb.study_filter import StudyFilter
 from medmask.pacs.options import RoundTripOptions
 from medmask.utils.counts import counted
 
-_MEBIBYTE = 2**20
+_MIB = 2**20
 
 _EXAMPLES = """
 examples:
@@ -71,24 +68,9 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_detection(group: argparse._ArgumentGroup) -> None:
-    results = ResultOptions()
-    add_detector_options(group, demo=False)
-    add_nms_iou(group)
-    add_operating_point_options(
-        group,
-        score_threshold=results.score_threshold,
-        shown="detections from this score on are findings",
-    )
-    group.add_argument(
-        "--objects",
-        nargs="+",
-        choices=OBJECTS,
-        default=list(results.objects),
-        help="what to make of each study (default: all)",
-    )
+    add_scoring_options(group, demo=False)
     group.add_argument("--store", action="store_true", help="store the results in the archive")
     group.add_argument("--keep-images", action="store_true", help="leave the fetched images in DIR")
-    add_device(group)
 
 
 def _add_connection(group: argparse._ArgumentGroup) -> None:
@@ -117,7 +99,7 @@ def _add_connection(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-object-size",
         type=int,
-        default=defaults.max_bytes // _MEBIBYTE,
+        default=defaults.max_bytes // _MIB,
         metavar="MIB",
         help="refuse larger objects and answers, in mebibytes (default %(default)s)",
     )
@@ -147,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         ConnectionOptions(
             timeout=args.timeout,
             retries=args.retries,
-            max_bytes=args.max_object_size * _MEBIBYTE,
+            max_bytes=args.max_object_size * _MIB,
             ca_file=args.ca_file,
             client_certificate=args.client_certificate,
             verify=not args.insecure,

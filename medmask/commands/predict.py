@@ -26,12 +26,7 @@ from medmask.commands.operating_point import (
     apply_calibration,
     read_operating_point,
 )
-from medmask.commands.options import (
-    add_device,
-    add_nms_iou,
-    add_output_folder,
-    print_problems,
-)
+from medmask.commands.options import add_device, add_nms_iou, add_output_folder, print_problems
 from medmask.commands.weights import add_detector_options, check_detector, load_detector
 from medmask.errors import InputError
 from medmask.inference.options import OVERLAYS, PredictionOptions, result_files

@@ -3,6 +3,7 @@
 import argparse
 
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import add_num_gpus
 from medmask.errors import InputError
 
 _EXAMPLES = """
@@ -78,14 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="first read every image of the run, and name all that are broken",
     )
-    parser.add_argument(
-        "--num-gpus",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes on this machine, one per GPU (on the CPU if it has none); 0: one "
-        "process on the CPU",
-    )
+    add_num_gpus(parser)
     parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines in all")
     parser.add_argument(
         "--machine-rank", type=int, default=0, metavar="I", help="number of this machine, from 0"

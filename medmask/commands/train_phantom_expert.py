@@ -8,9 +8,9 @@ OUTPUT/zero_shot.json: how well it tells lesions from other tissue on phantoms t
 
 import argparse
 import json
-from pathlib import Path
 
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import add_output_folder
 from medmask.phantom.options import PhantomExpertSettings
 
 _EXAMPLES = """
@@ -24,7 +24,7 @@ examples:
 def make_parser() -> argparse.ArgumentParser:
     defaults = PhantomExpertSettings()
     parser = examples_parser(__doc__, _EXAMPLES)
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
+    add_output_folder(parser)
     parser.add_argument(
         "--seed",
         type=int,

@@ -10,6 +10,7 @@ from typing import Any
 
 from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
 from medmask.commands.entry_point import entry_point, examples_parser
+from medmask.commands.options import add_output_folder
 from medmask.errors import InputError
 from medmask.utils.counts import counted
 
@@ -31,7 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--detections", required=True, metavar="FILE", help="froc_detections.json of an evaluation"
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to write")
+    add_output_folder(parser)
     parser.add_argument(
         "--num-images",
         type=int,

@@ -13,6 +13,8 @@ OVERLAYS = "overlays"
 FORMATS = ("json", "csv", "parquet")
 """Of the results: COCO's, tables as text, and tables for pyarrow, pandas or Spark."""
 
+MOST_WORKERS = 4
+"""Processes that read ahead of a model, unless more are asked for."""
 _SHARD = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", re.ASCII)
 
 

@@ -16,6 +16,7 @@ from medmask.errors import InputError
 from medmask.inference.class_labels import ClassLabels
 from medmask.inference.detector import StoredDetector
 from medmask.inference.image_reader import Fault
+from medmask.inference.options import MOST_WORKERS
 from medmask.inference.prediction_engine import PredictionEngine
 from medmask.inference.prediction_images import PredictionImage, file_state
 from medmask.inference.prediction_worker import Prediction, PredictionWork, to_record
@@ -26,7 +27,6 @@ from medmask.inference.reading_ahead import Reading
 from medmask.inference.row_chunks import Row, RowChunks
 from medmask.inference.stage_seconds import StageSeconds
 
-_MOST_WORKERS = 4  # that read for a model on a GPU
 _ATTEMPTS = 2  # at an image that is alone with its replica when that ends
 _MOST_LOSSES = 20  # of replicas, with no image done in between
 
@@ -80,7 +80,7 @@ class RayEngine(PredictionEngine):
             ray = stack.enter_context(ray_cluster())
             on_gpus = self._device != "cpu" and (self._device != "auto" or has_gpus(ray))
             if self._workers is None:
-                self._workers = _MOST_WORKERS if on_gpus else 0
+                self._workers = MOST_WORKERS if on_gpus else 0
             needs = ReplicaNeeds(cpus=1 + self._workers, gpus=int(on_gpus))
             load = partial(self._make_detector, device="cuda" if on_gpus else "cpu")
             self._replicas = Replicas(ray, load, needs)
