@@ -14,27 +14,12 @@ from medmask.commands.dataset_config import add_dataset_config, register_dataset
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_device, add_num_gpus, add_output_folder
 from medmask.errors import InputError
+from medmask.experts.options import BIOMED_CLIP, DTYPES, PROMPT_GROUPS
 from medmask.utils.counts import counted
 
 if TYPE_CHECKING:
     from medmask.experts.expert import Expert
     from medmask.experts.extraction import ExtractionSummary
-
-# As in medmask.experts, which imports PyTorch; a test compares them.
-BIOMED_CLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
-DTYPES = ("float16", "float32")
-PROMPTS = {
-    "malignant": (
-        "malignant mass in the breast",
-        "spiculated mass, suspicious for breast cancer",
-        "cluster of suspicious microcalcifications in the breast",
-    ),
-    "normal": (
-        "normal breast tissue",
-        "fatty breast tissue without a lesion",
-        "dense fibroglandular breast tissue without a lesion",
-    ),
-}
 
 _EXAMPLES = """
 examples:
@@ -69,7 +54,7 @@ PROMPTS is a JSON file {"class name": ["text", ...], ...}. By default:
 
 def make_parser() -> argparse.ArgumentParser:
     texts = "".join(
-        f"  {name}: {', '.join(repr(text) for text in group)}\n" for name, group in PROMPTS.items()
+        f"  {name}: {', '.join(map(repr, group))}\n" for name, group in PROMPT_GROUPS.items()
     )
     parser = examples_parser(__doc__, _EXAMPLES + texts)
     parser.add_argument(

@@ -7,13 +7,12 @@ from typing import Any
 
 from medmask.errors import InputError
 from medmask.experts.checksums import Checksum, hash_json, read_hashed_json, write_hashed_json
+from medmask.experts.options import DTYPES
 from medmask.experts.prompts import Prompts
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 4
 """Raised with every change of the files that an older reader would misread."""
-
-DTYPES = ("float16", "float32")
 
 
 @dataclass(frozen=True)

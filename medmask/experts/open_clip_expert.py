@@ -21,8 +21,6 @@ from medmask.experts.weights_hash import hash_weights
 
 logger = logging.getLogger(__name__)
 
-BIOMED_CLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
-
 _HUB, _LOCAL = "hf-hub:", "local-dir:"
 
 

@@ -41,7 +41,7 @@ def patch_moments(grids: np.ndarray, placements: np.ndarray) -> np.ndarray:
     return moments
 
 
-def patch_statistics(moments: Sequence[np.ndarray]) -> PatchStatistics:
+def join_patch_moments(moments: Sequence[np.ndarray]) -> PatchStatistics:
     """Join the moments of several parts, each as of :func:`patch_moments`."""
     count, total, squares = np.sum(moments, axis=0)
     count = np.maximum(count, 1)

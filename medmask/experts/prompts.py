@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medmask.errors import InputError
+from medmask.experts.options import PROMPT_GROUPS
 from medmask.utils.json_files import read_json
 
 
@@ -53,20 +54,7 @@ class Prompts:
         return groups
 
 
-DEFAULT_PROMPTS = Prompts.from_groups(
-    {
-        "malignant": (
-            "malignant mass in the breast",
-            "spiculated mass, suspicious for breast cancer",
-            "cluster of suspicious microcalcifications in the breast",
-        ),
-        "normal": (
-            "normal breast tissue",
-            "fatty breast tissue without a lesion",
-            "dense fibroglandular breast tissue without a lesion",
-        ),
-    }
-)
+DEFAULT_PROMPTS = Prompts.from_groups(PROMPT_GROUPS)
 
 
 def read_prompts(path: str | os.PathLike) -> Prompts:

@@ -13,10 +13,7 @@ from medmask.commands.registry import COMMANDS
 from medmask.converters.run import ConversionOptions
 from medmask.dicom_results.options import OBJECTS, ResultOptions
 from medmask.engine import RunMode
-from medmask.experts import DEFAULT_PROMPTS
 from medmask.experts.extraction import ExtractionSettings
-from medmask.experts.manifest import DTYPES
-from medmask.experts.open_clip_expert import BIOMED_CLIP
 from medmask.node.options import Destination, NodeOptions
 
 
@@ -34,10 +31,6 @@ def test_embeddings():
     for name in ("crop_context", "dtype", "batch_size", "shard_size", "num_workers"):
         assert getattr(args, name) == getattr(defaults, name), name
     assert args.no_patch_grid is not defaults.with_patch_grid
-    assert args.model == BIOMED_CLIP
-    assert extract_embeddings.DTYPES == DTYPES
-    texts = {name: tuple(group) for name, group in DEFAULT_PROMPTS.to_groups().items()}
-    assert texts == extract_embeddings.PROMPTS
 
 
 def test_dicom_results():

@@ -7,7 +7,8 @@ import torch
 
 from medmask.errors import InputError
 from medmask.experts import open_clip_expert
-from medmask.experts.open_clip_expert import BIOMED_CLIP, OpenClipExpert
+from medmask.experts.open_clip_expert import OpenClipExpert
+from medmask.experts.options import BIOMED_CLIP
 
 open_clip = pytest.importorskip("open_clip", reason="open_clip_torch is not installed")
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from medmask.errors import InputError
-from medmask.experts import ExpertStore, patch_statistics
+from medmask.experts import ExpertStore, join_patch_moments
 from medmask.modeling import Domain, MedMask, SupervisedStep
 from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
 from medmask.stages.distillation.dense import DENSE_LOSSES, DenseDistillation
@@ -204,7 +204,7 @@ class ExpertDistillationHook(LossHook):
         levels = levels_of_strides(detector, self.dense_strides, f"{self.key}.dense_strides")
         moments = [store.patch_moments for store in self.stores if store.patch_moments is not None]
         return DenseDistillation(
-            detector.transformer.embed_dim, levels, patch_statistics(moments), self.dense_loss
+            detector.transformer.embed_dim, levels, join_patch_moments(moments), self.dense_loss
         )
 
     def set_run_length(self, max_iter: int) -> None:

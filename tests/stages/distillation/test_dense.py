@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from medmask.experts import ExpertView, patch_statistics
+from medmask.experts import ExpertView, join_patch_moments
 from medmask.experts.patch_statistics import PatchStatistics, patch_moments
 from medmask.stages.distillation import DenseDistillation
 from medmask.stages.distillation.patch_targets import ExpertPatches
@@ -90,7 +90,7 @@ def test_statistics_are_those_of_all_patches_that_show_an_image():
         [g[r, c].reshape(-1, 5) for g, r, c in zip(grids, rows, columns, strict=True)]
     )
     parts = [patch_moments(grids[:2], placements[:2]), patch_moments(grids[2:], placements[2:])]
-    statistics = patch_statistics(parts)
+    statistics = join_patch_moments(parts)
     np.testing.assert_allclose(statistics.mean, seen.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(statistics.std[:4], seen.std(axis=0)[:4], rtol=1e-4)
     assert statistics.std[4] == 1
