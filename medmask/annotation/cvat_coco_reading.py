@@ -6,13 +6,12 @@ They tell nothing of which images were looked at.
 from pathlib import Path
 from typing import Any
 
-from medmask.annotation.cvat_reading import picture_name, turned_about_center
+from medmask.annotation.cvat_reading import picture_name
 from medmask.annotation.reader_annotations import ReaderAnnotations, ReaderImage
-from medmask.annotation.shapes import Shape, box_shape, numbers, polygon_shape
+from medmask.annotation.shapes import Shape, numbers, polygon_shape, turned_box_shape
 from medmask.coco import CocoTables, is_length
 from medmask.coco.check import structure_problems
 from medmask.errors import InputError
-from medmask.utils.counts import counted
 from medmask.utils.json_files import show
 
 
@@ -86,9 +85,4 @@ def _read_shape(record: dict[str, Any], label: str, name: str, notes: list[str])
     attributes = record.get("attributes")
     told = attributes.get("rotation") if isinstance(attributes, dict) else None
     (degrees,) = numbers([told or 0], 1)
-    if not degrees % 360:
-        return box_shape(label, corners)
-    notes.append(
-        f"image {name}: a box that is turned by {counted(degrees, 'degree')} became a polygon"
-    )
-    return turned_about_center(label, corners, degrees)
+    return turned_box_shape(label, corners, degrees, image=name, notes=notes)

@@ -11,14 +11,12 @@ from medmask.annotation.cvat import REVIEWED
 from medmask.annotation.reader_annotations import ReaderAnnotations, ReaderImage
 from medmask.annotation.shapes import (
     Shape,
-    box_shape,
     ellipse_shape,
     numbers,
     polygon_shape,
-    rotated_box_shape,
+    turned_box_shape,
 )
 from medmask.errors import InputError
-from medmask.utils.counts import counted
 
 
 def read_cvat(root: Element, path: Path, *, all_reviewed: bool) -> ReaderAnnotations:
@@ -80,12 +78,7 @@ def _read_shape(element: Element, name: str, notes: list[str]) -> Shape:
     (degrees,) = numbers([element.get("rotation") or 0], 1)
     if element.tag == "box":
         corners = _values(element, "xtl", "ytl", "xbr", "ybr")
-        if not degrees % 360:
-            return box_shape(label, corners)
-        notes.append(
-            f"image {name}: a box that is turned by {counted(degrees, 'degree')} became a polygon"
-        )
-        return turned_about_center(label, corners, degrees)
+        return turned_box_shape(label, corners, degrees, image=name, notes=notes)
     if element.tag == "polygon":
         pairs = [pair.split(",") for pair in element.get("points", "").split(";")]
         return polygon_shape(label, [[x for pair in pairs for x in numbers(pair, 2)]])
@@ -96,12 +89,6 @@ def _read_shape(element: Element, name: str, notes: list[str]) -> Shape:
     raise InputError(
         f"it has a shape of the kind '{element.tag}'; boxes, polygons and ellipses are read"
     )
-
-
-def turned_about_center(label: str, corners: list[float], degrees: float) -> Shape:
-    """Make a polygon of a box [x0, y0, x1, y1] that CVAT turns clockwise about its center."""
-    x0, y0, x1, y1 = corners
-    return rotated_box_shape(label, corners, degrees, ((x0 + x1) / 2, (y0 + y1) / 2))
 
 
 def _values(element: Element, *names: str) -> list[float]:

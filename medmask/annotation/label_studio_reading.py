@@ -12,15 +12,13 @@ from urllib.parse import unquote
 from medmask.annotation.reader_annotations import ReaderAnnotations, ReaderImage
 from medmask.annotation.shapes import (
     Shape,
-    box_shape,
     ellipse_shape,
     numbers,
     polygon_shape,
-    rotated_box_shape,
+    turned_box_shape,
 )
 from medmask.coco import is_length
 from medmask.errors import InputError
-from medmask.utils.counts import counted
 from medmask.utils.json_files import show
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)", re.DOTALL)
@@ -141,12 +139,7 @@ def _read_box(
     x, width = x * size[0] / 100, width * size[0] / 100
     y, height = y * size[1] / 100, height * size[1] / 100
     corners = [x, y, x + width, y + height]
-    if not degrees % 360:
-        return box_shape(label, corners)
-    notes.append(
-        f"image {name}: a box that is turned by {counted(degrees, 'degree')} became a polygon"
-    )
-    return rotated_box_shape(label, corners, degrees, (x, y))
+    return turned_box_shape(label, corners, degrees, image=name, notes=notes, pivot=(x, y))
 
 
 def _read_ellipse(label: str, value: dict[str, Any], size: tuple[int, int]) -> Shape:

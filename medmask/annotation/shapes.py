@@ -8,6 +8,7 @@ import numpy as np
 
 from medmask.annotation.pixel_map import Box, Points, bounds
 from medmask.errors import InputError
+from medmask.utils.counts import counted
 
 _FARTHEST = 1e6  # pixels
 _CORNERS_OF_ELLIPSE = 64
@@ -101,6 +102,37 @@ def rotated_box_shape(
     x0, y0, x1, y1 = numbers(corners, 4)
     points = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) - pivot
     return polygon_shape(label, [(_turn(points, degrees) + pivot).ravel().tolist()])
+
+
+def turned_box_shape(
+    label: str,
+    corners: list[float],
+    degrees: float,
+    *,
+    image: str,
+    notes: list[str],
+    pivot: tuple[float, float] | None = None,
+) -> Shape:
+    """Make a box, or a polygon of one that is turned, which a note tells.
+
+    Args:
+        label: name of its class.
+        corners: [x, y, x, y] before the turn.
+        degrees: of the turn, clockwise as seen on the screen.
+        image: name of the picture, for the note.
+        notes: sentences, to which one may be added.
+        pivot: (x, y) that it turns about; its center if None.
+
+    Raises:
+        InputError: it has no area.
+    """
+    if not degrees % 360:
+        return box_shape(label, corners)
+    notes.append(
+        f"image {image}: a box that is turned by {counted(degrees, 'degree')} became a polygon"
+    )
+    x0, y0, x1, y1 = corners
+    return rotated_box_shape(label, corners, degrees, pivot or ((x0 + x1) / 2, (y0 + y1) / 2))
 
 
 def ellipse_shape(
