@@ -7,7 +7,7 @@ from typing import Any
 import detectron2.data.transforms as T
 import numpy as np
 
-from medmask.data.resizing import SmoothResizeTransform
+from medmask.data.resizing import SmoothResizeTransform, draw_scale
 from medmask.errors import InputError
 from medmask.images import read_pixel_spacing
 
@@ -49,9 +49,7 @@ class ResizeToPixelSpacing(T.Augmentation):
         """Resize an (H, W, 3) image whose pixels have this (height, width) in millimeters."""
         if pixel_spacing_mm is None:
             return self.otherwise.get_transform(image)
-        factor = 1.0
-        if self.scale_range != (1.0, 1.0):
-            factor = math.exp(np.random.uniform(*np.log(self.scale_range)))
+        factor = draw_scale(self.scale_range)
         height, width = image.shape[:2]
         new_height, new_width = (
             side * spacing / self.pixel_spacing_mm * factor

@@ -27,6 +27,13 @@ class SmoothResizeTransform(T.ResizeTransform):
         return planes[0].permute(1, 2, 0).numpy()
 
 
+def draw_scale(scale_range: Sequence[float]) -> float:
+    """Draw a factor between two, evenly by its logarithm; (1, 1) draws no random number."""
+    if tuple(scale_range) == (1.0, 1.0):
+        return 1.0
+    return math.exp(np.random.uniform(*np.log(scale_range)))
+
+
 class SmoothResizeShortestEdge(T.ResizeShortestEdge):
     """Detectron2's ``ResizeShortestEdge`` with :class:`SmoothResizeTransform`.
 
@@ -49,9 +56,7 @@ class SmoothResizeShortestEdge(T.ResizeShortestEdge):
         """Draw a length; ``image`` (H, W, 3) gives the size to start from."""
         height, width = image.shape[:2]
         length = int(np.random.choice(self.short_edge_length))
-        scale = 1.0
-        if self.scale_range != (1.0, 1.0):
-            scale = math.exp(np.random.uniform(*np.log(self.scale_range)))
+        scale = draw_scale(self.scale_range)
         new_height, new_width = self.get_output_shape(
             height, width, round(length * scale), round(self.max_size * scale)
         )
