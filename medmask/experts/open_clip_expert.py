@@ -4,18 +4,17 @@ This is the only module that imports open_clip, and it does so when an expert is
 reads what experts have written, and runs without it.
 """
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from medmask.errors import InputError
+from medmask.experts.inference_mode import inference_mode, to_unit_length
 from medmask.experts.preprocessing import ExpertPreprocessing
 from medmask.experts.weights_hash import hash_weights
 
@@ -76,9 +75,9 @@ class OpenClipExpert:
         Returns:
             (B, D) float32, length 1.
         """
-        with self._inference():
+        with inference_mode(self._device):
             embeddings = self._model.encode_image(images.to(self._device))
-            return _to_unit_length(embeddings)
+            return to_unit_length(embeddings)
 
     def encode_images_and_patches(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Embed images and their patches; only where ``patch_grid`` is not None.
@@ -90,15 +89,15 @@ class OpenClipExpert:
             (B, D) float32 embeddings of length 1, and (B, h, w, C) float32 patch tokens, which are
             the vision tower's own: after its last normalization, before its projection.
         """
-        with self._inference():
+        with inference_mode(self._device):
             embeddings, tokens = self._run_vision_tower(images.to(self._device))
-            return _to_unit_length(embeddings), tokens.float().cpu().numpy()
+            return to_unit_length(embeddings), tokens.float().cpu().numpy()
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts: (K, D) float32, length 1."""
-        with self._inference():
+        with inference_mode(self._device):
             tokens = self._tokenizer(list(texts)).to(self._device)
-            return _to_unit_length(self._model.encode_text(tokens))
+            return to_unit_length(self._model.encode_text(tokens))
 
     def _run_vision_tower(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, D) features and (B, h, w, C) tokens of the last block."""
@@ -114,7 +113,7 @@ class OpenClipExpert:
         computes on the way to its patch tokens need not be what it computes without.
         """
         image = torch.zeros(1, 3, *self.preprocessing.size, device=self._device)
-        with self._inference():
+        with inference_mode(self._device):
             expected = self._model.encode_image(image).float()
             try:
                 features, tokens = self._run_vision_tower(image)
@@ -124,18 +123,6 @@ class OpenClipExpert:
                 return None
         height, width, channels = tokens.shape[1:]
         return (height, width, channels) if is_same else None
-
-    @contextlib.contextmanager
-    def _inference(self) -> Iterator[None]:
-        """No gradients; on a GPU, half precision."""
-        kind = self._device.type
-        with torch.inference_mode(), torch.autocast(kind, torch.float16, enabled=kind != "cpu"):
-            yield
-
-
-def _to_unit_length(embeddings: torch.Tensor) -> np.ndarray:
-    # in float32: squares of half-precision numbers overflow
-    return F.normalize(embeddings.float(), dim=-1).cpu().numpy()
 
 
 def import_open_clip() -> ModuleType:

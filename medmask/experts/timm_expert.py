@@ -3,15 +3,13 @@
 Networks without texts teach by their patches, and by their embeddings of images and lesions.
 """
 
-import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from medmask.checkpoint.published_file import read_published_file
 from medmask.checkpoint.timm_weights import (
@@ -23,6 +21,7 @@ from medmask.checkpoint.timm_weights import (
     read_timm_address,
 )
 from medmask.errors import InputError
+from medmask.experts.inference_mode import inference_mode, to_unit_length
 from medmask.experts.preprocessing import ExpertPreprocessing
 from medmask.experts.weights_hash import hash_weights
 from medmask.modeling.timm_networks import check_name, import_timm
@@ -111,14 +110,13 @@ class TimmExpert:
         Returns:
             (B, D) float32 embeddings of length 1, and (B, h, w, C) float32 patch tokens.
         """
-        with self._inference():
+        with inference_mode(self._device):
             features, maps = self._model.forward_intermediates(
                 images.to(self._device), indices=[self._map_index], norm=True, output_fmt="NCHW"
             )
-            # in float32: squares of half-precision numbers overflow
-            embeddings = self._model.forward_head(features, pre_logits=True).float()
+            embeddings = self._model.forward_head(features, pre_logits=True)
             patches = maps[-1].permute(0, 2, 3, 1).float()
-        return F.normalize(embeddings, dim=-1).cpu().numpy(), patches.cpu().numpy()
+            return to_unit_length(embeddings), patches.cpu().numpy()
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Refuse: a network of timm reads no texts."""
@@ -134,13 +132,6 @@ class TimmExpert:
                 f"expert '{self.name}' makes no patches of images of {height} x {width} (height x "
                 f"width; {name_first([str(error)])}): choose another image size, or another network"
             ) from error
-
-    @contextlib.contextmanager
-    def _inference(self) -> Iterator[None]:
-        """No gradients; on a GPU, half precision."""
-        kind = self._device.type
-        with torch.inference_mode(), torch.autocast(kind, torch.float16, enabled=kind != "cpu"):
-            yield
 
 
 def _create(name: str) -> nn.Module:
