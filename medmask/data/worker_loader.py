@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from medmask.errors import InputError
+from medmask.utils.parent import leave_terminal_to_parent
 
 Batch = list[dict[str, Any]]
 Sample = TypeVar("Sample")
@@ -72,10 +73,7 @@ def init_worker(worker_id: int) -> None:
     """Prepare a worker process of a loader."""
     # a worker is one thread: torch sees to that for itself, OpenCV must be told
     cv2.setNumThreads(0)
-    # Ctrl-C, or a terminal that is closed, is for the main process to act on: it ends the workers
-    for name in ("SIGINT", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    leave_terminal_to_parent()  # which ends the workers
 
 
 def pack(samples: list[Any]) -> Tensor:

@@ -41,13 +41,18 @@ def end_with_calling_tool() -> None:
 def become_worker() -> None:
     """Have a process of :mod:`multiprocessing` end with the one that started it, even if killed.
 
-    Ctrl-C, and a terminal that is closed, it leaves for that one to act on.
+    Ctrl-C, and a terminal that is closed, it leaves to that one.
     """
     import multiprocessing  # here, because every tool imports this module
 
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_wait_for_end, args=(parent.sentinel,), daemon=True).start()
+    leave_terminal_to_parent()
+
+
+def leave_terminal_to_parent() -> None:
+    """Ignore Ctrl-C, and a terminal that is closed: the parent acts on them."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
