@@ -5,7 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 
-from medmask.errors import InputError
+from medmask.utils.optional_packages import import_optional
 
 
 def check_highdicom() -> None:
@@ -14,13 +14,7 @@ def check_highdicom() -> None:
     Raises:
         InputError: it is.
     """
-    try:
-        import highdicom  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "DICOM results need the package highdicom: run 'pip install "
-            "medmask-detection[dicom-results]'"
-        ) from error
+    import_optional("highdicom", "DICOM results need", "dicom-results")
 
 
 @contextlib.contextmanager

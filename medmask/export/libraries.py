@@ -1,9 +1,8 @@
 """The libraries of ONNX, which are optional dependencies."""
 
-import importlib
 from types import ModuleType
 
-from medmask.errors import InputError
+from medmask.utils.optional_packages import import_optional
 
 
 def import_library(name: str) -> ModuleType:
@@ -12,10 +11,4 @@ def import_library(name: str) -> ModuleType:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        raise InputError(
-            f"files of ONNX need the package {name}, which is not installed: "
-            "pip install 'medmask-detection[export]'"
-        ) from None
+    return import_optional(name, "files of ONNX need", "export")

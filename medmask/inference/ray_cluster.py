@@ -10,6 +10,7 @@ from typing import NamedTuple
 from medmask.errors import InputError
 from medmask.utils.counts import counted
 from medmask.utils.failures import one_line
+from medmask.utils.optional_packages import import_optional
 
 _STORE_BYTES = 2**28  # of objects that processes share: rows, records and pictures, but no images
 
@@ -31,11 +32,7 @@ def import_ray() -> ModuleType:
     """
     for name, value in _SETTINGS.items():  # which Ray reads when it is imported or starts
         os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ImportError:
-        raise InputError("--engine ray needs Ray: pip install 'medmask-detection[ray]'") from None
-    return ray
+    return import_optional("ray", "--engine ray needs", "ray")
 
 
 @contextlib.contextmanager

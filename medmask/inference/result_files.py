@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from medmask.errors import InputError
 from medmask.utils.files import atomic_write
+from medmask.utils.optional_packages import import_optional
 
 DETECTIONS_TABLE = {
     "file_name": str,
@@ -97,14 +97,11 @@ def import_pyarrow(purpose: str) -> tuple[Any, Any]:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise InputError(
-            f"{purpose} needs pyarrow: run `pip install 'medmask-detection[parquet]'`"
-        ) from None
-    return pyarrow, pyarrow.parquet
+    pyarrow, parquet = (
+        import_optional(name, f"{purpose} needs", "parquet")
+        for name in ("pyarrow", "pyarrow.parquet")
+    )
+    return pyarrow, parquet
 
 
 class _JsonWriter:

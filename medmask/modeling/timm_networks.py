@@ -8,6 +8,7 @@ from torch import nn
 
 from medmask.errors import InputError
 from medmask.modeling.weights import name_first
+from medmask.utils.optional_packages import import_optional
 
 _DYNAMIC_SIZE = ({"dynamic_img_size": True}, {"strict_img_size": False})
 """Options for images of any size: of plain vision transformers, and of Swin transformers"""
@@ -19,14 +20,7 @@ def import_timm() -> ModuleType:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        import timm
-    except ModuleNotFoundError:
-        raise InputError(
-            "backbones by name are networks of the package timm, which is not installed: "
-            "pip install 'medmask-detection[imagenet]'"
-        ) from None
-    return timm
+    return import_optional("timm", "networks by name need", "imagenet")
 
 
 def create_feature_network(

@@ -1,6 +1,6 @@
 """The optional package pynetdicom: a late import."""
 
-from medmask.errors import InputError
+from medmask.utils.optional_packages import import_optional
 
 
 def check_pynetdicom() -> None:
@@ -9,9 +9,4 @@ def check_pynetdicom() -> None:
     Raises:
         InputError: it is.
     """
-    try:
-        import pynetdicom  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "a DICOM node needs the package pynetdicom: run 'pip install medmask-detection[node]'"
-        ) from error
+    import_optional("pynetdicom", "a DICOM node needs", "node")
