@@ -8,10 +8,9 @@ from omegaconf import DictConfig, ListConfig
 
 from medmask.config.building import build
 from medmask.errors import InputError
+from medmask.evaluation.average_precision_evaluator import coco_metric_names
 from medmask.evaluation.detection_evaluator import DetectionEvaluator
 from medmask.utils.json_files import show
-
-COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 _NEEDED_BY_COCO = {
     "id": bool,
@@ -80,8 +79,7 @@ def _metrics_of(evaluator: DatasetEvaluator) -> Sequence[str] | None:
     if isinstance(evaluator, DetectionEvaluator):
         return evaluator.metric_names()
     if type(evaluator) is COCOEvaluator:
-        # As COCOEvaluator._derive_coco_results; several classes get an AP each.
-        classes = MetadataCatalog.get(evaluator._metadata.name).get("thing_classes") or []
-        by_class = [f"AP-{name}" for name in classes] if len(classes) > 1 else []
-        return [f"bbox/{name}" for name in (*COCO_METRICS, *by_class)]
+        # as COCOEvaluator._derive_coco_results
+        metadata = MetadataCatalog.get(evaluator._metadata.name)
+        return coco_metric_names(metadata.get("thing_classes") or [])
     return None

@@ -2,6 +2,7 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 from detectron2.utils.logger import create_small_table
@@ -40,12 +41,7 @@ class AveragePrecisionEvaluator(DetectionEvaluator):
         self._output_dir = None if output_dir is None else Path(output_dir)
 
     def metric_names(self) -> list[str]:
-        return [f"bbox/{name}" for name in self._metrics()]
-
-    def _metrics(self) -> list[str]:
-        classes = self.ground_truth.category_names
-        by_class = [f"AP-{name}" for name in classes] if len(classes) > 1 else []
-        return ["AP", "AP50", "AP75", "APs", "APm", "APl", *by_class]
+        return coco_metric_names(self.ground_truth.category_names)
 
     def summarize(self, detections: Detections) -> OrderedDict[str, dict[str, float]]:
         """Compute the average precision of the detections of all images.
@@ -71,3 +67,9 @@ class AveragePrecisionEvaluator(DetectionEvaluator):
         percentages = {name: 100 * value for name, value in metrics.items()}
         logger.info("AP of %s:\n%s", self.dataset_name, create_small_table(percentages))
         return OrderedDict(bbox=percentages)
+
+
+def coco_metric_names(classes: Sequence[str]) -> list[str]:
+    """The metrics of COCO's protocol, each as ``bbox/metric``; several classes get an AP each."""
+    by_class = [f"AP-{name}" for name in classes] if len(classes) > 1 else []
+    return [f"bbox/{name}" for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", *by_class)]
