@@ -15,6 +15,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.commands.archive_options import add_archive_options, choose_workers
@@ -32,6 +33,9 @@ from medmask.errors import InputError
 from medmask.inference.options import OVERLAYS, PredictionOptions, result_files
 from medmask.utils.counts import counted
 from medmask.utils.openmp import usable_cores
+
+if TYPE_CHECKING:
+    from medmask.inference import PredictionImage, PredictionSummary
 
 _EXAMPLES = """
 examples:
@@ -130,27 +134,12 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--frame is for files: a data set has each image once")
     check_detector(args)
     stored = read_operating_point(args)
-    from medmask.inference import (
-        PredictionImage,
-        WorkList,
-        images_of_dataset,
-        predict_images,
-    )
+    from medmask.inference import predict_images
     from medmask.inference.class_labels import dataset_labels
     from medmask.inference.mirroring import MirroringDetector
     from medmask.inference.prediction_engine import PredictionEngine
 
-    images: Iterable[PredictionImage]
-    problems: list[str] = []
-    if args.dataset:
-        register_datasets_of_detector(args)
-        images = images_of_dataset(args.dataset)
-    else:
-        images = found = WorkList(args.inputs, args.frame)
-        problems = found.problems
-        if found.passed_over:
-            note = f"passed over {counted(found.passed_over, 'picture')} that predict drew"
-            print(f"note: {note}", file=sys.stderr)
+    images, problems = _find_images(args)
     with open_engine(args, load_detector) as predictor:
         if args.workers is None:
             is_on_gpu = predictor.settings()["device"] != "cpu"
@@ -169,17 +158,41 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
         )
     print_problems([*problems, *summary.problems])
-    faulty = len(summary.problems)
+    _print_summary(args, options, summary, len(problems))
+    print(UNCALIBRATED if calibration is None else calibration.describe())
+    return 1 if summary.problems or problems else 0
+
+
+def _find_images(args: argparse.Namespace) -> "tuple[Iterable[PredictionImage], list[str]]":
+    """The images of a command line, and a sentence for each input that cannot be looked at."""
+    from medmask.inference import WorkList, images_of_dataset
+
+    if args.dataset:
+        register_datasets_of_detector(args)
+        return images_of_dataset(args.dataset), []
+    found = WorkList(args.inputs, args.frame)
+    if found.passed_over:
+        note = f"passed over {counted(found.passed_over, 'picture')} that predict drew"
+        print(f"note: {note}", file=sys.stderr)
+    return found, found.problems
+
+
+def _print_summary(
+    args: argparse.Namespace,
+    options: PredictionOptions,
+    summary: "PredictionSummary",
+    left_out: int,
+) -> None:
+    """Print how many images came to which end, and what was written."""
     is_whole = options.shard.count == 1
     written = result_files(options.formats) if is_whole else [options.shard.file_name]
     written += [] if args.no_overlays else [OVERLAYS]
     print(
-        f"{summary.images - faulty} of {counted(summary.images, 'image')} ({summary.done_before} "
+        f"{summary.images - len(summary.problems)} of {counted(summary.images, 'image')} "
+        f"({summary.done_before} "
         f"done before, {summary.statuses['failed']} failed, {summary.statuses['refused']} refused, "
-        f"{len(problems)} left out): " + ", ".join(str(args.output / name) for name in written)
+        f"{left_out} left out): " + ", ".join(str(args.output / name) for name in written)
     )
-    print(UNCALIBRATED if calibration is None else calibration.describe())
-    return 1 if faulty or problems else 0
 
 
 def _merge(args: argparse.Namespace) -> int:

@@ -193,16 +193,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     learning = LearningReport(config, trainer.loss_hooks)
     learning.check()
     if isinstance(trainer.loader, TrainLoader):
-        batches = options.max_iter * options.gradient_accumulation
-        epochs = batches / trainer.loader.batches_per_epoch
-        logger.info(
-            f"{counted(options.max_iter, 'iteration')}: {epochs:.1f} epochs of labeled images."
-        )
-        if not any(map(has_lesions, trainer.loader.stream.dataset_dicts)):
-            logger.warning(
-                "No image of dataloader.train.dataset has a lesion, so the detector learns that "
-                "there are none: name a set with boxes."
-            )
+        _tell_of_labeled_images(trainer.loader, options)
     checkpointer = MedMaskCheckpointer(
         trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
     )
@@ -251,6 +242,18 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         raise StoppedBySignal(stop.number, _describe_stop(stop, checkpointer, config)) from None
     _save_final_weights(extra_models, options.output_dir)
     return evaluation.history[-1] if comm.is_main_process() else {}
+
+
+def _tell_of_labeled_images(loader: TrainLoader, options: DictConfig) -> None:
+    """Log how often the run sees them, and warn where none has a lesion."""
+    batches = options.max_iter * options.gradient_accumulation
+    epochs = batches / loader.batches_per_epoch
+    logger.info(f"{counted(options.max_iter, 'iteration')}: {epochs:.1f} epochs of labeled images.")
+    if not any(map(has_lesions, loader.stream.dataset_dicts)):
+        logger.warning(
+            "No image of dataloader.train.dataset has a lesion, so the detector learns that "
+            "there are none: name a set with boxes."
+        )
 
 
 def _evaluate_or_stop(
