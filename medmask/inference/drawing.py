@@ -42,7 +42,7 @@ def draw_overlay(
         detections: with the image's size, ``pred_boxes`` in its pixels, ``scores`` and
             ``pred_classes``.
         class_names: by class.
-        ground_truth: (T, 4) annotated boxes as (x1, y1, x2, y2), drawn dashed in green.
+        ground_truth: (T, 4) annotated boxes as (x0, y0, x1, y1), drawn dashed in green.
         probabilities: of each detection to lie on a lesion, in [0, 1]; None where the scores are
             not calibrated, which a line at the bottom then says if there are any.
 
@@ -135,12 +135,12 @@ def _draw_labeled_box(
 
 
 def _draw_dashed_box(draw: ImageDraw.ImageDraw, box: np.ndarray) -> None:
-    x1, y1, x2, y2 = box.tolist()
-    for x in np.arange(x1, x2, 2 * _DASH):
-        end = min(x + _DASH, x2)
+    x0, y0, x1, y1 = box.tolist()
+    for x in np.arange(x0, x1, 2 * _DASH):
+        end = min(x + _DASH, x1)
+        draw.line((x, y0, end, y0), fill=GROUND_TRUTH_COLOR, width=_LINE_WIDTH)
         draw.line((x, y1, end, y1), fill=GROUND_TRUTH_COLOR, width=_LINE_WIDTH)
-        draw.line((x, y2, end, y2), fill=GROUND_TRUTH_COLOR, width=_LINE_WIDTH)
-    for y in np.arange(y1, y2, 2 * _DASH):
-        end = min(y + _DASH, y2)
+    for y in np.arange(y0, y1, 2 * _DASH):
+        end = min(y + _DASH, y1)
+        draw.line((x0, y, x0, end), fill=GROUND_TRUTH_COLOR, width=_LINE_WIDTH)
         draw.line((x1, y, x1, end), fill=GROUND_TRUTH_COLOR, width=_LINE_WIDTH)
-        draw.line((x2, y, x2, end), fill=GROUND_TRUTH_COLOR, width=_LINE_WIDTH)
