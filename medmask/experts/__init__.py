@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from medmask.experts.preprocessing import ExpertView
     from medmask.experts.prompts import DEFAULT_PROMPTS, PromptEmbeddings, Prompts
     from medmask.experts.shard import ExpertEntry, ImageEmbeddings
-    from medmask.experts.store import ExpertStore, name_first
+    from medmask.experts.store import ExpertStore, join_first
     from medmask.experts.store_writer import StoreWriter
 
 __all__ = [
@@ -28,8 +28,8 @@ __all__ = [
     "Prompts",
     "StoreSettings",
     "StoreWriter",
+    "join_first",
     "join_patch_moments",
-    "name_first",
     "sign_file",
 ]
 
@@ -47,7 +47,7 @@ __getattr__, __dir__ = lazy_exports(
         "StoreSettings": "medmask.experts.manifest",
         "StoreWriter": "medmask.experts.store_writer",
         "join_patch_moments": "medmask.experts.patch_statistics",
-        "name_first": "medmask.experts.store",
+        "join_first": "medmask.experts.store",
         "sign_file": "medmask.experts.image_signature",
     },
 )

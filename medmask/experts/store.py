@@ -142,11 +142,11 @@ class ExpertStore:
             raise InputError(
                 f"expert store {self.folder} does not fit {len(problems)} of "
                 f"{counted(len(dataset_dicts), 'image')}; run medmask extract-embeddings again to "
-                f"update it: image {name_first(problems)}"
+                f"update it: image {join_first(problems)}"
             )
 
 
-def name_first(problems: Sequence[str]) -> str:
+def join_first(problems: Sequence[str]) -> str:
     """Join the first few of a list, as one line."""
     more = len(problems) - _MOST_IMAGES_SHOWN
     shown = "; ".join(problems[:_MOST_IMAGES_SHOWN])

@@ -15,7 +15,7 @@ from medmask.experts.checksums import Checksum, hash_json, open_array, take_chec
 from medmask.experts.image_signature import image_key
 from medmask.experts.manifest import MANIFEST, Manifest, StoreSettings, read_manifest
 from medmask.experts.shard import PARTIAL_PREFIX, ImageEmbeddings, Shard, write_shard
-from medmask.experts.store import PROMPTS, name_first, shard_folder
+from medmask.experts.store import PROMPTS, join_first, shard_folder
 from medmask.utils.counts import counted
 from medmask.utils.file_lock import locked_folder
 from medmask.utils.files import atomic_write, remove_abandoned_files
@@ -126,7 +126,7 @@ class StoreWriter:
         if stale:
             raise InputError(
                 f"{counted(len(stale), 'image')} changed while the store was written; run this "
-                f"again: {name_first(stale)}"
+                f"again: {join_first(stale)}"
             )
 
     @contextlib.contextmanager

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from medmask.experts import PatchStatistics
 from medmask.stages.distillation.patch_targets import (
     ExpertPatches,
+    cell_centers,
     grid_places,
     patches_at,
-    token_centers,
 )
 from medmask.utils.distributed import mean_over_processes
 
@@ -71,7 +71,7 @@ class DenseDistillation(nn.Module):
         self, head: nn.Module, tokens: Tensor, stride: int, images: Sequence[ExpertPatches]
     ) -> Tensor:
         """The loss of each token that the expert has seen: (R,)."""
-        centers = token_centers((tokens.shape[1], tokens.shape[2]), stride)
+        centers = cell_centers((tokens.shape[1], tokens.shape[2]), stride)
         chosen = [tokens.new_zeros(0, tokens.shape[-1])]
         targets = [self.mean.new_zeros(0, len(self.mean))]
         for image in images:

@@ -32,7 +32,7 @@ class ExpertPatches:
     """(height, width) of the sample in pixels, without padding"""
 
 
-def token_centers(map_size: tuple[int, int], stride: int) -> Tensor:
+def cell_centers(map_size: tuple[int, int], stride: int) -> Tensor:
     """The middles of a map's cells: (h, w, 2) float64 as (x, y) in pixels of the sample."""
     y, x = ((torch.arange(n, dtype=torch.float64) + 0.5) * stride for n in map_size)
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)

@@ -12,7 +12,7 @@ from detectron2.utils import comm
 
 from medmask.data.dataset_dicts import patient_of
 from medmask.errors import InputError
-from medmask.experts import ExpertStore, name_first
+from medmask.experts import ExpertStore, join_first
 from medmask.modeling.matcher import Matches
 from medmask.stages.distillation.heads import ExpertEmbeddings
 from medmask.stages.distillation.patch_targets import ExpertPatches
@@ -199,7 +199,7 @@ def _report_missing(
     folders = ", ".join(str(store.folder) for store in stores)
     what = (
         f"{counted(len(images), 'training image is', 'training images are')} not in the expert "
-        f"stores ({folders}): {name_first(images)}"
+        f"stores ({folders}): {join_first(images)}"
     )
     if not may_be:
         raise InputError(

@@ -14,9 +14,9 @@ from medmask.experts import ExpertView
 from medmask.experts.preprocessing import ExpertPreprocessing
 from medmask.stages.distillation.patch_targets import (
     ExpertPatches,
+    cell_centers,
     grid_places,
     patches_at,
-    token_centers,
 )
 
 HEIGHT, WIDTH = 211, 157
@@ -85,7 +85,7 @@ def test_tokens_get_the_patch_of_their_place(name, region, stride):
     patches = patches_of(augmented, grid, view)
     height, width = patches.size
     map_size = (-(-height // stride) + 2, -(-width // stride) + 1)  # more of it is padding
-    centers = token_centers(map_size, stride)
+    centers = cell_centers(map_size, stride)
     places, is_seen = grid_places(patches, centers)
     values = patches_at(grid, places[is_seen])
     assert len(values) > 2
