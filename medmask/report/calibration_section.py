@@ -19,6 +19,7 @@ from medmask.report.html import Markup, element, join
 from medmask.report.run_files import RunFiles
 from medmask.report.section import Section, decimal, interval_text, missing, note, table
 from medmask.utils.counts import counted
+from medmask.utils.file_hash import HASH_LENGTH
 
 _AS_THEY_ARE = "scores as they are"
 
@@ -49,7 +50,7 @@ def _of_run(run: RunFiles, path: Path) -> list[Markup]:
     counts, source = calibration.counts, calibration.source
     return [
         note(
-            f"Of {source.weights_file} (SHA-256 {source.weights_sha256[:16]}), on "
+            f"Of {source.weights_file} (SHA-256 {source.weights_sha256[:HASH_LENGTH]}), on "
             f"{source.data_name}: {counted(counts.images, 'image')} of "
             f"{counted(counts.patients, 'patient')} with {counted(counts.lesions, 'lesion')}; "
             f"{counted(counts.detections_calibrated, 'detection')} of at least "
@@ -67,8 +68,8 @@ def _of_run(run: RunFiles, path: Path) -> list[Markup]:
         note(
             "ECE is the expected calibration error, the mean distance from the thin line; as noise "
             "only adds to it, its interval lies a little high. Intervals are over patients. "
-            "Calibrated probabilities are judged on patients "
-            "that they were not fitted to; they hold where lesions are as common as on that set: "
+            "Calibrated probabilities are judged on patients that they were not fitted to; they "
+            "hold where lesions are as common as on that set: "
             f"in {counts.images_with_lesions / max(counts.images, 1):.1%} of the images."
         ),
         *map(note, calibration.warnings),

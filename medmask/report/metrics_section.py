@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medmask.engine.learning import PREFIX
 from medmask.evaluation import FrocResult
 from medmask.evaluation.classification import ScoredUnits, ThresholdMetrics, roc_curve
 from medmask.evaluation.results import ClassificationResult
@@ -219,7 +220,7 @@ def _other_results(run: RunFiles) -> Markup | None:
     values = {
         name: value
         for name, value in run.evaluation.items()
-        if name != "iteration" and not name.startswith("learning/")
+        if name != "iteration" and not name.startswith(PREFIX)
     }
     if not values:
         return None
