@@ -48,18 +48,25 @@ class DeformableDecoderLayer(nn.Module):
         value_mask: Tensor | None,
         visible_indices: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        unseen_queries: Tensor | None = None,
     ) -> Tensor:
         """(N, Q, C) -> (N, Q, C).
 
         See :class:`MultiScaleDeformableAttention` for the arguments; ``attention_mask`` (N, Q, Q)
-        bool is True where a query (row) must not see another.
+        bool is True where a query (row) must not see another, and ``unseen_queries`` (N, Q) bool
+        where none must see a query.
         """
         placed = queries + query_positions
         if attention_mask is not None:  # of each head
             num_heads = self.self_attention.num_heads
             attention_mask = attention_mask.repeat_interleave(num_heads, dim=0)
         update = self.self_attention(
-            placed, placed, queries, need_weights=False, attn_mask=attention_mask
+            placed,
+            placed,
+            queries,
+            key_padding_mask=unseen_queries,
+            need_weights=False,
+            attn_mask=attention_mask,
         )[0]
         queries = self.self_norm(queries + self.self_dropout(update))
         update = self.cross_attention(

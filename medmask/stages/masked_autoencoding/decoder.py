@@ -40,6 +40,11 @@ class MaskedAutoencoder(nn.Module):
 
     Fresh queries know their positions: their position halves are the encoder's position encodings,
     and the linear layer that turns them into reference points is fitted to give just these.
+
+    Positions are those of the unpadded image, as the encoder's are, and queries in the padding are
+    seen by no other: an image is rebuilt alike beside images of any size. As published (without
+    ``positional_content``) they are those of the padded map, although reference points are shares
+    of the unpadded image: queries of a padded image then look elsewhere than where they stand.
     """
 
     def __init__(
@@ -69,7 +74,8 @@ class MaskedAutoencoder(nn.Module):
             positional_content: whether the content of a masked position begins as the mask query
                 plus the position half, as in masked autoencoders of images. Deformable layers take
                 position halves to know where to look, and never into what they put out: without
-                this no output can depend on its position but by way of the visible tokens.
+                this no output can depend on its position but by way of the visible tokens. False is
+                the published form, also in what a position is where images are padded.
         """
         super().__init__()
         self.targets = dict(targets)
@@ -150,10 +156,16 @@ class MaskedAutoencoder(nn.Module):
     ) -> Tensor:
         """Rebuild one map, given the (N, h, w) positions of which nothing is known."""
         size = unknown.shape[1:]
-        positions, contents = self._queries_of_size(name, size).chunk(2, dim=-1)  # (h*w, C)
-        fill: Tensor = self.mask_query
+        level = self.targets[name].level
+        unseen_queries = None
         if self.positional_content:
-            fill = fill + positions
+            centers = tokens.split_levels(tokens.centers)[level].flatten(1, 2)
+            positions, contents = self._queries_at(name, centers).chunk(2, dim=-1)  # (N, h*w, C)
+            fill = self.mask_query + positions
+            unseen_queries = tokens.split_levels(tokens.padding_mask)[level].flatten(1)
+        else:
+            positions, contents = self._queries_of_size(name, size).chunk(2, dim=-1)  # (h*w, C)
+            fill = self.mask_query
         queries = torch.where(unknown.flatten(1)[..., None], fill, contents)
         positions = positions.expand(len(memory), -1, -1)
         references = self.reference_points(positions).float().sigmoid()
@@ -168,8 +180,28 @@ class MaskedAutoencoder(nn.Module):
                 tokens.level_start_index,
                 value_mask,
                 visible_indices,
+                unseen_queries=unseen_queries,
             )
         return self.output_projections[name](queries).transpose(1, 2).unflatten(2, size)
+
+    def _queries_at(self, name: str, centers: Tensor) -> Tensor:
+        """Interpolate the learned queries at points of the unpadded image.
+
+        Args:
+            name: of the target.
+            centers: (N, h*w, 2) as (x, y) in [0, 1]; points in the padding get the border's.
+
+        Returns:
+            (N, h*w, 2*C).
+        """
+        maps = self.queries[name].T.unflatten(1, tuple(self.targets[name].base_size))
+        queries = F.grid_sample(
+            maps.expand(len(centers), -1, -1, -1),
+            2 * centers[:, None].to(maps.dtype) - 1,
+            padding_mode="border",
+            align_corners=False,
+        )
+        return queries[:, :, 0].transpose(1, 2)
 
     def _queries_of_size(self, name: str, size: Sequence[int]) -> Tensor:
         """Interpolate the learned queries to a map of any size (h, w): (h*w, 2*C)."""

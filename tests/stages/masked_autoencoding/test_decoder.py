@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from medmask.layers import SinePositionEncoding
 from medmask.modeling.multi_scale_tokens import flatten_levels
 from medmask.stages.masked_autoencoding.decoder import MaskedAutoencoder, ReconstructionTarget
 
@@ -128,6 +129,45 @@ def test_position_reaches_the_output_through_the_content_alone(positional_conten
     output = autoencoder(memory, tokens, masked)["res5"].flatten(2)[0]
     spread = output.var(dim=1).max()
     assert (spread > 1e-3) == positional_content
+
+
+@torch.no_grad()
+def test_padding_of_an_image_does_not_matter_to_its_reconstruction():
+    """Beside a wider image all levels get columns of padding, and none of its queries moves."""
+    torch.manual_seed(0)
+    autoencoder = MaskedAutoencoder(
+        targets={"res5": ReconstructionTarget(2, 8, (4, 6))},
+        embed_dim=64,
+        num_heads=4,
+        num_levels=3,
+        num_points=4,
+        feed_forward_dim=32,
+        positional_content=True,
+    )
+    for layer in autoencoder.layers:  # samples that differ in weight, so that places matter
+        torch.nn.init.normal_(layer.cross_attention.attention_weights.weight)
+    encode_positions = SinePositionEncoding(64)
+    maps = [torch.randn(1, 64, *size) for size in ((16, 12), (8, 6), (4, 3))]
+    masks = [torch.rand(1, *m.shape[-2:]) < 0.6 for m in maps]
+
+    def rebuild_beside(columns):
+        """The map of the image where padding makes each level so many times as wide."""
+        padded, paddings, masked = [], [], []
+        for content, mask in zip(maps, masks, strict=True):
+            width = content.shape[-1]
+            padded.append(torch.randn(1, 64, content.shape[-2], columns * width))
+            padded[-1][..., :width] = content
+            paddings.append(torch.arange(columns * width).expand(padded[-1][:, 0].shape) >= width)
+            masked.append(torch.zeros_like(paddings[-1]))
+            masked[-1][..., :width] = mask
+        tokens = flatten_levels(padded, [encode_positions(p) for p in paddings], paddings)
+        masked_tokens = torch.cat([mask.flatten(1) for mask in masked], dim=1)
+        return autoencoder(tokens.tokens, tokens, masked_tokens)["res5"][..., :3]
+
+    alone = rebuild_beside(1)
+    assert_close(rebuild_beside(2), alone, rtol=0, atol=1e-4)
+    assert_close(rebuild_beside(3), alone, rtol=0, atol=1e-4)
+    assert alone.std() > 0.1
 
 
 def test_decoder_may_begin_with_zero(make_autoencoder):
