@@ -157,7 +157,8 @@ class MaskedAutoencoderHook(LossHook):
         self.target_maps.network.build(detector)
 
     def before_train(self) -> None:
-        super().before_train()
+        if self.needs_batches(self.trainer.start_iter):  # else its workers would wait for ever
+            super().before_train()
         if self.trainer.start_iter == 0:
             # The detector got its weights after build().
             self.target_maps.network.start(self.trainer.detector)
