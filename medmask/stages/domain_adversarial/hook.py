@@ -16,6 +16,7 @@ from medmask.stages.domain_adversarial.discriminators import (
     domain_loss,
 )
 from medmask.stages.loss_hook import LossHook
+from medmask.utils.distributed import average_over_processes
 
 
 class DomainAdversarialHook(LossHook):
@@ -27,7 +28,8 @@ class DomainAdversarialHook(LossHook):
     then takes steps on them without any labels.
 
     Logged, besides: ``domain_accuracy/...``, the share of positions whose domain is told right,
-    source and target counting half each. 0.5 means that the features tell nothing any more.
+    source and target counting half each, and all processes alike. 0.5 means that the features tell
+    nothing any more.
     """
 
     module_name = "discriminators"
@@ -95,9 +97,9 @@ class DomainAdversarialHook(LossHook):
     def after_step(self) -> None:
         # (3,) of each domain, over the batches of the iteration
         of_domain = [torch.stack(each).mean(0) for each in self._accuracies.values() if each]
-        accuracies = torch.stack(of_domain).mean(0).tolist()
+        accuracies = average_over_processes(torch.stack(of_domain).mean(0))
         names = ("backbone", "encoder", "decoder")
-        values = dict(zip(names, accuracies, strict=True))
+        values = dict(zip(names, accuracies.tolist(), strict=True))
         self.trainer.storage.put_scalars(**{f"domain_accuracy/{k}": v for k, v in values.items()})
 
     def _forget(self) -> None:
