@@ -1,7 +1,8 @@
 """The ablation of teaching: each part left out of the whole, added to it, and alone.
 
-All rows start from stage 1 and add as many steps; what counts is the average of the weights, which
-the teacher is. ``control_strong`` is that average without teaching: the part called EMA, alone.
+All rows start from stage 1 and add as many steps; what counts is an average of the weights, which
+the teacher is. ``control_strong`` has one without teaching, for the part called EMA, alone; it
+forgets its start faster than a teacher of the same decay (WeightAveragingHook).
 """
 
 _HOOKS = "loss_hooks"

@@ -11,7 +11,7 @@ def set_up_short_teaching(loss_hooks, unlabeled_pairs):
     in its city2foggy; D-MASTER lets them teach where they are, too: teacher.teach_boxes=True.
     """
     loss_hooks.masked_autoencoder.duration = 0.33
-    loss_hooks.masked_autoencoder.warmup = None  # from stage 2 on, its decoder has learned
+    loss_hooks.masked_autoencoder.warmup = None  # its decoder has learned, if stage 2 came before
     loss_hooks.teacher = teacher
     loss_hooks.teacher.loader = unlabeled_pairs
     loss_hooks.teacher.ema_decay = 0.99

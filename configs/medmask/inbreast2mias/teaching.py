@@ -1,4 +1,7 @@
-"""Teaching of INbreast to mini-MIAS: an averaged teacher labels the mini-MIAS images."""
+"""Teaching of INbreast to mini-MIAS: an averaged teacher labels the mini-MIAS images.
+
+It starts from stage 1, as the other later stages here do, not from stage 2.
+"""
 
 from ...common.data.real_mammograms import unlabeled_pairs as _pairs
 from ...common.stages.short_teaching import set_up_short_teaching

@@ -1,8 +1,9 @@
 """Film to ffdm on phantoms, for tools/run_benchmark.py.
 
 Each stage starts from stage 1 and adds 400 steps; the controls add as many without the stage. Of
-all runs an average of the weights counts: that of teaching is its teacher, with the same decay. The
-expert and its embeddings are made once before:
+all runs an average of the weights counts: that of teaching is its teacher, whose decay is 0.99 from
+the first step on, while that of the other averages rises to it, so that they forget their start
+faster. The expert and its embeddings are made once before:
 
   python tools/train_phantom_expert.py --output output/phantom_expert
   python tools/extract_expert_embeddings.py --dataset phantom_film_train \\
