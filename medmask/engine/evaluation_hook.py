@@ -66,21 +66,24 @@ class EvaluationHook(HookBase):
         start = self.trainer.start_iter
         if start and self.path.exists():
             self.history = [e for e in _read_history(self.path) if e["iteration"] <= start]
-        # A run that died while evaluating owes the evaluation of its last checkpoint.
+        # A run that died while evaluating owes the evaluation of its last checkpoint, and what a
+        # stage that ended with it has learned.
         last = self.history[-1] if self.history else {"iteration": 0}
         known = comm.all_gather(last["iteration"] == start)[0]
         is_due = self._is_due(start) or (start > 0 and start >= self.trainer.max_iter)
-        if is_due:
+        self._learning_ends = self.learning.ends() if self.learning is not None else set()
+        if is_due or (start > 0 and start in self._learning_ends):
             # as in the run that died
             self.trainer.iter = self.trainer.storage.iter = start - 1
-            if known:
+            if not is_due:
+                self.trainer.storage.put_scalars(**self._measure(start), smoothing_hint=False)
+            elif known:
                 results = {k: math.nan if v is None else v for k, v in last.items()}
                 del results["iteration"]
                 self.trainer.storage.put_scalars(**results, smoothing_hint=False)
             else:
                 self._evaluate(start)
             self.trainer.iter = self.trainer.storage.iter = start
-        self._learning_ends = self.learning.ends() if self.learning is not None else set()
 
     def after_step(self) -> None:
         done = self.trainer.iter + 1

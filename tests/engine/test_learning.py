@@ -123,7 +123,8 @@ def test_none_is_measured_without_images(make_report):
     assert report.ends() == set()
 
 
-def test_stages_are_measured_at_evaluations_and_when_they_end(tmp_path):
+@pytest.mark.parametrize("start", [0, 3], ids=["whole run", "resumed where a stage ends"])
+def test_stages_are_measured_at_evaluations_and_when_they_end(tmp_path, start):
     measured = []
 
     def measure(iteration):
@@ -140,7 +141,7 @@ def test_stages_are_measured_at_evaluations_and_when_they_end(tmp_path):
         learning=SimpleNamespace(measure=measure, ends=lambda: {3, 10}),
     )
     trainer.register_hooks([hook])
-    trainer.train(0, 10)
+    trainer.train(start, 10)
     assert measured == [3, 4, 8, 10]
     assert [e["learning/x"] for e in hook.history] == [4, 8, 10]
     assert trainer.storage.history("learning/x").values()[0] == (3.0, 2)
