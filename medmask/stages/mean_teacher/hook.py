@@ -17,6 +17,7 @@ from torchvision.ops import box_convert
 from medmask.data.loaders import TrainLoader
 from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask, SupervisedStep
+from medmask.modeling.matcher import Matches
 from medmask.stages.distillation.hook import ExpertDistillationHook
 from medmask.stages.exclusive_options import PASTING_AND_EXPERT
 from medmask.stages.learning import LearningMeasure, Sample
@@ -115,8 +116,13 @@ class TeacherHook(LossHook):
     def output_losses(self, step: SupervisedStep) -> dict[str, Tensor]:
         """Note the scores on labeled images for the threshold; no loss."""
         if step.domain is Domain.SOURCE:
-            logits = step.outputs.decoder.logits[-1]
-            self._positives += sum_positive_scores(logits, step.matches)
+            logits, matches = step.outputs.decoder.logits[-1], step.matches
+            if self.copy_paste is not None:
+                # what is pasted comes last, and is there because it has passed the threshold
+                num_labeled = torch.tensor(self._num_labeled, device=logits.device)
+                is_labeled = matches.target < num_labeled[matches.image]
+                matches = Matches(*(x[is_labeled] for x in matches))
+            self._positives += sum_positive_scores(logits, matches)
         return {}
 
     def prepare_batch(self, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -129,6 +135,7 @@ class TeacherHook(LossHook):
             for sample, instances in zip(unlabeled, labels, strict=True)
         ]
         if self.copy_paste is not None:
+            self._num_labeled = [len(sample["instances"]) for sample in batch]
             batch, self._student_batch, pasted = self.copy_paste(batch, self._student_batch)
             self._counted[2] += pasted
         return batch

@@ -271,6 +271,25 @@ def test_labels_of_pasted_lesions_teach_with_those_of_the_teacher(
     assert trainer.storage.latest()["pseudo_labels/boxes_per_image"][0] == 0
 
 
+def test_pasted_lesions_do_not_move_the_threshold_that_let_them_in(
+    make_detector, make_trainer, make_hook, seeded_pairs
+):
+    """It follows the scores of labeled objects."""
+
+    def double(labeled, unlabeled):
+        twice = [{**x, "instances": Instances.cat([x["instances"]] * 2)} for x in labeled]
+        return twice, unlabeled, sum(len(x["instances"]) for x in labeled)
+
+    counts = []
+    for copy_paste in (None, double):
+        hook = make_hook(copy_paste=copy_paste)
+        hook.threshold.observe = lambda sums, number: counts.append(number)
+        hook.load = lambda iteration, hook=hook: hook._loaded.append(seeded_pairs[1])
+        make_trainer(make_detector(), hook).train(0, 1)
+    assert counts[0].sum() > 0
+    assert torch.equal(*counts)
+
+
 def test_pasted_and_mixed_images_do_not_go_with_an_expert(make_hook):
     expert = ExpertDistillationHook(
         stores="store",
