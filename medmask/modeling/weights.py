@@ -140,6 +140,11 @@ def _advice(faults: WeightFaults) -> str:
             "medmask convert-checkpoint --class-rows, or, to train new class heads, set "
             "train.fresh_class_heads=True"
         )
+    if all(name.startswith(TRAINING_MODULES) for name in faults.names):
+        return (
+            "set the options of the loss hook that they belong to as in the run of the file, or "
+            "start from weights without them, such as its average_final.pth or teacher_final.pth"
+        )
     return "name undamaged weights, and the config that they were trained with"
 
 

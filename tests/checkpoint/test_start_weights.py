@@ -77,6 +77,15 @@ def test_what_no_stage_adds_must_be_there(path, fault):
     assert all((x == 7).all() for x in other.state_dict().values())
 
 
+def test_stage_with_other_options_is_told_the_way_out(path):
+    """Its part in the file is of another size."""
+    weights = fill(Detector(stages=["expert"]), 3).state_dict()
+    weights["training_modules.expert.weight"] = torch.zeros(3, 2)
+    torch.save({"model": weights}, path)
+    with pytest.raises(InputError, match=r"options of the loss hook .* such as its average_final"):
+        MedMaskCheckpointer(Detector(stages=["expert"])).load_start_weights(path)
+
+
 def test_class_heads_start_anew_only_if_that_is_asked_for(path, caplog):
     save_weights(fill(Detector(num_classes=2), 3), path)
     with pytest.raises(InputError, match=r"2 x 2 in the file.*train\.fresh_class_heads=True"):
