@@ -22,6 +22,7 @@ from medmask.config import load_config
 from medmask.config.building import build
 from medmask.config.yaml_files import write_config_yaml
 from medmask.data.loaders import load_dataset_dicts
+from medmask.engine.freed_memory_hook import FreedMemoryHook
 from medmask.engine.run import OneByOne, build_model, build_trainer
 from medmask.engine.run_checks import check_run
 from medmask.engine.run_lock import lock_folder
@@ -29,7 +30,7 @@ from medmask.engine.trainer import MedMaskTrainer
 from medmask.evaluation import FROCEvaluator
 from medmask.solver.learning_rate import bound_to_run
 from medmask.utils.command_line import command_line_tool
-from medmask.utils.memory import keep_freed_memory
+from medmask.utils.memory import keep_freed_memory, release_freed_memory
 from real_mammograms import yolo
 from real_mammograms.budget import Budget, BudgetSpentError
 from real_mammograms.cells import PEERS, YOLO
@@ -86,6 +87,7 @@ def test(order: Order, config: DictConfig) -> None:
     tests = [each for each in order.tests if not detections_file(order.folder, each).is_file()]
     if not tests:
         return
+    release_freed_memory()  # of the training
     model = build_model(config)
     MedMaskCheckpointer(model).load_for_inference(str(order.folder / WEIGHTS))
     for name in tests:
@@ -100,7 +102,7 @@ def test(order: Order, config: DictConfig) -> None:
 def _run(trainer: MedMaskTrainer, config: DictConfig, minutes: float | None) -> Budget:
     schedule = build(config, "lr_multiplier", ParamScheduler)
     budget = Budget(bound_to_run(schedule, config.train.max_iter), minutes)
-    trainer.register_hooks([budget])
+    trainer.register_hooks([FreedMemoryHook(), budget])
     with contextlib.suppress(BudgetSpentError):
         trainer.train(0, config.train.max_iter if minutes is None else _WITHOUT_END)
     return budget
