@@ -31,7 +31,12 @@ class DomainLogits(NamedTuple):
 
 
 class MapDiscriminator(nn.Module):
-    """Three 3x3 convolutions with ReLU between: (N, C, h, w) -> (N, h, w, 2)."""
+    """Three 3x3 convolutions with ReLU between: (N, C, h, w) -> (N, h, w, 2).
+
+    Every convolution sees zeros in the padding, as it does outside the map, so that an image is
+    judged alike beside images of any size. Else the padding, by which images of two domains of
+    other proportions differ, would give the domain away.
+    """
 
     def __init__(self, in_channels: int, hidden_dim: int):
         super().__init__()
@@ -40,10 +45,12 @@ class MapDiscriminator(nn.Module):
             nn.Conv2d(widths[i], widths[i + 1], kernel_size=3, padding=1) for i in range(3)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, padding_mask: Tensor) -> Tensor:
+        """Judge a map whose ``padding_mask`` (N, h, w) bool is True in the padding."""
+        is_padding = padding_mask[:, None]
         for layer in self.layers[:-1]:
-            x = layer(x).relu()
-        return self.layers[-1](x).permute(0, 2, 3, 1)
+            x = layer(x.masked_fill(is_padding, 0)).relu()
+        return self.layers[-1](x.masked_fill(is_padding, 0)).permute(0, 2, 3, 1)
 
 
 class DomainDiscriminators(nn.Module):
@@ -65,7 +72,13 @@ class DomainDiscriminators(nn.Module):
         self.decoder = MLP(embed_dim, embed_dim, NUM_DOMAINS, num_layers=3)
 
     def forward(
-        self, backbone_map: Tensor, memory_maps: Sequence[Tensor], queries: Tensor
+        self,
+        backbone_map: Tensor,
+        memory_maps: Sequence[Tensor],
+        queries: Tensor,
+        *,
+        backbone_padding: Tensor,
+        memory_paddings: Sequence[Tensor],
     ) -> DomainLogits:
         """Judge the features of one batch.
 
@@ -73,13 +86,17 @@ class DomainDiscriminators(nn.Module):
             backbone_map: (N, C_b, h, w), the backbone's coarsest map.
             memory_maps: the encoder's output per level, (N, h, w, C) each.
             queries: (N, Q, C), of the last decoder layer.
+            backbone_padding: (N, h, w) bool, True in the padding of ``backbone_map``.
+            memory_paddings: likewise of each of ``memory_maps``.
         """
         encoder = [
-            discriminator(reverse_gradient(m).permute(0, 3, 1, 2)).flatten(1, 2)
-            for discriminator, m in zip(self.encoder, memory_maps, strict=True)
+            discriminator(reverse_gradient(m).permute(0, 3, 1, 2), padding).flatten(1, 2)
+            for discriminator, m, padding in zip(
+                self.encoder, memory_maps, memory_paddings, strict=True
+            )
         ]
         return DomainLogits(
-            backbone=self.backbone(reverse_gradient(backbone_map)),
+            backbone=self.backbone(reverse_gradient(backbone_map), backbone_padding),
             encoder=torch.cat(encoder, dim=1),
             decoder=self.decoder(reverse_gradient(queries)),
         )

@@ -115,10 +115,15 @@ class DomainAdversarialHook(LossHook):
         self, features: Mapping[str, Tensor], outputs: TransformerOutput, domain: Domain
     ) -> dict[str, Tensor]:
         tokens = outputs.tokens
+        paddings = tokens.split_levels(tokens.padding_mask)
+        map_padding = paddings[self.coarsest_level]
         logits = self.module(
-            features[self.coarsest], tokens.split_levels(outputs.memory), outputs.decoder.queries
+            features[self.coarsest],
+            tokens.split_levels(outputs.memory),
+            outputs.decoder.queries,
+            backbone_padding=map_padding,
+            memory_paddings=paddings,
         )
-        map_padding = tokens.split_levels(tokens.padding_mask)[self.coarsest_level]
         answer = 0 if domain is Domain.SOURCE else 1
         backbone = (logits.backbone, answer, map_padding)
         encoder = (logits.encoder, answer, tokens.padding_mask)

@@ -25,6 +25,8 @@ def features():
         "backbone_map": torch.randn(2, 5, 2, 3, requires_grad=True),
         "memory_maps": [torch.randn(2, h, w, 8, requires_grad=True) for h, w in SIZES],
         "queries": torch.randn(2, 7, 8, requires_grad=True),
+        "backbone_padding": torch.zeros(2, 2, 3, dtype=torch.bool),
+        "memory_paddings": [torch.zeros(2, h, w, dtype=torch.bool) for h, w in SIZES],
     }
 
 
@@ -69,6 +71,32 @@ def test_features_and_discriminators_pull_in_opposite_directions(discriminators,
             assert parameter.grad.abs().sum() > 0
             parameter -= 1e-3 * parameter.grad
     assert loss() < before
+
+
+def test_what_lies_in_the_padding_does_not_matter(discriminators, features):
+    """Not even to cells at its border, and it gets no gradient."""
+    alone = discriminators(**features)
+    maps = [features["backbone_map"].permute(0, 2, 3, 1), *features["memory_maps"]]
+    padded, paddings = [], []
+    for x in maps:
+        padded.append(torch.cat((x.detach(), torch.randn_like(x)), dim=2).requires_grad_())
+        paddings.append(torch.arange(2 * x.shape[2]).expand(padded[-1].shape[:3]) >= x.shape[2])
+    logits = discriminators(
+        padded[0].permute(0, 3, 1, 2),
+        padded[1:],
+        features["queries"],
+        backbone_padding=paddings[0],
+        memory_paddings=paddings[1:],
+    )
+    torch.testing.assert_close(logits.backbone[:, :, :3], alone.backbone)
+    is_padding = torch.cat([x.flatten(1) for x in paddings[1:]], dim=1)
+    torch.testing.assert_close(
+        logits.encoder[~is_padding], alone.encoder.flatten(0, 1), rtol=1e-5, atol=1e-6
+    )
+    (logits.encoder.sum() + logits.backbone.sum()).backward()
+    for x, padding in zip(padded, paddings, strict=True):
+        assert x.grad[~padding].abs().sum() > 0
+        assert not x.grad[padding].any()
 
 
 def test_a_map_discriminator_is_three_convolutions():
