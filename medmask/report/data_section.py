@@ -87,7 +87,7 @@ def data_section(
         for run in runs
         for name in sorted(run.ambiguous_datasets)
     ]
-    trained = {name for run in runs for part in _PARTS if (name := run.dataset(part))}
+    trained = {name for run in runs for part in _PARTS for name in run.datasets(part)}
     for name in sorted(trained - facts.keys()):
         try:
             check_registered(name)

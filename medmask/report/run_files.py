@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from medmask.config.own_datasets import register_own_datasets
 from medmask.config.yaml_files import read_config_yaml
@@ -63,15 +63,21 @@ class RunFiles:
         while_training = sorted(self.path.glob("model_[0-9]*.pth"), reverse=True)
         return next((path for path in (*named, *while_training) if path.is_file()), None)
 
+    def datasets(self, part: str) -> tuple[str, ...]:
+        """The data sets that the config names for ``dataloader.train`` or another part."""
+        if self.config is None:
+            return ()
+        try:
+            told = OmegaConf.select(self.config, f"{part}.dataset")
+            names = list(told) if isinstance(told, ListConfig) else [told]
+        except Exception:  # a reference that leads nowhere
+            return ()
+        return tuple(name for name in names if isinstance(name, str) and name != "???")
+
     def dataset(self, part: str) -> str | None:
-        """The data set that the config names for ``dataloader.train`` or another part."""
-        name = None
-        if self.config is not None:
-            try:
-                name = OmegaConf.select(self.config, f"{part}.dataset")
-            except Exception:  # a reference that leads nowhere
-                return None
-        return name if isinstance(name, str) and name != "???" else None
+        """The only data set of a part; None if the config names none, or several."""
+        names = self.datasets(part)
+        return names[0] if len(names) == 1 else None
 
     def evaluation_settings(self) -> EvaluationSettings:
         """Settings of the evaluation that wrote the detections; the defaults if none are told.

@@ -223,6 +223,17 @@ def test_set_that_runs_mean_different_files_by_is_told(make_run, write, datasets
     assert "not registered" not in page
 
 
+def test_joined_training_sets_are_described(make_run, write):
+    run = make_run()
+    config = run / "config.yaml"
+    joined = "train: {dataset: [phantom_ffdm_train, phantom_film_val]}"
+    config.write_text(config.read_text().replace("train: {dataset: phantom_film_train}", joined))
+    page = write(run)
+    assert "<td>phantom_ffdm_train</td><td>training</td>" in page
+    assert "<td>phantom_film_val</td><td>test, training</td>" in page
+    assert "phantom_film_val was both trained and tested on" in page
+
+
 def test_learning_of_a_stage_that_ended_before_the_run_is_shown(make_run, write):
     run = make_run()
     ended = {f"learning/masks/dice{end}": x for end, x in (("", 0.5), ("_constant", 0.25))}
