@@ -23,12 +23,14 @@ class Finding:
         image: index of its image.
         box: (x0, y0, x1, y1) in pixels.
         score: of a false positive, or of the best detection that hits the lesion; None if none.
+        category: index of its category.
     """
 
     kind: str
     image: int
     box: tuple[float, float, float, float]
     score: float | None
+    category: int
 
 
 def find_errors(
@@ -68,16 +70,23 @@ def find_errors(
             int(image),
             tuple(box.tolist()),
             float(score) if score > -np.inf else None,
+            int(category),
         )
-        for box, image, score in zip(
-            lesions, localizations.lesion_images, localizations.lesion_scores, strict=True
+        for box, image, score, category in zip(
+            lesions,
+            localizations.lesion_images,
+            localizations.lesion_scores,
+            localizations.lesion_categories,
+            strict=True,
         )
     ]
     is_false_positive = ~(localizations.hits | localizations.ignored)
     shown = kept.select(is_false_positive & (kept.scores >= threshold))
     findings += [
-        Finding("false_positives", int(image), tuple(box.tolist()), float(score))
-        for box, image, score in zip(shown.boxes, shown.image_indices, shown.scores, strict=True)
+        Finding("false_positives", int(image), tuple(box.tolist()), float(score), int(category))
+        for box, image, score, category in zip(
+            shown.boxes, shown.image_indices, shown.scores, shown.category_indices, strict=True
+        )
     ]
 
     def rank(finding: Finding) -> tuple[int, float, float]:

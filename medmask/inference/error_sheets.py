@@ -8,19 +8,21 @@ from typing import Any
 import cv2
 import numpy as np
 from detectron2.data import DatasetCatalog
+from PIL import Image, ImageDraw
 
 from medmask.data.dataset_dicts import read_dataset_image
 from medmask.errors import InputError
 from medmask.evaluation import GroundTruth, ground_truth_of, read_detections
 from medmask.evaluation.error_analysis import KINDS, Finding, count_kinds, find_errors
 from medmask.inference.drawing import GROUND_TRUTH_COLOR
+from medmask.inference.fonts import font_for
 from medmask.utils.files import check_output_folder
 from medmask.utils.json_files import finite_values, write_json
 from medmask.utils.png_files import write_png
 from medmask.utils.progress import with_progress
 
 _COLUMNS = 8
-_TILE, _CAPTION = 200, 32  # pixels
+_TILE, _CAPTION, _FONT_SIZE = 200, 32, 11  # pixels
 _CONTEXT = 3.0  # side of what is shown, in sides of the box
 _LEAST_CONTEXT = 0.12  # of the longer side of the image
 _GRAY, _INK = 40, (220, 220, 220)
@@ -53,8 +55,8 @@ def draw_error_sheets(
 ) -> dict[str, int]:
     """Draw a page of each kind, and write all findings to ``findings.json``.
 
-    Lesions are green, detections orange. A caption tells the file, the score and what the
-    annotation file says of the image.
+    Lesions are green, detections orange. A caption tells the file, the score, the class where there
+    are several, and what the annotation file says of the image.
 
     Args:
         dataset: name of the registered data set that was evaluated.
@@ -123,6 +125,7 @@ def _record(
         "file_name": names[finding.image],
         "bbox": [x0, y0, x1 - x0, y1 - y0],
         "score": finding.score,
+        "category": ground_truth.category_names[finding.category],
         "image": finite_values(told),
     }
 
@@ -139,14 +142,28 @@ def _draw(
         _draw_box(view.pixels, view.place(finding.box), _DETECTION_COLOR)
     tile = np.full((_TILE + _CAPTION, _TILE, 3), _GRAY, np.uint8)
     tile[:_TILE] = view.pixels
+    return _write_caption(tile, _caption(finding, dataset_dict, ground_truth))
+
+
+def _caption(
+    finding: Finding, dataset_dict: Mapping[str, Any], ground_truth: GroundTruth
+) -> tuple[str, str]:
+    """Two lines."""
     score = "no hit" if finding.score is None else f"{finding.score:.2f}"
-    told = [f"{k} {v}" for k, v in dataset_dict.items() if k not in _NOT_TOLD and _is_short(v)]
-    for line, text in enumerate(
-        (f"{Path(dataset_dict['file_name']).stem} {score}", ", ".join(told))
-    ):
-        position = (3, _TILE + 12 + 15 * line)
-        cv2.putText(tile, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.35, _INK, 1, cv2.LINE_AA)
-    return tile
+    names = ground_truth.category_names
+    told = [names[finding.category]] if len(names) > 1 else []
+    told += [f"{k} {v}" for k, v in dataset_dict.items() if k not in _NOT_TOLD and _is_short(v)]
+    return f"{Path(dataset_dict['file_name']).stem} {score}", ", ".join(told)
+
+
+def _write_caption(tile: np.ndarray, lines: Sequence[str]) -> np.ndarray:
+    """The same (H, W, 3) tile with lines of text in its lowest rows."""
+    canvas = Image.fromarray(tile)
+    draw = ImageDraw.Draw(canvas)
+    for number, text in enumerate(lines):
+        position = (3, _TILE + 2 + 15 * number)
+        draw.text(position, text, fill=_INK, font=font_for(text, _FONT_SIZE))
+    return np.asarray(canvas)
 
 
 def _is_short(value: Any) -> bool:

@@ -54,6 +54,11 @@ class _Gallery:
     fields: tuple[str, ...]
     budget: Budget
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether there are several, so that each finding says which one it is of."""
+        return len(self.run.ground_truth.category_names) > 1
+
 
 def gallery_section(
     runs: Sequence[RunFiles],
@@ -113,7 +118,7 @@ def _gallery(run: EvaluatedRun, label: str, fpi: float, num_each: int, budget: B
     drawn = [row for row in rows if row is not None]
     parts = [note("".join(told))]
     if drawn:
-        parts += [_filter(label, counts), _table(gallery.fields, drawn)]
+        parts += [_filter(label, counts), _table(gallery, drawn)]
     return element("div", parts, class_="gallery")
 
 
@@ -136,17 +141,19 @@ def _row(gallery: _Gallery, finding: Finding) -> Markup | None:
         picture = missing(str(error))
     if not gallery.budget.take(len(picture)):
         return None
-    names = gallery.run.ground_truth.file_names or ()
-    name = (names[finding.image] if names else None) or str(record["image_id"])
+    file_names = gallery.run.ground_truth.file_names or ()
+    file_name = (file_names[finding.image] if file_names else None) or str(record["image_id"])
     x0, y0, x1, y1 = finding.box
     side = float(np.sqrt(max(x1 - x0, 0) * max(y1 - y0, 0)))
     kind = _KIND_NAMES[finding.kind]
+    class_name = gallery.run.ground_truth.category_names[finding.category]
     cells = [
         element("td", picture, class_="pictures"),
         _cell("kind", element("span", kind, class_=f"kind {finding.kind}"), kind),
+        *([_cell("class", class_name, class_name)] if gallery.has_classes else []),
         _cell("score", decimal(finding.score), finding.score, is_number=True),
         _cell("side", f"{side:.0f} px", side, is_number=True),
-        _cell("image", name, name),
+        _cell("image", file_name, file_name),
         *(_cell(key, _shown(record.get(key)), record.get(key)) for key in gallery.fields),
     ]
     return element("tr", cells, data_kind=finding.kind)
@@ -253,8 +260,9 @@ def _filter(label: str, counts: Mapping[str, int]) -> Markup:
     )
 
 
-def _table(fields: Sequence[str], rows: Sequence[Markup]) -> Markup:
-    names = ["kind", "score", "side", "image", *fields]
+def _table(gallery: _Gallery, rows: Sequence[Markup]) -> Markup:
+    classes = ["class"] if gallery.has_classes else []
+    names = ["kind", *classes, "score", "side", "image", *gallery.fields]
     head = [
         element("th", "picture", scope="col"),
         *(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,26 @@ def test_kinds_at_an_operating_point():
     ]
     with pytest.raises(InputError, match="operating points"):
         find_errors(TRUTH, detections(), fpi=-1)
+
+
+def test_findings_of_several_classes_say_which():
+    truth = replace(
+        TRUTH,
+        category_ids=(1, 2),
+        category_names=("mass", "cyst"),
+        boxes=TRUTH.boxes[:2],
+        image_indices=np.zeros(2, dtype=np.int64),
+        category_indices=np.array([0, 1]),
+        is_crowd=np.zeros(2, dtype=bool),
+    )
+    # the first is on the mass and called a cyst
+    found = replace(detections(FOUND[:1]), category_indices=np.array([1]))
+    findings = find_errors(truth, found, fpi=1)
+    assert [(f.kind, f.category) for f in findings] == [
+        ("misses", 0),
+        ("misses", 1),
+        ("false_positives", 1),
+    ]
 
 
 @pytest.mark.parametrize("fpi", [0.2, 0.5, 1.0, 2.0])

@@ -51,6 +51,7 @@ def test_pages_and_list(dataset, tmp_path):
     assert findings[0]["image"]["birads"] == "5"
     assert findings[0]["image"]["dose"] is None
     assert findings[2]["file_name"] == "1.png"
+    assert {finding["category"] for finding in findings} == {"lesion"}
     # another call into the same folder leaves no page of the first
     (tmp_path / "none.json").write_text("[]")
     draw_error_sheets(dataset, str(tmp_path / "none.json"), out, fpi=0.5, num_tiles=5)

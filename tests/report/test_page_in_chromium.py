@@ -72,3 +72,14 @@ def test_phone_dark_and_print(page):
     page.emulate(media="print", scheme="dark")
     assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_nothing_is_cut_off_on_paper(page):
+    page.emulate(media="print")
+    page.resize(718, 1000)  # A4 between the browser's margins
+    right = "[...document.querySelectorAll('table, td, img')].map(e => e.getBoundingClientRect())"
+    places = page.evaluate(f"{right}.map(r => r.right)")
+    assert len(places) > 100
+    assert max(places) <= 718
+    labels = "[...document.querySelectorAll('.sortable td')].filter(e => e.offsetHeight > 0)"
+    assert "patient_id" in page.evaluate(f"{labels}.map(e => e.dataset.label || '')")

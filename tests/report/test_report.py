@@ -5,6 +5,7 @@ import re
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from medmask.data import register_coco_dataset
 from medmask.errors import InputError
 from medmask.report import ReportOptions, write_report
 
@@ -292,3 +293,24 @@ def test_set_of_the_users_own_is_found_by_the_config_of_its_run(make_run, write,
         MetadataCatalog.remove("mine_val")
     assert "not registered" not in page
     assert "run on mine_val" in page
+
+
+def test_findings_of_several_classes_say_which(make_run, write, datasets, tmp_path):
+    film = datasets / "phantom" / "film"
+    content = json.loads((film / "annotations" / "instances_val.json").read_text())
+    content["categories"].append({"id": 7, "name": "Zyste <b>"})
+    (tmp_path / "two.json").write_text(json.dumps(content))
+    register_coco_dataset("set_of_two_classes", tmp_path / "two.json", film / "images" / "val")
+    try:
+        run = make_run("two", dataset="set_of_two_classes")
+        detections = run / "inference" / "froc_detections.json"
+        records = json.loads(detections.read_text())
+        renamed = {"category_id": 7, "category_name": "Zyste <b>"}
+        detections.write_text(json.dumps([record | renamed for record in records]))
+        page = write(run)
+    finally:
+        DatasetCatalog.remove("set_of_two_classes")
+        MetadataCatalog.remove("set_of_two_classes")
+    assert "Zyste &lt;b&gt;</td>" in page
+    assert 'data-label="class"' in page
+    assert 'data-label="class"' not in write(make_run("one"))
