@@ -8,8 +8,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from medmask.evaluation.bootstrap import draw_patients, percentile_interval, resampled_sensitivity
-from medmask.evaluation.classification import roc_auc, score_images
+from medmask.evaluation.bootstrap import (
+    draw_patients,
+    percentile_interval,
+    resampled_auc,
+    resampled_sensitivity,
+)
+from medmask.evaluation.classification import score_images
 from medmask.evaluation.coco_matching import match_by_coco
 from medmask.evaluation.matching import localize
 from medmask.evaluation.paired_differences import PairedDifference, paired_difference
@@ -58,7 +63,7 @@ def measure(ground_truth: GroundTruth, detections: Detections, weights: np.ndarr
     columns = (
         at_cpm.mean(axis=1),
         resampled_ap50(ground_truth, detections, weights[:, patients]),
-        roc_auc(images, weights[:, images.patients]),
+        resampled_auc(images, weights),
     )
     return np.column_stack([at_points, *columns])
 

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from medmask.evaluation.classification import ScoredUnits, roc_auc
 from medmask.evaluation.froc import false_positive_budgets
 from medmask.evaluation.matching import Localizations
+
+_MOST_WEIGHTS = 2**20
+"""Of all units in the resamples that are measured at a time: those of all would take gigabytes."""
 
 
 def draw_patients(num_patients: int, num_resamples: int, seed: int) -> np.ndarray:
@@ -67,6 +71,21 @@ def resampled_sensitivity(
         lesions_found = np.append(0, lesions)[found_above[first_excess]]
         sensitivity[row] = lesions_found / lesions[-1]
     return sensitivity
+
+
+def resampled_auc(units: ScoredUnits, weights: np.ndarray) -> np.ndarray:
+    """The area under the ROC curve (:func:`roc_auc`) of each resample.
+
+    Args:
+        units: images or breasts of P patients.
+        weights: (B, P) from :func:`draw_patients`.
+
+    Returns:
+        (B,) areas in [0, 1], NaN for resamples without positives or negatives.
+    """
+    rows = max(_MOST_WEIGHTS // len(units.scores), 1)
+    parts = np.split(weights, np.arange(rows, len(weights), rows))
+    return np.concatenate([roc_auc(units, part[:, units.patients]) for part in parts])
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medmask.evaluation.bootstrap import draw_patients, percentile_interval, resampled_sensitivity
+from medmask.evaluation.bootstrap import (
+    draw_patients,
+    percentile_interval,
+    resampled_auc,
+    resampled_sensitivity,
+)
 from medmask.evaluation.classification import (
     ScoredUnits,
     best_f1,
@@ -110,7 +115,7 @@ def _by_category(
 def _classify(units: ScoredUnits, weights: np.ndarray | None, score: float) -> ClassificationResult:
     interval = None
     if weights is not None:
-        interval = percentile_interval(roc_auc(units, weights[:, units.patients]))
+        interval = percentile_interval(resampled_auc(units, weights))
     return ClassificationResult(
         auc=float(roc_auc(units, np.ones((1, len(units.scores))))[0]),
         auc_interval=interval,

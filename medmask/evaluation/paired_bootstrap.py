@@ -9,8 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medmask.evaluation.bootstrap import draw_patients, percentile_interval, resampled_sensitivity
-from medmask.evaluation.classification import roc_auc, score_images
+from medmask.evaluation.bootstrap import (
+    draw_patients,
+    percentile_interval,
+    resampled_auc,
+    resampled_sensitivity,
+)
+from medmask.evaluation.classification import score_images
 from medmask.evaluation.matching import localize
 from medmask.evaluation.settings import CPM_POINTS, EvaluationSettings
 from medmask.evaluation.structures import Detections, GroundTruth
@@ -68,7 +73,7 @@ def resampled_metrics(
     sensitivity = resampled_sensitivity(localizations, patients, weights, points)
     at_points, at_cpm = np.split(sensitivity, [len(settings.operating_points)], axis=1)
     images = score_images(ground_truth, kept.select(~localizations.ignored))
-    auc = roc_auc(images, weights[:, patients])
+    auc = resampled_auc(images, weights)
     return np.column_stack([at_points, at_cpm.mean(axis=1), auc])
 
 

@@ -1,7 +1,15 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from medmask.evaluation.bootstrap import draw_patients, percentile_interval, resampled_sensitivity
+from medmask.evaluation.bootstrap import (
+    draw_patients,
+    percentile_interval,
+    resampled_auc,
+    resampled_sensitivity,
+)
+from medmask.evaluation.classification import ScoredUnits, roc_auc
 from medmask.evaluation.froc import sensitivity_at
 from medmask.evaluation.matching import localize
 
@@ -71,3 +79,22 @@ def test_resamples_without_a_lesion_are_left_out():
     values = np.array([[0.2, np.nan], [np.nan, np.nan], [0.4, np.nan]])
     np.testing.assert_allclose(percentile_interval(values, 1.0 - 1e-9), [[0.2, 0.4], [np.nan] * 2])
     np.testing.assert_allclose(percentile_interval(np.array([np.nan, 1.0, 1.0])), [1, 1])
+
+
+def test_areas_of_resamples_need_little_memory():
+    random = np.random.default_rng(0)
+    units = ScoredUnits(
+        random.uniform(size=20_000).round(2),
+        random.uniform(size=20_000) < 0.1,
+        np.arange(20_000) // 40,
+    )
+    weights = draw_patients(500, 130, seed=1)
+    expected = [roc_auc(units, row[None, units.patients])[0] for row in weights]
+    tracemalloc.start()
+    try:
+        areas = resampled_auc(units, weights)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert areas.tolist() == expected
+    assert peak < 100 * 2**20  # all at once take 170 MB
