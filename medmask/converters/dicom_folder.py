@@ -6,7 +6,7 @@ from pathlib import Path
 from medmask.converters.contract import Contents, Converter, LeftOut, SourceImage
 from medmask.converters.raw_files import list_files
 from medmask.errors import InputError
-from medmask.images import DICOM_SUFFIXES, is_dicom
+from medmask.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_dicom
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
 from medmask.images.dicom.reading import describe_pixels, is_for_processing
@@ -21,7 +21,7 @@ def read(raw: Path) -> Contents:
     """List all mammograms in a folder and the folders in it."""
     contents = Contents()
     first_of: dict[str, Path] = {}
-    paths = list(_find_dicom_files(raw, contents.problems))
+    paths = list(_find_dicom_files(raw, contents))
     for path in with_progress(paths, "headers", "file", stays=False):
         name = _name(path.relative_to(raw))
         try:
@@ -43,14 +43,19 @@ def read(raw: Path) -> Contents:
     return contents
 
 
-def _find_dicom_files(raw: Path, problems: list[str]) -> Iterator[Path]:
-    """DICOM files, by name and contents."""
-    for path in list_files(raw, problems):
+def _find_dicom_files(raw: Path, contents: Contents) -> Iterator[Path]:
+    """DICOM files, by name and contents; other images are left out."""
+    for path in list_files(raw, contents.problems):
         try:
-            if path.name.upper() != _DIRECTORY_FILE and is_dicom(path):
+            if path.name.upper() == _DIRECTORY_FILE:
+                continue
+            if is_dicom(path):
                 yield path
+            elif path.suffix.lower() in IMAGE_SUFFIXES:
+                name = valid_unicode(path.relative_to(raw).as_posix())
+                contents.left_out.append(LeftOut(name, "it is no DICOM file"))
         except OSError as error:
-            problems.append(f"file {path} cannot be read ({error.strerror})")
+            contents.problems.append(f"file {path} cannot be read ({error.strerror})")
 
 
 def _name(path: Path) -> str:
@@ -60,6 +65,8 @@ def _name(path: Path) -> str:
 
 def _why_not(elements: Elements) -> str | None:
     if not elements.has("Rows") and not elements.has("Columns"):
+        if _is_class_of_images(elements):
+            raise elements.fault("Rows", "is missing in an image, so the file may be cut off")
         return "it holds no image"
     modality = elements.text("Modality", "MG")
     if modality != "MG":
@@ -70,6 +77,12 @@ def _why_not(elements: Elements) -> str | None:
     if is_for_processing(elements):
         return "it is FOR PROCESSING, raw values of the detector"
     return None
+
+
+def _is_class_of_images(elements: Elements) -> bool:
+    from pydicom.uid import UID
+
+    return "Image Storage" in UID(elements.text("SOPClassUID")).name
 
 
 def _why_a_copy(elements: Elements, path: Path, first_of: dict[str, Path]) -> str | None:

@@ -15,6 +15,7 @@ add annotation files.
 """
 
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ from medmask.utils.files import remove_abandoned_files
 from medmask.utils.json_files import valid_unicode, write_json
 from medmask.utils.progress import Progress
 from medmask.utils.worker_pool import map_in_processes
+
+logger = logging.getLogger(__name__)
 
 IMAGES, ANNOTATIONS = "images", "annotations"
 
@@ -126,6 +129,7 @@ def convert(
     if not contents.images:
         raise InputError("\n".join(contents.problems) or _nothing_to_convert(raw, contents))
     _choose_parts(contents.images, options)  # refuses too many folds before the work
+    _warn_of_unknown_patients(contents.images, raw)
     settings = {"set": converter.name, "max_size": options.max_size, "link": options.link}
     with open_journal(output, settings) as journal:
         remove_abandoned_files(output)
@@ -143,6 +147,16 @@ def _nothing_to_convert(raw: Path, contents: Contents) -> str:
         for each in contents.left_out[:1]
     ]
     return f"{raw} holds no images to convert{''.join(why)}"
+
+
+def _warn_of_unknown_patients(images: Sequence[SourceImage], raw: Path) -> None:
+    alone = sum(image.patient_id is None for image in images)
+    if alone:
+        logger.warning(
+            "%d of the %d images of %s have no patient id: each counts as a patient of its own, "
+            "and splits may share a patient",
+            *(alone, len(images), raw),
+        )
 
 
 def _check_names(contents: Contents) -> Contents:

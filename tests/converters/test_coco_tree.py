@@ -193,12 +193,13 @@ def test_files_of_splits_together(write):
     assert len(names(read(raw).images)) == 14
 
 
-def test_patients_that_are_not_told_are_warned_of(write, caplog):
+def test_patients_that_are_not_told_are_warned_of(write, tmp_path, caplog):
+    raw = write(fields={"patient_id": None})
     with caplog.at_level(logging.WARNING):
-        contents = read(write(fields={"patient_id": None}))
+        convert("coco_tree", raw, tmp_path / "out", ConversionOptions())
     assert "12 of the 12 images" in caplog.text
     assert "each counts as a patient of its own" in caplog.text
-    assert {image.patient_id for image in contents.images} == {None}
+    assert {image.patient_id for image in read(raw).images} == {None}
 
 
 def test_lesions_of_unknown_meaning(write, tmp_path, caplog):

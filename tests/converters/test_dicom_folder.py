@@ -1,10 +1,15 @@
 """Any folder of DICOM: what is taken, and why the rest is not."""
 
+import logging
+
+import cv2
 import numpy as np
 import pytest
+from pydicom.uid import BasicTextSRStorage
 from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing as MammographyForProcessing
 
 from medmask.converters.dicom_folder import CONVERTER, read
+from medmask.converters.run import ConversionOptions, convert
 
 PIXELS = np.arange(600, dtype=np.uint16).reshape(30, 20)
 
@@ -102,3 +107,36 @@ def test_files_that_are_no_images(tmp_path, write_dicom):
     link, broken = contents.problems
     assert "link.dcm is a link that leads nowhere; fetch its file" in link
     assert "broken.dcm" in broken
+
+
+def test_other_images_of_the_folder_are_told(tmp_path, write_dicom):
+    write_dicom(PIXELS, name="raw/a.dcm")
+    assert cv2.imwrite(str(tmp_path / "raw" / "b.png"), PIXELS)
+    contents = read(tmp_path / "raw")
+    assert [image.name for image in contents.images] == ["a"]
+    assert [(each.name, each.reason) for each in contents.left_out] == [
+        ("b.png", "it is no DICOM file")
+    ]
+
+
+def test_an_image_that_ends_within_its_header_is_a_problem(tmp_path, write_dicom):
+    path = write_dicom(PIXELS, name="raw/a.dcm", PatientID="1")
+    report = write_dicom(PIXELS, name="raw/report.dcm", SOPClassUID=BasicTextSRStorage)
+    for each in (path, report):
+        content = each.read_bytes()
+        each.write_bytes(content[: content.index(b"\x28\x00\x02\x00")])  # before group 0028
+    contents = read(tmp_path / "raw")
+    assert not contents.images
+    (problem,) = contents.problems
+    assert "a.dcm" in problem
+    assert "may be cut off" in problem
+    assert [each.name for each in contents.left_out] == ["a", "report"]
+
+
+def test_images_without_a_patient_are_warned_of(tmp_path, write_dicom, caplog):
+    write_dicom(PIXELS, name="raw/a.dcm")
+    write_dicom(PIXELS, name="raw/b.dcm", PatientID="1")
+    with caplog.at_level(logging.WARNING):
+        convert("dicom_folder", tmp_path / "raw", tmp_path / "out", ConversionOptions())
+    assert "1 of the 2 images" in caplog.text
+    assert "each counts as a patient of its own" in caplog.text

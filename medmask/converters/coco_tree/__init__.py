@@ -54,7 +54,7 @@ def read(raw: Path) -> Contents:
                 replace(image, split=split_of.get(os.path.relpath(image.path, folder)))
                 for image in contents.images
             ]
-    _warn(contents.images, raw)
+    _warn_of_meanings(contents.images, raw)
     return contents
 
 
@@ -146,15 +146,8 @@ def _tell_apart(images: Sequence[SourceImage]) -> list[SourceImage]:
     return [replace(image, name=f"{image.split}_{image.name}") for image in images]
 
 
-def _warn(images: Sequence[SourceImage], raw: Path) -> None:
-    """Tell of what splits and labels cannot go by."""
-    alone = sum(image.patient_id is None for image in images)
-    if alone:
-        logger.warning(
-            "%d of the %d images of %s have no patient_id: each counts as a patient of its own, "
-            "and splits may share a patient",
-            *(alone, len(images), raw),
-        )
+def _warn_of_meanings(images: Sequence[SourceImage], raw: Path) -> None:
+    """Tell of labels that say nothing of malignancy."""
     lesions = [lesion for image in images for lesion in image.lesions]
     unknown = sum(lesion.malignant is None for lesion in lesions)
     if unknown:
