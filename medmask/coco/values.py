@@ -1,7 +1,7 @@
 """Single values of COCO files, as JSON gives them and as they are meant.
 
-Files come from many tools. NaN (as pandas writes an empty cell) and null mean "not given"; whole
-numbers may be written as floats (``7.0``) and flags as ``false`` and ``true``.
+Files come from many tools. NaN (as pandas writes an empty cell), null and empty text mean "not
+given"; whole numbers may be written as floats (``7.0``) and flags as ``false`` and ``true``.
 """
 
 import math
@@ -19,18 +19,16 @@ _TEXTS_FOR_NOTHING = {"", "nan", "none", "null", "nat", "<na>"}
 
 
 def as_given(value: Any) -> Any:
-    """Return the value; None where it is NaN or null, which mean "not given"."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+    """Return the value; None where it is NaN, null or empty text, which mean "not given"."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    return None if isinstance(value, str) and not value.strip() else value
 
 
 def as_id(value: Any) -> Any:
-    """Interpret an id: whole numbers become ints, NaN becomes None, all else stays as it is."""
-    if type(value) is float:
-        if math.isnan(value):
-            return None
-        if value.is_integer():
-            return int(value)
-    return value
+    """Interpret an id: whole numbers become ints; None if not given; all else stays as it is."""
+    value = as_given(value)
+    return int(value) if type(value) is float and value.is_integer() else value
 
 
 def as_flag(value: Any) -> Any:

@@ -135,8 +135,7 @@ class _References:
         self, records: Sequence[dict], id_field: str, name_field: str, faults: Faults
     ) -> None:
         self.ids = [as_id(value) for value in column(records, id_field)]
-        names = [as_given(value) for value in column(records, name_field)]
-        self.names = [None if name == "" else name for name in names]
+        self.names = [as_given(value) for value in column(records, name_field)]
         self.id_field, self.name_field = id_field, name_field
         self.faults = faults
 

@@ -90,7 +90,7 @@ def _read_records(path: str | os.PathLike) -> list[dict[str, Any]]:
 
 def _gather(records: Sequence[dict[str, Any]], kind: _Kind) -> _Told:
     ids = [as_id(record.get(kind.id_field)) for record in records]
-    names = [as_given(record.get(kind.name_field)) or None for record in records]
+    names = [as_given(record.get(kind.name_field)) for record in records]
     told = [name for name in names if name is not None]
     if not all(isinstance(name, str) for name in told):
         raise InputError(f"a {kind.name_field} of the detections is not text: correct it")

@@ -80,15 +80,16 @@ def test_lateralities(coco_content, read_by_all, told, meant):
 
 
 def test_other_fields_that_are_not_given_are_left_out(coco_content, read_by_all):
-    coco_content["images"][0].update(view=NAN, age=None, site=2)
+    coco_content["images"][0].update(view=NAN, age=None, site=2, pixel_spacing_mm="", density=" ")
+    coco_content["annotations"][0]["id"] = ""  # annotations need none
     record = read_by_all(coco_content)[0][0]
-    assert not {"view", "age"} & set(record)
+    assert not {"view", "age", "pixel_spacing_mm", "density"} & set(record)
     assert record["site"] == 2
 
 
 @pytest.mark.parametrize(
     ("told", "meant"),
-    [(0, 0), (1, 1), (0.0, 0), (1.0, 1), (False, 0), (True, 1), (None, 0), (NAN, 0)],
+    [(0, 0), (1, 1), (0.0, 0), (1.0, 1), (False, 0), (True, 1), (None, 0), (NAN, 0), ("", 0)],
 )
 def test_crowds(coco_content, read_by_all, told, meant):
     coco_content["annotations"][0]["iscrowd"] = told
@@ -133,7 +134,7 @@ def test_boxes_are_clipped_alike(coco_content, read_by_all):
         ("images", "id", True),
         ("images", "id", 1.5),
         ("images", "width", 99.5),
-        ("annotations", "id", ""),
+        ("annotations", "id", True),
         ("annotations", "id", 12),
         ("annotations", "iscrowd", "0"),
         ("annotations", "iscrowd", 2),

@@ -202,6 +202,15 @@ def test_patients_that_are_not_told_are_warned_of(write, tmp_path, caplog):
     assert {image.patient_id for image in read(raw).images} == {None}
 
 
+def test_empty_text_is_not_given(write):
+    boxes = [box_of(1, malignant="", pathology=" ")]
+    contents = read(write(annotations=boxes, fields={"pixel_spacing_mm": "", "malignant": ""}))
+    assert not contents.problems
+    (lesion,) = contents.images[0].lesions
+    assert (lesion.malignant, "pathology" in lesion.attributes) == (True, False)  # by its category
+    assert {image.pixel_spacing_mm for image in contents.images} == {None}
+
+
 def test_lesions_of_unknown_meaning(write, tmp_path, caplog):
     boxes = [box_of(1, 1), box_of(2, 1, malignant=True)]
     raw = write(annotations=boxes, categories=[{"id": 1, "name": "mass"}])

@@ -210,10 +210,11 @@ class TestWithoutAnnotations:
         assert second["score"] == pytest.approx(0.8 / 3)
 
     def test_by_names(self, fuse):
-        other = {**self.BY_NAME, "file_name": "b/8.png"}
+        # an empty id, as of an empty cell of a table, is none
+        other = {**self.BY_NAME, "file_name": "b/8.png", "image_id": ""}
         first, second = fuse([self.BY_NAME], [self.BY_NAME, other])
         for record, score, wanted in ((first, 0.4, self.BY_NAME), (second, 0.2, other)):
-            wanted = {"image_id": None, "category_id": None, **wanted}
+            wanted = {**wanted, "image_id": None, "category_id": None}
             assert {**record, "score": 0} == {**wanted, "score": 0}
             assert record["score"] == pytest.approx(score)
 
