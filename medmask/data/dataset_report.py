@@ -1,5 +1,6 @@
 """A full check of data sets on disk: annotations, image sizes, and overlap between splits."""
 
+import filecmp
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ class DatasetReport:
     Args:
         name: of the data set.
         problems: one sentence each; empty if the set is sound.
-        file_names: of all images, relative to the image folder.
+        image_root: the image folder; None if it was not looked at.
+        file_names: of all images, relative to it.
         patients: the patient ids of the images.
         num_lesions: annotations that are not crowds.
         num_images_with_lesions: images that have such an annotation.
@@ -37,6 +39,7 @@ class DatasetReport:
 
     name: str
     problems: list[str]
+    image_root: Path | None = None
     file_names: frozenset[str] = frozenset()
     patients: frozenset[str] = frozenset()
     num_lesions: int = 0
@@ -113,6 +116,7 @@ def inspect_dataset(
     return DatasetReport(
         name=name,
         problems=problems,
+        image_root=Path(image_root),
         file_names=frozenset(_values(tables.images, "file_name")),
         patients=frozenset(_values(tables.images, "patient_id")),
         num_lesions=int(np.count_nonzero(is_lesion)),
@@ -123,6 +127,8 @@ def inspect_dataset(
 
 def find_overlaps(first: DatasetReport, second: DatasetReport) -> list[str]:
     """List the images and patients that two splits of a data set share, which must not.
+
+    Files of one name in different folders are one image if they are alike, byte for byte.
 
     Returns:
         One sentence for each kind of overlap.
@@ -152,11 +158,22 @@ def note_overlaps(first: DatasetReport, second: DatasetReport) -> list[str]:
 
 def _shared(first: DatasetReport, second: DatasetReport) -> dict[str, frozenset[str]]:
     """Find what is in both of two data sets, by kind, without empty kinds."""
+    names = first.file_names & second.file_names
     kinds = {
-        "image": first.file_names & second.file_names,
+        "image": frozenset(name for name in names if _is_one_image(name, first, second)),
         "patient": first.patients & second.patients,
     }
     return {kind: shared for kind, shared in kinds.items() if shared}
+
+
+def _is_one_image(name: str, first: DatasetReport, second: DatasetReport) -> bool:
+    """Tell whether a name means one image in two sets, which may count theirs from 1 each."""
+    if first.image_root is None or second.image_root is None:
+        return True
+    try:
+        return filecmp.cmp(first.image_root / name, second.image_root / name, shallow=False)
+    except (OSError, ValueError):  # it cannot be read, which is another problem
+        return True
 
 
 def _values(images: list[dict], field_name: str) -> Iterator[str]:

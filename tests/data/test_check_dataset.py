@@ -65,6 +65,10 @@ def test_overlap_of_splits(coco_content, write_tree):
         "a and b share 1 image (1.png); each must be in one split only",
         "a and b share 1 patient (P1); each must be in one split only",
     ]
+    # each split may count its images from 1
+    Image.fromarray(np.zeros((80, 100), np.uint8)).save(second.image_root / "1.png")
+    (problem,) = find_overlaps(first, second)
+    assert "share 1 patient" in problem
     coco_content["images"][0].update(file_name="other.png", patient_id="P9")
     third = inspect_dataset("c", *write_tree(coco_content, "c.json", "c"))
     assert find_overlaps(first, third) == []
