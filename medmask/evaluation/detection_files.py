@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 
 from medmask.coco import column, numbers, quadruples
+from medmask.coco.annotation_check import OVERHANG_TOLERANCE
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xywh, to_xyxy
 from medmask.evaluation.faults import Faults
 from medmask.evaluation.identity import find_categories, find_images
 from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.utils.json_files import read_json, show
+
+_FEW_BOXES = 2
+"""So many are too little evidence of another form of all boxes of a file."""
 
 
 def detections_to_coco(ground_truth: GroundTruth, detections: Detections) -> list[dict[str, Any]]:
@@ -57,7 +61,8 @@ def read_detections(path: str | os.PathLike, ground_truth: GroundTruth) -> Detec
     Raises:
         InputError: if the file is missing, is not JSON, or has faults (all of them are named):
             images or categories that the ground truth does not have, names that contradict the
-            ids, malformed boxes, scores that are not in [0, 1].
+            ids, malformed boxes, scores that are not in [0, 1]; or if all boxes are evidently of
+            another form, such as corners.
     """
     records = read_json(path, "detection file")
     if not isinstance(records, list):
@@ -75,6 +80,8 @@ def read_detections(path: str | os.PathLike, ground_truth: GroundTruth) -> Detec
     category_indices = find_categories(records, ground_truth, faults)
     boxes = _read_boxes(records, faults)
     scores = _read_scores(records, faults)
+    faults.raise_if_any()
+    _check_form(boxes, image_indices, ground_truth, faults)
     faults.raise_if_any()
     return Detections(boxes, scores, image_indices, category_indices)
 
@@ -96,6 +103,35 @@ def _read_boxes(records: Sequence[dict], faults: Faults) -> np.ndarray:
         lambda i: f"record {i}: bbox {show(told[i])} has a negative width or height",
     )
     return boxes
+
+
+def _check_form(
+    boxes: np.ndarray, image_indices: np.ndarray, ground_truth: GroundTruth, faults: Faults
+) -> None:
+    """Find boxes that are evidently shares of the sides, or corners, which would all be misses.
+
+    Args:
+        boxes: (R, 4) corners, as the boxes are meant to be told.
+        image_indices: (R,) of the images.
+        ground_truth: with the sizes of the images, or without.
+        faults: is told of the fault.
+    """
+    if len(boxes) <= _FEW_BOXES or ground_truth.image_sizes is None:
+        return
+    near, told = boxes[:, :2], to_xywh(boxes)[:, 2:]  # if these are corners: the far ones
+    sizes = ground_truth.image_sizes[image_indices]
+    if (near <= 1).all() and (told <= 1).all() and (told > 0).any() and (sizes > 1).all():
+        faults.add(
+            "no number of any box is above 1: they look like shares of width and height; write "
+            "pixels"
+        )
+    is_outside = (boxes[:, 2:] > sizes + OVERHANG_TOLERANCE).any(axis=1)
+    fits_as_corners = (near <= told).all() and (told <= sizes + OVERHANG_TOLERANCE).all()
+    if fits_as_corners and 2 * np.count_nonzero(is_outside) > len(boxes):
+        faults.add(
+            f"{np.count_nonzero(is_outside)} of {len(boxes)} boxes reach out of their images, and "
+            "none would as [x0, y0, x1, y1]: write [x, y, width, height]"
+        )
 
 
 def _read_scores(records: Sequence[dict], faults: Faults) -> np.ndarray:

@@ -93,6 +93,28 @@ def test_ids_or_names_tell_what_is_meant(read, records):
     assert_as_meant(read(records))
 
 
+@pytest.mark.parametrize(
+    ("boxes", "sentence"),
+    [
+        ([[0.1, 0.2, 0.3, 0.4], [0.8, 0.8, 0.9, 0.95], [0, 0, 0, 0]], "look like shares of width"),
+        ([[60, 30, 90, 70], [50, 40, 100, 80], [5, 5, 9, 9]], "2 of 3 boxes reach out of their"),
+        # two are too few to tell, and others are right
+        ([[60, 30, 90, 70], [50, 40, 100, 80]], None),
+        ([[60, 30, 90, 70], [50, 40, 100, 80], [70, 10, 40, 20]], None),
+        ([[0, 0, 1, 1], [5, 5, 50, 60], [2, 1, 90, 70]], None),
+    ],
+)
+def test_boxes_of_another_form_are_refused(read, boxes, sentence):
+    records = [{"image_id": 7, "category_id": 4, "bbox": box, "score": 0.5} for box in boxes]
+    sized = build_truth(image_sizes=np.array([[100.0, 80.0], [np.nan, np.nan]]))
+    assert len(read(records)) == len(boxes)  # without sizes nothing is known
+    if sentence is None:
+        assert len(read(records, sized)) == len(boxes)
+    else:
+        with pytest.raises(InputError, match=sentence):
+            read(records, sized)
+
+
 @pytest.mark.filterwarnings("error")
 def test_corners_that_overflow_are_told_in_one_sentence(read):
     with pytest.raises(InputError, match=r"record 0: bbox .* of finite numbers"):
