@@ -17,7 +17,7 @@ add annotation files.
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -287,8 +287,7 @@ def _describe(left_out: LeftOut) -> dict[str, str]:
     return {key: valid_unicode(text) for key, text in vars(left_out).items()}
 
 
-def _in_all(groups: list[list[LeftOut]]) -> Iterator[LeftOut]:
+def _in_all(groups: list[list[LeftOut]]) -> list[LeftOut]:
     """Those that every label leaves out."""
-    for each in groups[0]:
-        if all(any(other.name == each.name for other in group) for group in groups[1:]):
-            yield each
+    names = set.intersection(*({each.name for each in group} for group in groups))
+    return [each for each in groups[0] if each.name in names]
