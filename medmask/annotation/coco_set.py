@@ -10,6 +10,7 @@ from medmask.errors import InputError
 from medmask.images import is_dicom
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
+from medmask.images.dicom.view import read_view
 
 
 def make_coco_set(
@@ -126,7 +127,7 @@ def _side(elements: Elements) -> str:
 _HEADER_FIELDS: dict[str, Callable[[Elements], str]] = {
     "patient_id": lambda elements: elements.identifier("PatientID"),
     "laterality": _side,
-    "view": lambda elements: elements.text("ViewPosition"),
+    "view": read_view,
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medmask.images import is_dicom
 from medmask.images.dicom.parsing import open_dicom
+from medmask.images.dicom.view import read_view
 
 _OPPOSITE = {"A": "P", "P": "A", "L": "R", "R": "L", "H": "F", "F": "H"}
 _FROM_ABOVE = ("CC", "XCCL", "XCCM", "FB")
@@ -25,7 +26,7 @@ def find_hanging(path: Path) -> tuple[int, bool] | None:
     with open_dicom(path) as file:
         elements = file.elements
         side = elements.text("ImageLaterality") or elements.text("Laterality")
-        view = elements.text("ViewPosition").upper()
+        view = read_view(elements).upper()
         orientation = elements.value("PatientOrientation")
     letters = [str(x)[:1].upper() for x in orientation] if _is_pair(orientation) else []
     if side not in ("L", "R") or not view or not letters or not _OPPOSITE.keys() >= set(letters):

@@ -17,6 +17,7 @@ from medmask.converters.tables import Row, find_file
 from medmask.errors import InputError
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
+from medmask.images.dicom.view import read_coded_view
 from medmask.utils.counts import counted
 
 _TABLES = ("CMMD_clinicaldata_revision.xlsx", "CMMD_clinicaldata_revision.csv")
@@ -25,12 +26,7 @@ _OPTIONAL = ("Age", "abnormality", "subtype")
 _PATIENT = re.compile(r"D[12]-\d{4}")
 _SIDES = {"l": "L", "r": "R"}
 _MALIGNANT = {"malignant": True, "benign": False}
-_VIEWS = {
-    "399162004": "CC",  # SNOMED CT, as the set is published
-    "399368009": "MLO",
-    "R-10242": "CC",  # SNOMED-RT, for copies by older tools
-    "R-10226": "MLO",
-}
+_VIEWS = ("CC", "MLO")
 _YEAR_UNKNOWN = "1901"
 
 
@@ -99,10 +95,9 @@ def _read_header(path: Path) -> _Header:
 
 
 def _read_view(elements: Elements) -> str:
-    for item in elements.items("ViewCodeSequence"):
-        code = item.text("CodeValue")
-        if code in _VIEWS:
-            return _VIEWS[code]
+    view = read_coded_view(elements)
+    if view in _VIEWS:
+        return view
     raise elements.fault("ViewCodeSequence", "must be that of a CC or an MLO view")
 
 

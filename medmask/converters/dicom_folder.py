@@ -10,6 +10,7 @@ from medmask.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_dicom
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
 from medmask.images.dicom.reading import describe_pixels, is_for_processing
+from medmask.images.dicom.view import read_view
 from medmask.utils.json_files import valid_unicode
 from medmask.utils.progress import with_progress
 
@@ -100,7 +101,7 @@ def _describe(path: Path, name: str, elements: Elements) -> SourceImage:
         patient_id=elements.identifier("PatientID") or None,
         study_date=elements.text("StudyDate") or None,
         laterality=_SIDES.get(side.upper()),
-        view=elements.text("ViewPosition") or None,
+        view=read_view(elements) or None,
         scanner=" ".join(filter(None, (maker, model))) or None,
     )
 

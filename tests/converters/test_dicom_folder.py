@@ -5,6 +5,7 @@ import logging
 import cv2
 import numpy as np
 import pytest
+from pydicom import Dataset
 from pydicom.uid import BasicTextSRStorage
 from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing as MammographyForProcessing
 
@@ -37,6 +38,24 @@ def test_mammograms_of_any_name(tmp_path, write_dicom):
     assert (image.laterality, image.view, image.scanner) == ("L", "CC", "ACME M1")
     assert bare.name == "1.2.840.7"
     assert (bare.patient_id, bare.laterality, bare.scanner) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("position", "code", "view"),
+    [
+        (None, "399162004", "CC"),
+        ("", "R-10226", "MLO"),
+        ("ML", "399162004", "ML"),
+        (None, "1", None),
+    ],
+)
+def test_view_by_its_code(tmp_path, write_dicom, position, code, view):
+    item = Dataset()
+    item.CodeValue = code
+    write_dicom(PIXELS, name="raw/a.dcm", ViewPosition=position, ViewCodeSequence=[item])
+    contents = read(tmp_path / "raw")
+    assert not contents.problems
+    assert [image.view for image in contents.images] == [view]
 
 
 def test_backslash_in_an_identifier_of_a_patient_is_a_part_of_it(tmp_path, write_dicom):

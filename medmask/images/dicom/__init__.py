@@ -8,6 +8,7 @@
     pixels          the stored values of one frame
     decompression   those that are compressed; jpeg2000 looks for damage that decoders pass over
     lookup          stored values to values for presentation
+    spacing, view   the side of a pixel, and the view of a breast
     reading         all of it together
 """
 

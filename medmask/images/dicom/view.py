@@ -1,0 +1,34 @@
+"""The view of a breast that a DICOM file states (PS3.3 C.8.11.5 and C.8.11.7, PS3.16 CID 4014)."""
+
+from medmask.images.dicom.elements import Elements
+
+_VIEWS = {
+    **dict.fromkeys(("399162004", "R-10242"), "CC"),  # in SNOMED CT, and SNOMED-RT of older files
+    **dict.fromkeys(("399368009", "R-10226"), "MLO"),
+    **dict.fromkeys(("399260004", "R-10224"), "ML"),
+    **dict.fromkeys(("399352003", "R-10228"), "LM"),
+    **dict.fromkeys(("399099002", "R-10230"), "LMO"),
+    **dict.fromkeys(("399196006", "R-10244"), "FB"),
+    **dict.fromkeys(("399188001", "R-102D0"), "SIO"),
+    **dict.fromkeys(("441555000", "R-40AAA"), "ISO"),
+    **dict.fromkeys(("399192008", "R-1024A"), "XCCL"),
+    **dict.fromkeys(("399101009", "R-1024B"), "XCCM"),
+}
+
+
+def read_view(elements: Elements) -> str:
+    """Read the view: View Position, or the code that mammograms have to have.
+
+    Returns:
+        Such as CC or MLO; empty where none is stated.
+
+    Raises:
+        InputError: an element cannot be understood.
+    """
+    return elements.text("ViewPosition") or read_coded_view(elements)
+
+
+def read_coded_view(elements: Elements) -> str:
+    """Read the view of View Code Sequence alone; see :func:`read_view`."""
+    views = (_VIEWS.get(item.text("CodeValue")) for item in elements.items("ViewCodeSequence"))
+    return next(filter(None, views), "")
