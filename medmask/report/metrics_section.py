@@ -9,6 +9,7 @@ from medmask.engine.learning import PREFIX
 from medmask.evaluation import FrocResult
 from medmask.evaluation.classification import ScoredUnits, ThresholdMetrics, roc_curve
 from medmask.evaluation.results import ClassificationResult
+from medmask.evaluation.settings import PUBLISHED_SCRIPT
 from medmask.report.charts import Axis, Series, draw_chart, unit_axis
 from medmask.report.evaluated_run import EvaluatedRun, Unevaluated
 from medmask.report.html import Content, Markup, element, join
@@ -192,11 +193,14 @@ def _classification_rows(level: str, metrics: ClassificationResult) -> list[tupl
 
 def _describe_settings(result: FrocResult) -> str:
     settings = result.settings
-    hit = (
-        "its center lies in the lesion's box"
-        if settings.iou_threshold is None
-        else f"its IoU with the lesion's box is at least {settings.iou_threshold:g}"
-    )
+    if settings.hit_rule == PUBLISHED_SCRIPT:
+        hit = (
+            f"its center lies where the public script has the lesion (hit rule {PUBLISHED_SCRIPT})"
+        )
+    elif settings.iou_threshold is None:
+        hit = "its center lies in the lesion's box"
+    else:
+        hit = f"its IoU with the lesion's box is at least {settings.iou_threshold:g}"
     suppressed = (
         "no suppression"
         if settings.nms_iou is None
@@ -208,9 +212,8 @@ def _describe_settings(result: FrocResult) -> str:
         if settings.bootstrap
         else "no intervals"
     )
-    rule = "" if settings.hit_rule == "lesion_box" else f" (hit rule {settings.hit_rule})"
     return (
-        f"A detection hits a lesion when {hit}{rule}; {suppressed}; {intervals}, which tell of "
+        f"A detection hits a lesion when {hit}; {suppressed}; {intervals}, which tell of "
         "other patients, not of other seeds."
     )
 

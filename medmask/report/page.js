@@ -1,9 +1,9 @@
 "use strict";
 
-// Values that are numbers are compared as numbers; cells without a value come last either way.
-function compare(a, b) {
-  const [x, y] = [Number(a), Number(b)];
-  return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, "en", { numeric: true }) : x - y;
+// Numbers are compared as such in a column of nothing else: of names, "1e5" is no number.
+function comparison(values) {
+  const areNumbers = values.every((value) => !Number.isNaN(Number(value)));
+  return areNumbers ? (a, b) => a - b : (a, b) => a.localeCompare(b, "en", { numeric: true });
 }
 
 function sortTable(header) {
@@ -12,6 +12,8 @@ function sortTable(header) {
   const column = [...row.children].indexOf(header);
   const direction = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
   const keyed = [...body.rows].map((each) => [each.cells[column].dataset.sort, each]);
+  const compare = comparison(keyed.map(([value]) => value));
+  // cells without a value come last either way
   keyed.sort(([a], [b]) => {
     if (a === "" || b === "") return (a === "") - (b === "");
     return direction * compare(a, b);

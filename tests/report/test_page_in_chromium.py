@@ -1,5 +1,7 @@
 """The page in a real browser: nothing fails, pictures load, tables sort, also by keyboard."""
 
+import json
+
 import pytest
 from chromium_page import CHROMIUM, Page
 
@@ -42,6 +44,14 @@ def test_pictures_load_and_rows_sort(page):
     # findings without a score come last either way
     empty = rising.count("")
     assert rising[len(rising) - empty :] == falling[len(falling) - empty :] == [""] * empty
+
+
+def test_names_that_look_like_numbers_are_names(page):
+    names = ["9", "1e1", "10a", "2", ""]
+    cells = "[...document.querySelectorAll('.sortable tbody tr')].map(r => r.cells[4])"
+    page.evaluate(f"{cells}.forEach((c, i) => c.dataset.sort = {json.dumps(names)}[i] ?? '')")
+    page.evaluate("document.querySelectorAll('.sortable th button')[3].click()")
+    assert page.evaluate(COLUMN.format(4))[:5] == ["1e1", "2", "9", "10a", ""]
 
 
 def test_keyboard_sorts_and_filters(page):

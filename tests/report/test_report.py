@@ -224,6 +224,17 @@ def test_set_that_runs_mean_different_files_by_is_told(make_run, write, datasets
     assert "not registered" not in page
 
 
+def test_hit_rule_of_the_public_script_is_told(make_run, write):
+    run = make_run()
+    file = run / "inference" / "froc.json"
+    content = json.loads(file.read_text())
+    content["settings"] |= {"hit_rule": "published_script", "nms_iou": None}
+    file.write_text(json.dumps(content))
+    page = write(run, gallery=0)
+    assert "lies where the public script has the lesion (hit rule published_script)" in page
+    assert "lies in the lesion" not in page
+
+
 def test_joined_training_sets_are_described(make_run, write):
     run = make_run()
     config = run / "config.yaml"
