@@ -56,7 +56,7 @@ class _Gallery:
 
     @property
     def has_classes(self) -> bool:
-        """Whether there are several, so that each finding says which one it is of."""
+        """True if there are several classes, so that each finding says which one it is of."""
         return len(self.run.ground_truth.category_names) > 1
 
 
