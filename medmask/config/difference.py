@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from medmask.config.own_datasets import KEY as OWN_DATASETS
 from medmask.config.targets import find_allowed_target
 from medmask.config.tree import shorten
-from medmask.config.yaml_files import MISSING, to_plain
+from medmask.config.yaml_files import MISSING, stable_name, to_plain
 from medmask.errors import InputError
 
 MAY_CHANGE = (
@@ -97,7 +97,7 @@ def _canonical(target: Any) -> Any:
     try:
         return find_allowed_target(target)
     except InputError:
-        return target
+        return stable_name(target) if isinstance(target, str) else target
 
 
 def _shown(values: dict[str, Any], key: str) -> str:

@@ -27,6 +27,7 @@ PLAIN_TAGS = {
 }
 
 _RESOLVER = re.compile(r"\$\{[^{}$]*:")
+_IMPORTED_FILE = re.compile(r"detectron2\._cfg_loader\w*\.(.+)\.py\.")
 
 
 def read_config_yaml(
@@ -69,13 +70,26 @@ def write_config_yaml(config: DictConfig, path: str | os.PathLike) -> list[str]:
 
     Callables that are a ``_target_`` become their names. References stay references where they are
     a whole value; what resolvers give is written out. Other objects of a ``.py`` config cannot be
-    written and become ``???``, which means that the value is missing.
+    written and become ``???``, which means that the value is missing; so do groups with keys that
+    are no text.
 
     Returns:
         The keys of what could not be written.
+
+    Raises:
+        InputError: the config is too large to be read again.
     """
     plain, lost = to_plain(config)
-    text = yaml.safe_dump(plain, default_flow_style=None, allow_unicode=True, width=9999)
+    text = yaml.dump(
+        plain, Dumper=_Dumper, default_flow_style=None, allow_unicode=True, width=9999
+    )
+    try:
+        _check_size(len(text.encode()))
+        _check_nodes(yaml.compose(text, Loader=yaml.SafeLoader))
+    except ValueError as error:
+        raise InputError(
+            f"the config cannot be kept in {path}: {error}; keep long lists in files of their own"
+        ) from None
     with atomic_write(path, "w") as file:
         file.write(text)
     return lost
@@ -87,11 +101,25 @@ def to_plain(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
     return _to_plain(config, "", lost), lost
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts that OmegaConf, unlike PyYAML, reads as numbers."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
 def _read_text(path: Path) -> str:
-    size = path.stat().st_size
+    _check_size(path.stat().st_size)
+    return path.read_text(encoding="utf-8")  # UnicodeDecodeError is a ValueError
+
+
+def _check_size(size: int) -> None:
     if size > MAX_BYTES:
         raise ValueError(f"it has {size} bytes, and a config has at most {MAX_BYTES}")
-    return path.read_text(encoding="utf-8")  # UnicodeDecodeError is a ValueError
 
 
 def _check_nodes(root: yaml.Node | None) -> None:
@@ -150,11 +178,15 @@ def _check_references(config: DictConfig) -> None:
 def _to_plain(node: Any, key: str, lost: list[str]) -> Any:
     """A node in the plain values of YAML; ``lost`` gets the keys of what it cannot hold."""
     if is_group(node):
+        is_list, names = isinstance(node, ListConfig), names_in(node)
+        if not is_list and not all(isinstance(name, str) for name in names):
+            lost.append(key)
+            return MISSING
         parts = {
             name: _to_plain(_kept(node, name), f"{key}.{name}" if key else str(name), lost)
-            for name in names_in(node)
+            for name in names
         }
-        return list(parts.values()) if isinstance(node, ListConfig) else parts
+        return list(parts.values()) if is_list else parts
     if node is None or type(node) in (bool, int, float, str):
         return node
     if callable(node) and key.rpartition(".")[2] == "_target_":
@@ -167,9 +199,18 @@ def _to_plain(node: Any, key: str, lost: list[str]) -> Any:
     return MISSING
 
 
+def stable_name(name: str) -> str:
+    """The name of a callable without what is another at each reading of its config.
+
+    Detectron2 calls a file that a ``.py`` config takes by a relative import
+    ``detectron2._cfg_loader1a2b.<file>.py``, with digits that it draws; this leaves ``<file>``.
+    """
+    return _IMPORTED_FILE.sub(r"\1.", name)
+
+
 def _name_of(target: Callable[..., Any]) -> str:
     try:
-        return _convert_target_to_string(target)
+        return stable_name(_convert_target_to_string(target))
     except AttributeError:  # defined in the .py config itself, which is no module
         return getattr(target, "__qualname__", MISSING)
 

@@ -287,3 +287,40 @@ def test_partial_is_a_value_that_yaml_cannot_hold(tmp_path):
     config = OmegaConf.create({"a": 1}, flags={"allow_objects": True})
     config.b = partial(print)
     assert write_config_yaml(config, tmp_path / "c.yaml") == ["b"]
+
+
+def test_group_with_keys_that_are_no_text_is_a_value_that_yaml_cannot_hold(tmp_path):
+    config = OmegaConf.create({"a": 1, "hook": {"class_weights": {0: 1.0, 1: 2.0}}})
+    assert write_config_yaml(config, tmp_path / "c.yaml") == ["hook.class_weights"]
+    assert OmegaConf.is_missing(read_config_yaml(tmp_path / "c.yaml").hook, "class_weights")
+
+
+@pytest.mark.parametrize("text", ["7e3", "12e4567", "1.5E+3", "-2e-1", "1e", "017", "0x1F", "yes"])
+def test_text_that_looks_like_a_number_stays_a_text(tmp_path, text):
+    config = OmegaConf.create({"name": text, "by_name": {text: 1}})
+    write_config_yaml(config, tmp_path / "c.yaml")
+    assert read_config_yaml(tmp_path / "c.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(list(range(20_000)), "20000 values"), ("x" * 300_000, "300006 bytes")]
+)
+def test_config_that_could_not_be_read_again_is_not_written(tmp_path, value, words):
+    with pytest.raises(InputError, match=f"{words}.*; keep long lists in files"):
+        write_config_yaml(OmegaConf.create({"a": value}), tmp_path / "c.yaml")
+    assert not (tmp_path / "c.yaml").exists()
+
+
+def test_files_of_relative_imports_have_one_name_at_each_reading(tmp_path):
+    (tmp_path / "own_hooks.py").write_text("class Hook:\n    class Inner: pass\n")
+    page = tmp_path / "page.py"
+    page.write_text(
+        "from detectron2.config import LazyCall as L\nfrom .own_hooks import Hook\n"
+        "loss_hooks = dict(a=L(Hook)(), b=L(Hook.Inner)())\n"
+        "model = dataloader = optimizer = lr_multiplier = train = dict()\n"
+    )
+    for name in ("first.yaml", "second.yaml"):
+        write_config_yaml(load_config(str(page)), tmp_path / name)
+    assert (tmp_path / "first.yaml").read_text() == (tmp_path / "second.yaml").read_text()
+    hooks = read_config_yaml(tmp_path / "first.yaml", any_target=True).loss_hooks
+    assert (hooks.a._target_, hooks.b._target_) == ("own_hooks.Hook", "own_hooks.Hook.Inner")

@@ -5,13 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from detectron2.config import LazyConfig
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from medmask.config import load_config
 from medmask.config.yaml_files import read_config_yaml
 from medmask.data import register_coco_dataset
 from medmask.engine import RunMode, open_run_folder
-from medmask.engine.run_folder import RUN_FILES, write_config
+from medmask.engine.run_folder import RUN_FILES, RunFolder, write_config
 from medmask.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
@@ -191,6 +192,28 @@ def test_former_configs_do_not_replace_each_other(run, make_config):
 def test_other_name_of_the_same_is_no_change(run, make_config):
     same = "medmask.stages.domain_adversarial.hook.DomainAdversarialHook"
     resume(make_config(f"loss_hooks.domain_adversarial._target_={same}"))
+
+
+def test_file_of_a_relative_import_is_the_same_by_any_digits(tmp_path, run, make_config):
+    (tmp_path / "own_hooks.py").write_text("class Hook:\n    pass\n")
+    (tmp_path / "page.py").write_text("from .own_hooks import Hook\nhook = dict(_target_=Hook)\n")
+
+    def read():
+        config = make_config()
+        config.loss_hooks.own = LazyConfig.load(str(tmp_path / "page.py")).hook
+        return config
+
+    config = read()
+    write_config(config, RunFolder(run))
+    resume(read())
+    text = (run / "config.yaml").read_text()
+    before = text.replace("own_hooks.Hook", "detectron2._cfg_loader0a1b.own_hooks.py.Hook")
+    assert before != text
+    (run / "config.yaml").write_text(before)  # as versions of before wrote it
+    resume(read())
+    (run / "config.yaml").write_text(text.replace("own_hooks.Hook", "own_hooks.Other"))
+    with pytest.raises(InputError, match=r"_target_ was 'own_hooks\.Other' and is 'own_hooks\.Hook'"):
+        resume(read())
 
 
 def test_unchanged_config_leaves_no_former_one(run, make_config):
