@@ -53,6 +53,8 @@ class MedMaskCheckpointer(DetectionCheckpointer):
 
     saved_iteration: int | None = None
     """iteration of the last checkpoint that was written or resumed from"""
+    resumed_from: str | None = None
+    """name of the file that the run was resumed from"""
 
     def save(self, name: str, **extra: Any) -> None:
         """Write ``{save_dir}/{name}.pth``. Every process must call this; the main one writes.
@@ -179,6 +181,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         path = self._find_whole_checkpoint()
         extra = self.load(path)
         self.saved_iteration = extra.get("iteration")
+        self.resumed_from = Path(path).name
         states = extra.get("random_states")
         if not isinstance(states, list) or not states:
             raise InputError(

@@ -80,9 +80,7 @@ def write_config_yaml(config: DictConfig, path: str | os.PathLike) -> list[str]:
         InputError: the config is too large to be read again.
     """
     plain, lost = to_plain(config)
-    text = yaml.dump(
-        plain, Dumper=_Dumper, default_flow_style=None, allow_unicode=True, width=9999
-    )
+    text = yaml.dump(plain, Dumper=_Dumper, default_flow_style=None, allow_unicode=True, width=9999)
     try:
         _check_size(len(text.encode()))
         _check_nodes(yaml.compose(text, Loader=yaml.SafeLoader))

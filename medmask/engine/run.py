@@ -30,6 +30,7 @@ from medmask.engine.freed_memory_hook import FreedMemoryHook
 from medmask.engine.gradient_norm_hook import GradientNormHook
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.learning import LearningReport
+from medmask.engine.periodic_checkpointer import PeriodicCheckpointer
 from medmask.engine.progress import MetricWriters, build_writers
 from medmask.engine.run_checks import check_classes
 from medmask.engine.stop_request import StopRequest
@@ -183,6 +184,9 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     options = config.train
     check_classes(config)
     eval_period = to_iterations_or_end(options.eval_period, options.max_iter, "train.eval_period")
+    checkpoint_period = to_iterations(
+        options.checkpointer.period, options.max_iter, "train.checkpointer.period"
+    )
     if comm.is_main_process():
         for path in remove_abandoned_files(options.output_dir):
             logger.info(f"Removed {path}, which a killed process had not finished.")
@@ -217,7 +221,9 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
             # before all that write files or evaluate, so that no fault there can lose work
             LastStepCheckpointer(checkpointer),
             FreedMemoryHook(),
-            _build_periodic_checkpointer(config, checkpointer),
+            PeriodicCheckpointer(
+                checkpointer, checkpoint_period, max_to_keep=options.checkpointer.max_to_keep
+            ),
             evaluation,
         ]
     )
@@ -281,18 +287,6 @@ def _describe_stop(
 def _save_final_weights(models: Mapping[str, nn.Module], output_dir: str) -> None:
     for name, model in models.items():
         save_weights(model, Path(output_dir) / f"{name}_final.pth")
-
-
-def _build_periodic_checkpointer(
-    config: DictConfig, checkpointer: MedMaskCheckpointer
-) -> hooks.PeriodicCheckpointer:
-    options = config.train.checkpointer
-    period = to_iterations(options.period, config.train.max_iter, "train.checkpointer.period")
-    hook = hooks.PeriodicCheckpointer(checkpointer, period, max_to_keep=options.max_to_keep)
-    # Those of the run that is resumed count, too.
-    written = Path(config.train.output_dir).glob("model_[0-9]*.pth")
-    hook.recent_checkpoints = [str(path) for path in sorted(written)]
-    return hook
 
 
 def _amp_dtype(config: DictConfig) -> torch.dtype | None:

@@ -19,6 +19,7 @@ from medmask.engine import MedMaskTrainer
 from medmask.engine.evaluation_hook import EvaluationHook
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.metric_values import TIMES
+from medmask.engine.periodic_checkpointer import PeriodicCheckpointer
 from medmask.engine.progress import MetricsFile, MetricWriters
 from medmask.utils.files import remove_abandoned_files
 
@@ -81,7 +82,7 @@ def train(folder, log_period=1):
         [
             Average(teacher),
             LastStepCheckpointer(checkpointer),
-            hooks.PeriodicCheckpointer(checkpointer, 3, max_to_keep=2),
+            PeriodicCheckpointer(checkpointer, 3, max_to_keep=2),
             EvaluationHook(2, evaluate, checkpointer, str(folder), "score", {"teacher": teacher}),
         ]
     )

@@ -212,7 +212,8 @@ def test_file_of_a_relative_import_is_the_same_by_any_digits(tmp_path, run, make
     (run / "config.yaml").write_text(before)  # as versions of before wrote it
     resume(read())
     (run / "config.yaml").write_text(text.replace("own_hooks.Hook", "own_hooks.Other"))
-    with pytest.raises(InputError, match=r"_target_ was 'own_hooks\.Other' and is 'own_hooks\.Hook'"):
+    words = r"_target_ was 'own_hooks\.Other' and is 'own_hooks\.Hook'"
+    with pytest.raises(InputError, match=words):
         resume(read())
 
 
