@@ -23,6 +23,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.registry import as_tool
 from medmask.commands.repository import find_in_repository
 from medmask.errors import InputError
+from medmask.utils.overrides import as_override, as_value
 from medmask.utils.signals import StoppedBySignal
 
 CONFIGS = "configs/medmask/phantom2ffdm"
@@ -98,12 +99,15 @@ class Demo:
 
     def train(self, stage: str, start: str | None) -> None:
         """Train; ends with an evaluation on ffdm."""
-        options = [f"train.output_dir={self.output / stage}", "train.eval_period=0"]
+        output_dir = as_override("train.output_dir", str(self.output / stage))
+        options = [output_dir, "train.eval_period=0"]
         if start:
-            options.append(f"train.init_checkpoint={self.output / start / 'model_final.pth'}")
+            weights = self.output / start / "model_final.pth"
+            options.append(as_override("train.init_checkpoint", str(weights)))
             options.append(f"train.max_iter={LATER_STEPS}")
         if stage == "expert":
-            options.append(f"loss_hooks.expert_distillation.stores=[{self.stores / LABELED}]")
+            store = as_value(str(self.stores / LABELED))
+            options.append(f"loss_hooks.expert_distillation.stores=[{store}]")
         self._run(
             f"Stage {STAGES[stage]}",
             "train",
@@ -120,8 +124,8 @@ class Demo:
             f"Stage {STAGES[stage]}: evaluation on film",
             "train",
             *("--config-file", run / "config.yaml", "--eval-only"),
-            f"train.init_checkpoint={weights}",
-            f"train.output_dir={run / 'film'}",
+            as_override("train.init_checkpoint", str(weights)),
+            as_override("train.output_dir", str(run / "film")),
             "dataloader.test.dataset=phantom_film_val",
         )
 

@@ -1,11 +1,13 @@
 """Reading config files and command-line overrides, with errors that name the key."""
 
+import contextlib
 import os
 import traceback
 from collections.abc import Sequence
 
 from detectron2.config import LazyConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,6 +18,7 @@ from medmask.config.tree import iterate_keys, suggest
 from medmask.config.yaml_files import read_config_yaml
 from medmask.errors import InputError
 from medmask.utils.failures import one_line
+from medmask.utils.overrides import as_override
 
 REQUIRED = ("model", "dataloader", "optimizer", "lr_multiplier", "train")
 
@@ -75,21 +78,44 @@ def _read_config(path: str, without: Sequence[str]) -> DictConfig:
         return read_config_yaml(path, without=without)
     if not path.endswith(".py"):
         raise InputError(f"config file {path} is neither a .py nor a .yaml file")
+    path = path.replace("/./", "/")  # as Detectron2 does, and so as it stands in tracebacks
     try:
         return LazyConfig.load(path)
     except Exception as error:  # a .py config is code and may raise what it likes
-        reason = one_line(error)
-        if not isinstance(error, InputError):
-            reason = f"{type(error).__name__}: {reason}"
-        place = f", line {line}," if (line := _line_of(path, error)) else ""
-        raise InputError(f"config file {path}{place} cannot be read: {reason}") from error
+        place, reason = _place_of(path, error), _describe(error)
+        if place is None:
+            message = f"config file {path} cannot be read: {reason}"
+        elif place.filename == path:
+            message = f"config file {path}, line {place.lineno}, cannot be read: {reason}"
+        else:
+            message = f"config file {path} cannot be read: {place.filename}, line {place.lineno}"
+            message += f": {reason}"
+        raise InputError(message) from error
 
 
-def _line_of(path: str, error: Exception) -> int | None:
-    """Find the line of a config file that raised an error; None if it never ran."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == path]
-    return lines[-1] if lines else None
+def _describe(error: Exception) -> str:
+    """An error of a config file in one line."""
+    reason, cause = one_line(error), error.__cause__
+    if isinstance(error, InputError):
+        return reason
+    if isinstance(cause, SyntaxError) and cause.lineno:  # Detectron2 names the file alone
+        return f"{reason.rstrip('!')} in line {cause.lineno}: {cause.msg}"
+    return f"{type(error).__name__}: {reason}"
+
+
+def _place_of(path: str, error: Exception) -> traceback.FrameSummary | None:
+    """Find the line that raised an error in a config file or in a file that it takes.
+
+    Returns:
+        None if the config file never ran.
+    """
+    frames = list(traceback.extract_tb(error.__traceback__))
+    names = [frame.filename for frame in frames]
+    if path not in names:
+        return None
+    frames = frames[names.index(path) :]
+    modules = {frame.filename for frame in frames if frame.name == "<module>"}
+    return [frame for frame in frames if frame.filename in modules][-1]
 
 
 def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -115,17 +141,16 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 def check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
     """Raise :class:`InputError` for an override that would silently do nothing."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except (HydraException, RecursionError) as error:
-        reason = (str(error).splitlines() or ["nested too deeply"])[0]
-        raise InputError(f"cannot read the overrides {' '.join(overrides)}: {reason}") from None
-    for override in parsed:
+    for text in overrides:
+        override = _parse_override(text)
         key = override.key_or_group
         if override.is_delete():
             raise InputError(f"cannot delete the config key {key}: overrides set values only")
         if override.is_sweep_override() or override.package is not None:
-            raise InputError(f"cannot read the override {override.input_line}: give one value")
+            raise InputError(
+                f"cannot read the override {override.input_line}: give one value, in quotes if it "
+                "is a text with a comma"
+            )
         if _has_key(config, key):
             continue
         if override.is_add():
@@ -138,6 +163,25 @@ def check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
             continue
         hint = suggest(key, iterate_keys(config)) or "; see --help for how to list them"
         raise InputError(f"the config has no key {key}{hint} (+{key}=... adds a new key)")
+
+
+def _parse_override(text: str) -> Override:
+    parser = OverridesParser.create()
+    try:
+        return parser.parse_override(text)
+    except (HydraException, RecursionError) as error:
+        reason = (str(error).splitlines() or ["nested too deeply"])[0]
+    key, has_value, value = text.partition("=")
+    if not has_value:
+        reason = "give KEY=VALUE"
+    elif value.startswith("~"):
+        reason = "write the path of the home folder out"
+    else:
+        quoted = as_override(key, value)
+        with contextlib.suppress(HydraException):
+            parser.parse_override(quoted)
+            reason = f'put the value into quotes, "{quoted}"'
+    raise InputError(f"cannot read the override {text}: {reason}")
 
 
 def _has_key(config: DictConfig, key: str) -> bool:

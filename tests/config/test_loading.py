@@ -38,7 +38,10 @@ def test_overrides_are_applied(config_file):
         (["trian.max_iter=20"], ["trian.max_iter", "did you mean train.max_iter?"]),
         (["train.max_iter.x=20"], ["train.max_iter.x"]),
         (["~train.max_iter"], ["train.max_iter", "delete"]),
-        (["train.max_iter"], ["cannot read", "train.max_iter"]),
+        (["train.max_iter"], ["cannot read the override train.max_iter: give KEY=VALUE"]),
+        (["train.max_iter=ä (1)"], ["max_iter=ä (1): put", "\"train.max_iter='ä (1)'\""]),
+        (["train.max_iter=a,b"], ["override train.max_iter=a,b: give one value, in quotes"]),
+        (["train.max_iter=~/x"], ["override train.max_iter=~/x: write the path of the home"]),
         (["+loss_hooks.teacher=null"], ["no loss_hooks.teacher", "leave out"]),
     ],
 )
@@ -64,6 +67,15 @@ def test_broken_and_incomplete_files_are_named(tmp_path):
     wrong.write_text("a = 1\nb = c\n")
     with pytest.raises(InputError, match=r"wrong\.py, line 2, cannot be read: NameError: .*'c'"):
         load_config(str(wrong))
+    page = tmp_path / "page.py"
+    page.write_text("from .wrong import a\n")
+    with pytest.raises(InputError, match=r"page\.py cannot be read: .*wrong\.py, line 2: NameErr"):
+        load_config(f"{tmp_path}/./page.py")
+    page.write_text("from .broken import model\n")
+    with pytest.raises(
+        InputError, match=r"page\.py, line 1, .*broken\.py has syntax error in line"
+    ):
+        load_config(str(page))
     own = "from medmask.data import register_coco_dataset as r\nr('n', 'a.json', '.', 'mass')\n"
     wrong.write_text(own)
     with pytest.raises(InputError, match=r"line 2, cannot be read: the classes must be a list"):

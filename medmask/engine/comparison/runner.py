@@ -24,6 +24,7 @@ from medmask.errors import InputError
 from medmask.utils.child_tools import ChildTools
 from medmask.utils.job_progress import JobProgress
 from medmask.utils.openmp import usable_cores
+from medmask.utils.overrides import as_override
 
 _THREADS = "OMP_NUM_THREADS"
 _SEED = re.compile("seed(0|[1-9][0-9]*)")
@@ -177,19 +178,20 @@ def _arguments(run: Run, comparison: Comparison, seed: int, output_dir: Path) ->
         yield from ("--eval-only", "--adapt-batchnorm", run.adapt_batchnorm)
     else:
         yield "--resume"
-    yield f"train.output_dir={_folder(output_dir, run.name, seed)}"
+    yield as_override("train.output_dir", str(_folder(output_dir, run.name, seed)))
     yield f"train.seed={seed}"
     yield "train.eval_period=0"
     if run.start is not None:
         # Training goes on from the trained weights; AdaBN adapts the model that counts.
         model = comparison[run.start].model if run.adapt_batchnorm else MODEL
         weights = _folder(output_dir, run.start, seed) / f"{model}_final.pth"
-        yield f"train.init_checkpoint={weights}"
+        yield as_override("train.init_checkpoint", str(weights))
 
 
 def _settings(run: Run, comparison: Comparison, options: Sequence[str]) -> list[str]:
     """List what decides on the result besides the config and the seed."""
-    return [f"dataloader.test.dataset={comparison.test_dataset}", *run.options, *options]
+    test_dataset = as_override("dataloader.test.dataset", comparison.test_dataset)
+    return [test_dataset, *run.options, *options]
 
 
 def _check_options(run: Run, options: Sequence[str]) -> None:

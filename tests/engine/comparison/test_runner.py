@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from medmask.engine.comparison import (
     load_comparison,
@@ -125,6 +126,23 @@ def test_adabn_adapts_the_model_that_counts_and_stages_go_on_from_the_trained_on
         "adabn": "average_final.pth",
         "taught": "model_final.pth",
     }
+
+
+def test_folders_and_data_sets_may_have_any_names(folder):
+    plan = (folder / "benchmark.py").read_text().replace("some_test", "Läsionen (1)")
+    (folder / "benchmark.py").write_text(plan)
+    (folder / "tool.py").write_text(
+        "import json, pathlib, sys; json.dump(sys.argv[1:], open(sys.path[0] + '/call', 'w'))\n"
+        "sys.exit('seen')"
+    )
+    comparison = load_comparison(folder / "benchmark.py").restricted_to(["first"])
+    output = folder / "Läufe, neu"
+    with pytest.raises(InputError, match="failed with status 1"):
+        run_comparison(comparison, [0], output, tool=[str(folder / "tool.py")])
+    texts = [text for text in json.loads((folder / "call").read_text()) if "=" in text]
+    given = {x.key_or_group: x.value() for x in OverridesParser.create().parse_overrides(texts)}
+    assert given["train.output_dir"] == str(output / "first" / "seed0")
+    assert given["dataloader.test.dataset"] == "Läsionen (1)"
 
 
 def test_what_is_done_is_not_repeated(folder):
