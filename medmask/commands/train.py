@@ -124,18 +124,24 @@ def run_in_process(args: argparse.Namespace) -> None:
     )
     from medmask.engine.device import check_num_gpus, select_device
 
-    mode = RunMode(args.mode)
-    config = load_config(args.config_file, args.opts)
-    check_run(config, mode)
+    mode, adapt_batchnorm_to = RunMode(args.mode), args.adapt_batchnorm
+    config = load_config(args.config_file, args.opts, without=_not_needed(args))
+    check_run(config, mode, adapt_batchnorm_to)
     check_num_gpus(args.num_gpus, select_device(config.train.device))
     with open_run_folder(config, mode) as folder:
         set_up_run(config, folder)
         if args.check_images:
-            check_images(config)
+            check_images(config, mode, adapt_batchnorm_to)
         if mode is RunMode.EVALUATE:
-            evaluate_checkpoint(config, adapt_batchnorm_to=args.adapt_batchnorm)
+            evaluate_checkpoint(config, adapt_batchnorm_to=adapt_batchnorm_to)
         else:
             train(config, resume=mode is RunMode.RESUME)
+
+
+def _not_needed(args: argparse.Namespace) -> list[str]:
+    """Keys of a ``config.yaml`` without which the run does, as a stage may be the user's own."""
+    names_hooks = any(text.lstrip("+").startswith("loss_hooks") for text in args.opts)
+    return ["loss_hooks"] if args.mode == "evaluate" and not names_hooks else []
 
 
 main = entry_point(make_parser, run)

@@ -26,12 +26,15 @@ from medmask.utils.shared_failure import raise_together, tell_everybody
 logger = logging.getLogger(__name__)
 
 
-def check_run(config: DictConfig, mode: RunMode = RunMode.NEW) -> None:
+def check_run(
+    config: DictConfig, mode: RunMode = RunMode.NEW, adapt_batchnorm_to: str | None = None
+) -> None:
     """Check everything that a run needs. All processes call this, before any does anything else.
 
     Args:
         config: of the run.
         mode: what the run is to do.
+        adapt_batchnorm_to: data set of an evaluation, besides those of the config.
 
     Raises:
         InputError: a value is not accepted; a data set, an image, the device, the weights to start
@@ -43,7 +46,7 @@ def check_run(config: DictConfig, mode: RunMode = RunMode.NEW) -> None:
     select_device(config.train.device)
     if mode is not RunMode.RESUME or not has_checkpoint(config.train.output_dir):
         _check_init_checkpoint(config, is_training)
-    _check_data_sets(config, is_training)
+    _check_data_sets(config, is_training, adapt_batchnorm_to)
     check_classes(config, is_training=is_training)
     if is_training:
         _check_labels(config)
@@ -63,13 +66,21 @@ def check_run(config: DictConfig, mode: RunMode = RunMode.NEW) -> None:
     raise_together(problem)
 
 
-def check_images(config: DictConfig) -> None:
+def check_images(
+    config: DictConfig, mode: RunMode = RunMode.NEW, adapt_batchnorm_to: str | None = None
+) -> None:
     """Read every image that the run will read; all processes call this, each reads its share.
+
+    Args:
+        config: as for :func:`check_run`.
+        mode: likewise.
+        adapt_batchnorm_to: likewise.
 
     Raises:
         InputError: images are broken; names all of them.
     """
-    names = dict.fromkeys(name for _, name in data_sets(config, is_training=True))
+    sets = _data_sets_of_run(config, mode is not RunMode.EVALUATE, adapt_batchnorm_to)
+    names = dict.fromkeys(name for _, name in sets)
     images = {x["file_name"]: x for name in names for x in load_dataset_dicts(name)}
     rank, world_size = comm.get_rank(), comm.get_world_size()
     logger.info(f"Checking the {counted(len(images), 'image')} of {', '.join(names)}.")
@@ -154,10 +165,10 @@ def _check_init_checkpoint(config: DictConfig, is_training: bool) -> None:
         raise InputError(f"checkpoint {path} does not exist: check train.init_checkpoint")
 
 
-def _check_data_sets(config: DictConfig, is_training: bool) -> None:
+def _check_data_sets(config: DictConfig, is_training: bool, adapt_batchnorm_to: str | None) -> None:
     """Check that the images of all data sets are there."""
     checked = set()
-    for key, name in data_sets(config, is_training):
+    for key, name in _data_sets_of_run(config, is_training, adapt_batchnorm_to):
         if name in checked:
             continue
         checked.add(name)
@@ -173,6 +184,14 @@ def _check_data_sets(config: DictConfig, is_training: bool) -> None:
                 f"there in data set '{name}', first {missing[0]}: run medmask check-data to find "
                 "all"
             )
+
+
+def _data_sets_of_run(
+    config: DictConfig, is_training: bool, adapt_batchnorm_to: str | None
+) -> Iterator[tuple[str, str]]:
+    yield from data_sets(config, is_training)
+    if adapt_batchnorm_to is not None:
+        yield "--adapt-batchnorm", adapt_batchnorm_to
 
 
 def data_sets(config: DictConfig, is_training: bool) -> Iterator[tuple[str, str]]:

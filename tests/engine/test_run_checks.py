@@ -1,7 +1,10 @@
+from unittest import mock
+
 import pytest
 from omegaconf import OmegaConf
 
-from medmask.engine.run_checks import check_classes
+from medmask.engine import RunMode
+from medmask.engine.run_checks import check_classes, check_images
 from medmask.errors import InputError
 
 
@@ -56,3 +59,23 @@ def test_evaluation_asks_for_the_test_set_alone():
     check_classes(config, is_training=False)
     with pytest.raises(InputError, match="test"):
         check_classes(config_of(test="cityscapes_val"), is_training=False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "adapt_to", "expected"),
+    [
+        (RunMode.NEW, None, ["inbreast_val", "ddsm_train", "inbreast_train"]),
+        (RunMode.EVALUATE, None, ["inbreast_val"]),
+        (RunMode.EVALUATE, "rsna_train", ["inbreast_val", "rsna_train"]),
+    ],
+)
+def test_images_of_the_sets_that_the_run_reads_are_checked(mode, adapt_to, expected):
+    config = config_of()
+    config.dataloader.train.num_workers = 0
+    module = "medmask.engine.run_checks"
+    with (
+        mock.patch(f"{module}.load_dataset_dicts", lambda name: [{"file_name": name}]),
+        mock.patch(f"{module}.find_broken_images", return_value=[]) as find,
+    ):
+        check_images(config, mode, adapt_to)
+    assert [record["file_name"] for record in find.call_args.args[0]] == expected

@@ -66,3 +66,12 @@ def test_model_without_trained_batchnorm_is_refused(training_runs, weights, tmp_
 def test_wrong_options_are_refused(training_runs, tmp_path, options, words):
     command = training_runs.command(CONFIG, tmp_path, "--adapt-batchnorm", "phantom_ffdm_train")
     training_runs.check_refusal([*command, *options], words)
+
+
+def test_unknown_data_set_is_refused_before_anything_is_done(training_runs, tmp_path):
+    (tmp_path / "weights.pth").touch()
+    options = ["--eval-only", f"train.init_checkpoint={tmp_path / 'weights.pth'}"]
+    command = training_runs.command(CONFIG, tmp_path / "out", "--adapt-batchnorm", "nowhere")
+    words = "--adapt-batchnorm: data set 'nowhere' is not registered"
+    training_runs.check_refusal([*command, *options], words)
+    assert not (tmp_path / "out").exists()

@@ -56,6 +56,15 @@ def test_run_leaves_its_record_and_can_be_evaluated(training_runs, command, tmp_
     assert "R@0.3" in evaluation.stdout + evaluation.stderr
     assert "froc/R@0.3" in json.loads((tmp_path / "evaluation/evaluation.json").read_text())
 
+    # by a config.yaml that names a stage of one's own, which no evaluation needs
+    stored = tmp_path / "own.yaml"
+    text = (tmp_path / "config.yaml").read_text()
+    stored.write_text(f"{text}loss_hooks: {{own: {{_target_: my_hooks.OwnHook}}}}\n")
+    options = ["--eval-only", "--check-images", "--config-file", str(stored), weights]
+    evaluation = training_runs.run(command(tmp_path / "again", *options))
+    assert evaluation.returncode == 0, evaluation.stderr
+    assert "of phantom_film_val." in evaluation.stdout + evaluation.stderr
+
     # a folder that holds a run is not written into by mistake
     training_runs.check_refusal(command(tmp_path, "train.max_iter=2"), "holds a run already")
     training_runs.check_refusal(
