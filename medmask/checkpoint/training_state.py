@@ -1,6 +1,7 @@
 """Checking what a checkpoint holds besides the weights before a run goes on from it."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -108,9 +109,11 @@ def _find_optimizer_fault(state: dict[str, Any], optimizer: torch.optim.Optimize
 
 
 def _is_option(value: Any, ours: Any) -> bool:
-    """Tell whether a value of the file can be an optimizer's option: alike, and not negative."""
+    """Tell whether a value of the file can be an optimizer's option: alike, of the same sign."""
     if isinstance(ours, bool) or ours is None:
         return value is None or isinstance(value, bool)
+    if isinstance(ours, float) and ours < 0:
+        return _is_alike(value, ours) and value < 0
     parts = value if isinstance(value, (list, tuple)) else [value]
     return _is_alike(value, ours) and all(not isinstance(x, float) or x >= 0 for x in parts)
 
@@ -143,13 +146,38 @@ def _find_moment_fault(
     if not all(type(index) is int for index in indices) or len(set(indices)) < len(indices):
         return "has parameter groups that do not number the parameters"
     by_index = dict(zip(indices, parameters, strict=True))
+    kinds: defaultdict[str, set[str]] = defaultdict(set)
     for index, values in moments.items():
         if index not in by_index or not isinstance(values, dict):
             return "has moments of unknown parameters"
-        if values.keys() != next(iter(moments.values())).keys():
-            return "lacks a moment of a parameter"
         for key, value in values.items():
-            shape = () if key == "step" else by_index[index].shape
-            if isinstance(value, Tensor) and value.shape != shape:
-                return f"has a moment {name_first([str(key)])} of another shape than its parameter"
+            if isinstance(value, Tensor):
+                kinds[key].add(_kind_of_moment(value.shape, by_index[index].shape))
+    for key, found in kinds.items():
+        if "" in found or len(found - {"any"}) > 1:
+            return f"has a moment {name_first([str(key)])} of another shape than its parameter"
+    is_factored = any("factor" in found for found in kinds.values())  # of matrices, not of vectors
+    names: dict[bool, set[str]] = {}
+    for index, values in moments.items():
+        is_matrix = is_factored and by_index[index].dim() > 1
+        if names.setdefault(is_matrix, set(values)) != set(values):
+            return "lacks a moment of a parameter"
     return None
+
+
+def _kind_of_moment(shape: torch.Size, parameter: torch.Size) -> str:
+    """Name what a moment of a shape can be to its parameter; an optimizer has one kind of each.
+
+    Returns:
+        ``"whole"``: a value of each weight, as Adam's; ``"factor"``: one of each row or column, as
+        Adafactor's; ``"number"``: one of all, as a count of steps; ``"any"``: cannot be told;
+        ``""``: none of these.
+    """
+    if shape == parameter:
+        return "any" if len(shape) == 0 or (len(shape) > 1 and 1 in shape) else "whole"
+    if len(shape) == 0:
+        return "number"
+    is_factor = len(shape) == len(parameter) > 1 and all(
+        size in (1, whole) for size, whole in zip(shape, parameter, strict=True)
+    )
+    return "factor" if is_factor else ""

@@ -142,6 +142,34 @@ def test_damaged(run, checkpoint, change, words):
         assert checkpointer.checkpointables["trainer"].state["iteration"] == 0
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        torch.optim.ASGD,
+        torch.optim.Adafactor,
+        torch.optim.Adagrad,
+        torch.optim.NAdam,
+        torch.optim.RAdam,
+        lambda groups: torch.optim.SGD(groups, momentum=0.9),
+    ],
+)
+def test_optimizers_of_any_kind_go_on(tmp_path, make):
+    def build():
+        model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 1))
+        model.scale = nn.Parameter(torch.tensor(1.0))
+        optimizer = make([{"params": [p], "lr": 0.1} for p in model.parameters()])
+        return MedMaskCheckpointer(model, str(tmp_path), optimizer=optimizer, trainer=Trainer())
+
+    first = build()
+    (first.model.scale * first.model(torch.ones(2, 3))).sum().backward()
+    first.checkpointables["optimizer"].step()
+    first.save("model_5", iteration=4)
+    second = build()
+    assert second.resume()
+    states = (each.checkpointables["optimizer"].state_dict()["state"] for each in (first, second))
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+
+
 def test_another_order_of_parameters(run, checkpoint):
     with pytest.raises(InputError, match="exp_avg of another shape"):
         run(7, parameters=(1, 0)).resume()
