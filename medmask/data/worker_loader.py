@@ -61,6 +61,8 @@ class WorkerLoader(DataLoader[Sample]):
             except StopIteration:
                 return
             except (RuntimeError, OSError, EOFError) as error:
+                if not self.num_workers:  # an own mapper's
+                    raise
                 raise _explain_dead_worker(error) from None
             batch = unpack(collated) if self.num_workers else collated
             for sample in batch:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from medmask.data.worker_loader import _explain_dead_worker, pack, unpack
+from medmask.data.worker_loader import WorkerLoader, _explain_dead_worker, pack, unpack
 from medmask.errors import InputError
 
 
@@ -58,3 +58,19 @@ def test_what_is_unpacked_may_be_changed():
 )
 def test_dead_worker_shows_in_several_ways(error, kind):
     assert type(_explain_dead_worker(error)) is kind
+
+
+class Unreadable:
+    """A data set with a mapper of one's own that opens files."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise FileNotFoundError(2, "No such file or directory", "own.npy")
+
+
+def test_error_of_a_mapper_is_no_dead_worker_where_there_is_none():
+    loader = WorkerLoader(Unreadable(), num_workers=0, batch_size=1)
+    with pytest.raises(FileNotFoundError, match=r"own\.npy"):
+        next(iter(loader))
