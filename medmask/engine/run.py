@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -201,9 +201,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     checkpointer = MedMaskCheckpointer(
         trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
     )
-    extra_models = {
-        name: extra for hook in trainer.loss_hooks for name, extra in hook.extra_models().items()
-    }
+    extra_models = collect_extra_models(trainer.loss_hooks)
     evaluation = EvaluationHook(
         eval_period,
         lambda evaluated, name: _evaluate_or_stop(config, evaluated, name, trainer.stop_request),
@@ -260,6 +258,24 @@ def _tell_of_labeled_images(loader: TrainLoader, options: DictConfig) -> None:
             "No image of dataloader.train.dataset has a lesion, so the detector learns that "
             "there are none: name a set with boxes."
         )
+
+
+def collect_extra_models(loss_hooks: Sequence[LossHook]) -> dict[str, nn.Module]:
+    """Collect what stages give besides the trained model.
+
+    Raises:
+        InputError: two models have one name, so the files of one would replace the other's.
+    """
+    models: dict[str, nn.Module] = {}
+    for hook in loss_hooks:
+        for name, model in hook.extra_models().items():
+            if name in models or name == "model":
+                raise InputError(
+                    f"{type(hook).__name__} gives a model {name!r}, but another one of the run has "
+                    "that name: rename it in extra_models"
+                )
+            models[name] = model
+    return models
 
 
 def _evaluate_or_stop(
