@@ -22,7 +22,6 @@ from medmask.config import load_config
 from medmask.config.building import build
 from medmask.config.yaml_files import write_config_yaml
 from medmask.data.loaders import load_dataset_dicts
-from medmask.engine.freed_memory_hook import FreedMemoryHook
 from medmask.engine.run import OneByOne, build_model, build_trainer
 from medmask.engine.run_checks import check_run
 from medmask.engine.run_lock import lock_folder
@@ -102,7 +101,7 @@ def test(order: Order, config: DictConfig) -> None:
 def _run(trainer: MedMaskTrainer, config: DictConfig, minutes: float | None) -> Budget:
     schedule = build(config, "lr_multiplier", ParamScheduler)
     budget = Budget(bound_to_run(schedule, config.train.max_iter), minutes)
-    trainer.register_hooks([FreedMemoryHook(), budget])
+    trainer.register_hooks([budget])
     with contextlib.suppress(BudgetSpentError):
         trainer.train(0, config.train.max_iter if minutes is None else _WITHOUT_END)
     return budget

@@ -26,7 +26,6 @@ from medmask.engine.buffers import BufferBroadcast
 from medmask.engine.device import select_device
 from medmask.engine.evaluation_hook import EvaluationHook, write_results
 from medmask.engine.evaluators import build_evaluators
-from medmask.engine.freed_memory_hook import FreedMemoryHook
 from medmask.engine.gradient_norm_hook import GradientNormHook
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.learning import LearningReport
@@ -218,7 +217,6 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
             hooks.LRScheduler(trainer.optimizer, schedule),
             # before all that write files or evaluate, so that no fault there can lose work
             LastStepCheckpointer(checkpointer),
-            FreedMemoryHook(),
             PeriodicCheckpointer(
                 checkpointer, checkpoint_period, max_to_keep=options.checkpointer.max_to_keep
             ),
