@@ -155,7 +155,7 @@ def _warn_of_unknown_patients(images: Sequence[SourceImage], raw: Path) -> None:
         logger.warning(
             "%d of the %d images of %s have no patient id: each counts as a patient of its own, "
             "and splits may share a patient",
-            *(alone, len(images), raw),
+            *(alone, len(images), valid_unicode(raw)),
         )
 
 
