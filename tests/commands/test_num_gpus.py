@@ -28,7 +28,7 @@ def machine_with_a_gpu(monkeypatch):
 @pytest.fixture
 def begin_training(monkeypatch):
     """Run `medmask train` up to the run's folder; returns the device and the mode."""
-    monkeypatch.setattr(engine, "check_run", lambda config, mode: None)  # the data are not there
+    monkeypatch.setattr(engine, "check_run", lambda *_: None)  # the data are not there
     begun = []
 
     @contextlib.contextmanager
