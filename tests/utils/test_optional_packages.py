@@ -7,7 +7,8 @@ from medmask.utils.optional_packages import import_optional
 
 
 def test_what_is_missing_is_told_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for name in ("pyarrow", "pyarrow.parquet"):  # of which the latter may be there already
+        monkeypatch.setitem(sys.modules, name, None)
     expected = (
         r"^writing x needs the package pyarrow, which cannot be imported \(.*\): "
         r"run pip install 'medmask-detection\[parquet\]'$"
