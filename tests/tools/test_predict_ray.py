@@ -31,9 +31,9 @@ def predict(tmp_path):
             "RAY_memory_monitor_refresh_ms": "0",  # what others take is none of its own
         }
         environment.pop("RAY_ADDRESS", None)
-        command = [sys.executable, "-m", "medmask", "predict", *options]
+        command = [sys.executable, "-m", "medmask", "predict", "--checkpoint", "model.pth"]
         return subprocess.run(
-            [*command, "--checkpoint", "model.pth", "--device", "cpu", "--no-overlays"],
+            [*command, "--device", "cpu", "--no-overlays", *options],  # of two, the last counts
             cwd=tmp_path,
             env=environment,
             capture_output=True,
