@@ -266,16 +266,34 @@ def test_teaching_follows_the_published_recipe(benchmark):
 
 
 @pytest.mark.parametrize("benchmark", ["phantom2ffdm", "mias2inbreast", "inbreast2mias"])
-def test_short_teaching_has_thresholds_of_mrt_and_retrains_within_the_run(benchmark):
-    config = load_config(str(FOLDER / benchmark / "teaching.py"))
-    teacher = config.loss_hooks.teacher
-    assert (teacher.teach_boxes, teacher.threshold.scale, teacher.threshold.highest) == (
-        False,
-        0.5,
-        0.45,
-    )
+def test_short_teaching_has_thresholds_of_mrt_and_all_of_it_retrains_within_the_run(benchmark):
+    for page, loss_weight in (("teaching", 0.1), ("masked_retraining_teacher", 1.0)):
+        config = load_config(str(FOLDER / benchmark / f"{page}.py"))
+        teacher = config.loss_hooks.teacher
+        assert (teacher.teach_boxes, teacher.threshold.scale, teacher.threshold.highest) == (
+            False,
+            0.5,
+            0.45,
+        )
+        assert teacher.loss_weight == loss_weight
     hook = instantiate(config.loss_hooks.selective_retraining)
     hook.set_run_length(config.train.max_iter)  # refuses what would never act
+
+
+@pytest.mark.parametrize("benchmark", ["phantom2ffdm", "mias2inbreast", "inbreast2mias"])
+def test_teaching_adds_a_teacher_to_alignment_alone(benchmark):
+    aligned, taught, all_of_mrt = (
+        load_config(str(FOLDER / benchmark / f"{page}.py"))
+        for page in ("alignment", "teaching", "masked_retraining_teacher")
+    )
+    assert set(taught.loss_hooks) - set(aligned.loss_hooks) == {"teacher"}
+    assert set(all_of_mrt.loss_hooks) - set(taught.loss_hooks) == {
+        "masked_autoencoder",
+        "selective_retraining",
+    }
+    for key in ("optimizer", "model", "lr_multiplier", "dataloader.train"):
+        assert OmegaConf.select(taught, key) == OmegaConf.select(aligned, key)
+    assert taught.train.init_checkpoint == aligned.train.init_checkpoint
 
 
 TEACHING = "ddsm2inbreast/teaching.py"
@@ -335,14 +353,15 @@ def test_ablation_leaves_each_part_out_and_adds_what_is_off(benchmark):
     hooks = {
         run.name: load_config(str(run.config), run.options).get("loss_hooks") or {} for run in runs
     }
-    parts = {name for name, hook in hooks["teaching"].items() if hook is not None}
+    whole = hooks["masked_retraining_teacher"]
+    parts = {name for name, hook in whole.items() if hook is not None}
     for row, missing in (
         ("without_discriminators", "domain_adversarial"),
         ("without_masked_autoencoding", "masked_autoencoder"),
         ("without_retraining", "selective_retraining"),
     ):
         assert {name for name, hook in hooks[row].items() if hook is not None} == parts - {missing}
-    assert hooks["teaching"].teacher.copy_paste is None
+    assert whole.teacher.copy_paste is None
     assert hooks["with_copy_paste"].teacher.copy_paste is not None
     assert hooks["with_pseudo_boxes"].teacher.teach_boxes
     assert hooks["without_ema"].teacher.ema_decay == 0

@@ -13,7 +13,15 @@ PEERS = ("faster_rcnn", "retinanet")
 """Detectron2's own detectors, with our backbone and on our samples."""
 YOLO = "yolo11n"
 """A program of another environment; its only start is its own."""
-STAGES = ("control", "control_strong", "cross_domain", "alignment", "teaching", "expert")
+STAGES = (
+    "control",
+    "control_strong",
+    "cross_domain",
+    "alignment",
+    "teaching",
+    "masked_retraining_teacher",
+    "expert",
+)
 """Stages that go on from the weights of ``medmask``, and their controls."""
 METHODS = ("medmask", *PEERS, YOLO, *STAGES)
 

@@ -75,9 +75,10 @@ def test_trains_a_cell_and_finds_it_again(run, root, tmp_path, monkeypatch):
 def test_stage_goes_on_from_the_first_and_its_teacher_counts(run, tmp_path):
     result = run(*TWO_STEPS)
     assert result.returncode == 0, result.stderr
-    hooks = [f"loss_hooks.{name}.loader" for name in ("masked_autoencoder", "teacher")]
-    small = [f"{hook}.mapper.augmentation.short_edge_lengths=[64]" for hook in hooks]
-    small += ["loss_hooks.teacher.threshold.update_period=1"]
+    small = [
+        "loss_hooks.teacher.loader.mapper.augmentation.short_edge_lengths=[64]",
+        "loss_hooks.teacher.threshold.update_period=1",
+    ]
     result = run("--methods", "teaching", *FOUR_STEPS, *small)
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "out" / "mias2inbreast"

@@ -161,7 +161,7 @@ LEGAL = {
 
 @pytest.fixture(scope="module")
 def teaching():
-    return load_config(str(CONFIGS / "phantom2ffdm/teaching.py"))
+    return load_config(str(CONFIGS / "phantom2ffdm/masked_retraining_teacher.py"))
 
 
 @pytest.mark.parametrize("key", WRONG)

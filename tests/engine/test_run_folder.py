@@ -16,6 +16,7 @@ from medmask.engine.run_folder import RUN_FILES, RunFolder, write_config
 from medmask.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
+CONFIG = CONFIGS / "phantom2ffdm" / "masked_retraining_teacher.py"
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def make_config(tmp_path):
 
     def make(*overrides):
         folder = f"train.output_dir={tmp_path / 'run'}"
-        return load_config(str(CONFIGS / "phantom2ffdm/teaching.py"), [folder, *overrides])
+        return load_config(str(CONFIG), [folder, *overrides])
 
     return make
 

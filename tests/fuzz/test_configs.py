@@ -13,7 +13,8 @@ from medmask.config import build, check_config, load_config
 from medmask.config.yaml_files import write_config_yaml
 from medmask.errors import InputError
 
-CONFIG = Path(__file__).parents[2] / "configs" / "medmask" / "phantom2ffdm" / "teaching.py"
+CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
+CONFIG = CONFIGS / "phantom2ffdm" / "masked_retraining_teacher.py"
 PLACES = ("model", "optimizer", "lr_multiplier", "train", "loss_hooks", "dataloader")
 TARGETS = (
     "os.system",

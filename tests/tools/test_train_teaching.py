@@ -7,7 +7,7 @@ import torch
 
 from medmask.inference import MedMaskPredictor
 
-CONFIG = "phantom2ffdm/teaching.py"
+CONFIG = "phantom2ffdm/masked_retraining_teacher.py"
 FROM_SCRATCH = (
     "train.init_checkpoint=",
     # what an untrained detector's scores can reach

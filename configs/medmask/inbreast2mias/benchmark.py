@@ -30,6 +30,12 @@ benchmark = dict(
         teaching=dict(
             config="teaching.py", start="source_only", controls=_CONTROLS, model="teacher"
         ),
+        masked_retraining_teacher=dict(
+            config="masked_retraining_teacher.py",
+            start="source_only",
+            controls=_CONTROLS,
+            model="teacher",
+        ),
         expert=dict(config="expert.py", start="source_only", controls=_CONTROLS, model="average"),
     ),
 )

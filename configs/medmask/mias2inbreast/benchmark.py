@@ -31,6 +31,12 @@ benchmark = dict(
         teaching=dict(
             config="teaching.py", start="source_only", controls=_CONTROLS, model="teacher"
         ),
+        masked_retraining_teacher=dict(
+            config="masked_retraining_teacher.py",
+            start="source_only",
+            controls=_CONTROLS,
+            model="teacher",
+        ),
         expert=dict(config="expert.py", start="source_only", controls=_CONTROLS, model="average"),
         expert_normal_queries=dict(
             config="expert.py",

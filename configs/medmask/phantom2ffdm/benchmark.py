@@ -60,6 +60,12 @@ benchmark = dict(
             controls=["control", "control_strong"],
             model="teacher",
         ),
+        masked_retraining_teacher=dict(
+            config="masked_retraining_teacher.py",
+            start="source_only",
+            controls=["control", "control_strong"],
+            model="teacher",
+        ),
         expert=dict(
             config="expert.py",
             start="source_only",
