@@ -27,7 +27,6 @@ def add_mrt(loss_hooks, unlabeled_pairs):
     add_teacher(loss_hooks, unlabeled_pairs)
     loss_hooks["teacher"].loss_weight = 1.0
     loss_hooks["masked_autoencoder"].duration = 0.33
-    loss_hooks[
-        "masked_autoencoder"
-    ].warmup = None  # its decoder has learned, if stage 2 came before
+    # Its decoder has learned, if stage 2 came before.
+    loss_hooks["masked_autoencoder"].warmup = None
     loss_hooks["selective_retraining"] = selective_retraining
