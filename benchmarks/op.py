@@ -50,10 +50,10 @@ from operator_timing import (
 from options import make_parser, positive, write_figures
 from tabulate import tabulate
 
+from medmask.engine.memory import keep_freed_memory
 from medmask.errors import InputError
 from medmask.utils.command_line import command_line_tool
 from medmask.utils.counts import counted
-from medmask.utils.memory import keep_freed_memory
 
 _EXAMPLES = """\
   python benchmarks/op.py --shape encoder decoder --entry given --backward --json op.json

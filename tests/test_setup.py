@@ -34,7 +34,11 @@ def kernels_of(extensions):
 
 @pytest.mark.parametrize(
     ("wish", "folders"),
-    [("", {"csrc", "cpu", "cuda"}), ("1", {"csrc", "cpu", "cuda"}), ("0", {"csrc", "cpu"})],
+    [
+        ("", {"csrc", "cpu", "memory", "cuda"}),
+        ("1", {"csrc", "cpu", "memory", "cuda"}),
+        ("0", {"csrc", "cpu", "memory"}),
+    ],
 )
 def test_wish_decides_on_the_cuda_kernels(setup, monkeypatch, wish, folders):
     monkeypatch.setenv("MEDMASK_CUDA", wish)
@@ -53,7 +57,7 @@ def test_missing_sources_are_said_and_refused_for_cuda(
         assert setup.extensions() == []
         assert "medmask/layers/csrc lacks the operator's sources" in capsys.readouterr().err
     else:
-        assert kernels_of(setup.extensions()) == {"csrc", "cpu"}
+        assert kernels_of(setup.extensions()) == {"csrc", "cpu", "memory"}
     monkeypatch.setenv("MEDMASK_CUDA", "1")
     with pytest.raises(SystemExit, match="MEDMASK_CUDA=1 needs the operator's sources"):
         setup.extensions()

@@ -22,6 +22,7 @@ from medmask.config import load_config
 from medmask.config.building import build
 from medmask.config.yaml_files import write_config_yaml
 from medmask.data.loaders import load_dataset_dicts
+from medmask.engine.memory import keep_freed_memory, release_freed_memory
 from medmask.engine.run import OneByOne, build_model, build_trainer
 from medmask.engine.run_checks import check_run
 from medmask.engine.run_lock import lock_folder
@@ -29,7 +30,6 @@ from medmask.engine.trainer import MedMaskTrainer
 from medmask.evaluation import FROCEvaluator
 from medmask.solver.learning_rate import bound_to_run
 from medmask.utils.command_line import command_line_tool
-from medmask.utils.memory import keep_freed_memory, release_freed_memory
 from real_mammograms import yolo
 from real_mammograms.budget import Budget, BudgetSpentError
 from real_mammograms.cells import PEERS, YOLO

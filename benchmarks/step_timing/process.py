@@ -20,10 +20,10 @@ from typing import Any
 import torch
 
 from medmask.config import load_config
+from medmask.engine.memory import keep_freed_memory
 from medmask.engine.run import build_model, build_trainer
 from medmask.errors import InputError
 from medmask.layers import ms_deform_attn_fused_pytorch
-from medmask.utils.memory import keep_freed_memory
 from medmask.utils.parent import become_worker
 from step_timing.clock import StepClock, time_sections
 from step_timing.stepping import ready_to_step, use_random_images

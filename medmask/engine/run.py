@@ -29,6 +29,7 @@ from medmask.engine.evaluators import build_evaluators
 from medmask.engine.gradient_norm_hook import GradientNormHook
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.learning import LearningReport
+from medmask.engine.memory import release_freed_memory
 from medmask.engine.periodic_checkpointer import PeriodicCheckpointer
 from medmask.engine.progress import MetricWriters, build_writers
 from medmask.engine.run_checks import check_classes
@@ -41,7 +42,6 @@ from medmask.stages.adabn import adapt_batchnorm
 from medmask.stages.loss_hook import LossHook
 from medmask.utils.counts import counted
 from medmask.utils.files import remove_abandoned_files
-from medmask.utils.memory import release_freed_memory
 from medmask.utils.periods import to_iterations, to_iterations_or_end
 from medmask.utils.signals import StoppedBySignal
 

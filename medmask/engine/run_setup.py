@@ -11,13 +11,13 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
 from medmask.engine.log_handlers import tolerate_write_errors
+from medmask.engine.memory import keep_freed_memory
 from medmask.engine.run_checks import data_sets
 from medmask.engine.run_folder import CONFIG, RunFolder, has_checkpoint, write_config
 from medmask.engine.versions import collect_data_versions, collect_versions, version_key
 from medmask.utils.counts import counted
 from medmask.utils.files import atomic_write
 from medmask.utils.json_files import parse_object
-from medmask.utils.memory import keep_freed_memory
 from medmask.utils.openmp import choose_num_threads
 
 logger = logging.getLogger(__name__)
