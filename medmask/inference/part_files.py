@@ -1,7 +1,10 @@
 """Files of a folder of predictions: a part for each shard, and a mark for one that is finished."""
 
 import re
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from medmask.errors import InputError
 from medmask.inference.options import Shard
@@ -9,6 +12,17 @@ from medmask.utils.counts import counted
 from medmask.utils.json_files import read_json, write_json
 
 _NAMES = re.compile(r"predictions(-([0-9]+)-of-([0-9]+))?\.jsonl")
+
+
+class Failure(NamedTuple):
+    """An image that is not done by a part."""
+
+    key: str
+    """of the image"""
+    part: str
+    """name of the file"""
+    offset: int
+    """of the last line in it that says so, in bytes"""
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -32,7 +46,7 @@ def missing_shards(folder: Path, images: int) -> list[str]:
         for count in sorted({count_of(path) for path in part_files(folder)})
         for number in range(1, count + 1)
     ]
-    listed = {shard: _read_mark(folder / shard.file_name) for shard in shards}
+    listed = {shard: _listed(folder / shard.file_name) for shard in shards}
     longest = max(listed.values(), default=0)
     if 0 < longest < images:
         return [
@@ -49,15 +63,24 @@ def missing_shards(folder: Path, images: int) -> list[str]:
     return problems
 
 
-def write_mark(part: Path, *, images: int, listed: int) -> None:
+def read_left_out(folder: Path) -> set[Failure]:
+    """Find the failures of images that the list has no more."""
+    told = [_read_mark(part).get("left_out") for part in part_files(folder)]
+    lists = [each for each in told if isinstance(each, list)]
+    return {Failure(*each) for each in chain.from_iterable(lists) if _is_failure(each)}
+
+
+def write_mark(part: Path, *, images: int, listed: int, left_out: Iterable[Failure] = ()) -> None:
     """Tell beside a part that it is finished.
 
     Args:
         part: the file.
         images: of the shard.
         listed: of all shards.
+        left_out: failures of images that the list has no more, which count for nothing.
     """
-    write_json(mark_of(part), {"images": images, "listed": listed})
+    content = {"images": images, "listed": listed, "left_out": sorted(left_out)}
+    write_json(mark_of(part), content)
 
 
 def mark_of(part: Path) -> Path:
@@ -65,17 +88,25 @@ def mark_of(part: Path) -> Path:
     return part.with_name(f"{part.stem}.finished")
 
 
-def _read_mark(part: Path) -> int:
+def _listed(part: Path) -> int:
     """Find how many images the list had that a part is finished for; 0 if it is for none."""
-    try:
-        content = read_json(mark_of(part), "file")
-    except InputError:  # it is not there, or no mark of ours: the shard is soon run again
-        return 0
-    listed = content.get("listed") if isinstance(content, dict) else None
+    listed = _read_mark(part).get("listed")
     return listed if isinstance(listed, int) else 0
 
 
-def count_of(part: Path) -> int:
+def _read_mark(part: Path) -> dict[str, Any]:
+    try:
+        content = read_json(mark_of(part), "file")
+    except InputError:  # it is not there, or no mark of ours: the shard is soon run again
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_failure(told: Any) -> bool:
+    return isinstance(told, list) and [type(each) for each in told] == [str, str, int]
+
+
+def count_of(part: Path | str) -> int:
     """Tell how many shards there are, of which a part is one's."""
-    match = _NAMES.fullmatch(part.name)
+    match = _NAMES.fullmatch(Path(part).name)
     return int(match[3] or 1) if match else 1

@@ -3,14 +3,20 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
 from medmask.inference.options import Shard
-from medmask.inference.part_files import count_of, mark_of, part_files, write_mark
+from medmask.inference.part_files import (
+    Failure,
+    count_of,
+    mark_of,
+    part_files,
+    write_mark,
+)
 from medmask.inference.prediction_parts import HEADER
 from medmask.inference.prediction_record import PredictionRecord, format_line
 from medmask.utils.file_lock import lock_file
@@ -46,8 +52,10 @@ class PartWriter:
             end = block.rfind(b"\n") + 1
             whole = size + end if end else whole
             size += len(block)
-        self._file.truncate(whole if go_on else 0)
-        if not go_on or not whole:
+        kept = whole if go_on else 0
+        if kept < size:  # or the file would seem to have been written to
+            self._file.truncate(kept)
+        if not kept:
             self._write(HEADER | {"settings": dict(settings)})
         self._sync()
         sync_folder(self.path.parent)
@@ -59,15 +67,16 @@ class PartWriter:
             self._sync()
         return offset
 
-    def finish(self, *, images: int, listed: int) -> None:
+    def finish(self, *, images: int, listed: int, left_out: Iterable[Failure] = ()) -> None:
         """Say that all images of the shard have come to their end.
 
         Args:
             images: how many it has.
             listed: how many all shards have.
+            left_out: see :func:`write_mark`.
         """
         self._sync()  # the mark must not outlive what it speaks of
-        write_mark(self.path, images=images, listed=listed)
+        write_mark(self.path, images=images, listed=listed, left_out=left_out)
 
     def _sync(self) -> None:
         """Have all lines outlive a crash of the machine."""

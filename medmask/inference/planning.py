@@ -8,6 +8,7 @@ from pathlib import Path
 from medmask.errors import InputError
 from medmask.inference.manifests import ManifestEntry
 from medmask.inference.options import Shard
+from medmask.inference.part_files import Failure, count_of
 from medmask.inference.prediction_images import PredictionImage, file_state
 from medmask.inference.prediction_parts import PartsReader
 from medmask.inference.work_list import WorkList
@@ -22,11 +23,14 @@ class Plan:
         images: how many the shard has.
         listed: how many all shards have.
         left: positions in the list of all images of those that are left to do, ascending.
+        left_out: failures of images that the list has no more, but for those that another of the
+            shards has to tell.
     """
 
     images: int
     listed: int
     left: array
+    left_out: frozenset[Failure]
 
     @property
     def done_before(self) -> int:
@@ -85,7 +89,7 @@ def make_plan(
             if not is_done or (pictures is not None and not _has_picture(key, parts, pictures)):
                 left.append(position)
     _check_others(parts, seen)
-    return Plan(count, len(seen), left)
+    return Plan(count, len(seen), left, _left_out(parts, seen, shard))
 
 
 def _entries(images: Iterable[PredictionImage]) -> Iterable[PredictionImage | ManifestEntry]:
@@ -106,6 +110,15 @@ def _check_unchanged(image: PredictionImage, parts: PartsReader) -> None:
             f"{parts.places[image.key].part}: choose another output folder, or replace all "
             "predictions with --overwrite"
         )
+
+
+def _left_out(parts: PartsReader, seen: set[str], shard: Shard) -> frozenset[Failure]:
+    return frozenset(
+        failure
+        for failure in parts.failures
+        if failure.key not in seen
+        and (failure.part == shard.file_name or count_of(failure.part) != shard.count)
+    )
 
 
 def _check_others(parts: PartsReader, seen: set[str]) -> None:

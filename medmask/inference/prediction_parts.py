@@ -11,12 +11,12 @@ Of the lines, memory holds where they are; :class:`PartsReader` reads each again
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from medmask.errors import InputError
-from medmask.inference.part_files import part_files
+from medmask.inference.part_files import Failure, part_files, read_left_out
 from medmask.inference.prediction_record import DONE, PredictionRecord, parse_line
 
 HEADER = {"format": "medmask predictions", "version": 2}
@@ -41,7 +41,8 @@ class PartsReader:
     """All parts of a folder.
 
     Attributes:
-        places: of the last record of each image, a done one before any other, by the image's key.
+        places: of the last record of each image, a done one before any other, by the image's key;
+            without images that failed and that the list has no more.
         settings: of each part with a finished image, by its file.
     """
 
@@ -53,8 +54,15 @@ class PartsReader:
         """
         self.places: dict[str, Place] = {}
         self.settings: dict[Path, dict[str, Any]] = {}
+        self._failures: dict[tuple[str, str], int] = {}
+        self._left_out = {(key, part): offset for key, part, offset in read_left_out(folder)}
         for path in part_files(folder):
             self._index(path)
+
+    @property
+    def failures(self) -> Iterator[Failure]:
+        """Those that the parts hold, whatever has become of the images."""
+        return (Failure(key, part, offset) for (key, part), offset in self._failures.items())
 
     def is_done(self, key: str) -> bool:
         place = self.places.get(key)
@@ -78,6 +86,7 @@ class PartsReader:
     def forget(self, part: Path) -> None:
         """Forget the records of a part that is written afresh."""
         self.places = {key: place for key, place in self.places.items() if place.part != part}
+        self._failures = {x: y for x, y in self._failures.items() if x[1] != part.name}
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Compare with the settings of the parts that hold finished images.
@@ -128,8 +137,13 @@ class PartsReader:
         head = _RECORD.match(content)
         if head is None:
             raise _broken(path, number)
-        is_done = head[2] == DONE.encode()
-        self._note(head[1].decode(), Place(path, offset, int(head[3]), is_done))
+        key, is_done = head[1].decode(), head[2] == DONE.encode()
+        if not is_done:
+            self._failures[key, path.name] = offset
+        if is_done or offset > self._left_out.get((key, path.name), -1):
+            self._note(key, Place(path, offset, int(head[3]), is_done))
+        elif key in self.places and self.places[key].part == path:
+            del self.places[key]
         return is_done
 
 

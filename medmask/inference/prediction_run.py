@@ -112,11 +112,11 @@ def predict_images(
             _remove_results(output_dir, part.path)
         parts = PartsReader(output_dir)
         parts.check_settings(settings)
+        if part.path not in parts.settings:  # nothing was finished, so nothing is lost
+            parts.forget(part.path)
         pictures = output_dir / OVERLAYS if options.overlays else None
         plan = make_plan(images, parts, options.shard, pictures)
         names = OverlayNames(images, parts) if options.overlays else None
-        if part.path not in parts.settings:  # nothing was finished, so nothing is lost
-            parts.forget(part.path)
         part.start(settings, go_on=part.path in parts.settings)
         writer = _Writer(output_dir, part, parts, names)
         work = PredictionWork(options, labels, calibration)
@@ -135,7 +135,7 @@ def predict_images(
                 if record.error is not None:
                     problems.append(record.error)
                 progress.count(record.status)
-        part.finish(images=plan.images, listed=plan.listed)
+        part.finish(images=plan.images, listed=plan.listed, left_out=plan.left_out)
     if options.shard.count == 1:
         write_results(output_dir, read_records(parts, images), labels, options.formats)
     return PredictionSummary(plan.images, plan.done_before, tuple(problems), statuses, seconds)

@@ -98,6 +98,40 @@ def test_merge_after_a_list_has_grown_names_shards_that_ended_before(images, tmp
     assert problems() == ()
 
 
+def test_failed_image_may_be_left_out_of_the_list(images, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (broken,) = images_of_files([tmp_path / "broken.png"])
+    output = tmp_path / "out"
+
+    def predict(number, count, listed):
+        chosen = options(shard=Shard(number, count))
+        predict_images(BrightnessDetector(), listed, output, options=chosen)
+
+    def merge():
+        merged = merge_predictions(output, ("json",))
+        return merged.images, merged.problems
+
+    for listed in ([*images, broken], [*images, broken], images, images):
+        predict(1, 2, listed)
+        predict(2, 2, listed)
+    assert merge() == ({"done": 30}, ())
+    predict(1, 1, images)
+    assert merge() == ({"done": 30}, ())
+    predict(1, 1, [*images, broken])
+    statuses, (problem,) = merge()
+    assert statuses == {"done": 30, "refused": 1}
+    assert "broken.png cannot be read" in problem
+    predict(1, 1, images)
+    assert merge() == ({"done": 30}, ())
+
+
+def test_run_with_nothing_to_do_leaves_the_time_of_the_predictions(images, tmp_path):
+    predict_images(BrightnessDetector(), images[:2], tmp_path, options=options())
+    os.utime(tmp_path / "predictions.jsonl", (1e9, 1e9))
+    predict_images(BrightnessDetector(), images[:2], tmp_path, options=options())
+    assert (tmp_path / "predictions.jsonl").stat().st_mtime == 1e9
+
+
 def test_another_number_of_shards_goes_on_with_what_is_done(images, whole, tmp_path):
     predict_images(BrightnessDetector(), images, tmp_path, options=options(shard=Shard(1, 2)))
     summary = predict_images(BrightnessDetector(), images, tmp_path, options=options())
