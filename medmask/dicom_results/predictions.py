@@ -12,7 +12,7 @@ import numpy as np
 
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xyxy
-from medmask.images import frame_path
+from medmask.images import count_frames, frame_path
 from medmask.inference.image_inputs import find_images
 from medmask.inference.merging import read_records
 from medmask.inference.options import JOURNAL
@@ -52,7 +52,7 @@ class ScoredImage:
     """An image that a detector has looked at.
 
     Attributes:
-        path: the file, or a frame of it such as ``scan.dcm#3``.
+        path: the file, or a frame of several such as ``scan.dcm#3``.
         findings: all detections, by descending score; there may be none.
         file_name: what the predictions call it; relative to the image folder of a data set.
         image_id: of its data set; None for a file that belongs to none.
@@ -159,9 +159,10 @@ def read_detections_of_images(
     images = images_of_files(found.paths)
     by_file: dict[Path, list[dict[str, Any]]] = defaultdict(list)
     for number, record in enumerate(records):
-        if not isinstance(record.get("file_name"), str):
+        name = record.get("file_name")
+        if not isinstance(name, str) or "\0" in name:
             raise InputError(f"{path}: record {number} has no file_name; it must name an image")
-        by_file[Path(os.path.realpath(record["file_name"]))].append(record)
+        by_file[Path(os.path.realpath(name))].append(record)
     files = [Path(os.path.realpath(image.name)) for image in images]
     strangers = by_file.keys() - set(files)
     if strangers:
@@ -237,7 +238,16 @@ def _calibration_of_list(images: Iterable[ScoredImage], path: Path) -> str | Non
 
 
 def _image_path(path: str, frame: int | None) -> Path:
-    return Path(path) if frame is None else frame_path(path, frame)
+    """The file, which its only frame stands for, too; or a frame of several."""
+    is_whole = frame is None or (frame == 0 and _has_one_frame(path))
+    return Path(path) if is_whole else frame_path(path, frame or 0)
+
+
+def _has_one_frame(path: str) -> bool:
+    try:
+        return count_frames(path) == 1
+    except InputError:  # said again, and counted, when the image is read
+        return False
 
 
 def _name(image: PredictionImage) -> Path:

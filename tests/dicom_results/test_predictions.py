@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from toy_image_detector import CenterDetector
 
-from medmask.dicom_results.predictions import read_detections_of_images
+from medmask.dicom_results.predictions import read_detections_of_images, read_predictions
+from medmask.dicom_results.source_image import read_source_image
 from medmask.errors import InputError
+from medmask.inference import PredictionOptions, WorkList, predict_images
 
 
 @pytest.fixture
@@ -42,6 +45,16 @@ def test_images_without_detections_count(phantom_studies, checkpoint, tmp_path):
     assert read.weights == "9a129038d9a00aed"
 
 
+def test_only_frame_of_a_file_is_the_file(phantom_studies, tmp_path):
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(f"path,frame\n{phantom_studies[0]},0\n")
+    options = PredictionOptions(overlays=False)
+    predict_images(CenterDetector(), WorkList([manifest]), tmp_path / "out", options=options)
+    (image,) = read_predictions(tmp_path / "out").images
+    assert image.path == phantom_studies[0]
+    assert read_source_image(image, 0.5).findings == image.findings
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -51,9 +64,10 @@ def test_images_without_detections_count(phantom_studies, checkpoint, tmp_path):
         ({"score": 10**400}, "no bbox of numbers, or no score"),
         ({"score": 50}, "a score or a probability is not in"),
         ({"file_name": None}, "record 0 has no file_name"),
+        ({"file_name": "a\0b"}, "record 0 has no file_name"),
         ({"file_name": "/elsewhere.dcm"}, "is not among the inputs"),
     ],
-    ids=["short", "negative", "huge bbox", "huge score", "percent", "no name", "stranger"],
+    ids=["short", "negative", "huge bbox", "huge score", "percent", "no name", "NUL", "stranger"],
 )
 def test_faults(phantom_studies, checkpoint, tmp_path, change, words):
     path = write(tmp_path / "d.json", [record(phantom_studies[0], **change)])
