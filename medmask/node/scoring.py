@@ -3,14 +3,16 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from medmask.dicom_results import read_predictions, write_results
 from medmask.errors import InputError
 from medmask.inference import PredictionOptions, predict_images
 from medmask.inference.detector import Detector
-from medmask.inference.prediction_images import images_of_files
+from medmask.inference.prediction_images import PredictionImage, images_of_files
+from medmask.inference.prediction_run import PredictionSummary
 from medmask.node.options import NodeOptions
 from medmask.node.spool import StudyFolder
 from medmask.node.study_status import FAILED, SCORING, SENDING
@@ -73,14 +75,7 @@ def _score(
     predictions = study.predictions / _digest(detector, options)
     problems: list[str] = []
     try:
-        # of other images that came before, and are done, nothing is left to do
-        summary = predict_images(
-            detector,
-            images_of_files(images),
-            predictions,
-            options=PredictionOptions(overlays=False, batch_size=options.batch_size, formats=()),
-            calibration=options.calibration,
-        )
+        summary = _predict(detector, images_of_files(images), predictions, options)
         problems += summary.problems
         if len(summary.problems) == summary.images:
             return False, problems
@@ -93,6 +88,24 @@ def _score(
         return False, [*problems, f"study {study.uid} cannot be scored ({type(error).__name__})"]
     problems += [problem for problem in written.problems if problem not in problems]
     return written.studies > 0, problems
+
+
+def _predict(
+    detector: Detector, images: Sequence[PredictionImage], folder: Path, options: NodeOptions
+) -> PredictionSummary:
+    """Predict on images; of those that came before, and are done, nothing is left to do."""
+    predict = partial(
+        predict_images,
+        detector,
+        images,
+        folder,
+        options=PredictionOptions(overlays=False, batch_size=options.batch_size, formats=()),
+        calibration=options.calibration,
+    )
+    try:
+        return predict()
+    except InputError:  # the record is damaged, or was written where the spool was before
+        return predict(overwrite=True)
 
 
 def _digest(detector: Detector, options: NodeOptions) -> str:

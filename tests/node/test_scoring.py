@@ -51,6 +51,27 @@ def test_late_images_get_results_of_their_own_and_new_reports(spool, phantoms):
     assert sum(detector.batches) == 3  # no image is scored twice
 
 
+def test_spool_may_be_moved_and_a_record_damaged(spool, phantoms, tmp_path):
+    detector = CenterDetector()
+    study = store(spool, phantoms[0])
+    assert score_study(study, detector, OPTIONS)
+    first = {path.name: path.read_bytes() for path in study.result_files()}
+    spool.folder.rename(tmp_path / "moved")
+    study = store(Spool(tmp_path / "moved"), phantoms[1])
+    assert score_study(study, detector, OPTIONS)
+    assert (study.status().state, study.status().problems) == (SENDING, [])
+    second = {path.name: path.read_bytes() for path in study.result_files()}
+    assert len(second) == 2 + 2 * 2
+    assert {name for name in first if second[name] != first[name]} == {
+        "measurement_report.dcm",
+        "cad_report.dcm",
+    }
+    (journal,) = study.predictions.rglob("predictions.jsonl")
+    journal.write_bytes(b"no record\n")
+    assert score_study(study, detector, OPTIONS)
+    assert {path.name: path.read_bytes() for path in study.result_files()} == second
+
+
 def test_study_that_ends_the_node_again_and_again(spool, phantoms):
     class Deadly(CenterDetector):
         def detect(self, inputs):
