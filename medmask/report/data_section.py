@@ -138,9 +138,8 @@ def _shared_patients(
     sentences = []
     for test in sorted(tested & facts.keys()):
         for other in sorted((trained & facts.keys()) - {test}):
-            shared = facts[test].patients & facts[other].patients
-            known = any(name.startswith("patient ") for name in facts[test].patients)
-            if known:
+            if _known_patients(facts[test]):
+                shared = _known_patients(facts[test]) & _known_patients(facts[other])
                 sentences.append(
                     f"Patients of both {other} and {test}, by their ids: {len(shared)}."
                 )
@@ -149,6 +148,11 @@ def _shared_patients(
         for name in sorted(tested & trained)
     ]
     return sentences
+
+
+def _known_patients(facts: DatasetFacts) -> set[str]:
+    """Those with an id; an image without a patient is named by its own, which another set has."""
+    return {name for name in facts.patients if name.startswith("patient ")}
 
 
 def _fields(facts: DatasetFacts) -> Markup | None:

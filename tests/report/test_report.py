@@ -246,6 +246,29 @@ def test_joined_training_sets_are_described(make_run, write):
     assert "phantom_film_val was both trained and tested on" in page
 
 
+def test_images_without_a_patient_are_no_shared_patients(make_run, write, datasets, tmp_path):
+    film, names = datasets / "phantom" / "film", {}
+    for split in ("train", "val"):
+        content = json.loads((film / "annotations" / f"instances_{split}.json").read_text())
+        content["images"][0] |= {"id": "one"}
+        for annotation in content["annotations"]:
+            annotation["image_id"] = "one"
+        del content["images"][0]["patient_id"]
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+        names[split] = f"{split}_without_a_patient"
+        register_coco_dataset(names[split], tmp_path / f"{split}.json", film / "images" / split)
+    try:
+        run = make_run(dataset=names["val"])
+        config = run / "config.yaml"
+        config.write_text(config.read_text().replace("phantom_film_train", names["train"]))
+        page = write(run, gallery=0)
+    finally:
+        for name in names.values():
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
+    assert f"Patients of both {names['train']} and {names['val']}, by their ids: 0." in page
+
+
 def test_learning_of_a_stage_that_ended_before_the_run_is_shown(make_run, write):
     run = make_run()
     ended = {f"learning/masks/dice{end}": x for end, x in (("", 0.5), ("_constant", 0.25))}
