@@ -111,10 +111,10 @@ class Sender:
         left = _results_left(study)
         if left:
             with self._associate() as association:
-                for uid, path in left.items():
+                for path in left:
                     if self._stop.is_set():
                         return
-                    self._send_object(association, study, uid, path)
+                    self._send_object(association, study, path)
         with study.change_status() as status:
             if status.state == SENDING and not _results_left(study):
                 status.state = ANSWERED
@@ -143,10 +143,9 @@ class Sender:
             if association.is_established:
                 association.release()
 
-    def _send_object(
-        self, association: "Association", study: StudyFolder, uid: str, path: Path
-    ) -> None:
+    def _send_object(self, association: "Association", study: StudyFolder, path: Path) -> None:
         dataset = dcmread(path)
+        uid = str(dataset.SOPInstanceUID)  # a report may be another one by now
         accepted = {context.abstract_syntax for context in association.accepted_contexts}
         if dataset.SOPClassUID not in accepted:
             refusal = f"the class {dataset.SOPClassUID.name} is not taken"
@@ -175,13 +174,12 @@ def retry_delay(failures: int, options: NodeOptions) -> float:
     return min(options.retry_seconds * 2.0**doublings, options.max_retry_seconds)
 
 
-def _results_left(study: StudyFolder) -> dict[str, Path]:
-    """Files of the results that were neither acknowledged nor refused, by SOP Instance UID."""
+def _results_left(study: StudyFolder) -> list[Path]:
+    """Files of the results that were neither acknowledged nor refused."""
     status = study.status()
     ended = {*status.sent, *status.refused}
-    left = {}
-    for path in study.result_files():
-        uid = str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
-        if uid not in ended:
-            left[uid] = path
-    return left
+    return [path for path in study.result_files() if _uid_of(path) not in ended]
+
+
+def _uid_of(path: Path) -> str:
+    return str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)

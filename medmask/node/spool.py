@@ -168,19 +168,24 @@ class Spool:
         path = study.image_path(identity.instance_uid)
         with self._store_lock:
             is_new = not path.exists()
-            if is_new:
-                with atomic_write(path) as file:
-                    file.write(meta)
-                    file.write(dataset)
-                study.reopen()
-            elif path.read_bytes() != b"".join((meta, dataset)):
+            if not is_new and path.read_bytes() != b"".join((meta, dataset)):
                 raise RefusedObject(
                     NOT_UNDERSTOOD,
                     f"object {identity.instance_uid} is refused: another one of this SOP Instance "
                     "UID was received before",
                 )
-            for folder in (path.parent, path.parent.parent, self._studies_folder):
-                _sync(folder)
+            try:
+                if is_new:
+                    with atomic_write(path) as file:
+                        file.write(meta)
+                        file.write(dataset)
+                    study.reopen()
+                for folder in (path.parent, path.parent.parent, self._studies_folder):
+                    _sync(folder)
+            except OSError:
+                if is_new:  # it is not acknowledged, and so is new when it is sent again
+                    path.unlink(missing_ok=True)
+                raise
             return is_new
 
     def remove_answered(self, before: float) -> int:

@@ -2,6 +2,7 @@
 
 import json
 
+import pydicom
 import pytest
 
 pytest.importorskip("pynetdicom", reason="a DICOM node needs the extra node")
@@ -9,9 +10,14 @@ pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-resu
 
 from dicom_peers import RecordingDestination, wait_until
 from pydicom.uid import MammographyCADSRStorage
+from toy_image_detector import CenterDetector
 
 from medmask.node import Destination, NodeOptions
-from medmask.node.sending import retry_delay
+from medmask.node.received_object import ObjectIdentity
+from medmask.node.scoring import score_study
+from medmask.node.sending import Sender, retry_delay
+from medmask.node.spool import Spool
+from medmask.node.study_status import ANSWERED
 
 
 def status_of(folder):
@@ -62,6 +68,35 @@ def test_destination_without_room_is_asked_again(start_node, client, phantoms, d
     assert set(destination.times.values()) == {1}
     assert len(asked) == 6
     assert caplog.text.count("(it is out of resources): again in") == 2
+
+
+def test_report_that_is_replaced_while_its_study_is_sent_is_sent_once(
+    phantoms, destination, tmp_path
+):
+    options = NodeOptions(Destination("PACS", "127.0.0.1", destination.port))
+    spool = Spool(tmp_path)
+
+    def score(*paths):
+        for path in paths:
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+            uids = ObjectIdentity(str(header.StudyInstanceUID), str(header.SOPInstanceUID))
+            spool.store(uids, b"", memoryview(path.read_bytes()))
+        study = spool.study(uids.study_uid)
+        assert score_study(study, CenterDetector(), options)
+        return study
+
+    def answer(dataset):
+        if dataset.SOPClassUID == MammographyCADSRStorage and len(study.images()) == 1:
+            sender.add(score(phantoms[1]).uid)
+        return 0
+
+    study, sender = score(phantoms[0]), Sender(spool, options)
+    destination.answer = answer
+    with sender.running():
+        sender.add(study.uid)
+        wait_until(lambda: study.status().state == ANSWERED)
+    assert set(destination.times.values()) == {1}
+    assert set(study.status().sent) == set(destination.times)
 
 
 def test_refusals_are_final_until_the_next_start(

@@ -1,5 +1,6 @@
 """Queues on disk: what is stored stays, once, and a status that is damaged harms one study."""
 
+import errno
 import json
 import os
 import time
@@ -34,6 +35,18 @@ def test_image_is_stored_once(spool):
     assert study.images()[IMAGE].read_bytes() == b"metadataset"
     assert study.status().state == RECEIVING
     assert study.has_new_images()
+
+
+def test_image_that_is_refused_for_the_disk_is_new_when_it_is_sent_again(spool, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("medmask.node.spool.write_status", fail)
+        with pytest.raises(OSError, match="no space"):
+            spool.store(IDENTITY, b"", memoryview(b"x"))
+    assert not spool.study(STUDY).images()
+    assert spool.store(IDENTITY, b"", memoryview(b"x"))
 
 
 def test_status_is_that_of_another_process_too(spool):
