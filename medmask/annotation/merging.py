@@ -74,6 +74,7 @@ class _Records:
         self.records = list(records)
         self._json_file, self._image_root, self._notes = json_file, image_root, notes
         self._by_id = {as_id(record["id"]): record for record in records}
+        self._ids_of_texts = {str(id_): id_ for id_ in self._by_id}  # manifests in CSV have texts
         self._by_file = {self._file_of(record): record for record in records}
 
     def find_or_add(self, correction: Correction) -> int | str:
@@ -83,7 +84,10 @@ class _Records:
         if image.image_id is None:
             record = self._by_file.get(source)
             return self._add(correction) if record is None else as_id(record["id"])
-        record = self._by_id.get(image.image_id)
+        image_id = image.image_id
+        if isinstance(image_id, str) and image_id not in self._by_id:
+            image_id = self._ids_of_texts.get(image_id, image_id)
+        record = self._by_id.get(image_id)
         if record is None:
             raise InputError(
                 f"{self._json_file} has no image of the id {image.image_id!r}, which "
@@ -95,7 +99,7 @@ class _Records:
                 f"{self._json_file}, but {image.source} was annotated: name the file of that set, "
                 "and its image folder by --images"
             )
-        return image.image_id
+        return image_id
 
     def contradict_denial(self, image_id: int | str) -> None:
         """Have the label of an image, if it has one, say that it is malignant.

@@ -134,6 +134,12 @@ def test_images_without_ids_are_found_by_their_files_or_added(loop, predictions,
     assert sorted(by_image) == [5, 20, 30, 30]
 
 
+def test_ids_of_a_manifest_in_csv_are_those_of_the_set(loop, predictions, original, root):
+    _, content = loop.run(with_ids(predictions, "30"), {0}, original, root)
+    assert [x["image_id"] for x in content["annotations"] if "origin" in x] == [30, 30]
+    assert len(content["images"]) == 4
+
+
 def test_new_class_becomes_a_category(loop, predictions, original, root):
     findings = tuple(replace(x, category="benign") for x in predictions.images[0].findings)
     image = replace(with_ids(predictions, 30)[0], findings=findings)
