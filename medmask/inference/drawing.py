@@ -125,6 +125,8 @@ def _draw_labeled_box(
     color: tuple[int, int, int],
 ) -> None:
     """A box with its label above it, or below its upper edge where the image ends."""
+    # Pillow goes along every pixel of a line, also where a faulty file has it end far outside
+    box = np.clip(box, -_LINE_WIDTH, np.tile(draw.im.size, 2) + _LINE_WIDTH)
     draw.rectangle(box.tolist(), outline=color, width=_LINE_WIDTH)
     font = font_for(label, _FONT_SIZE)
     left, top, right, bottom = draw.textbbox((0, 0), label, font=font)

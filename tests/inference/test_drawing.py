@@ -44,6 +44,15 @@ def test_size_is_bounded_whatever_the_shape(size, drawn):
     assert min(drawn) == SHORTEST_SIDE or max(size) * SHORTEST_SIDE > LONGEST_SIDE
 
 
+def test_boxes_that_reach_far_out_are_drawn_as_far_as_the_image_goes():
+    image = np.zeros((600, 600, 3), np.uint8)
+    near, far = ((-9, 200, 609, 700), (-1e12, 200, 1e12, 1e12))
+    expected = draw_overlay(image, detections((600, 600), near), ["malignant", "benign"])
+    drawn = draw_overlay(image, detections((600, 600), far), ["malignant", "benign"])
+    assert (drawn == expected).all()
+    assert (drawn[200, [0, 300, 599]] != 0).any(axis=1).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -5.0, 300.0])
 @pytest.mark.parametrize("size", [(700, 700), (50, 50), (4000, 4000)])
 def test_values_out_of_range_stay_themselves(value, size):
