@@ -23,6 +23,7 @@ from medmask.utils.counts import counted
 
 _BUSY = frozenset({408, 425, 429, 502, 503, 504})
 _FAULTY = frozenset({500})  # tried again as well, but it may be the object that is at fault
+_LONGEST_TIMEOUT = 86_400  # seconds
 _LONGEST_WAIT = 60.0  # seconds between tries
 _SLOWEST = 10  # a whole answer may take so many times the limit for its next byte
 _BLOCK = 2**16
@@ -34,8 +35,8 @@ class ConnectionOptions:
     """Limits of requests, and whom to trust.
 
     Attributes:
-        timeout: seconds without a byte after which a request counts as failed, above 0; a whole
-            answer may take 10 times as long.
+        timeout: seconds without a byte after which a request counts as failed, above 0 and a day at
+            most; a whole answer may take 10 times as long.
         retries: how often a request is tried again, at least 0.
         first_wait: seconds before the second try, about; each further wait is twice as long.
         max_bytes: of the largest answer.
@@ -56,8 +57,11 @@ class ConnectionOptions:
     verify: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.timeout <= 86_400:
-            raise InputError(f"the timeout must be above 0 seconds, got {self.timeout}")
+        if not 0 < self.timeout <= _LONGEST_TIMEOUT:
+            raise InputError(
+                f"the timeout must be above 0 and at most {_LONGEST_TIMEOUT} seconds, got "
+                f"{self.timeout}"
+            )
         if self.retries < 0:
             raise InputError(f"the number of retries must be at least 0, got {self.retries}")
         if self.max_bytes < 1:

@@ -241,6 +241,7 @@ def test_url_may_end_with_a_slash():
     [
         ({"timeout": 0}, "timeout must be above 0"),
         ({"timeout": float("nan")}, "timeout must be above 0"),
+        ({"timeout": 1e5}, "at most 86400 seconds, got 100000"),
         ({"retries": -1}, "retries must be at least 0"),
         ({"max_bytes": 0}, "a byte at least"),
     ],
