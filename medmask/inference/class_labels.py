@@ -40,6 +40,11 @@ def dataset_labels(dataset: str) -> ClassLabels:
     return ClassLabels(names, tuple(by_class.get(i) for i in range(len(names))))
 
 
+def numbered_names(num_classes: int) -> tuple[str, ...]:
+    """Names of classes of which no more is known."""
+    return tuple(f"class {i}" for i in range(num_classes))
+
+
 def find_class_labels(dataset: str | Sequence[str], model: MedMask) -> ClassLabels:
     """Name a model's classes by the data set of its run, as far as that is at hand.
 
@@ -54,7 +59,7 @@ def find_class_labels(dataset: str | Sequence[str], model: MedMask) -> ClassLabe
         InputError: the data set has another number of classes than the model.
     """
     num_classes = model.transformer.num_classes
-    numbers = tuple(f"class {i}" for i in range(num_classes))
+    numbers = numbered_names(num_classes)
     name = dataset if isinstance(dataset, str) else next(iter(dataset))
     if name not in DatasetCatalog:
         logger.warning(

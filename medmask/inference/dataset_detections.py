@@ -1,11 +1,15 @@
 """Detections of a predictor on all images of a registered data set."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from detectron2.structures import Instances
 
+from medmask.coco import class_of_name
 from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xywh, to_xyxy
 from medmask.evaluation.structures import Detections, GroundTruth
+from medmask.inference.class_labels import numbered_names
 from medmask.inference.prediction_images import (
     PredictionImage,
     images_of_dataset,
@@ -30,15 +34,10 @@ def detect_in_dataset(
         All detections, the same as an evaluation of the set gives.
 
     Raises:
-        InputError: an image cannot be read, or the set has other classes than the model.
+        InputError: an image cannot be read, or the set has other classes than the model, or several
+            in another order.
     """
-    known = len(predictor.labels.names)
-    if len(ground_truth.category_ids) != known:
-        raise InputError(
-            f"the model has {counted(known, 'class', 'classes')}, but {dataset} has "
-            f"{len(ground_truth.category_ids)}: choose a set with the classes that the weights "
-            "were trained on"
-        )
+    _check_classes(predictor.labels.names, dataset, ground_truth)
     index_of = {image_id: index for index, image_id in enumerate(ground_truth.image_ids)}
     boxes, scores, classes, images = [], [], [], []
     for image in with_progress(images_of_dataset(dataset), f"detecting in {dataset}", "image"):
@@ -55,6 +54,23 @@ def detect_in_dataset(
         image_indices=np.concatenate(images),
         category_indices=np.concatenate(classes),
     )
+
+
+def _check_classes(names: Sequence[str], dataset: str, ground_truth: GroundTruth) -> None:
+    """Compare a model's classes with those of a set; a single one may have any name."""
+    remedy = "choose a set with the classes that the weights were trained on"
+    others, known = ground_truth.category_names, len(names)
+    if len(others) != known:
+        raise InputError(
+            f"the model has {counted(known, 'class', 'classes')}, but {dataset} has "
+            f"{len(others)}: {remedy}"
+        )
+    are_same = list(map(class_of_name, names)) == list(map(class_of_name, others))
+    if known > 1 and not are_same and tuple(names) != numbered_names(known):
+        raise InputError(
+            f"the classes of the model are {', '.join(names)}, but those of {dataset} "
+            f"{', '.join(others)}: {remedy}, in the same order"
+        )
 
 
 def _detect(predictor: MedMaskPredictor, image: PredictionImage) -> Instances:
