@@ -263,7 +263,8 @@ def check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_whole = parts.scheme in ("http", "https") and bool(parts.hostname)
-        is_whole = is_whole and (parts.port is None or parts.port > 0) and parts.path.isascii()
+        is_whole = is_whole and (parts.port is None or parts.port > 0) and url.isascii()
+        (parts.hostname or "").encode("idna")  # no name of a host has two dots after each other
     except ValueError:
         is_whole = False
     if "@" in url:

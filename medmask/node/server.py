@@ -137,10 +137,11 @@ def _make_server(
             ssl_context=context,
             server_class=NodeServer,
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that no host has
+        reason = getattr(error, "strerror", "no name of a host")
         raise InputError(
-            f"the node cannot listen on {options.host}:{options.port}: {error.strerror}; choose "
-            "another --host or --port"
+            f"the node cannot listen on {options.host}:{options.port}: {reason}; choose another "
+            "--host or --port"
         ) from None
     entity._servers.append(server)  # as start_server does; shutdown takes it out again
     return server

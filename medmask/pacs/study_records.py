@@ -99,7 +99,8 @@ class StudyRecords:
         stored = header.pop("settings", None)
         if header != _HEADER or not isinstance(stored, dict):
             raise self._damaged(1)
-        for name, value in settings.items():
+        for name in dict.fromkeys((*settings, *stored)):
+            value = settings.get(name)
             if stored.get(name) != value:
                 raise InputError(
                     f"{self.path} was written with {name}={stored.get(name)}, but now "

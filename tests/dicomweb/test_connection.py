@@ -219,7 +219,7 @@ def test_waits_end_when_the_connection_is_closed(archive):
     "url",
     ["", "host", "ftp://host", "http://", "http://host:x", "http://host:0", "http://host/?q=1",
      "http://host/#f", "http://ho st/", "file:///etc/passwd", "http://host\r\nX: y/",
-     "http://host/dicöm"],
+     "http://host/dicöm", "http://例え.jp/", "http://pacs..example/", f"http://{'a' * 64}.org/"],
 )  # fmt: skip
 def test_urls_that_are_none(url):
     with pytest.raises(InputError, match="is not the root of a DICOMweb service"):

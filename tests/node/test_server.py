@@ -50,6 +50,12 @@ def test_port_in_use(destination, tmp_path, start_node):
         Node(None, tmp_path / "other", options).run()
 
 
+def test_host_that_no_machine_has(tmp_path):
+    options = NodeOptions(Destination("PACS", "127.0.0.1", 104), host="a..b", allowed=("PACS",))
+    with pytest.raises(InputError, match=r"cannot listen on a\.\.b:11112: no name of a host"):
+        Node(None, tmp_path, options).run()
+
+
 def test_folder_in_use(destination, tmp_path, start_node):
     start_node()
     options = NodeOptions(Destination("PACS", "127.0.0.1", destination.port), port=0)

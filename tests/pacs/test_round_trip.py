@@ -185,6 +185,16 @@ def test_other_settings_are_refused(archive, tmp_path, change, words):
     assert words in str(caught.value)
 
 
+def test_setting_that_is_told_no_more_is_another(tmp_path):
+    with open_study_records(tmp_path) as records:
+        records.start({"weights": "abc", "model": "of an exported file"})
+    with (
+        open_study_records(tmp_path) as records,
+        pytest.raises(InputError, match="model=of an exported file, but now model=None"),
+    ):
+        records.start({"weights": "abc"})
+
+
 @pytest.mark.parametrize("field", ["instances", "problems"])
 def test_damaged_record_is_named(tmp_path, field):
     record = asdict(StudyRecord("1.2.3", "scored")) | {field: None}
