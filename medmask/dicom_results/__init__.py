@@ -8,6 +8,7 @@
     codes                  the standard's codes for findings, sides and views
     measurement_report     structured report, TID 1500
     cad_report, cad_tree   mammography CAD structured report, TID 4000
+    gray_levels            window and tables of an image, for its presentation state
     presentation_state     boxes for a viewer to lay over the image
     secondary_capture      a picture with the boxes burnt in
     writing                all of them for all studies

@@ -4,9 +4,11 @@ import numpy as np
 from highdicom import PresentationLUTTransformation, pr
 from pydicom import Dataset
 
+from medmask.dicom_results.gray_levels import gray_levels, without_gray_levels
 from medmask.dicom_results.identity import ALGORITHM_NAME, NOT_FOR_CLINICAL_USE, Identity
 from medmask.dicom_results.predictions import Finding
 from medmask.dicom_results.source_image import SourceImage
+from medmask.images.dicom.elements import Elements
 
 SERIES_NUMBER = 9103
 _LAYER = "DETECTIONS"
@@ -22,7 +24,12 @@ def presentation_state(image: SourceImage, number: int, identity: Identity) -> D
         image: with its findings.
         number: of the object in its series, from 1.
         identity: of the algorithm.
+
+    Raises:
+        InputError: the image's window cannot be understood.
     """
+    levels = gray_levels(Elements(image.path, image.header))
+    header = without_gray_levels(image.header)
     layer = pr.GraphicLayer(_LAYER, order=1, description=f"Detections of {ALGORITHM_NAME}")
     boxes, labels = [], []
     for place, finding in enumerate(image.findings, start=1):
@@ -54,7 +61,7 @@ def presentation_state(image: SourceImage, number: int, identity: Identity) -> D
     )
     shape = "INVERSE" if image.header.PhotometricInterpretation == "MONOCHROME1" else "IDENTITY"
     state = pr.GrayscaleSoftcopyPresentationState(
-        referenced_images=[image.header],
+        referenced_images=[header],
         series_number=SERIES_NUMBER,
         sop_instance_uid=identity.object_uid("presentation", [image]),
         instance_number=number,
@@ -63,12 +70,13 @@ def presentation_state(image: SourceImage, number: int, identity: Identity) -> D
         graphic_layers=[layer],
         graphic_annotations=[
             pr.GraphicAnnotation(
-                [image.header], layer, graphic_objects=boxes, text_objects=[*labels, note]
+                [header], layer, graphic_objects=boxes, text_objects=[*labels, note]
             )
         ],
         presentation_lut_transformation=PresentationLUTTransformation(shape),
         **identity.keywords("presentation", "presentation states", image.study_uid),
     )
+    state.update(levels)
     state.Laterality = image.series_side
     return state
 
