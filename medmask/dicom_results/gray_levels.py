@@ -1,12 +1,13 @@
 """Gray levels of an image as a presentation state keeps them (PS3.3 C.11.1 and C.11.8).
 
 What a state does not hold does not apply, whatever the image has. highdicom copies an image's own
-transforms, but refuses a table beside a window, and elements that are there and empty; and it takes
-all tables for ones of 8 or 16 bits.
+transforms, but refuses a table beside a window, and elements that are there and empty; and it says
+of a table of 12 bits that it has 16, so that an image is shown nearly black.
 """
 
 from typing import Any
 
+import numpy as np
 from pydicom import Dataset
 
 from medmask.images.dicom.elements import Elements, to_word
@@ -28,6 +29,7 @@ _KEYWORDS = (
     "WindowCenterWidthExplanation",
     "VOILUTFunction",
 )
+_BITS = 16
 
 
 def without_gray_levels(header: Dataset) -> Dataset:
@@ -53,7 +55,8 @@ def gray_levels(elements: Elements) -> Dataset:
     levels = Dataset()
     modality = read_modality_transform([elements], signed=False)
     if isinstance(modality, LookupTable):
-        table, source = _copy_table(elements, "ModalityLUTSequence", modality)
+        source, bits = _table_of(elements, "ModalityLUTSequence")
+        table = _make_table(source, modality.entries, bits)
         table.ModalityLUTType = source.text("ModalityLUTType", "US")
         levels.ModalityLUTSequence = [table]
     elif elements.has("RescaleSlope") or elements.has("RescaleIntercept"):
@@ -62,26 +65,34 @@ def gray_levels(elements: Elements) -> Dataset:
         levels.RescaleType = elements.text("RescaleType", "US")
     voi = read_voi_transform([elements], signed=False)
     if isinstance(voi, LookupTable):
+        source, bits = _table_of(elements, "VOILUTSequence")
+        # of a state, validators take 8 and 16 bits alone; what counts is the share of the range
+        stretched = np.rint(np.minimum(voi.entries / (2**bits - 1), 1) * (2**_BITS - 1))
         window = Dataset()
-        window.VOILUTSequence = [_copy_table(elements, "VOILUTSequence", voi)[0]]
+        window.VOILUTSequence = [_make_table(source, stretched, _BITS)]
         levels.SoftcopyVOILUTSequence = [window]
     elif isinstance(voi, Window):
         levels.SoftcopyVOILUTSequence = [_copy_windows(elements, voi)]
     return levels
 
 
-def _copy_table(elements: Elements, keyword: str, table: LookupTable) -> tuple[Dataset, Elements]:
-    """An item of the first table, of which ``table`` was read, and the item that it is of."""
+def _table_of(elements: Elements, keyword: str) -> tuple[Elements, int]:
+    """The first item with a table, and the bits of its entries."""
     source = next(x for x in elements.items(keyword) if x.has("LUTDescriptor", "LUTData"))
-    _, first, bits = source.integers("LUTDescriptor")
+    return source, source.integers("LUTDescriptor")[2]
+
+
+def _make_table(source: Elements, entries: np.ndarray, bits: int) -> Dataset:
+    """An item with (N,) entries for the values that the table of another item maps."""
+    first = source.integers("LUTDescriptor")[1]
     signed = first < 0
-    words = [to_word(len(table.entries), signed=signed), to_word(first, signed=signed), bits]
+    words = [to_word(len(entries), signed=signed), to_word(first, signed=signed), bits]
     item = Dataset()
     item.add_new("LUTDescriptor", "SS" if signed else "US", words)
     if source.has("LUTExplanation"):
         item.LUTExplanation = source.value("LUTExplanation")
-    item.add_new("LUTData", "OW", table.entries.astype("<u2").tobytes())
-    return item, source
+    item.add_new("LUTData", "OW", entries.astype("<u2").tobytes())
+    return item
 
 
 def _copy_windows(elements: Elements, first: Window) -> Dataset:
