@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
-from pydicom import Dataset
+from dicom_phantoms import lookup_table
 
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
@@ -17,16 +17,6 @@ from medmask.images.dicom.lookup import read_modality_transform, read_voi_transf
 
 STORED = np.arange(4096.0)
 WINDOW = {"WindowCenter": 1500, "WindowWidth": 2000}
-
-
-def table(bits, first=100):
-    """A sequence of a table of as many bits, which rises by a bend."""
-    item = Dataset()
-    entries = np.minimum(np.arange(3000) * 2, 2**bits - 1)
-    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(entries), first, bits])
-    item.LUTExplanation = "bend"
-    item.add_new("LUTData", "OW", entries.astype("<u2").tobytes())
-    return [item]
 
 
 @pytest.fixture
@@ -53,10 +43,10 @@ def state_of(phantom_studies, predictions, header_of, tmp_path):
         WINDOW | {"WindowCenter": [1500, 900], "WindowWidth": [2000, 300]},
         WINDOW | {"WindowCenter": [1500, 900]},
         WINDOW | {"VOILUTSequence": []},
-        WINDOW | {"VOILUTSequence": table(12)},
-        {"VOILUTSequence": table(10)},
-        {"VOILUTSequence": table(16, first=-50)},
-        {"ModalityLUTSequence": table(12)} | WINDOW,
+        WINDOW | {"VOILUTSequence": lookup_table(12)},
+        {"VOILUTSequence": lookup_table(10)},
+        {"VOILUTSequence": lookup_table(16, first=-50)},
+        {"ModalityLUTSequence": lookup_table(12)} | WINDOW,
         {"RescaleSlope": 2, "RescaleIntercept": -7} | WINDOW,
         {"RescaleSlope": 2} | WINDOW,
     ],
@@ -89,7 +79,7 @@ def test_image_without_a_window_gets_none(state_of, elements):
 
 
 def test_table_of_12_bits_has_the_whole_range_of_16(state_of):
-    state, _ = state_of({"VOILUTSequence": table(12)})
+    state, _ = state_of({"VOILUTSequence": lookup_table(12)})
     (item,) = state.items("SoftcopyVOILUTSequence")[0].items("VOILUTSequence")
     assert item.integers("LUTDescriptor") == [3000, 100, 16]
     assert np.frombuffer(item.value("LUTData"), "<u2").max() == 2**16 - 1

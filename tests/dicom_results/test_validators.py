@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from dicom_phantoms import lookup_table
 
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
@@ -19,16 +20,32 @@ from medmask.dicom_results import write_results
 DCIODVFY = shutil.which("dciodvfy", path=Path(sys.executable).parent) or shutil.which("dciodvfy")
 
 
-@pytest.fixture(scope="module", params=["scores", "probabilities", "one image"])
+WINDOW = {"WindowCenter": [1500, 900], "WindowWidth": [2000, 300]}
+LEVELS = {
+    "windows": WINDOW | {"RescaleSlope": 2, "RescaleIntercept": -7, "VOILUTFunction": "SIGMOID"},
+    "tables": WINDOW
+    | {"VOILUTSequence": lookup_table(12), "ModalityLUTSequence": lookup_table(16)},
+}
+"""Elements of an image that decide how it is shown."""
+
+
+@pytest.fixture(scope="module", params=["scores", "probabilities", "one image", *LEVELS])
 def objects(request, predictions, calibrated_predictions, tmp_path_factory):
     """Files of all kinds: a study of images with findings and one without any; one image alone."""
     most = max(predictions.images, key=lambda image: len(image.findings))
+    folder = tmp_path_factory.mktemp(request.param)
     made = {
         "scores": predictions,
         "probabilities": calibrated_predictions,
         "one image": replace(predictions, images=(most,)),
     }
-    folder = tmp_path_factory.mktemp(request.param)
+    if request.param in LEVELS:
+        dataset = pydicom.dcmread(most.path)
+        for keyword, value in LEVELS[request.param].items():
+            setattr(dataset, keyword, value)
+        source = tmp_path_factory.mktemp("changed") / "image.dcm"
+        dataset.save_as(source)
+        made[request.param] = replace(predictions, images=(replace(most, path=source),))
     write_results(made[request.param], folder)
     return sorted(folder.rglob("*.dcm"))
 
