@@ -16,7 +16,7 @@ from medmask.errors import InputError
 from medmask.evaluation.boxes import to_xywh, to_xyxy
 from medmask.evaluation.faults import Faults
 from medmask.evaluation.identity import find_categories, find_images
-from medmask.evaluation.structures import Detections, GroundTruth
+from medmask.evaluation.structures import Detections, GroundTruth, given_category_names
 from medmask.utils.json_files import read_json, show
 
 _FEW_BOXES = 2
@@ -26,12 +26,13 @@ _FEW_BOXES = 2
 def detections_to_coco(ground_truth: GroundTruth, detections: Detections) -> list[dict[str, Any]]:
     """The records that :func:`read_detections` reads, in the order of the detections."""
     file_names = ground_truth.file_names or (None,) * ground_truth.num_images
+    category_names = given_category_names(ground_truth)
     return [
         {
             "image_id": ground_truth.image_ids[image],
             "file_name": file_names[image],
             "category_id": ground_truth.category_ids[category],
-            "category_name": ground_truth.category_names[category],
+            "category_name": category_names[category],
             "bbox": box,
             "score": score,
         }

@@ -22,7 +22,7 @@ import numpy as np
 
 from medmask.coco import as_given, as_id, class_of_name, column, look_up
 from medmask.evaluation.faults import Faults
-from medmask.evaluation.structures import GroundTruth
+from medmask.evaluation.structures import GroundTruth, given_category_names
 from medmask.utils.json_files import show
 
 
@@ -45,15 +45,7 @@ def find_categories(
     records: Sequence[dict], ground_truth: GroundTruth, faults: Faults
 ) -> np.ndarray:
     """Find the category of each detection; as :func:`find_images`."""
-    # a category without a name is called by its id
-    names = _CategoryNames(
-        [
-            None if name == str(id_) else name
-            for name, id_ in zip(
-                ground_truth.category_names, ground_truth.category_ids, strict=True
-            )
-        ]
-    )
+    names = _CategoryNames(given_category_names(ground_truth))
     return _References(records, "category_id", "category_name", faults).find(
         ground_truth.category_ids, names
     )

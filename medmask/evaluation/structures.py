@@ -98,6 +98,14 @@ class Detections:
         )
 
 
+def given_category_names(ground_truth: GroundTruth) -> list[str | None]:
+    """The C names of the categories, None where one has none and so is called by its id."""
+    return [
+        None if name == str(id_) else name
+        for name, id_ in zip(ground_truth.category_names, ground_truth.category_ids, strict=True)
+    ]
+
+
 def to_image_sizes(widths: Sequence[object], heights: Sequence[object]) -> np.ndarray | None:
     """Make ``GroundTruth.image_sizes`` of N widths and heights; what is no number is unknown."""
     sizes = np.column_stack([numbers(widths), numbers(heights)])

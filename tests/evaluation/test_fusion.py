@@ -8,7 +8,7 @@ import pytest
 
 from medmask.commands.fuse_detections import make_parser, run
 from medmask.errors import InputError
-from medmask.evaluation import Detections, fuse_detections
+from medmask.evaluation import Detections, fuse_detections, read_detections, read_ground_truth
 
 
 def detections(*rows):
@@ -217,6 +217,12 @@ class TestWithoutAnnotations:
             wanted = {**wanted, "image_id": None, "category_id": None}
             assert {**record, "score": 0} == {**wanted, "score": 0}
             assert record["score"] == pytest.approx(score)
+
+    def test_categories_without_a_name_have_none_after_it(self, fuse, files, tmp_path):
+        fused = fuse([self.BY_ID], [self.BY_ID])
+        assert fused[0]["category_name"] is None
+        truth = read_ground_truth(files[0])  # which names the category
+        assert len(read_detections(tmp_path / "fused.json", truth)) == 1
 
     def test_no_detections_are_legal(self, fuse):
         assert fuse([], []) == []
