@@ -13,7 +13,8 @@ def read_pixels(image: SourceImage) -> np.ndarray:
     """Read the gray levels of a PNG, JPEG, TIFF or DICOM file.
 
     Of DICOM it is the stored values (no window or table for presentation), inverted for MONOCHROME1
-    or a rescale slope below 0, and 0 where there is only padding. Values below 0 are shifted up.
+    or a rescale slope below 0; padding is as dark as the darkest pixel, so that the image is
+    stretched as the DICOM file itself is. Values below 0 are shifted up.
 
     Returns:
         (H, W) uint8 for files of 8 bits, else uint16; larger is brighter.
@@ -40,7 +41,7 @@ def _to_integers(values: np.ndarray, bits: int, image: SourceImage) -> np.ndarra
     if not is_pixel.any():
         raise InputError(f"image {image.path} consists of padding alone")
     lowest = values[is_pixel].min()
-    shifted = np.where(is_pixel, values - min(lowest, 0), 0)
+    shifted = np.where(is_pixel, values, lowest) - min(lowest, 0)
     largest = 255 if bits <= 8 else _LARGEST
     if (shifted != np.rint(shifted)).any() or shifted.max() > largest:
         raise InputError(

@@ -252,7 +252,7 @@ def test_gray_levels_of_dicom_are_lossless(dicoms, tmp_path):
     pixels = cv2.imread(str(tmp_path / "out/images/a/1.png"), cv2.IMREAD_UNCHANGED)
     assert pixels.dtype == np.uint16
     expected = 4095 - np.arange(100, 2100).reshape(50, 40)
-    expected[:5] = 0
+    expected[:5] = expected[5:].min()
     np.testing.assert_array_equal(pixels, expected)
     small = cv2.imread(str(tmp_path / "out/images/2.png"), cv2.IMREAD_UNCHANGED)
     assert small.dtype == np.uint8

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from painted_mammograms import paint_mammogram
 
+from medmask.converters.contract import SourceImage
+from medmask.converters.pixels import read_pixels
 from medmask.data import DetectionMapper, build_test_augmentation, build_train_augmentation
 from medmask.data.breast import BreastPreprocessing, find_breast, sets_window
 from medmask.data.mapper import augment_image
 from medmask.data.sample_stream import seeded
 from medmask.errors import InputError
+from medmask.images import read_image
 
 
 def _rgb(image):
@@ -175,6 +178,21 @@ def test_dicom_and_its_16_bit_png_are_the_same_input(tmp_path, write_dicom, elem
         record = {"file_name": str(path), "image_id": 1, "height": 400, "width": 300}
         inputs.append(mapper(record)["image"].numpy())
     np.testing.assert_allclose(inputs[0], inputs[1], atol=0.01)
+
+
+def test_padding_is_no_darker_background_in_a_png_of_a_dicom_file(tmp_path, write_dicom):
+    image, _ = _textured()
+    stored = 4095 - (image // 4 + 800)  # a background far from black
+    stored[:, 180:] = 4095
+    elements = {"PhotometricInterpretation": "MONOCHROME1", "PixelPaddingValue": 4095}
+    dicom = write_dicom(stored, BitsStored=12, **elements)
+    cv2.imwrite(str(tmp_path / "image.png"), read_pixels(SourceImage(dicom, "image")))
+    augmentation = BreastPreprocessing(crop=True, window=True)
+    of_dicom, of_png = (
+        augment_image(image, augmentation).pixels
+        for image in (read_image(dicom, apply_voi=False), read_image(tmp_path / "image.png"))
+    )
+    np.testing.assert_allclose(of_png, of_dicom, atol=0.01)
 
 
 @pytest.mark.parametrize("window", [False, True])
