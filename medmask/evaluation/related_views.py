@@ -8,6 +8,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from medmask.coco import as_label
+
 FIELDS = ("patient_id", "laterality", "view")
 """The fields that an image record must have; ``study_date`` parts the exams of a patient."""
 _OTHER_SIDE = {"L": "R", "R": "L"}
@@ -54,7 +56,7 @@ def find_related_views(images: Sequence[Mapping[str, Any]]) -> RelatedViews:
     """
     of_exam: dict[Hashable, list[int]] = defaultdict(list)
     for index, image in enumerate(images):
-        if all(image.get(field) not in (None, "") for field in FIELDS):
+        if all(as_label(image.get(field)) is not None for field in FIELDS):
             of_exam[image["patient_id"], _study(image)].append(index)
     ipsilateral: list[tuple[int, ...]] = [()] * len(images)
     contralateral: list[tuple[int, ...]] = [()] * len(images)
@@ -76,8 +78,8 @@ def find_related_views(images: Sequence[Mapping[str, Any]]) -> RelatedViews:
 
 def _study(image: Mapping[str, Any]) -> str:
     """The date, which files write as text or as a number; empty where there is none."""
-    date = image.get("study_date")
-    return "" if date is None else str(date).strip()
+    date = as_label(image.get("study_date"))
+    return "" if date is None else str(date)
 
 
 def _view(image: Mapping[str, Any]) -> str:

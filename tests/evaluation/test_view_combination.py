@@ -60,11 +60,16 @@ def test_exams_patients_and_images_that_tell_too_little_stay_apart():
             image(4, "R", "MLO"),
             image(4, "R", "CC", study_date=""),
             image(5, "R", "MLO", study_date=["2010"]),
+            image(6, "R", "MLO", study_date=20100102.0),  # as pandas writes a column with gaps
+            image(6, "R", "CC", study_date=20100102),
+            image(6, "R", "nan", study_date=20100102),
+            image(7, "R", "MLO", study_date="nan"),
+            image(7, "R", "CC", study_date=math.nan),
         ]
     )
     assert related.ipsilateral == (
         *((2,), (), (0, 4), (), (2,), (), (), (), ()),
-        *((10,), (9,), (12,), (11,), ()),
+        *((10,), (9,), (12,), (11,), (), (15,), (14,), (), (18,), (17,)),
     )
     assert not any(related.contralateral)
     assert find_related_views([]).is_empty()
