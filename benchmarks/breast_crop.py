@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _crop(dataset_dict: dict[str, Any]) -> _Cropped:
+def _crop(dataset_dict: dict[str, Any], folder: Path) -> _Cropped:
     image = read_dataset_image(dataset_dict)
     start = time.perf_counter()
     breast = find_breast(image)
@@ -65,7 +65,7 @@ def _crop(dataset_dict: dict[str, Any]) -> _Cropped:
     lesions = box_corners(dataset_dict["annotations"])
     is_cut = (lesions[:, :2] < crop[:2]).any(axis=1) | (lesions[:, 2:] > crop[2:]).any(axis=1)
     return _Cropped(
-        name=Path(dataset_dict["file_name"]).name,
+        name=Path(dataset_dict["file_name"]).relative_to(folder).as_posix(),
         is_found=breast is not None,
         share=cropped.pixels.size / image.size,
         milliseconds=milliseconds,
@@ -109,7 +109,7 @@ def main() -> None:
     options = _parser().parse_args()
     cv2.setNumThreads(1)
     dataset_dicts = load_coco(options.annotations, options.images)
-    results = [_crop(d) for d in with_progress(dataset_dicts, "cropping", "image")]
+    results = [_crop(d, options.images) for d in with_progress(dataset_dicts, "cropping", "image")]
     lesions = sum(len(d["annotations"]) for d in dataset_dicts)
     not_found = [result.name for result in results if not result.is_found]
     cut = {result.name: result.cut for result in results if result.cut}
