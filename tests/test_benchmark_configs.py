@@ -180,7 +180,8 @@ def test_parameters_learn_at_the_rates_that_the_config_means(workplace, model_of
         assert {factors[part] for part in factors if part not in FRESH_DECODERS} == {0.1}
     names = {name: p for name, p in model.named_parameters() if "discriminators.backbone." in name}
     assert all(rates[id(p)] == config.optimizer.lr for p in names.values())
-    assert bool(names) == (path.stem in ("alignment", "teaching"))
+    with_discriminators = ("alignment", "teaching", "masked_retraining_teacher")
+    assert bool(names) == (path.stem in with_discriminators)
 
 
 def test_two_stage_detector_has_no_use_for_the_rate_of_reference_points():
