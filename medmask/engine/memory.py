@@ -1,10 +1,11 @@
 """Memory of this process, as large tensors and malloc get it."""
 
 import ctypes
-import importlib
 import platform
 
 import torch
+
+import medmask.layers  # noqa: F401  it loads the compiled extension, where there is one
 
 # Numbers of options, from malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -45,11 +46,8 @@ def release_freed_memory() -> None:
 
 
 def _has_extension() -> bool:
-    try:
-        importlib.import_module("medmask.layers._C")
-    except ImportError:  # not built, or against another version of PyTorch
-        return False
-    return True
+    """False also for one that was compiled before it had the pool."""
+    return hasattr(torch.ops.medmask, "pool_large_blocks")
 
 
 def _glibc() -> ctypes.CDLL | None:

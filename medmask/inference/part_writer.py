@@ -10,13 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medmask.inference.options import Shard
-from medmask.inference.part_files import (
-    Failure,
-    count_of,
-    mark_of,
-    part_files,
-    write_mark,
-)
+from medmask.inference.part_files import Failure, count_of, mark_of, part_files, write_mark
 from medmask.inference.prediction_parts import HEADER
 from medmask.inference.prediction_record import PredictionRecord, format_line
 from medmask.utils.file_lock import lock_file

@@ -7,8 +7,8 @@ def add_masked_autoencoder(loss_hooks, optimizer, unlabeled, map_size):
     """Add masked autoencoding to the hooks of a stage, in place.
 
     Its decoder is fresh and has a few hundred steps: it learns five times as fast, alone at first,
-    and its loss weighs as much as a share of detection's gradient asks for. Without these three it
-    learns nothing (docs/results.md).
+    and its loss weighs as much as a share of detection's gradient asks for. Without these it
+    learned next to nothing (docs/results.md).
 
     Args:
         loss_hooks: of the stage.
