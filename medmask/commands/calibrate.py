@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medmask.calibration.settings import CALIBRATION, METHODS, RATES, CalibrationSettings
-from medmask.commands.dataset_config import register_datasets_of_weights
+from medmask.commands.dataset_config import annotation_file_of, register_datasets_of_weights
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.options import add_bootstrap, add_device, add_hit_iou, number_or_none
 from medmask.commands.output_files import check_output_files, check_picture_name
@@ -149,6 +149,8 @@ def _read_ground_truth(args: argparse.Namespace) -> "GroundTruth":
 
     if args.dataset:
         register_datasets_of_weights(args)
+        source = {f"--dataset {args.dataset}": annotation_file_of(args.dataset)}
+        check_output_files(source, {"--output": args.output})
         ground_truth = evaluation.ground_truth_of(args.dataset)
     else:  # without loading PyTorch
         ground_truth = evaluation.read_ground_truth(args.annotations)

@@ -7,7 +7,11 @@ and loses where the other breast has one at the same place. Scores change, boxes
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from medmask.commands.dataset_config import add_dataset_config, register_datasets_of_config
+from medmask.commands.dataset_config import (
+    add_dataset_config,
+    annotation_file_of,
+    register_datasets_of_config,
+)
 from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.output_files import check_output_files
 from medmask.errors import InputError
@@ -88,10 +92,12 @@ def run(args: argparse.Namespace) -> None:
     from medmask.data.breast import read_breast_frames
 
     inputs = {f"--detections {args.detections}": args.detections}
+    register_datasets_of_config(args.config_file)
     if args.annotations is not None:
         inputs["--annotations"] = args.annotations
+    else:
+        inputs[f"--dataset {args.dataset}"] = annotation_file_of(args.dataset)
     check_output_files(inputs, {"--output": args.output})
-    register_datasets_of_config(args.config_file)
     ground_truth, images = _images(args)
     detections = evaluation.read_detections(args.detections, ground_truth)
     related = evaluation.find_related_views(images)

@@ -35,6 +35,23 @@ def register_datasets_of_config(path: str | os.PathLike | None) -> None:
     load_any_config(path, without=("loss_hooks",))
 
 
+def annotation_file_of(dataset: str) -> str | None:
+    """Name the annotation file of a registered set, which no output may replace.
+
+    Returns:
+        Its path; None of sets that come from no file.
+
+    Raises:
+        InputError: no set has this name, or its file is absent.
+    """
+    from detectron2.data import MetadataCatalog
+
+    from medmask.data.catalog import check_registered
+
+    check_registered(dataset)
+    return getattr(MetadataCatalog.get(dataset), "json_file", None)
+
+
 def register_datasets_of_detector(args: argparse.Namespace) -> None:
     """Register the data sets that ``--config-file`` brings along, or the config of the weights.
 

@@ -1,5 +1,7 @@
 """The parts of a converted data set, and the annotation files of each of them."""
 
+ANNOTATIONS = "annotations"
+"""The folder of the annotation files."""
 SPLITS = ("train", "val", "test")
 LABELS = ("malignant", "lesion")
 """Lesions that an annotation file shows, and its class: malignant ones, or any."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medmask.converters.image_files import WrittenImage
+from medmask.converters.parts import ANNOTATIONS
 from medmask.errors import InputError
 from medmask.utils.json_files import read_json, valid_unicode, write_json
 from medmask.version import __version__
@@ -50,7 +51,7 @@ def update_provenance(
     annotation_files: Mapping[str, Any],
     left_out_by_label: Mapping[str, Any],
 ) -> None:
-    """Write ``provenance.json``; what it says of other annotation files is kept.
+    """Write ``provenance.json``; what it says of other annotation files that are there is kept.
 
     Args:
         output: the tree.
@@ -69,6 +70,10 @@ def update_provenance(
             kept[key] = before.get(key, {}) if isinstance(before, dict) else None
             if not isinstance(kept[key], dict):
                 raise InputError(f"provenance {path} is of another form; remove the file")
+    files = kept["annotation_files"]
+    kept["annotation_files"] = {
+        name: files[name] for name in files if (output / ANNOTATIONS / name).is_file()
+    }
     write_json(
         path,
         {

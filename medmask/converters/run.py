@@ -15,6 +15,7 @@ add annotation files.
 """
 
 import contextlib
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,15 @@ from medmask.converters.contact_sheet import write_contact_sheet
 from medmask.converters.contract import Contents, Converter, LeftOut, SourceImage
 from medmask.converters.image_files import ImageTask, WrittenImage, write_image
 from medmask.converters.journal import ImageJournal, open_journal
-from medmask.converters.parts import ALL, HELDOUT, LABELS, SPLITS, annotation_file, fold_part
+from medmask.converters.parts import (
+    ALL,
+    ANNOTATIONS,
+    HELDOUT,
+    LABELS,
+    SPLITS,
+    annotation_file,
+    fold_part,
+)
 from medmask.converters.provenance import describe_sources, update_provenance
 from medmask.converters.registry import find_converter
 from medmask.converters.splits import assign_splits, deal_folds, patient_of
@@ -43,7 +52,7 @@ from medmask.utils.worker_pool import map_in_processes
 
 logger = logging.getLogger(__name__)
 
-IMAGES, ANNOTATIONS = "images", "annotations"
+IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -232,6 +241,8 @@ def _write_rest(
             document = make_document(chosen, label, f"{converter.title}, {label}, {part}: {how}")
             write_json(output / ANNOTATIONS / annotation_file(part, label), document)
             files[annotation_file(part, label)] = _count(chosen, document)
+        if options.folds is not None:
+            _remove_folds_from(options.folds, output / ANNOTATIONS, label)
     update_provenance(
         output,
         {
@@ -271,6 +282,21 @@ def _choose_parts(
         test = {name for name, each in fold_of.items() if each == fold}
         parts |= {fold_part(fold, "test"): test, fold_part(fold, "train"): parts[ALL] - test}
     return parts, f"{options.folds} folds by patient, by a hash with the seed {options.seed}"
+
+
+def _remove_folds_from(first: int, folder: Path, label: str) -> None:
+    """Remove the files of an earlier deal to more folds, which train on what these test on."""
+
+    def files(fold: int) -> list[Path]:
+        return [folder / annotation_file(fold_part(fold, x), label) for x in ("train", "test")]
+
+    def is_there(fold: int) -> bool:
+        return any(path.exists() for path in files(fold))
+
+    for fold in reversed([*itertools.takewhile(is_there, itertools.count(first))]):
+        for path in files(fold):  # the last fold first, so that a kill leaves no gap
+            path.unlink(missing_ok=True)
+            logger.info("removed %s, of an earlier deal to more folds", valid_unicode(path))
 
 
 def _count(images: Sequence[ConvertedImage], document: dict[str, Any]) -> tuple[int, int, int, int]:

@@ -130,6 +130,20 @@ def test_folds_are_added_and_images_left_alone(raw, converted):
     assert {"instances_fold0_test_lesion.json", "instances_train.json"} <= set(files)
 
 
+def test_fewer_folds_leave_none_of_the_others(raw, tmp_path):
+    output = tmp_path / "mini_mias"
+    convert("mini_mias", raw, output, replace(OPTIONS, folds=5))
+    convert("mini_mias", raw, output, replace(OPTIONS, folds=3, labels=("lesion",)))
+    expected = {
+        *(f"instances_fold{k}_{x}_lesion.json" for k in range(3) for x in ("train", "test")),
+        *(f"instances_fold{k}_{x}.json" for k in range(5) for x in ("train", "test")),
+        *("instances_all.json", "instances_all_lesion.json"),
+    }
+    assert {path.name for path in (output / "annotations").iterdir()} == expected
+    told = json.loads((output / "provenance.json").read_text())["annotation_files"]
+    assert set(told) == expected
+
+
 def test_full_size_is_lossless_and_workers_change_nothing(raw, tmp_path):
     few = write_mini_mias(tmp_path / "raw", many_films(4), side=1024)
     convert("mini_mias", few, tmp_path / "one", ConversionOptions())

@@ -6,9 +6,11 @@ import math
 import cv2
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from painted_mammograms import paint_mammogram
 
 from medmask.commands.combine_views import make_parser, run
+from medmask.data import register_coco_dataset
 from medmask.data.breast import BreastFrame
 from medmask.errors import InputError
 from medmask.evaluation import (
@@ -242,6 +244,19 @@ def test_the_command_refuses_images_of_another_size(exam):
     (exam / "truth.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"CC\.png is 300 x 400 .* file says 600 x 800"):
         call(exam, "--annotations", str(exam / "truth.json"), "--images", str(exam))
+
+
+def test_the_command_leaves_the_annotations_of_a_registered_set_alone(exam, request):
+    truth = exam / "truth.json"
+    register_coco_dataset("combined_exam", truth, exam)
+    request.addfinalizer(lambda: DatasetCatalog.remove("combined_exam"))
+    request.addfinalizer(lambda: MetadataCatalog.remove("combined_exam"))
+    before = truth.read_bytes()
+    with pytest.raises(InputError, match="--output and --dataset combined_exam are both"):
+        call(exam, "--dataset", "combined_exam", "--output", str(truth))
+    assert truth.read_bytes() == before
+    with pytest.raises(InputError, match="'combined_exma' is not registered"):
+        call(exam, "--dataset", "combined_exma")
 
 
 def test_the_command_names_what_is_missing(exam):

@@ -44,6 +44,14 @@ def run(tool, run_folder, datasets, *options):
     )
 
 
+def test_annotations_of_a_registered_set_are_not_replaced(run_folder, datasets):
+    (annotations,) = (datasets / "phantom" / "film").rglob("*val*.json")
+    before = annotations.read_bytes()
+    outcome = run("calibrate.py", run_folder, datasets, "--output", annotations)
+    assert_refused(outcome, "--output and --dataset phantom_film_val are both")
+    assert annotations.read_bytes() == before
+
+
 def test_calibration_and_predictions_agree(run_folder, datasets, tmp_path):
     rates = ("--fpi", LEAST_RATE, MOST_RATE, "--bootstrap", 20)
     outcome = run("calibrate.py", run_folder, datasets, *rates)

@@ -53,6 +53,7 @@ def test_shards_and_their_merge(predict, tmp_path):
         (["--merge", "--operating-point", "0.3"], "leave out --operating-point"),
         (["archive.csv", "--frame", "1", "--checkpoint", "model.pth"], "in a column frame"),
         (["--dataset", "x", "--frame", "1"], "--frame is for files"),
+        (["archive.csv", "--shard", "1/2", "--formats", "csv"], "--formats goes with --merge"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(predict, tmp_path, options, words):
