@@ -39,7 +39,7 @@ def test_data_of_the_config_are_loaded(run_tool, datasets):
     options = (*QUICK, "--busy", 1, "dataloader.train.num_workers=1")
     result = run_tool(TOOL, *options, DETECTRON2_DATASETS=str(datasets))
     assert result.returncode == 0, result.stderr
-    assert "beside 1 busy processes" in result.stdout
+    assert "beside 1 busy process\n" in result.stdout
     assert "images per second" in result.stdout
 
 
