@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from medmask.coco.values import as_label
-from medmask.converters.tables import Row, find_columns, read_table
+from medmask.converters.tables import Row, find_columns, read_cell, read_table
 from medmask.errors import InputError
 from medmask.images.error_text import describe_error
 
@@ -50,7 +49,7 @@ def read_sheet(
     indices = find_columns(path, header, columns, optional)
     for line, cells in rows:
         values = {
-            name: as_label(cells[i]) if i < len(cells) else None for name, i in indices.items()
+            name: read_cell(cells[i]) if i < len(cells) else None for name, i in indices.items()
         }
         if any(value is not None for value in values.values()):
             yield Row(path, line, {**dict.fromkeys(optional), **values})

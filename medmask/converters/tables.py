@@ -1,8 +1,8 @@
 """Index tables of data sets: CSV files as they are published, and as spreadsheets leave them.
 
 Columns are found by name, whatever the case of the letters and whatever stands beside them. Cells
-lose outer spaces; what tools write for an empty cell (nothing, ``NaN``, ``None``) means "not
-given". Nothing of a cell is ever evaluated: lists in cells are read by :func:`read_names` and
+lose outer spaces; what tools write for an empty cell (nothing, ``NaN``, ``None``, ``NA``) means
+"not given". Nothing of a cell is ever evaluated: lists in cells are read by :func:`read_names` and
 :func:`read_boxes`.
 """
 
@@ -24,6 +24,8 @@ from medmask.utils.counts import counted
 _NAMES = re.compile(r"\[\s*((?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\"))*)?\s*,?\s*\]")
 _NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _NUMBERS = re.compile(r"[-+0-9.eE,\s()\[\]]*")
+_NOT_AVAILABLE = ("NA", "N/A")
+"""Texts that R and spreadsheets write for an empty cell."""
 _WHOLE_FLOAT = re.compile(r"([0-9]+)\.0*")
 _LONGEST_IDENTIFIER = 100  # characters; with a suffix it is still the name of a file
 
@@ -157,7 +159,7 @@ def read_table(
                 f"table {path}, line {line} has {counted(len(cells), 'cell')}, not as many as the "
                 "header or the lines before; it may be cut off, copy it again"
             )
-        values = {name: as_label(cells[index]) for name, index in indices.items()}
+        values = {name: read_cell(cells[index]) for name, index in indices.items()}
         yield Row(path, line, {**dict.fromkeys(optional), **values})
 
 
@@ -202,6 +204,12 @@ def read_boxes(row: Row, column: str) -> list[tuple[float, float, float, float]]
     except (ValueError, TypeError, RecursionError, OverflowError):
         raise fault from None
     return boxes
+
+
+def read_cell(text: str) -> str | None:
+    """Read a cell: its text without outer spaces, or None where that stands for an empty cell."""
+    label: str | None = as_label(text)
+    return None if label in _NOT_AVAILABLE else label
 
 
 def find_file(folder: Path, *names: str) -> Path:

@@ -22,8 +22,8 @@ ROWS = [
     "75,2012,1,1,Left,2,2,Left,MLO,,00075_20990909_L_MLO_2.dcm",
     "75,2008,1,1,Left,2,3,Left,CC,,00075_20990909_L_CC_3.dcm",
     "75,2012,1,1,Left,2,1.0,Right,CC,,00075_20990909_R_CC_1.dcm",
-    # a control
-    "00080,2010,2,0,,,,Right,MLO,7.1,00080_20990909_R_MLO_1.dcm",
+    # a control, of which R wrote NA for the side
+    "00080,2010,2,0,NA,,,Right,MLO,7.1,00080_20990909_R_MLO_1.dcm",
     # cancer on a side that is not told
     "00090,2010,2,1,,3,1,Right,MLO,7.1,00090_20990909_R_MLO_1.dcm",
     # an image whose own side is not told, of a patient with cancer

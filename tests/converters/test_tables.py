@@ -34,8 +34,13 @@ def read_cell(path, column="a"):
         b"\xef\xbb\xbfid,a\r\n1,x\r\n2,\r\n",
         b" ID ,other, A\n\n1,?, x \n2,?,nan\n\n",
         b'"id","a"\r1,"x"\r2,NaN\r',
+        b'"id","a"\n1,"x"\n2, NA\n',
+        b"id,a\n1,x\n2,N/A\n",
     ],
-    ids=["plain", "byte order mark and CRLF", "spaces, case and more columns", "quotes and CR"],
+    ids=[
+        *("plain", "byte order mark and CRLF", "spaces, case and more columns", "quotes and CR"),
+        *("as R writes it", "not applicable"),
+    ],
 )
 def test_rows_as_spreadsheets_leave_them(write_table, content):
     rows = list(read_table(write_table(content), ["id", "a"], ["b"]))
