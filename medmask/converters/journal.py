@@ -1,8 +1,9 @@
 """A record of the images that are written, one line each, so that a killed conversion goes on.
 
 The first line says what all images depend on: the set and the options that change images. Lines
-are only ever appended. A line that is cut off, or whose raw file has changed since, or whose image
-is gone, counts for nothing: that image is written again.
+are only ever appended. A line that is cut off, or whose raw file has changed since, or of which the
+set now tells something else that matters to it, or whose image is gone, counts for nothing: that
+image is written again.
 """
 
 import contextlib
@@ -15,7 +16,6 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from medmask.converters.contract import SourceImage
 from medmask.converters.image_files import ImageTask, WrittenImage
 from medmask.converters.regions import Region
 from medmask.errors import InputError
@@ -38,7 +38,7 @@ class ImageJournal:
     def find(self, task: ImageTask) -> WrittenImage | None:
         """Find an image that is written already; None if it is to be written."""
         line = self._lines.get(task.image.name)
-        if line is None or line["source"] != fingerprint(task.image):
+        if line is None or line["source"] != fingerprint(task):
             return None
         written = _from_json(line["written"])
         path = task.folder / written.file_name
@@ -48,7 +48,7 @@ class ImageJournal:
         """Add an image that is on the disk."""
         self._write(
             {
-                "source": fingerprint(task.image),
+                "source": fingerprint(task),
                 "bytes": _size(task.folder / written.file_name),
                 "written": asdict(written),
             }
@@ -105,14 +105,18 @@ def open_journal(folder: Path, settings: Mapping[str, Any]) -> Iterator[ImageJou
         yield ImageJournal(folder, file, settings)
 
 
-def fingerprint(image: SourceImage) -> str:
-    """A hash of all that a written image and its regions depend on, settings aside."""
+def fingerprint(task: ImageTask) -> str:
+    """A hash of all that a written image and what is told of it depend on, settings aside."""
+    image = task.image
     lesions: list[Any] = []
     for lesion in image.lesions:
         outlines = [outline.tolist() for outline in lesion.outlines]
         mask = None if lesion.mask is None else _state(lesion.mask)
         lesions.append([outlines, lesion.box, mask, lesion.is_split])
-    text = json.dumps([image.name, _state(image.path), lesions], default=float)
+    # readers of a set's own go by what its index says of an image, such as the digitizer
+    attributes = {} if task.read_pixels is None else dict(image.attributes)
+    content = [image.name, _state(image.path), lesions, image.pixel_spacing_mm, attributes]
+    text = json.dumps(content, default=float)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

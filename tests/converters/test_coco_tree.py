@@ -104,6 +104,18 @@ def test_tree_is_carried_over_at_a_smaller_size(write, tmp_path):
     assert (tmp_path / "out" / "images" / "01.png").is_file()
 
 
+def test_pixel_size_that_is_told_later_is_carried_over(write, tmp_path):
+    raw = write(numbers=[1])
+    convert("coco_tree", raw, tmp_path / "out", ConversionOptions())
+    file = raw / "annotations/instances_all.json"
+    content = json.loads(file.read_text())
+    content["images"][0]["pixel_spacing_mm"] = 0.1
+    file.write_text(json.dumps(content))
+    convert("coco_tree", raw, tmp_path / "out", ConversionOptions())
+    written = json.loads((tmp_path / "out/annotations/instances_all.json").read_text())
+    assert written["images"][0]["pixel_spacing_mm"] == 0.1
+
+
 def test_converted_tree_converts_to_itself(write, tmp_path):
     raw = write(annotations=[box_of(1, segmentation=[POLYGON]), box_of(5, 3), box_of(6)])
     for source, output in ((raw, "once"), (tmp_path / "once", "twice")):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from medmask.converters.ddsm import CONVERTER, read
+from medmask.converters.ddsm.density import to_density, to_gray_levels
 from medmask.converters.run import ConversionOptions, convert
 from medmask.data.dataset_dicts import load_coco
 from medmask.errors import InputError
@@ -248,3 +249,14 @@ def test_whole_conversion(raw, tmp_path):
     (annotation,) = (a for record in records for a in record["annotations"])
     assert annotation["bbox"] == [5.5, 6.5, 3, 3]
     assert Image.open(tmp_path / "out/images/A_0200_1_RIGHT_MLO.png").mode == "I;16"
+
+
+def test_films_of_a_corrected_description_are_written_again(raw, values, tmp_path):
+    folder = raw / "cases/normals/normal_02/case0200"
+    values.astype(">u2").tofile(folder / "A_0200_1.RIGHT_MLO.LJPEG.1")
+    for digitizer in ("DBA 21", "HOWTEK 960"):
+        text = describe("A-0200-1", digitizer, {"RIGHT_MLO": "NON_OVERLAY"})
+        (folder / "A-0200-1.ics").write_text(text)
+        convert("ddsm", raw, tmp_path / "out", ConversionOptions())
+    written = np.asarray(Image.open(tmp_path / "out/images/A_0200_1_RIGHT_MLO.png"))
+    assert (written == to_gray_levels(to_density(values, "A", "HOWTEK"))).all()
