@@ -1,6 +1,7 @@
 """Writing one image of a data set, and finding its lesions in it; what worker processes do."""
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from medmask.errors import InputError
 from medmask.images import read_image_size, read_pixel_spacing
 from medmask.utils.file_hash import hash_file
 from medmask.utils.files import atomic_write
+
+_SQUARE = 1e-3
+"""Share by which the sides of a square pixel may differ, as they are rounded in headers."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class WrittenImage:
         width: in pixels.
         height: in pixels.
         source_width: of the raw file.
-        pixel_spacing_mm: of the raw file, as the set or else the file itself tells it.
+        pixel_spacing_mm: of the raw file, as the set or else the file itself tells it; None where
+            its pixels are not square.
         source_sha256: of the raw file; None where it was linked to and so not read.
         regions: of each lesion, in the order of the source image's lesions.
     """
@@ -141,10 +146,14 @@ def _find_regions(
 
 
 def _pixel_spacing_mm(image: SourceImage) -> float | None:
-    """Find the size of a pixel: from the set, or else from the header of a DICOM file."""
+    """Find the side of a pixel: from the set, or else from the header of a DICOM file.
+
+    Pixels that are not square have no side that would be right along both.
+    """
     if image.pixel_spacing_mm is not None:
         return image.pixel_spacing_mm
     with contextlib.suppress(InputError):  # what is no spacing, such as 0, tells nothing
         spacing = read_pixel_spacing(image.path)
-        return spacing and spacing[0]
+        if spacing is not None and math.isclose(*spacing, rel_tol=_SQUARE):
+            return spacing[0]
     return None

@@ -25,10 +25,12 @@ def write(tmp_path, write_dicom):
     [
         ({"ImagerPixelSpacing": [0.094, 0.094], "PixelSpacing": [0.1, 0.1]}, 0.094),
         ({"PixelSpacing": [0.07, 0.07]}, 0.07),
+        ({"PixelSpacing": [0.07, 0.07001]}, 0.07),
+        ({"PixelSpacing": [0.07, 0.14]}, None),  # right along the rows alone
         ({"ImagerPixelSpacing": [0, 0]}, None),
         ({}, None),
     ],
-    ids=range(4),
+    ids=range(6),
 )
 def test_the_header_tells_the_pixel_spacing(write, elements, spacing):
     written = write(**elements)
