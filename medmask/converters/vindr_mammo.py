@@ -2,8 +2,9 @@
 
 ``breast-level_annotations.csv`` has a row for every image, ``finding_annotations.csv`` one for
 every finding, and one for every image without any. Findings of the skin, the nipple and the lymph
-nodes have no BI-RADS and are no lesions here. The release tells exams apart, not patients: an exam
-is taken as a patient.
+nodes have no BI-RADS and are no lesions here. ``metadata.csv``, where it is there, tells what the
+headers of the files say; of it the scanner is read. The release tells exams apart, not patients: an
+exam is taken as a patient.
 """
 
 from collections import defaultdict
@@ -33,6 +34,8 @@ _FINDING_COLUMNS = (
     *("image_id", "finding_categories", "finding_birads"),
     *("xmin", "ymin", "xmax", "ymax"),
 )
+_METADATA = "metadata.csv"
+_MAKER, _MODEL = "Manufacturer", "Manufacturer's Model Name"
 _SIDES = {"l": "L", "r": "R"}
 _DENSITIES = {f"density {letter.lower()}": letter for letter in "ABCD"}
 _BIRADS = {f"bi-rads {number}": str(number) for number in range(7)}
@@ -50,19 +53,34 @@ def read(raw: Path) -> Contents:
     for row in read_table(findings, _FINDING_COLUMNS):
         with collect(contents.problems):
             of_image[row.identifier("image_id")].append(row)
+    scanners = _read_scanners(raw / _METADATA, contents)
     missing: list[Path] = []
     for row in read_table(breasts, _BREAST_COLUMNS):
         with leave_out_if_faulty(contents, row.place):
-            _add_image(raw, row, of_image, contents, missing)
+            _add_image(raw, row, of_image, scanners, contents, missing)
     contents.problems.extend(missing_files(missing, len(contents.images) + len(missing), breasts))
     contents.problems.extend(_unknown_images(of_image, findings, breasts))
     return contents
+
+
+def _read_scanners(metadata: Path, contents: Contents) -> dict[str, str]:
+    """Read the maker and model of the scanner of each image by its id; empty without the table."""
+    scanners: dict[str, str] = {}
+    if metadata.is_file():
+        contents.sources.append(metadata)
+        with collect(contents.problems):
+            for row in read_table(metadata, ("SOP Instance UID",), (_MAKER, _MODEL)):
+                scanner = " ".join(filter(None, (row[_MAKER], row[_MODEL])))
+                if scanner:
+                    scanners[row.text("SOP Instance UID")] = scanner
+    return scanners
 
 
 def _add_image(
     raw: Path,
     row: Row,
     of_image: dict[str, list[Row]],
+    scanners: dict[str, str],
     contents: Contents,
     missing: list[Path],
 ) -> None:
@@ -95,6 +113,7 @@ def _add_image(
             view=row["view_position"],
             density=row.choice("breast_density", _DENSITIES),
             birads=birads,
+            scanner=scanners.get(image_id),
             malignant=_is_malignant(birads),
             lesions=tuple(lesion for lesion in lesions if lesion is not None),
             split=row.choice("split", _SPLITS),

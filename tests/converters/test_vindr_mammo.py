@@ -78,6 +78,32 @@ def test_images_carry_what_the_tables_say(write_set, suffix):
     assert second.lesions == ()
 
 
+def test_scanners_are_those_of_the_table_of_headers(write_set):
+    no_findings = [finding_of(name, "['No Finding']", **NO_BOX) for name in "abc"]
+    raw = write_set([breast_of(name) for name in "abc"], no_findings)
+    assert [image.scanner for image in read(raw).images] == [None] * 3
+    model = "Manufacturer's Model Name"
+    write_csv(
+        raw / "metadata.csv",
+        {"SOP Instance UID": "a", "Manufacturer": "SIEMENS", model: "Mammomat Inspiration"},
+        {"SOP Instance UID": "c", "Manufacturer": None, model: "GIOTTO CLASS"},
+    )
+    contents = read(raw)
+    assert not contents.problems
+    assert contents.sources[-1] == raw / "metadata.csv"
+    scanners = [image.scanner for image in contents.images]
+    assert scanners == ["SIEMENS Mammomat Inspiration", None, "GIOTTO CLASS"]
+
+
+def test_faulty_table_of_headers_costs_the_scanners_alone(write_set):
+    raw = write_set([breast_of("a")], [finding_of("a", "['No Finding']", **NO_BOX)])
+    (raw / "metadata.csv").write_text("Rows,Columns\n1,2\n")
+    contents = read(raw)
+    assert [image.scanner for image in contents.images] == [None]
+    (problem,) = contents.problems
+    assert "metadata.csv has no column SOP Instance UID" in problem
+
+
 def test_findings_are_lesions_by_class_and_malignant_by_their_own_birads(write_set):
     raw = write_set(
         [breast_of("a", breast_birads="BI-RADS 4")],
