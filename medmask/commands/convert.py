@@ -73,6 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and print counts and problems; the status is 0 if there are none."""
+    from medmask.converters.problems import list_first
     from medmask.converters.run import ConversionOptions, convert
 
     options = ConversionOptions(
@@ -89,13 +90,11 @@ def run(args: argparse.Namespace) -> int:
             f"{name}: {counted(images, 'image')}, {counted(patients, 'patient')}, "
             f"{counted(lesions, 'lesion')} on {counted(with_lesions, 'image')}"
         )
+    provenance = args.output / "provenance.json"
     if report.left_out:
-        print(
-            f"left out: {counted(len(report.left_out), 'image')}, see "
-            f"{args.output / 'provenance.json'}"
-        )
-    for problem in report.problems:
-        print(f"problem: {problem}")
+        print(f"left out: {counted(len(report.left_out), 'image')}, see {provenance}")
+    for line in list_first(report.problems, "problem: ", f": {provenance} has all"):
+        print(line)
     print(f"wrote {args.output}: look at contact_sheet.png, and run medmask check-data")
     return 1 if report.problems else 0
 

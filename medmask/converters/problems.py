@@ -1,6 +1,6 @@
 """Problems of a raw download, collected so that all are told at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,22 @@ from medmask.converters.contract import Contents, LeftOut
 from medmask.errors import InputError
 from medmask.images import read_image_size
 from medmask.utils.counts import counted
+
+_MOST_SHOWN = 20
+
+
+def list_first(problems: Sequence[str], start: str = "", where: str = "") -> list[str]:
+    """List the first problems, a line each, and how many more there are.
+
+    Args:
+        problems: one sentence each; a table of another release can give one for each of its rows.
+        start: of each line.
+        where: a clause on what has all of them.
+    """
+    lines = [start + problem for problem in problems[:_MOST_SHOWN]]
+    if len(problems) > _MOST_SHOWN:
+        lines.append(f"and {counted(len(problems) - _MOST_SHOWN, 'more problem')}{where}")
+    return lines
 
 
 @contextmanager

@@ -41,6 +41,7 @@ from medmask.converters.parts import (
     annotation_file,
     fold_part,
 )
+from medmask.converters.problems import list_first
 from medmask.converters.provenance import describe_sources, update_provenance
 from medmask.converters.registry import find_converter
 from medmask.converters.splits import assign_splits, deal_folds, patient_of
@@ -136,7 +137,9 @@ def convert(
         )
     contents = _check_names(converter.read(raw))
     if not contents.images:
-        raise InputError("\n".join(contents.problems) or _nothing_to_convert(raw, contents))
+        raise InputError(
+            "\n".join(list_first(contents.problems)) or _nothing_to_convert(raw, contents)
+        )
     _choose_parts(contents.images, options)  # refuses too many folds before the work
     _warn_of_unknown_patients(contents.images, raw)
     settings = {"set": converter.name, "max_size": options.max_size, "link": options.link}
@@ -224,7 +227,7 @@ def _write_rest(
         if each.error is None
     ]
     if not images:
-        raise InputError("\n".join(problems))
+        raise InputError("\n".join(list_first(problems)))
     problems += write_contact_sheet(output / "contact_sheet.png", output / IMAGES, images)
     parts, how = _choose_parts([image.source for image in images], options)
     files = {}

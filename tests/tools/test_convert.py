@@ -63,6 +63,11 @@ def test_exit_status_and_problems(tmp_path, run_tool):
     assert "instances_all.json: 3 images, 2 patients, 0 lesions on 0 images" in result.stdout
     assert "left out: 1 image," in result.stdout
     assert f"problem: image {raw / 'mdb002.pgm'}" in result.stdout
+    # mdb003 and mdb004 are there still
+    write_mini_mias(raw, many_films(60), without=[f"mdb{n:03d}" for n in range(2, 61)])
+    result = run_tool("convert_dataset.py", "mini-mias", raw, *options)
+    assert result.stdout.count("problem: ") == 20
+    assert f"and 37 more problems: {tmp_path / 'out/provenance.json'} has all" in result.stdout
     result = run_tool("convert_dataset.py", "mini-mias", tmp_path, *options)
     assert result.returncode == 2
     assert "Info.txt" in result.stderr
