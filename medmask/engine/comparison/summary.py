@@ -51,6 +51,9 @@ class LearningSummary:
     """what an answer that ignores the image gets"""
     num_better: int
     """seeds whose value beats the constant"""
+    num_seeds: int
+    """seeds at which it was measured, those without a value (labels of a teacher that gave none)
+    among them"""
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,13 @@ def _summarize_learning(by_seed: Mapping[int, RunResult]) -> Iterator[LearningSu
     for beats in names:
         if beats.startswith(PREFIX) and beats.endswith(BEATS_CONSTANT):
             name = beats.removesuffix(BEATS_CONSTANT)
+            verdicts = _over_seeds(by_seed, beats).values
             yield LearningSummary(
                 measure=name.removeprefix(PREFIX),
                 value=_over_seeds(by_seed, name),
                 constant=_over_seeds(by_seed, name + CONSTANT),
-                num_better=int(sum(_over_seeds(by_seed, beats).values.values())),
+                num_better=int(sum(verdicts.values())),
+                num_seeds=len(verdicts),
             )
 
 

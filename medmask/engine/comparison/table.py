@@ -114,7 +114,7 @@ def _learning_table(rows: Sequence[RunSummary]) -> str:
         for each in row.learning:
             values = (f"{x.mean:.3f}" if x.values else "" for x in (each.value, each.constant))
             # A value that is missing beats nothing: there was nothing to measure it by.
-            share = f"{each.num_better} of {len(each.constant.values)}"
+            share = f"{each.num_better} of {each.num_seeds}"
             lines.append(_line(row.run, each.measure, *values, share))
     return "\n".join(lines) + "\n"
 
@@ -166,6 +166,7 @@ def _row_to_json(row: RunSummary, min_pairs: int) -> dict[str, Any]:
                 "value": finite_or_none(each.value.mean),
                 "constant": finite_or_none(each.constant.mean),
                 "num_better": each.num_better,
+                "num_seeds": each.num_seeds,
             }
             for each in row.learning
         },

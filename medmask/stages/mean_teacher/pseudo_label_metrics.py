@@ -62,7 +62,8 @@ def measure_pseudo_labels(
     measures = {}
     for i, (name, count) in enumerate((("precision", num_labels), ("recall", num_objects))):
         value, constant = (x[i] / count if count else float("nan") for x in (own, elsewhere))
-        margin = chance_margin(constant, count) if count else 0.0
+        # One more, as a chance of 0 has no error, and a single label, right by luck, would beat it.
+        margin = chance_margin((elsewhere[i] + 1) / (count + 1), count)
         measures[name] = LearningMeasure(value, constant, margin)
     return measures
 

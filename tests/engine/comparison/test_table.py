@@ -153,5 +153,20 @@ def test_what_stages_have_learned_has_a_table_of_its_own(tmp_path):
     assert "| taught | mae/R2_res5 | 0.150 | 0.000 | 2 of 3 |" in markdown
     rows = {row["run"]: row for row in content(tmp_path)["rows"]}
     assert rows["first"]["learning"] == {}
-    learned = {"value": pytest.approx(0.15), "constant": 0.0, "num_better": 2}
+    learned = {"value": pytest.approx(0.15), "constant": 0.0, "num_better": 2, "num_seeds": 3}
     assert rows["taught"]["learning"] == {"mae/R2_res5": learned}
+
+
+def test_seeds_at_which_neither_value_nor_constant_is_known_count_as_not_better(tmp_path):
+    """The precision of a teacher that gives no label."""
+    found = results(first=[40.0] * 3, control=[40.0] * 3, taught=[41.0] * 3)
+    for seed, value in enumerate([0.5, None, None]):
+        found["taught"][seed].metrics.update(
+            {
+                "learning/pseudo_labels/precision": value,
+                "learning/pseudo_labels/precision_constant": value and 0.0,
+                "learning/pseudo_labels/precision_beats_constant": float(value is not None),
+            }
+        )
+    markdown = write_tables(PLAN, found, tmp_path)
+    assert "| taught | pseudo_labels/precision | 0.500 | 0.000 | 1 of 3 |" in markdown

@@ -36,6 +36,15 @@ def test_labels_that_are_the_same_for_all_images_do_not():
     assert not any(measure.beats_constant for measure in measures.values())
 
 
+@pytest.mark.parametrize(("number", "is_shown"), [(1, False), (2, True)])
+def test_a_single_label_may_be_right_by_luck(number, is_shown):
+    truths = [boxes(x, half=4.0) for x in lesions(20)]
+    labels = [*truths[:number], *[boxes([(5.0, 95.0)])] * (20 - number)]
+    for measure in measure_pseudo_labels(labels, truths).values():
+        assert (measure.value, measure.constant) == (number / 20, 0)
+        assert measure.beats_constant == is_shown
+
+
 def test_precision_and_recall_are_counted_by_centers():
     truths = [boxes([(50.0, 50.0), (150.0, 50.0)]), boxes([])]
     labels = [
