@@ -3,6 +3,7 @@
 Networks without texts teach by their patches, and by their embeddings of images and lesions.
 """
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -173,7 +174,8 @@ def _in_timm_names(weights: Mapping[str, Tensor], model: nn.Module) -> Mapping[s
     if rename is None:
         return weights
     try:
-        return rename(dict(weights), model)
+        with contextlib.redirect_stdout(None):  # it prints what it passes over
+            return rename(dict(weights), model)
     except Exception:  # names that it does not expect; what is missing is told by the caller
         return weights
 
