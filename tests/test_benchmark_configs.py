@@ -362,6 +362,9 @@ def test_ablation_leaves_each_part_out_and_adds_what_is_off(benchmark):
         ("without_retraining", "selective_retraining"),
     ):
         assert {name for name, hook in hooks[row].items() if hook is not None} == parts - {missing}
+    controls = {run.name: run.controls for run in runs}
+    for row in ("pseudo_boxes_alone", "copy_paste_alone"):  # which have pseudo labels, too
+        assert controls[row] == ("pseudo_labels_alone", "control_strong")
     assert whole.teacher.copy_paste is None
     assert hooks["with_copy_paste"].teacher.copy_paste is not None
     assert hooks["with_pseudo_boxes"].teacher.teach_boxes

@@ -4,6 +4,10 @@ The whole is ``masked_retraining_teacher``, as published; ``teaching`` is what t
 All rows start from stage 1 and add as many steps; what counts is an average of the weights, which
 the teacher is. ``control_strong`` has one without teaching, for the part called EMA, alone; it
 forgets its start faster than a teacher of the same decay (WeightAveragingHook).
+
+Three rows have more than their name says. Masked autoencoding alone is stage 2: all of the run and
+after a warm-up, where the whole has it for a third of the run and without one. Pseudo boxes and
+copy-paste alone come with pseudo labels, and are compared with these alone, too.
 """
 
 _HOOKS = "loss_hooks"
@@ -34,6 +38,7 @@ def ablate_teaching(pages, test_dataset, metric, averaging):
     """
     control = dict(start="source_only", controls=["control_strong"])
     whole = dict(start="source_only", controls=["masked_retraining_teacher", "control_strong"])
+    labels = dict(start="source_only", controls=["pseudo_labels_alone", "control_strong"])
 
     def taught(options, compared, page="masked_retraining_teacher"):
         return dict(config=f"{pages}/{page}.py", model="teacher", options=options, **compared)
@@ -56,7 +61,7 @@ def ablate_teaching(pages, test_dataset, metric, averaging):
         with_copy_paste=taught(_COPY_PASTE, whole),
         with_mix=taught(_MIX, whole),
         pseudo_labels_alone=taught(_ALONE, control),
-        pseudo_boxes_alone=taught([*_ALONE, f"{_TEACHER}.teach_boxes=true"], control),
+        pseudo_boxes_alone=taught([*_ALONE, f"{_TEACHER}.teach_boxes=true"], labels),
         discriminators_alone=averaged("alignment", **control),
         teaching=taught(
             [],
@@ -67,7 +72,7 @@ def ablate_teaching(pages, test_dataset, metric, averaging):
         retraining_alone=taught(
             [*_NO_MASKED_AUTOENCODING, _NO_DISCRIMINATORS, _NO_PSEUDO_LABELS], control
         ),
-        copy_paste_alone=taught([*_ALONE, *_COPY_PASTE], control),
+        copy_paste_alone=taught([*_ALONE, *_COPY_PASTE], labels),
         mix_alone=averaged("control_strong", _MIX, **control),
     )
     return dict(test_dataset=test_dataset, metric=metric, runs=runs)

@@ -36,6 +36,7 @@ class LearningReport:
         self._config = config
         self._hooks = hooks
         self._num_images = config.train.held_out_images
+        self._warned_of: set[str] = set()
 
     def ends(self) -> set[int]:
         """Iterations after which a stage acts no more, and so is measured for the last time."""
@@ -74,6 +75,8 @@ class LearningReport:
         for hook in self._hooks:
             measured = hook.measure_learning(self._samples(type(hook).__name__))
             measures |= measured
+            if measured:
+                self._warn_of_training_images(hook)
             if iteration >= hook.last_iteration():
                 at_end += [name for name, x in measured.items() if not x.beats_constant]
         if measures:
@@ -89,6 +92,22 @@ class LearningReport:
             values[f"{PREFIX}{name}{CONSTANT}"] = x.constant
             values[f"{PREFIX}{name}{BEATS_CONSTANT}"] = float(x.beats_constant)
         return values
+
+    def _warn_of_training_images(self, hook: LossHook) -> None:
+        """Warn, once, of a stage whose own images are those that it is measured on."""
+        stage, stream = type(hook).__name__, getattr(hook.loader, "stream", None)
+        if stream is None or stage in self._warned_of:
+            return
+        own = {record["file_name"] for record in stream.dataset_dicts}
+        names = [record["file_name"] for record in self._records()]
+        count = sum(name in own for name in names)
+        if count:
+            self._warned_of.add(stage)
+            logger.warning(
+                f"{stage} trains on {count} of the {len(names)} images of dataloader.test that it "
+                "is measured on: of them, boxes alone are held out, and what it has learned of "
+                "other images is not measured."
+            )
 
     def _samples(self, stage: str) -> Iterator[Sample]:
         part = self._config.dataloader.test

@@ -9,6 +9,7 @@ from detectron2.engine import TrainerBase
 from omegaconf import OmegaConf
 
 from medmask.checkpoint import MedMaskCheckpointer
+from medmask.data.loaders import load_dataset_dicts
 from medmask.engine import learning
 from medmask.engine.evaluation_hook import EvaluationHook
 from medmask.engine.learning import LearningReport
@@ -100,6 +101,22 @@ def test_progress_and_time_left_are_told(make_report, monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "medmask"):
         make_report(MeasuredHook(10, good=GOOD)).measure(1)
     assert re.search(r"Learning of MeasuredHook: 1 of 2 images, \d+ s left", caplog.text)
+
+
+@pytest.mark.parametrize("dataset", ["ddsm_val", "ddsm_train"])
+def test_images_that_a_stage_trains_on_are_not_held_out(make_report, dataset, caplog):
+    hook = MeasuredHook(10, good=GOOD)
+    hook.loader = SimpleNamespace(stream=SimpleNamespace(dataset_dicts=load_dataset_dicts(dataset)))
+    silent = MeasuredHook(10)
+    silent.loader = hook.loader
+    report = make_report(hook, silent)
+    with caplog.at_level(logging.WARNING, "medmask"):
+        report.measure(1)
+        report.measure(2)
+    warning = "MeasuredHook trains on 2 of the 2 images of dataloader.test"
+    assert [message[: len(warning)] for message in caplog.messages] == (
+        [warning] if dataset == "ddsm_val" else []
+    )
 
 
 def test_stages_see_the_held_out_images_before_training(make_report, monkeypatch):
