@@ -9,6 +9,7 @@ from medmask.evaluation.bootstrap import interval_to_json
 from medmask.evaluation.classification import ThresholdMetrics
 from medmask.evaluation.coco_average_precision import AveragePrecision
 from medmask.evaluation.results import CategorySensitivity, ClassificationResult, FrocResult
+from medmask.evaluation.settings import PUBLISHED_SCRIPT, EvaluationSettings
 from medmask.evaluation.tables import decimal, interval_text, text_table
 from medmask.utils.counts import counted
 from medmask.utils.json_files import finite_values
@@ -54,6 +55,7 @@ def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
         f"{counted(counts.images_with_lesions, 'image')}, "
         f"{counted(counts.detections_after_nms, 'detection')} "
         f"({counts.detections} before suppression)",
+        *_other_rule(result.settings),
         "",
         _sensitivity_table(result),
         f"CPM {decimal(result.cpm)}, the mean sensitivity at 1/8, 1/4, ... 8 FP/image",
@@ -65,6 +67,15 @@ def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
     if ap is not None:
         lines += ["", f"AP {decimal(ap.ap)}   AP50 {decimal(ap.ap50)}   AP75 {decimal(ap.ap75)}"]
     return "\n".join(lines)
+
+
+def _other_rule(settings: EvaluationSettings) -> list[str]:
+    """Tell of the rule of a hit, if it is not that of the center in the lesion's box."""
+    if settings.hit_rule == PUBLISHED_SCRIPT:
+        return ["hits by the rule published_script: to compare with published figures alone"]
+    if settings.iou_threshold is not None:
+        return [f"hits from an IoU of {settings.iou_threshold:g} on"]
+    return []
 
 
 def _classification_to_json(result: ClassificationResult) -> dict[str, Any]:

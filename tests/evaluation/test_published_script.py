@@ -7,6 +7,7 @@ from medmask.errors import InputError
 from medmask.evaluation import EvaluationSettings, evaluate_detections
 from medmask.evaluation.froc import froc_curve
 from medmask.evaluation.matching import localize
+from medmask.evaluation.report import format_table
 from medmask.evaluation.settings import PUBLISHED_SCRIPT
 
 SETTINGS = EvaluationSettings(hit_rule=PUBLISHED_SCRIPT, nms_iou=None, bootstrap=0)
@@ -103,6 +104,22 @@ def test_several_boxes_on_one_finding_are_not_suppressed(build_case):
     ground_truth = replace(case[0], image_sizes=np.array([[200.0, 200.0]]))
     assert evaluate_detections(ground_truth, case[1], SETTINGS).curve.false_positives[-1] == 3
     assert evaluate_detections(ground_truth, case[1]).curve.false_positives[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (None, False),
+        (SETTINGS, "hits by the rule published_script"),
+        (EvaluationSettings(iou_threshold=0.5), "hits from an IoU of 0.5 on"),
+    ],
+    ids=["ours", "published", "iou"],
+)
+def test_table_tells_of_another_rule_than_ours(build_case, settings, told):
+    ground_truth, detections = build_case(1, [(0, 0, 40, 80, 60, 100)], [at(50, 90)])
+    ground_truth = replace(ground_truth, image_sizes=np.array([[200.0, 200.0]]))
+    table = format_table(evaluate_detections(ground_truth, detections, settings))
+    assert told in table if told else "hits" not in table
 
 
 @pytest.mark.parametrize("sizes", [None, np.array([[np.nan, 9.0], [8.0, 8.0]])], ids=["no", "part"])
