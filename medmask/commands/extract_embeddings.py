@@ -27,7 +27,8 @@ examples:
     medmask extract-embeddings --dataset inbreast_train inbreast_val \\
         --output output/experts/biomedclip
 
-  The same from a folder that was copied here (open_clip_config.json, weights, tokenizer files):
+  The same from a folder that was copied here (open_clip_config.json, weights, tokenizer files,
+  and the config.json of the text tower, which has a repository of its own):
     medmask extract-embeddings --dataset inbreast_train \\
         --model local-dir:weights/biomedclip --output output/experts/biomedclip
 

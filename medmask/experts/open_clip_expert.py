@@ -4,6 +4,7 @@ This is the only module that imports open_clip, and it does so when an expert is
 reads what experts have written, and runs without it.
 """
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ from medmask.experts.weights_hash import hash_weights
 logger = logging.getLogger(__name__)
 
 _HUB, _LOCAL = "hf-hub:", "local-dir:"
+_CONFIG = "open_clip_config.json"
+_TOWER_CONFIG = "config.json"
+"""of transformers, of a text tower that open_clip has from there"""
 
 
 class OpenClipExpert:
@@ -45,7 +49,8 @@ class OpenClipExpert:
         Args:
             name: a model that open_clip has built in ("ViT-B-32"), one of the hub
                 ("hf-hub:organization/model"), or a folder that holds ``open_clip_config.json``, the
-                weights and, where the text tower needs one, the tokenizer ("local-dir:folder").
+                weights and, where the text tower needs them, the tokenizer and the tower's
+                ``config.json`` ("local-dir:folder").
             checkpoint: a file of weights, or the name of weights that open_clip offers for a
                 built-in model ("laion2b_s34b_b79k"). None takes those of the hub or the folder.
             device: where to compute.
@@ -147,12 +152,39 @@ def _create_model(open_clip: ModuleType, name: str, checkpoint: str | None) -> A
             load_weights=not is_file,
             pretrained_text=False,  # the weights of the whole model follow
             require_pretrained=not is_file,  # else open_clip may go on with random weights
+            **_text_tower_of_folder(name),
         )
         if is_file:
             open_clip.load_checkpoint(model, checkpoint, weights_only=True)
     except Exception as error:  # the hub, the towers and the file formats raise errors of all kinds
         raise _explain(error, name, checkpoint) from error
     return model
+
+
+def _text_tower_of_folder(name: str) -> dict[str, Any]:
+    """Have a text tower of transformers find its config in the folder of the model.
+
+    open_clip looks for it where the model's config says, in a repository of the tower's own.
+    """
+    folder, tower = Path(name.removeprefix(_LOCAL)), _find_text_tower(name)
+    if tower is None or not (folder / _TOWER_CONFIG).is_file():
+        return {}
+    here = {"hf_model_name": str(folder), "hf_model_pretrained": False}
+    return {"text_cfg": _read_text_config(folder) | here}
+
+
+def _find_text_tower(name: str) -> str | None:
+    """Name the repository of the text tower that a model in a folder has from transformers."""
+    tower = _read_text_config(Path(name.removeprefix(_LOCAL))).get("hf_model_name")
+    return tower if name.startswith(_LOCAL) and tower and not Path(tower).is_dir() else None
+
+
+def _read_text_config(folder: Path) -> dict[str, Any]:
+    """Read the part on texts of a model's config; empty if there is none, which open_clip tells."""
+    try:
+        return dict(json.loads((folder / _CONFIG).read_text())["model_cfg"]["text_cfg"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def _check_offered(open_clip: ModuleType, name: str, checkpoint: str | None) -> None:
@@ -191,6 +223,12 @@ def _explain(error: Exception, name: str, checkpoint: str | None) -> InputError:
         return InputError(
             f"expert '{name}' cannot be fetched from the hub ({reason}): check the name and the "
             f"network, or copy the model's folder here and name it as {_LOCAL}FOLDER"
+        )
+    tower = _find_text_tower(name)
+    if tower is not None and not Path(name.removeprefix(_LOCAL), _TOWER_CONFIG).is_file():
+        return InputError(
+            f"expert '{name}' has a text tower whose config is looked for on the hub ({reason}): "
+            f"copy the {_TOWER_CONFIG} of {tower} into the folder"
         )
     return InputError(f"expert '{name}' cannot be loaded from {weights} ({reason})")
 

@@ -9,6 +9,7 @@ from medmask.errors import InputError
 from medmask.experts import open_clip_expert
 from medmask.experts.open_clip_expert import OpenClipExpert
 from medmask.experts.options import BIOMED_CLIP
+from medmask.experts.weights_hash import hash_weights
 
 open_clip = pytest.importorskip("open_clip", reason="open_clip_torch is not installed")
 
@@ -141,8 +142,8 @@ def test_without_open_clip(monkeypatch):
         open_clip_expert.import_open_clip()
 
 
-def test_towers_as_biomedclip_has_them(tmp_path):
-    """A ViT of timm and a BERT with its own tokenizer, all from a local folder."""
+def test_towers_as_biomedclip_has_them(monkeypatch, tmp_path):
+    """A ViT of timm and a BERT with its own tokenizer, all from a folder, without the hub."""
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "malignant", "normal", "tissue"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
@@ -176,8 +177,17 @@ def test_towers_as_biomedclip_has_them(tmp_path):
     name = f"local-dir:{tmp_path}"
     model = open_clip.create_model(name, load_weights=False, pretrained_text=False)
     torch.save(model.state_dict(), tmp_path / "open_clip_pytorch_model.bin")
+    text_config = config["text_cfg"]
+    text_config["hf_model_name"] = text_config["hf_tokenizer_name"] = "someone/some-bert"
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    constants = pytest.importorskip("huggingface_hub").constants
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     expert = OpenClipExpert(name)
+    assert expert.weights_sha256 == hash_weights(model)
     assert expert.embedding_dim == 8
     assert expert.patch_grid == (14, 14, 192)
     texts = expert.encode_texts(["malignant tissue", "normal tissue"])
     assert not np.allclose(texts[0], texts[1])
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match=r"copy the config\.json of someone/some-bert into the"):
+        OpenClipExpert(name)
