@@ -175,8 +175,10 @@ def _text_tower_of_folder(name: str) -> dict[str, Any]:
 
 def _find_text_tower(name: str) -> str | None:
     """Name the repository of the text tower that a model in a folder has from transformers."""
+    if not name.startswith(_LOCAL):
+        return None
     tower = _read_text_config(Path(name.removeprefix(_LOCAL))).get("hf_model_name")
-    return tower if name.startswith(_LOCAL) and tower and not Path(tower).is_dir() else None
+    return tower if isinstance(tower, str) and not Path(tower).is_dir() else None
 
 
 def _read_text_config(folder: Path) -> dict[str, Any]:
