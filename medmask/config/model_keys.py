@@ -71,6 +71,7 @@ MODEL: Mapping[Callable, Mapping[str, Value]] = {
         "in_features": ListOf(
             item=Text(), optional=True, meaning="maps of the backbone that are read; null: all"
         ),
+        "top_down": Flag(meaning="the neck hands coarser maps down to finer ones"),
         "max_detections": WholeNumber(lowest=1, highest=100_000, meaning="in an image"),
         "nms_iou": Number(
             highest=1, optional=True, meaning="IoU of non-maximum suppression; null for none"

@@ -52,6 +52,7 @@ class MedMask(nn.Module):
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         in_features: Sequence[str] | None = None,
+        top_down: bool = False,
         max_detections: int = 100,
         nms_iou: float | None = None,
     ):
@@ -65,6 +66,8 @@ class MedMask(nn.Module):
             pixel_std: standard deviation of each channel.
             in_features: the backbone's maps that the detector reads, from fine to coarse; all of
                 them, in the backbone's order, if None.
+            top_down: whether the neck hands coarser maps down to finer ones, see
+                :class:`MultiScaleNeck`.
             max_detections: detections per image in inference.
             nms_iou: of non-maximum suppression among them, class by class, in [0, 1]; None for
                 none. Matching one to one teaches queries not to repeat each other, but a short
@@ -82,7 +85,10 @@ class MedMask(nn.Module):
             )
         self.backbone = backbone
         self.neck = MultiScaleNeck(
-            _channels_of(backbone, in_features), transformer.embed_dim, transformer.num_levels
+            _channels_of(backbone, in_features),
+            transformer.embed_dim,
+            transformer.num_levels,
+            top_down,
         )
         self.transformer = transformer
         self.position_encoding = SinePositionEncoding(transformer.embed_dim)
@@ -129,6 +135,7 @@ class MedMask(nn.Module):
             ),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
+            "top_down": options.TOP_DOWN,
             "max_detections": cfg.TEST.DETECTIONS_PER_IMAGE,
             "nms_iou": options.NMS_IOU,
         }

@@ -1,9 +1,13 @@
-"""The neck: the backbone's maps, projected to equal width, with coarser levels added."""
+"""The neck: the backbone's maps, projected to equal width, with coarser levels added.
+
+On request what coarse levels know is handed down to the finer ones.
+"""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from medmask.errors import InputError
 
@@ -16,15 +20,26 @@ class MultiScaleNeck(nn.Module):
 
     The first extra level is computed from the last backbone map itself, each further one from the
     level before (Deformable DETR, Zhu et al., 2021, appendix A.2).
+
+    With ``top_down`` each level but the coarsest then becomes a 3x3 convolution + GroupNorm of the
+    sum of itself and the next coarser one, made as large (feature pyramid networks, Lin et al.,
+    2017). A fresh encoder would have to learn this exchange between levels.
     """
 
-    def __init__(self, in_channels: Mapping[str, int], out_channels: int, num_levels: int):
+    def __init__(
+        self,
+        in_channels: Mapping[str, int],
+        out_channels: int,
+        num_levels: int,
+        top_down: bool = False,
+    ):
         """Create the projections.
 
         Args:
             in_channels: backbone feature name -> its channels, from fine to coarse.
             out_channels: channels of every output level, divisible by 32.
             num_levels: number of output levels, at least ``len(in_channels)``.
+            top_down: hand coarser levels down to finer ones.
 
         Raises:
             InputError: a number does not fit.
@@ -47,6 +62,10 @@ class MultiScaleNeck(nn.Module):
                 _projection(channels, out_channels, kernel_size=3, stride=2, padding=1)
             )
             channels = out_channels
+        self.merges = nn.ModuleList(
+            _projection(out_channels, out_channels, kernel_size=3, padding=1)
+            for _ in range(num_levels - 1 if top_down else 0)
+        )
 
     def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:
         """Project the maps {name: (N, C_i, h, w)} to a list of ``num_levels`` (N, C, h, w)."""
@@ -60,6 +79,10 @@ class MultiScaleNeck(nn.Module):
         for projection in self.projections[num_backbone_maps:]:
             coarsest = projection(coarsest)
             outputs.append(coarsest)
+        for level in reversed(range(len(self.merges))):  # from coarse to fine
+            size = outputs[level].shape[-2:]
+            coarser = F.interpolate(outputs[level + 1], size, mode="nearest")
+            outputs[level] = self.merges[level](outputs[level] + coarser)
         return outputs
 
 

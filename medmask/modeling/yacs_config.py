@@ -24,6 +24,8 @@ def add_medmask_config(cfg: CfgNode) -> None:
     medmask.NUM_CLASSES = 1
     medmask.NUM_QUERIES = 300
     medmask.NUM_LEVELS = 4
+    # whether the neck hands coarser maps down to finer ones
+    medmask.TOP_DOWN = False
     medmask.EMBED_DIM = 256
     medmask.NUM_HEADS = 8
     medmask.NUM_POINTS = 4

@@ -32,11 +32,25 @@ def test_backbone_maps_are_projected_and_coarser_levels_come_from_the_last_one(f
         assert_close(maps[level], norm(y))
 
 
+@pytest.mark.parametrize("top_down", [False, True])
 @pytest.mark.parametrize("level", range(3))
-def test_no_level_mixes_images(features, level):
-    neck = MultiScaleNeck(CHANNELS, out_channels=32, num_levels=3)
+def test_no_level_mixes_images(features, level, top_down):
+    neck = MultiScaleNeck(CHANNELS, out_channels=32, num_levels=3, top_down=top_down)
     alone = {name: x[:1] for name, x in features.items() if x is not None}
     assert_close(neck(features)[level][:1], neck(alone)[level])
+
+
+def test_coarser_levels_are_handed_down(features):
+    neck = MultiScaleNeck(CHANNELS, out_channels=32, num_levels=3, top_down=True)
+    below = MultiScaleNeck(CHANNELS, out_channels=32, num_levels=3)
+    below.load_state_dict(neck.state_dict(), strict=False)
+    fine, middle, coarse = below(features)
+    rows, columns = torch.arange(5) * 3 // 5, torch.arange(7) * 4 // 7
+    middle = neck.merges[1](middle + coarse[:, :, rows][..., columns])
+    rows, columns = torch.arange(9) * 5 // 9, torch.arange(13) * 7 // 13
+    fine = neck.merges[0](fine + middle[:, :, rows][..., columns])
+    for level, expected in zip(neck(features), (fine, middle, coarse), strict=True):
+        assert_close(level, expected)
 
 
 def test_a_single_value_a_group_becomes_its_bias():
