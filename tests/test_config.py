@@ -66,6 +66,7 @@ def test_default_is_the_full_size_detector_of_the_lazy_config(config):
     assert torch.equal(model.pixel_std, lazy.pixel_std)
     assert model.max_detections == lazy.max_detections
     assert model.nms_iou is lazy.nms_iou is None
+    assert len(model.neck.merges) == 0
     assert model.criterion.weights == lazy.criterion.weights
     assert vars(model.criterion.matcher.cost) == vars(lazy.criterion.matcher.cost)
     for name in ("box_refinement", "gradient_checkpointing"):
@@ -79,6 +80,7 @@ def test_every_option_reaches_the_model(config):
     options.GRADIENT_CHECKPOINTING = True
     options.DROPOUT = 0.25
     options.NMS_IOU = 0.5
+    options.TOP_DOWN = True
     config.MODEL.PIXEL_MEAN = [1.0, 2.0, 3.0]
     model = build_model(config)
     transformer, criterion = model.transformer, model.criterion
@@ -101,6 +103,7 @@ def test_every_option_reaches_the_model(config):
     assert model.pixel_mean.flatten().tolist() == [1.0, 2.0, 3.0]
     assert model.max_detections == 7
     assert model.nms_iou == 0.5
+    assert len(model.neck.merges) == 2
 
 
 @pytest.mark.parametrize("nms_iou", [1.5, -0.1, float("nan"), "none"])

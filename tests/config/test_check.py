@@ -102,6 +102,7 @@ WRONG = {
     "model.pixel_mean": ("null", "60", "[60]", "[60,60]", "[a,b,c]", "[nan,60,60]"),
     "model.pixel_std": ("null", "60", "[0,60,60]", "[-1,60,60]", "[inf,60,60]"),
     "model.nms_iou": ("-0.1", "1.1", "x", "nan", "true", "[0.5]"),
+    "+model.top_down": ("1", "x", "null", "[true]"),
     "model.max_detections": ("0", "-1", "null", "x", "1.5", "true", "1000000000"),
     "loss_hooks": ("null", "5", "x", "[1]"),
     "+loss_hooks.typo": ("1", "{a: 1}"),

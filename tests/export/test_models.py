@@ -17,16 +17,22 @@ pytest.importorskip("onnxruntime")
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+SMALL = "phantom/source_only.py"
+
+
 @pytest.mark.parametrize(
-    "config_file",
-    ["phantom/source_only.py", "mias2inbreast/source_only.py", "inbreast/source_only.py"],
-    ids=["small", "lite0", "r50"],
+    ("config_file", "options"),
+    [
+        pytest.param(SMALL, ["+model.top_down=true"], id="top down"),
+        pytest.param(SMALL, [], id="small", marks=pytest.mark.slow),
+        pytest.param("mias2inbreast/source_only.py", [], id="lite0", marks=pytest.mark.slow),
+        pytest.param("inbreast/source_only.py", [], id="r50", marks=pytest.mark.slow),
+    ],
 )
-def test_model_of_a_config_is_exported(config_file, tmp_path):
+def test_model_of_a_config_is_exported(config_file, options, tmp_path):
     if config_file.startswith("mias2inbreast"):
         pytest.importorskip("timm")
-    overrides = ["dataloader.test.mapper.augmentation.short_edge_length=256"]
+    overrides = ["dataloader.test.mapper.augmentation.short_edge_length=256", *options]
     config = load_config(str(ROOT / "configs" / "medmask" / config_file), overrides)
     torch.manual_seed(0)
     torch.save({"model": instantiate(config.model).state_dict()}, tmp_path / "model_final.pth")
