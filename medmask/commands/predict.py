@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if bool(args.inputs) == bool(args.dataset):
         raise InputError("give either images, folders or patterns, or --dataset NAME")
-    if args.shard.count > 1 and tuple(args.formats) != make_parser().get_default("formats"):
+    if args.shard.count > 1 and options.formats != PredictionOptions().formats:
         raise InputError("--formats goes with --merge: a shard writes its part of the record alone")
     if args.dataset and args.frame is not None:
         raise InputError("--frame is for files: a data set has each image once")

@@ -36,7 +36,7 @@ class LearningReport:
         self._config = config
         self._hooks = hooks
         self._num_images = config.train.held_out_images
-        self._warned_of: set[str] = set()
+        self._compared: set[LossHook] = set()
 
     def ends(self) -> set[int]:
         """Iterations after which a stage acts no more, and so is measured for the last time."""
@@ -94,19 +94,19 @@ class LearningReport:
         return values
 
     def _warn_of_training_images(self, hook: LossHook) -> None:
-        """Warn, once, of a stage whose own images are those that it is measured on."""
-        stage, stream = type(hook).__name__, getattr(hook.loader, "stream", None)
-        if stream is None or stage in self._warned_of:
+        """Warn, at its first measurement, of a stage that trains on the images of it."""
+        stream = getattr(hook.loader, "stream", None)
+        if stream is None or hook in self._compared:
             return
+        self._compared.add(hook)
         own = {record["file_name"] for record in stream.dataset_dicts}
         names = [record["file_name"] for record in self._records()]
         count = sum(name in own for name in names)
         if count:
-            self._warned_of.add(stage)
             logger.warning(
-                f"{stage} trains on {count} of the {len(names)} images of dataloader.test that it "
-                "is measured on: of them, boxes alone are held out, and what it has learned of "
-                "other images is not measured."
+                f"{type(hook).__name__} trains on {count} of the {len(names)} images of "
+                "dataloader.test that it is measured on: of them, boxes alone are held out, and "
+                "what it has learned of other images is not measured."
             )
 
     def _samples(self, stage: str) -> Iterator[Sample]:

@@ -4,7 +4,6 @@ This is the only module that imports open_clip, and it does so when an expert is
 reads what experts have written, and runs without it.
 """
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from medmask.errors import InputError
 from medmask.experts.inference_mode import inference_mode, to_unit_length
 from medmask.experts.preprocessing import ExpertPreprocessing
 from medmask.experts.weights_hash import hash_weights
+from medmask.utils.json_files import parse_object
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +184,8 @@ def _find_text_tower(name: str) -> str | None:
 def _read_text_config(folder: Path) -> dict[str, Any]:
     """Read the part on texts of a model's config; empty if there is none, which open_clip tells."""
     try:
-        return dict(json.loads((folder / _CONFIG).read_text())["model_cfg"]["text_cfg"])
+        content = parse_object((folder / _CONFIG).read_bytes()) or {}
+        return dict(content["model_cfg"]["text_cfg"])
     except (OSError, ValueError, LookupError, TypeError):
         return {}
 
