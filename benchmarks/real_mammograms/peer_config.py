@@ -5,6 +5,7 @@ from detectron2.config import LazyCall as L
 from omegaconf import DictConfig
 
 from medmask.config.building import build
+from medmask.config.yaml_files import MISSING
 from medmask.data.loaders import load_dataset_dicts
 from medmask.data.mapper import DetectionMapper
 from medmask.errors import InputError
@@ -16,7 +17,8 @@ _SMALLEST_ANCHOR = 8.0
 def to_peer_config(config: DictConfig, method: str) -> None:
     """Put a peer in the place of our detector, in a config of stage 1.
 
-    Its anchors fit the boxes that it is trained on. Backbone, rates and all else stay as they are.
+    Backbone, rates and all else stay as they are. Its anchors are those of
+    :func:`choose_anchor_sizes`, once they are chosen.
 
     Args:
         config: is changed.
@@ -28,14 +30,18 @@ def to_peer_config(config: DictConfig, method: str) -> None:
         for part, factor in config.optimizer.params.lr_factors.items()
         if part == "backbone"
     }
-    sizes = box_sizes(config)
     config.model = L(BUILDERS[method])(
         backbone=model.backbone,
         num_classes=model.transformer.num_classes,
-        anchor_sizes=fit_anchor_sizes(sizes, len(LEVELS)),
+        anchor_sizes=MISSING,
         pixel_mean=model.pixel_mean,
         pixel_std=model.pixel_std,
     )
+
+
+def choose_anchor_sizes(config: DictConfig) -> None:
+    """Fit a peer's anchors to the boxes that it is trained on; reads the images."""
+    config.model.anchor_sizes = fit_anchor_sizes(box_sizes(config), len(LEVELS))
 
 
 def box_sizes(config: DictConfig) -> np.ndarray:

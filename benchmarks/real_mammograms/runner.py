@@ -14,6 +14,7 @@ from medmask.utils.child_tools import ChildTools
 from medmask.utils.counts import counted
 from medmask.utils.job_progress import JobProgress
 from medmask.utils.openmp import usable_cores
+from real_mammograms.cell_config import config_changes
 from real_mammograms.cells import BENCHMARKS, STAGES, Cell, ready
 from real_mammograms.order import LOG, RECORD, Order, detections_file
 
@@ -74,8 +75,8 @@ def run_cells(
         StoppedBySignal: a signal came; what was under way is done again the next time.
     """
     orders = {cell: settings.order(cell, is_asked_for=cell in asked_for) for cell in cells}
-    for cell in asked_for:
-        _check_same_training(orders[cell])
+    for cell in cells:
+        _check_same_training(orders[cell], is_asked_for=cell in asked_for)
     done = [cell for cell in cells if _is_done(orders[cell])]
     waiting = [cell for cell in cells if cell not in done]
     progress = JobProgress(len(waiting), settings.jobs, report)
@@ -165,16 +166,24 @@ def _is_done(order: Order) -> bool:
     return all(file.is_file() for file in files)
 
 
-def _check_same_training(order: Order) -> None:
-    """Check that a cell that is there was trained as it is asked for now."""
+def _check_same_training(order: Order, *, is_asked_for: bool) -> None:
+    """Check that a cell that is there was trained as it is asked for now, by the config of now.
+
+    One that is only started from may have had settings of its own.
+    """
     path = order.folder / RECORD
     if not path.is_file():
         return
     asked = json.loads(path.read_text(encoding="utf-8"))["asked"]
-    if asked != order.asked():
+    if is_asked_for and asked != order.asked():
         raise InputError(
             f"{order.folder} was trained with {asked}, not with {order.asked()}: ask for the same, "
             "or choose another --output"
+        )
+    if changes := config_changes(order, asked["options"]):
+        raise InputError(
+            f"{order.folder} was trained before its config changed: {'; '.join(changes)}; delete "
+            "it to train again, or choose another --output"
         )
 
 

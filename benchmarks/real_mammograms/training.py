@@ -18,7 +18,6 @@ from fvcore.common.param_scheduler import ParamScheduler
 from omegaconf import DictConfig
 
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
-from medmask.config import load_config
 from medmask.config.building import build
 from medmask.config.yaml_files import write_config_yaml
 from medmask.data.loaders import load_dataset_dicts
@@ -32,27 +31,15 @@ from medmask.solver.learning_rate import bound_to_run
 from medmask.utils.command_line import command_line_tool
 from real_mammograms import yolo
 from real_mammograms.budget import Budget, BudgetSpentError
+from real_mammograms.cell_config import CONFIG, load_cell_config
 from real_mammograms.cells import PEERS, YOLO
 from real_mammograms.order import RECORD, WEIGHTS, Order, detections_file
-from real_mammograms.peer_config import to_peer_config
+from real_mammograms.peer_config import choose_anchor_sizes
 
 logger = logging.getLogger(__name__)
 
 _WITHOUT_END = 10**9
 """Steps, where minutes end a training."""
-
-
-def load_cell_config(order: Order) -> DictConfig:
-    """Load the config of a cell's data and model."""
-    cell = order.cell
-    options = [*cell.options(), *order.options, f"train.output_dir={order.folder}"]
-    options.append("train.gradient_norm_period=0")  # the minutes are those of training
-    config = load_config(str(cell.page()), options)
-    if order.start_weights is not None:
-        config.train.init_checkpoint = str(order.start_weights)
-    if cell.method in PEERS:
-        to_peer_config(config, cell.method)
-    return config
 
 
 def train(order: Order, config: DictConfig) -> None:
@@ -122,6 +109,8 @@ def main() -> None:
     parser.add_argument("order", type=Path)
     order = Order.read(parser.parse_args().order)
     config = load_cell_config(order)
+    if order.cell.method in PEERS:
+        choose_anchor_sizes(config)
     _set_up(order, config.train.seed)
     train_cell, test_cell = (train, test)
     if order.cell.method == YOLO:
@@ -129,7 +118,7 @@ def main() -> None:
     with lock_folder(order.folder):
         if not (order.folder / RECORD).is_file():  # else it is there to be tested
             check_run(config)
-            write_config_yaml(config, order.folder / "config.yaml")
+            write_config_yaml(config, order.folder / CONFIG)
             train_cell(order, config)
         test_cell(order, config)
 

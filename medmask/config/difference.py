@@ -1,8 +1,8 @@
-"""Differences between the config of a run and the one that it is to be resumed with."""
+"""Differences between the config of a run and the one that it is to be resumed or compared with."""
 
 import fnmatch
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,10 +13,7 @@ from medmask.config.tree import shorten
 from medmask.config.yaml_files import MISSING, stable_name, to_plain
 from medmask.errors import InputError
 
-MAY_CHANGE = (
-    "dataloader.evaluator",
-    "dataloader.evaluator.*",
-    "dataloader.test.*",
+NO_PART_OF_A_RESULT = (
     "*.num_workers",
     "loss_hooks.*.held_out_stores",
     "loss_hooks.*.num_pictured",
@@ -29,10 +26,17 @@ MAY_CHANGE = (
     "train.gradient_norm_period",
     "train.held_out_images",
     "train.log_period",
-    "train.max_iter",
     "train.mlflow.*",
     "train.output_dir",
     "train.wandb.*",
+)
+"""Keys on which the last weights of a run and their test do not depend."""
+MAY_CHANGE = (
+    *NO_PART_OF_A_RESULT,
+    "dataloader.evaluator",
+    "dataloader.evaluator.*",
+    "dataloader.test.*",
+    "train.max_iter",
 )
 """Keys that a resumed run may change: its length, evaluation, log, trackers, workers, device, and
 what is measured on the way. The help of ``medmask train`` and docs/troubleshooting.md list them."""
@@ -61,6 +65,42 @@ def config_differences(stored: DictConfig, given: DictConfig) -> list[str]:
     ]
     # A reference repeats the change of what it refers to.
     keys = [key for key in keys if "${" not in str(raw.get(key))] or keys
+    return _phrases(keys, before, now)
+
+
+def result_values(config: DictConfig, decided: Sequence[str] = ()) -> dict[str, Any]:
+    """Values of a config on which the result of a run depends, to be kept in JSON beside it.
+
+    Args:
+        config: of the run.
+        decided: further keys that do not count, as what is run decides them, such as the seed.
+
+    Returns:
+        Each value by its key; references to other keys as they stand, targets by one name. What no
+        YAML file can hold is left out.
+    """
+    ignored = (*NO_PART_OF_A_RESULT, *decided)
+    return {
+        key: _target_name(value) if key.rpartition(".")[2] == "_target_" else value
+        for key, value in _values(to_plain(config)[0])
+        if value != MISSING
+        and key.partition(".")[0] != OWN_DATASETS
+        and not any(fnmatch.fnmatchcase(key, pattern) for pattern in ignored)
+    }
+
+
+def result_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A phrase for each key that has changed, of what :func:`result_values` gave."""
+    keys = [
+        key
+        for key in sorted(before.keys() | now.keys())
+        if not _is_same(key, before.get(key, _ABSENT), now.get(key, _ABSENT))
+    ]
+    return _phrases(keys, before, now)
+
+
+def _phrases(keys: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name both values of each key, the first :data:`MAX_SHOWN`, and how many more there are."""
     phrases = [f"{key} was {_shown(before, key)} and is {_shown(now, key)}" for key in keys]
     if len(phrases) > MAX_SHOWN:
         phrases[MAX_SHOWN:] = [f"and {len(phrases) - MAX_SHOWN} more"]
@@ -100,5 +140,11 @@ def _canonical(target: Any) -> Any:
         return stable_name(target) if isinstance(target, str) else target
 
 
-def _shown(values: dict[str, Any], key: str) -> str:
+def _target_name(target: Any) -> Any:
+    """One name for all names of a callable."""
+    found = _canonical(target)
+    return found if isinstance(found, str) else f"{found.__module__}.{found.__qualname__}"
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
     return shorten(values[key]) if key in values else _ABSENT

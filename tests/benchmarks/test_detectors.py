@@ -70,6 +70,18 @@ def test_trains_a_cell_and_finds_it_again(run, root, tmp_path, monkeypatch):
     assert result.returncode == 2
     assert "was trained with {'minutes': None" in result.stderr
 
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config.replace("nms_iou: 0.5", "nms_iou: null"))
+    result = run(*TWO_STEPS)
+    assert result.returncode == 2
+    assert (
+        "was trained before its config changed: model.nms_iou was None and is 0.5" in result.stderr
+    )
+    (folder / "config.yaml").unlink()
+    result = run(*TWO_STEPS)
+    assert result.returncode == 2
+    assert "config.yaml is gone, so nothing tells how" in result.stderr
+
 
 @pytest.mark.slow
 def test_stage_goes_on_from_the_first_and_its_teacher_counts(run, tmp_path):

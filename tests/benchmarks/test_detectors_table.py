@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from real_mammograms.pooling import pool
 from real_mammograms.rows import find_rows
 from real_mammograms.statistics import METRICS, measure, patient_weights, summarize
 
+from medmask.config import load_config
+from medmask.config.yaml_files import write_config_yaml
 from medmask.errors import InputError
 from medmask.evaluation import (
     Detections,
@@ -20,6 +23,7 @@ from medmask.evaluation import (
     write_json,
 )
 
+ROOT = Path(__file__).parents[2]
 TOOL = "benchmarks/detectors_table.py"
 TRUE_POINTS = (0.3, 0.5, 1.0, 2.0, 4.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -231,6 +235,24 @@ def test_folds_are_pooled_and_must_be_complete(run_tool, output):
     result = run_tool(TOOL, "--output", output, "--benchmark", "inbreast_folds")
     assert result.returncode == 2
     assert "has detections of 4 of 5 folds" in result.stderr
+
+
+def test_seeds_of_different_configs_are_told(run_tool, output, tmp_path):
+    page = ROOT / "configs/medmask/mias2inbreast/source_only.py"
+    for seed, changed in ((0, ()), (1, ("model.nms_iou=null",))):
+        config = load_config(str(page), [f"train.seed={seed}", *changed])
+        folder = output / f"mias2inbreast/medmask/imagenet/seed{seed}"
+        write_config_yaml(config, folder / "config.yaml")
+    options = ("--benchmark", "mias2inbreast", "--test", "heldout", "--bootstrap", 0)
+    result = run_tool(TOOL, "--output", output, *options, "--json", tmp_path / "table.json")
+    sentence = (
+        "medmask/imagenet: seed 1 was trained with another config than seed 0: "
+        "model.nms_iou was 0.5 and is None"
+    )
+    assert f"Seeds that should not be in one row:\n\n- {sentence}\n" in result.stdout
+    assert json.loads((tmp_path / "table.json").read_text())["mixed_configs"] == [sentence]
+    result = run_tool(TOOL, "--output", output, *options, "--seeds", 0)
+    assert "Seeds that" not in result.stdout
 
 
 def test_what_was_not_trained_is_named(run_tool, output):

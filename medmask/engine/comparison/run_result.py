@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from medmask.engine.comparison.plan import MODEL, Run
+from medmask.engine.comparison.run_config import RunConfigs, used_values
 from medmask.engine.learning import PREFIX
 from medmask.errors import InputError
 from medmask.utils.json_files import finite_values, read_json, write_json
@@ -33,20 +34,23 @@ Results = dict[str, dict[int, RunResult]]
 """name of the run -> seed -> result"""
 
 
-def read_result(run: Run, folder: Path, settings: Sequence[str]) -> RunResult | None:
+def read_result(
+    run: Run, folder: Path, settings: Sequence[str], configs: RunConfigs
+) -> RunResult | None:
     """Read the result that a run has left.
 
     Args:
         run: as the plan has it now.
         folder: of the run.
         settings: that the run would be called with now.
+        configs: of the runs, as their files are now.
 
     Returns:
         None if it has left none.
 
     Raises:
         InputError: it was made with another config or other settings, of another model or from
-            another start, or is no result.
+            another start, or its config has changed since; or it is no result.
     """
     file = folder / RESULT
     if not file.exists():
@@ -70,6 +74,11 @@ def read_result(run: Run, folder: Path, settings: Sequence[str]) -> RunResult | 
                 f"{file} was made with {field} {told!r} in the plan, not with {now!r}: delete its "
                 "folder to run again, or choose another --output"
             )
+    if differences := configs.differences(run, settings, content.get("config_values")):
+        raise InputError(
+            f"{file} was made before {run.config} changed: {'; '.join(differences)}; delete its "
+            "folder to run again, or choose another --output"
+        )
     return RunResult(content["metrics"], float(content["minutes"]))
 
 
@@ -84,6 +93,7 @@ def _is_result(content: Any) -> bool:
         and _is_number(content.get("minutes"))
         and isinstance(settings, list)
         and all(isinstance(setting, str) for setting in settings)
+        and isinstance(content.get("config_values"), dict | None)
     )
 
 
@@ -119,7 +129,9 @@ def complete_run(
         raise InputError(f"run {run.name} failed with status {status}; see {folder / LOG}")
     metrics = _metrics(folder, run)
     content = {"metrics": metrics, "minutes": minutes, "settings": list(settings)}
-    write_json(folder / RESULT, content | _identity(run))
+    write_json(
+        folder / RESULT, content | _identity(run) | {"config_values": used_values(run, folder)}
+    )
     return RunResult(metrics, minutes)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from medmask.engine.comparison.plan import MODEL, Comparison, Run
+from medmask.engine.comparison.run_config import RunConfigs
 from medmask.engine.comparison.run_result import (
     RESULT,
     Results,
@@ -70,13 +71,15 @@ def run_comparison(
     """
     threads = os.environ.get(_THREADS, str(max(1, usable_cores() // jobs)))
     children = ChildTools()
+    configs = RunConfigs()
     results: Results = {run.name: {} for run in comparison.runs}
     waiting: list[tuple[Run, int]] = []
     for run in comparison.runs:
         _check_options(run, options)
         for seed in seeds:
             settings = _settings(run, comparison, options)
-            result = read_result(run, _folder(output_dir, run.name, seed), settings)
+            folder = _folder(output_dir, run.name, seed)
+            result = read_result(run, folder, settings, configs)
             if result is None:
                 waiting.append((run, seed))
             else:
@@ -138,6 +141,7 @@ def read_results(
         The results, and a sentence on each that no table shows: one that was made otherwise, is
         damaged, or has no value of the metric.
     """
+    configs = RunConfigs()
     results: Results = {}
     problems: list[str] = []
     for run in comparison.runs:
@@ -146,7 +150,7 @@ def read_results(
         for seed in _seeds_of(output_dir / run.name):
             folder = _folder(output_dir, run.name, seed)
             try:
-                result = read_result(run, folder, settings)
+                result = read_result(run, folder, settings, configs)
                 if result is None:
                     continue
                 _check_metric(run, comparison, result)

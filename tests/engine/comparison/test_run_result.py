@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from medmask.engine.comparison.plan import Run
+from medmask.engine.comparison.run_config import RunConfigs
 from medmask.engine.comparison.run_result import complete_run, read_result
 from medmask.errors import InputError
 
@@ -24,7 +25,7 @@ def test_last_measures_of_stages_are_kept_with_the_metrics_of_the_model_that_cou
     result = complete_run(run, tmp_path, ["a=1"], call)
     expected = {"froc/CPM": 2.0, "learning/a": 0.2, "learning/b": 0.5, "learning/c": None}
     assert result.metrics == expected
-    assert read_result(run, tmp_path, ["a=1"]).metrics == expected
+    assert read_result(run, tmp_path, ["a=1"], RunConfigs()).metrics == expected
 
 
 @pytest.mark.parametrize(
@@ -41,10 +42,10 @@ def test_last_measures_of_stages_are_kept_with_the_metrics_of_the_model_that_cou
 def test_damaged_result_is_named(tmp_path, change):
     content = {"metrics": {"froc/CPM": None}, "minutes": 1, "settings": ["a=1"]}
     (tmp_path / "result.json").write_text(json.dumps(content))
-    assert read_result(Run("r", Path("r.py")), tmp_path, ["a=1"]).minutes == 1
+    assert read_result(Run("r", Path("r.py")), tmp_path, ["a=1"], RunConfigs()).minutes == 1
     (tmp_path / "result.json").write_text(json.dumps(content | change))
     with pytest.raises(InputError, match=r"result\.json is no result of this version"):
-        read_result(Run("r", Path("r.py")), tmp_path, ["a=1"])
+        read_result(Run("r", Path("r.py")), tmp_path, ["a=1"], RunConfigs())
 
 
 def test_damaged_time_is_named(tmp_path):

@@ -1,0 +1,76 @@
+"""The config of a cell, and whether cells that were trained before had it, or one in common."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from omegaconf import DictConfig
+
+from medmask.config import load_config
+from medmask.config.difference import result_differences, result_values
+from medmask.config.yaml_files import read_config_yaml
+from medmask.errors import InputError
+from real_mammograms.cells import PEERS, YOLO
+from real_mammograms.order import Order
+from real_mammograms.peer_config import to_peer_config
+from real_mammograms.rows import Row
+
+CONFIG = "config.yaml"
+_OF_A_SEED = ("train.seed", "train.init_checkpoint")
+
+
+def load_cell_config(order: Order) -> DictConfig:
+    """Load the config of a cell's data and model; a peer's anchors are to be chosen yet."""
+    cell = order.cell
+    options = [*cell.options(), *order.options, f"train.output_dir={order.folder}"]
+    options.append("train.gradient_norm_period=0")  # the minutes are those of training
+    config = load_config(str(cell.page()), options)
+    if order.start_weights is not None:
+        config.train.init_checkpoint = str(order.start_weights)
+    if cell.method in PEERS:
+        to_peer_config(config, cell.method)
+    return config
+
+
+def config_changes(order: Order, options: Sequence[str]) -> list[str]:
+    """Tell what of the config has changed since a cell was trained.
+
+    Args:
+        order: for the cell.
+        options: ``key=value`` settings that it was trained with.
+
+    Returns:
+        A phrase for each key with both values.
+
+    Raises:
+        InputError: the config that it left is gone or damaged.
+    """
+    if order.cell.method == YOLO:  # which has no config of ours
+        return []
+    path = order.folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{path} is gone, so nothing tells how {order.cell.name} was trained")
+    decided = [] if order.start_weights is None else ["train.init_checkpoint"]  # a path
+    if order.cell.method in PEERS:
+        decided.append("model.anchor_sizes")  # by the data
+    now = load_cell_config(replace(order, options=tuple(options)))
+    before = read_config_yaml(path, any_target=True)
+    return result_differences(result_values(before, decided), result_values(now, decided))
+
+
+def seeds_of_other_configs(row: Row) -> list[str]:
+    """A sentence on each seed of a row that was trained with another config than the first.
+
+    Cells whose config is gone are not compared.
+    """
+    paths = {seed: row.output / cells[0].name / CONFIG for seed, cells in row.cells.items()}
+    (first, before), *others = [
+        (seed, result_values(read_config_yaml(path, any_target=True), _OF_A_SEED))
+        for seed, path in sorted(paths.items())
+        if path.is_file()
+    ] or [(0, {})]
+    return [
+        f"{row.name}: seed {seed} was trained with another config than seed {first}: "
+        f"{'; '.join(changes)}"
+        for seed, now in others
+        if (changes := result_differences(before, now))
+    ]
