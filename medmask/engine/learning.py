@@ -1,6 +1,7 @@
 """Measures of what the stages of a run have learned, as scalars and as a table."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -83,7 +84,7 @@ class LearningReport:
             logger.info(f"Learning of the stages, on held-out images:\n{to_table(measures)}")
         if at_end:
             logger.warning(
-                f"{_describe(at_end, measures)}: it is not shown that these stages have learned "
+                f"{_describe(at_end, measures)}. It is not shown that these stages have learned "
                 "anything of the images."
             )
         values = {}
@@ -136,7 +137,7 @@ class LearningReport:
 def to_table(measures: Mapping[str, LearningMeasure]) -> str:
     """Write a table: measure, value, constant, and whether the value beats it."""
     rows = [
-        [name, f"{x.value:.3f}", f"{x.constant:.3f}", "yes" if x.beats_constant else "NO"]
+        [name, *_figures(x.value, x.constant), "yes" if x.beats_constant else "NO"]
         for name, x in measures.items()
     ]
     header = ["measure", "value", "constant", "beats it"]
@@ -144,5 +145,19 @@ def to_table(measures: Mapping[str, LearningMeasure]) -> str:
 
 
 def _describe(names: Sequence[str], measures: Mapping[str, LearningMeasure]) -> str:
-    facts = (f"{n} is {measures[n].value:.3f} ({measures[n].constant:.3f})" for n in names)
-    return f"Not above a constant answer (in brackets) on held-out images: {', '.join(facts)}"
+    nothing = [name for name in names if math.isnan(measures[name].value)]
+    below = [
+        f"{name} is {measures[name].value:.3f} ({measures[name].constant:.3f})"
+        for name in names
+        if name not in nothing
+    ]
+    parts = []
+    if below:
+        parts.append(f"not above a constant answer (in brackets): {', '.join(below)}")
+    if nothing:
+        parts.append(f"nothing to measure by: {', '.join(nothing)}")
+    return f"On held-out images {'; '.join(parts)}"
+
+
+def _figures(*values: float) -> list[str]:
+    return ["none" if math.isnan(value) else f"{value:.3f}" for value in values]

@@ -12,7 +12,7 @@ from medmask.checkpoint import MedMaskCheckpointer
 from medmask.data.loaders import load_dataset_dicts
 from medmask.engine import learning
 from medmask.engine.evaluation_hook import EvaluationHook
-from medmask.engine.learning import LearningReport
+from medmask.engine.learning import LearningReport, to_table
 from medmask.stages.learning import LearningMeasure
 from medmask.stages.loss_hook import LossHook
 
@@ -73,6 +73,7 @@ def test_values_and_constants_are_results_and_a_table(make_report, caplog):
     assert "| good      | 0.400   | 0.000      | yes        |" in caplog.text
     assert "| bad       | 0.020   | 0.010      | NO         |" in caplog.text
     assert not [r for r in caplog.records if r.levelno == logging.WARNING]  # it may still learn
+    assert "| unknown   | none    | 0.000      | NO         |" in to_table({"unknown": UNKNOWN})
 
 
 def test_one_warning_at_the_end_names_all_that_have_not_learned(make_report, caplog):
@@ -80,7 +81,7 @@ def test_one_warning_at_the_end_names_all_that_have_not_learned(make_report, cap
     with caplog.at_level(logging.WARNING, "medmask"):
         make_report(*hooks).measure(10)
     (warning,) = caplog.messages
-    assert "bad is 0.020 (0.010), unknown is nan (0.000)" in warning
+    assert "bad is 0.020 (0.010); nothing to measure by: unknown." in warning
     assert "good" not in warning
     assert "late" not in warning
 
