@@ -1,5 +1,6 @@
 """The config of a cell, and whether cells that were trained before had it, or one in common."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -58,19 +59,22 @@ def config_changes(order: Order, options: Sequence[str]) -> list[str]:
 
 
 def seeds_of_other_configs(row: Row) -> list[str]:
-    """A sentence on each seed of a row that was trained with another config than the first.
+    """A sentence on the seeds of a row that were trained with another config than the first.
 
     Cells whose config is gone are not compared.
     """
-    paths = {seed: row.output / cells[0].name / CONFIG for seed, cells in row.cells.items()}
-    (first, before), *others = [
-        (seed, result_values(read_config_yaml(path, any_target=True), _OF_A_SEED))
-        for seed, path in sorted(paths.items())
-        if path.is_file()
-    ] or [(0, {})]
+    values = {
+        seed: result_values(read_config_yaml(path, any_target=True), _OF_A_SEED)
+        for seed, cells in sorted(row.cells.items())
+        if (path := row.output / cells[0].name / CONFIG).is_file()
+    }
+    seeds_by_changes = defaultdict(list)
+    for seed, now in values.items():
+        first, before = next(iter(values.items()))
+        seeds_by_changes["; ".join(result_differences(before, now))].append(str(seed))
     return [
-        f"{row.name}: seed {seed} was trained with another config than seed {first}: "
-        f"{'; '.join(changes)}"
-        for seed, now in others
-        if (changes := result_differences(before, now))
+        f"{row.name}: {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(seeds)} trained with "
+        f"another config than seed {first}: {changes}"
+        for changes, seeds in seeds_by_changes.items()
+        if changes
     ]

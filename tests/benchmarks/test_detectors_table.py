@@ -246,7 +246,7 @@ def test_seeds_of_different_configs_are_told(run_tool, output, tmp_path):
     options = ("--benchmark", "mias2inbreast", "--test", "heldout", "--bootstrap", 0)
     result = run_tool(TOOL, "--output", output, *options, "--json", tmp_path / "table.json")
     sentence = (
-        "medmask/imagenet: seed 1 was trained with another config than seed 0: "
+        "medmask/imagenet: seed 1 trained with another config than seed 0: "
         "model.nms_iou was 0.5 and is None"
     )
     assert f"Seeds that should not be in one row:\n\n- {sentence}\n" in result.stdout
