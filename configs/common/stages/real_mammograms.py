@@ -8,7 +8,7 @@ from ..schedule import cosine_schedule as lr_multiplier
 from ..train import train
 
 model.backbone.freeze_at = 3  # a quarter less time a step than 1
-model.top_down = True  # so short a training does not teach the encoder to do that itself
+model.top_down = True  # else the encoder has to learn that in few steps
 
 loss_hooks = dict(weight_averaging=_weight_averaging)
 loss_hooks["weight_averaging"].decay = 0.99
