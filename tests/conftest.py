@@ -31,9 +31,12 @@ from medmask.modeling import (
 )
 from medmask.modeling.multi_scale_tokens import make_padding_mask
 
-# Programs that a shell starts in the background ignore SIGINT, and so would all that tests start.
+# Programs that a shell starts in the background ignore SIGINT, and those of nohup SIGHUP; so would
+# all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = (
     "archive_fixtures",
