@@ -6,8 +6,8 @@ positives per image (R@x, centers in boxes), their mean at 1/8 to 8 (CPM), AP at
 AUC, as means over the seeds, with 95% intervals from a bootstrap over patients. All rows are
 computed on the same resamples, so the difference of two has an interval of its own; a star marks
 one that does not hold 0. The intervals tell of other patients, not of other seeds: a third table
-has the differences paired by seed, with their standard errors, and what they show. Seeds
-of a row that were trained with another config than its first one are told.
+has the differences paired by seed, with their standard errors, and what they show. Seeds of a row
+that were trained with another config than its first one are told.
 
 Of a benchmark with folds, the test images of all folds are pooled, each detected by the model that
 did not see its patient; scores of the five models are ranked together.
