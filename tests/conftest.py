@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from detectron2.structures import Boxes, ImageList, Instances
 from expert_stores import WHOLE, write_expert_store
 from forked_python import ForkedPython
 from torch import Tensor
+from tqdm import tqdm
 
 from medmask.checkpoint import convert_checkpoint
 from medmask.experts import ImageEmbeddings, Prompts, StoreSettings, sign_file
@@ -37,6 +39,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# The lock of progress bars is one for all processes that are forked, as tqdm makes it: a child that
+# a test kills while it holds it would stop all others.
+tqdm.set_lock(threading.RLock())
 
 pytest_plugins = (
     "archive_fixtures",
