@@ -1,6 +1,7 @@
 """Differences between the config of a run and the one that it is to be resumed or compared with."""
 
 import fnmatch
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -76,12 +77,12 @@ def result_values(config: DictConfig, decided: Sequence[str] = ()) -> dict[str, 
         decided: further keys that do not count, as what is run decides them, such as the seed.
 
     Returns:
-        Each value by its key; references to other keys as they stand, targets by one name. What no
-        YAML file can hold is left out.
+        Each value by its key; references to other keys as they stand, targets by one name, infinity
+        and NaN as text. What no YAML file can hold is left out.
     """
     ignored = (*NO_PART_OF_A_RESULT, *decided)
     return {
-        key: _target_name(value) if key.rpartition(".")[2] == "_target_" else value
+        key: _target_name(value) if key.rpartition(".")[2] == "_target_" else _finite(value)
         for key, value in _values(to_plain(config)[0])
         if value != MISSING
         and key.partition(".")[0] != OWN_DATASETS
@@ -144,6 +145,13 @@ def _target_name(target: Any) -> Any:
     """One name for all names of a callable."""
     found = _canonical(target)
     return found if isinstance(found, str) else f"{found.__module__}.{found.__qualname__}"
+
+
+def _finite(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

@@ -17,7 +17,7 @@ from medmask.modeling import HungarianMatcher, MedMask
 
 model = dict(_target_=MedMask, nms_iou=0.5, seed="${train.seed}")
 dataloader = dict(train=dict(batch_size=2), test=dict(dataset="a", num_workers=1))
-optimizer = dict(lr=1e-3, betas=[0.9, 0.99])
+optimizer = dict(lr=1e-3, betas=[0.9, 0.99], limit=float("inf"), bounds=[0.0, float("nan")])
 lr_multiplier = dict()
 train = dict(seed=0, max_iter=3, output_dir="a", init_checkpoint="", device="cpu", log_period=20)
 """
@@ -62,6 +62,7 @@ def test_where_the_runner_gives_no_start_the_page_s_counts(page, tmp_path):
         ("batch_size=2", "size=2", "dataloader.train.batch_size was 2 and is not there"),
         ('dataset="a"', 'dataset="b"', "dataloader.test.dataset was 'a' and is 'b'"),
         ("0.99]", "0.9]", "optimizer.betas was"),
+        ('limit=float("inf")', "limit=1.0", "optimizer.limit was 'inf' and is 1.0"),
         ("target_=MedMask", "target_=HungarianMatcher", "model._target_ was"),
     ],
 )
