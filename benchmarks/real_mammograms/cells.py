@@ -21,6 +21,8 @@ STAGES = (
     "teaching",
     "masked_retraining_teacher",
     "expert",
+    "image_labels",
+    "masks",
 )
 """Stages that go on from the weights of ``medmask``, and their controls."""
 METHODS = ("medmask", *PEERS, YOLO, *STAGES)

@@ -13,6 +13,8 @@ from medmask.utils.json_files import read_json
 
 _MALIGNANT = "malignant"
 """Name of the class, and of the field of image records that tells the label of the whole image."""
+_LESION = "lesion"
+"""The field of image records that tells whether the image shows any lesion."""
 
 
 def merge_into_set(
@@ -23,7 +25,8 @@ def merge_into_set(
     An image of the set keeps its record; what it had of annotations is replaced by the reader's,
     except regions to ignore. An image with an id of its data set is found by that, any other by its
     file; one that the set does not have is added. All else stays as it is, but that an image in
-    which a reader marked a malignant lesion is no longer told not to be ``malignant``.
+    which a reader marked a lesion is no longer told to show no ``lesion``, or, if it is a malignant
+    one, not to be ``malignant``.
 
     Args:
         corrections: of the images that were reviewed.
@@ -51,8 +54,9 @@ def merge_into_set(
     for image_id, correction in zip(owners, corrections, strict=True):
         for lesion in correction.lesions:
             name = class_of_name(lesion.label)
+            records.contradict_denial(image_id, _LESION)
             if name == _MALIGNANT:
-                records.contradict_denial(image_id)
+                records.contradict_denial(image_id, _MALIGNANT)
             if name not in ids:
                 ids[name] = _next_id(ids.values())
                 categories.append({"id": ids[name], "name": lesion.label})
@@ -101,15 +105,15 @@ class _Records:
             )
         return image_id
 
-    def contradict_denial(self, image_id: int | str) -> None:
-        """Have the label of an image, if it has one, say that it is malignant.
+    def contradict_denial(self, image_id: int | str, field: str) -> None:
+        """Have a label of an image, if it has it, say that the image shows what a reader marked.
 
         The other way round nothing follows: a label may come from pathology, and a lesion be
         invisible.
         """
         record = self._by_id[image_id]
-        if record.get(_MALIGNANT) is False:
-            record[_MALIGNANT] = True
+        if record.get(field) is False:
+            record[field] = True
 
     def _add(self, correction: Correction) -> int:
         image_id = _next_id(self._by_id)

@@ -193,11 +193,12 @@ HOOKS: Mapping[Callable, Mapping[str, Value]] = {
         ),
     },
     ImageLabelHook: {
-        "loader": Part(of=ResumableLoader, meaning="of images whose records tell if malignant"),
+        "loader": Part(of=ResumableLoader, meaning="of images whose records have the field"),
         "pooling": Part(of=BagPooling, meaning="from the queries' logits to that of the image"),
         "weight": _WEIGHT.with_meaning("factor of the loss"),
         "class_id": WholeNumber(highest=1000, meaning="class that the label is about"),
-        "negatives": Flag(meaning="images that are not malignant count, too"),
+        "field": Text(meaning="of the image's record that holds its label, true or false"),
+        "negatives": Flag(meaning="images whose label is false count, too"),
     },
     LogSumExpPooling: {
         "sharpness": Number(above=True, meaning="from the mean (0) to the maximum (infinity)")

@@ -53,17 +53,21 @@ def find_unknown(
     return unknown
 
 
-def make_document(images: Sequence[ConvertedImage], label: str, description: str) -> dict[str, Any]:
+def make_document(
+    images: Sequence[ConvertedImage], label: str, description: str, *, is_labeled: bool
+) -> dict[str, Any]:
     """The content of an annotation file.
 
     Args:
         images: those to list.
         label: the class: ``malignant`` takes malignant lesions, ``lesion`` all.
         description: one line about the file.
+        is_labeled: whether the set marks lesions.
     """
     records, annotations = [], []
     for image in images:
-        records.append(_to_record(image))
+        label_of_image = {"lesion": _shows_lesion(image.source, is_labeled)}
+        records.append(_to_record(image) | _given(label_of_image))
         for lesion, regions in zip(image.source.lesions, image.written.regions, strict=True):
             if label == "lesion" or lesion.malignant:
                 annotations += [_to_annotation(image.id, lesion, region) for region in regions]
@@ -104,6 +108,14 @@ def _to_record(image: ConvertedImage) -> dict[str, Any]:
         spacing = written.pixel_spacing_mm * written.source_width / written.width
         record["pixel_spacing_mm"] = round(spacing, 6)
     return {**_given(source.attributes), **record}
+
+
+def _shows_lesion(source: SourceImage, is_labeled: bool) -> bool | None:
+    """Whether an image shows a lesion, benign or malignant; None where the set does not tell."""
+    if source.lesions or source.malignant:
+        return True
+    is_known = is_labeled and not _why_unknown(source, "lesion")
+    return False if is_known else None
 
 
 def _to_annotation(image_id: int, lesion: Lesion, region: Region) -> dict[str, Any]:

@@ -241,7 +241,8 @@ def _write_rest(
                 for image in images
                 if image.source.name in names and image.source.name not in unknown
             ]
-            document = make_document(chosen, label, f"{converter.title}, {label}, {part}: {how}")
+            description = f"{converter.title}, {label}, {part}: {how}"
+            document = make_document(chosen, label, description, is_labeled=converter.is_labeled)
             write_json(output / ANNOTATIONS / annotation_file(part, label), document)
             files[annotation_file(part, label)] = _count(chosen, document)
         if options.folds is not None:

@@ -108,11 +108,12 @@ def test_labels_of_images_do_not_deny_what_a_reader_marked(loop, predictions, or
     content = json.loads(original.read_text())
     # two lesions, one that is not reviewed, and one found normal, whatever pathology says
     for record, label in zip(content["images"], (False, False, True, None), strict=True):
-        record["malignant"] = label
+        record["malignant"] = record["lesion"] = label
     original.write_text(json.dumps(content))
     images = with_ids(predictions, 30, 20, 10)
     _, content = loop.run(images, {0, 2}, original, root)
-    assert [x["malignant"] for x in content["images"]] == [True, False, True, None]
+    for field in ("malignant", "lesion"):
+        assert [x[field] for x in content["images"]] == [True, False, True, None]
 
 
 def test_project_accepts_the_result(loop, predictions, original, root):

@@ -91,6 +91,7 @@ def test_tree_is_carried_over_at_a_smaller_size(write, tmp_path):
         "view": "CC",
         "density": 2,
         "malignant": True,
+        "lesion": True,
         "pixel_spacing_mm": 0.2,
         "paddle": "small",
     }

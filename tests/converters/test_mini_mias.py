@@ -153,7 +153,7 @@ def test_real_set():
             regions=regions,
         )
         images.append(ConvertedImage(number, source, written))
-    document = make_document(images, "lesion", "")
+    document = make_document(images, "lesion", "", is_labeled=True)
     assert boxes_of(document) == boxes_of(expected)
 
 

@@ -72,6 +72,7 @@ def test_records_and_annotations(converted):
         "view": "MLO",
         "density": "fatty-glandular",
         "malignant": True,
+        "lesion": True,
         "pixel_spacing_mm": 3.2,
     }
     annotation = content["annotations"][1]

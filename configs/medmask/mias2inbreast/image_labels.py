@@ -1,7 +1,7 @@
 """Weak labels of mini-MIAS to INbreast: INbreast images of which only the label is known.
 
-Images that are not malignant do not count, as they may show benign lesions, which this detector is
-to find. The labels are those of INbreast's training patients, so the held-out ones judge.
+The label is whether an image shows what is to be detected: any lesion, or a malignant one. It is
+that of INbreast's training patients, so the held-out ones judge.
 """
 
 from ...common.data.real_mammograms import unlabeled as _images
@@ -12,6 +12,6 @@ datasets.test = "inbreast_${.label}_heldout"
 
 loss_hooks.image_labels = _hook
 loss_hooks.image_labels.loader = _images
-loss_hooks.image_labels.negatives = False
+loss_hooks.image_labels.field = "${datasets.label}"
 
 train.output_dir = "output/mias2inbreast/image_labels"

@@ -1,11 +1,11 @@
 """Film with few labels on phantoms, for tools/run_benchmark.py: a tenth of the patients.
 
-Stage 1 for 500 steps, then 400 more with an expert or masked autoencoding of all film images, or
-without them as the control; of all runs an average of the weights counts. Beside it, stage 1 from
-weights that masked autoencoding of all film images has trained before, for as many labeled steps.
-The experts are a tiny CLIP of phantoms, as it comes, with whitened embeddings, and with these and
-queries that show no lesion, and the maps of an ImageNet network (the extra ``imagenet``). They and
-their embeddings are made once before:
+Stage 1 for 500 steps, then 400 more with an expert, with masked autoencoding of all film images, or
+with the labels of all whole images, and without them as the control; of all runs an average of the
+weights counts. Beside it, stage 1 from weights that masked autoencoding of all film images has
+trained before, for as many labeled steps. The experts are a tiny CLIP of phantoms, as it comes,
+with whitened embeddings, and with these and queries that show no lesion, and the maps of an
+ImageNet network (the extra ``imagenet``). They and their embeddings are made once before:
 
   python tools/train_phantom_expert.py --output output/phantom_expert
   python tools/extract_expert_embeddings.py --dataset phantom_film_train phantom_film_test \\
@@ -41,6 +41,7 @@ _DENSE = [
     "+optimizer.params.lr_factors.expert_distillation=5.0",
 ]
 _ALL_FILM_IMAGES = "loss_hooks.masked_autoencoder.loader.dataset=phantom_film_train"
+_LABELS_OF_ALL_IMAGES = "loss_hooks.image_labels.loader.dataset=phantom_film_train"
 
 
 def _from_few_labels(page, options=()):
@@ -77,5 +78,6 @@ benchmark = dict(
         | dict(controls=["control_strong", "expert_whitened"]),
         expert_dense=_from_few_labels("expert", _DENSE),
         masked_autoencoding=_from_few_labels("cross_domain", [_ALL_FILM_IMAGES]),
+        image_labels=_from_few_labels("image_labels", [_LABELS_OF_ALL_IMAGES]),
     ),
 )

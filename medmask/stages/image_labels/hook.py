@@ -1,8 +1,8 @@
 """Training by labels of whole images, which need no boxes (weak labels).
 
-Screening sets (RSNA, CMMD) tell whether a mammogram shows cancer, but not where. The detector's own
-class logits are pooled over its queries to one logit for the image, and that one is held to the
-label: no head is added, so what is learned is what detects.
+Screening sets (RSNA, CMMD) tell whether a mammogram shows cancer, but not where, and so do the
+reports of a hospital. The detector's own class logits are pooled over its queries to one logit for
+the image, and that one is held to the label: no head is added, so what is learned is what detects.
 """
 
 import logging
@@ -18,9 +18,6 @@ from medmask.modeling import MedMask
 from medmask.stages.exclusive_options import MIXUP_AND_IMAGE_LABELS
 from medmask.stages.image_labels.pooling import BagPooling
 from medmask.stages.loss_hook import LossHook
-
-LABEL = "malignant"
-"""The field of an image's record that holds its label: true or false."""
 
 
 class ImageLabelHook(LossHook):
@@ -40,17 +37,20 @@ class ImageLabelHook(LossHook):
         pooling: BagPooling,
         weight: float = 1.0,
         class_id: int = 0,
+        field: str = "malignant",
         negatives: bool = True,
     ) -> None:
         """Create the hook.
 
         Args:
-            loader: of images whose records have the field ``malignant``, true or false.
+            loader: of images whose records have the field.
             pooling: from the logits of the queries to that of the image.
             weight: factor of the loss.
             class_id: the detector's class that the label is about.
-            negatives: whether images that are not malignant count. A detector of any lesion has to
-                leave them out, for they may show benign ones.
+            field: of an image's record that holds its label, true or false: whether it shows what
+                the class is about. ``medmask convert`` writes ``malignant`` and ``lesion``.
+            negatives: whether images whose label is false count. A detector of any lesion has to
+                leave out those that are not malignant, for they may show benign ones.
 
         Raises:
             InputError: a number makes no sense.
@@ -61,6 +61,7 @@ class ImageLabelHook(LossHook):
         self.pooling = pooling
         self.weight = weight
         self.class_id = class_id
+        self.field = field
         self.negatives = negatives
 
     def build(self, detector: MedMask) -> None:
@@ -75,21 +76,22 @@ class ImageLabelHook(LossHook):
         """Count the labels.
 
         Raises:
-            InputError: no image is malignant, a label is faulty, or the loader mixes images.
+            InputError: no label is true, one is faulty, or the loader mixes images.
         """
         stream = self.loader.stream
         if getattr(stream, "mix", None) is not None:
             raise InputError(MIXUP_AND_IMAGE_LABELS.sentence("loss_hooks.image_labels"))
-        labels = [read_label(record) for record in stream.dataset_dicts]
+        labels = [read_label(record, self.field) for record in stream.dataset_dicts]
         counts = {label: labels.count(label) for label in (True, False, None)}
         if not counts[True]:
             raise InputError(
-                "loss_hooks.image_labels.loader: no image of its dataset has malignant=true in its "
-                "record, so there is nothing to learn; name a set with labels of images"
+                f"loss_hooks.image_labels.loader: no image of its dataset has {self.field}=true in "
+                "its record, so there is nothing to learn; name a set with labels of images"
             )
         logging.getLogger(__name__).info(
-            "Labels of images: %d malignant, %d not malignant%s, %d without a label (not used)",
+            "Labels of images: %d %s, %d not%s, %d without a label (not used)",
             counts[True],
+            self.field,
             counts[False],
             "" if self.negatives else " (not used)",
             counts[None],
@@ -103,23 +105,23 @@ class ImageLabelHook(LossHook):
         return {"loss_image_label": self.weight * loss}
 
     def _targets(self, batch: Sequence[dict[str, Any]]) -> list[bool | None]:
-        labels = [read_label(sample) for sample in batch]
+        labels = [read_label(sample, self.field) for sample in batch]
         return [label if label or self.negatives else None for label in labels]
 
 
-def read_label(record: dict[str, Any]) -> bool | None:
-    """Read the label of an image; None if its record has none.
+def read_label(record: dict[str, Any], field: str) -> bool | None:
+    """Read the label of an image from a field of its record; None if the record has none.
 
     Raises:
         InputError: it is neither true nor false.
     """
-    label = record.get(LABEL)
+    label = record.get(field)
     if label is None or isinstance(label, bool):
         return label
     if label in (0, 1):
         return bool(label)
     raise InputError(
-        f"{record['file_name']}: malignant is {label!r} in its record, but must be true or false"
+        f"{record['file_name']}: {field} is {label!r} in its record, but must be true or false"
     )
 
 

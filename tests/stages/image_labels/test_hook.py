@@ -87,13 +87,24 @@ def test_negatives_are_left_out_by_option():
     assert hook._targets([{"malignant": True}, {"malignant": False}, {}]) == [True, None, None]
 
 
+def test_label_is_read_from_the_field():
+    hook = make_hook(True, False, field="lesion")
+    assert hook._targets([{"malignant": False, "lesion": True}, {"malignant": True}]) == [
+        True,
+        None,
+    ]
+
+
 def test_resumed_run_repeats_the_whole_run(check_resume):
     check_resume(lambda: [make_hook(True, False)], 1, max_iter=3)
 
 
-def test_set_without_a_positive_label_is_refused(make_detector, make_trainer):
-    with pytest.raises(InputError, match=r"image_labels\.loader: no image .* malignant=true"):
-        make_trainer(make_detector(), make_hook(False, None)).train(0, 1)
+@pytest.mark.parametrize(
+    ("labels", "field"), [((False, None), "malignant"), ((True, False), "lesion")]
+)
+def test_set_without_a_positive_label_is_refused(make_detector, make_trainer, labels, field):
+    with pytest.raises(InputError, match=rf"image_labels\.loader: no image .* {field}=true"):
+        make_trainer(make_detector(), make_hook(*labels, field=field)).train(0, 1)
 
 
 def test_mixed_images_which_have_no_label_are_refused(make_detector, make_trainer):
@@ -104,9 +115,11 @@ def test_mixed_images_which_have_no_label_are_refused(make_detector, make_traine
 
 
 def test_labels_that_are_no_truth_values_are_refused():
-    assert [read_label({"malignant": x}) for x in (True, 0, None)] == [True, False, None]
-    with pytest.raises(InputError, match=r"a\.png: malignant is 'yes' in its record, but must be"):
-        read_label({"file_name": "a.png", "malignant": "yes"})
+    assert [read_label({"malignant": x}, "malignant") for x in (True, 0)] == [True, False]
+    assert read_label({"malignant": None}, "malignant") is None
+    assert read_label({"malignant": True}, "lesion") is None
+    with pytest.raises(InputError, match=r"a\.png: lesion is 'yes' in its record, but must be"):
+        read_label({"file_name": "a.png", "lesion": "yes"}, "lesion")
 
 
 def test_class_that_the_detector_does_not_have_is_refused(make_detector):
