@@ -6,7 +6,7 @@ the image, and that one is held to the label: no head is added, so what is learn
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -17,7 +17,11 @@ from medmask.errors import InputError
 from medmask.modeling import MedMask
 from medmask.stages.exclusive_options import MIXUP_AND_IMAGE_LABELS
 from medmask.stages.image_labels.pooling import BagPooling
+from medmask.stages.image_labels.separation import image_label_auc
+from medmask.stages.learning import LearningMeasure, Sample, observing
 from medmask.stages.loss_hook import LossHook
+
+logger = logging.getLogger(__name__)
 
 
 class ImageLabelHook(LossHook):
@@ -88,7 +92,7 @@ class ImageLabelHook(LossHook):
                 f"loss_hooks.image_labels.loader: no image of its dataset has {self.field}=true in "
                 "its record, so there is nothing to learn; name a set with labels of images"
             )
-        logging.getLogger(__name__).info(
+        logger.info(
             "Labels of images: %d %s, %d not%s, %d without a label (not used)",
             counts[True],
             self.field,
@@ -103,6 +107,26 @@ class ImageLabelHook(LossHook):
         logits = self.trainer.model(batch, step=_class_logits)[..., self.class_id]  # (N, Q)
         loss = image_label_loss(self.pooling(logits.float()), self._targets(batch))
         return {"loss_image_label": self.weight * loss}
+
+    def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
+        """Measure how well the pooled scores tell the labels, see :func:`image_label_auc`."""
+        detector = self.trainer.detector
+        scores, labels = [], []
+        with observing(detector):
+            for sample in samples:
+                label = read_label(sample, self.field)
+                if label is None:
+                    continue
+                logits = _class_logits(detector, [sample])[..., self.class_id]
+                scores.append(self.pooling(logits.float()).item())
+                labels.append(label)
+        measure = image_label_auc(scores, labels)
+        if measure is None:
+            logger.info(
+                "Labels of images are not measured: the held-out images do not have both kinds."
+            )
+            return {}
+        return {"image_labels/auc": measure}
 
     def _targets(self, batch: Sequence[dict[str, Any]]) -> list[bool | None]:
         labels = [read_label(sample, self.field) for sample in batch]

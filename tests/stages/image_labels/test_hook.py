@@ -61,6 +61,26 @@ def test_training_by_labels_alone_separates_the_images(make_detector, make_train
     assert history[-1] < 0.5 * history[0]
 
 
+def test_held_out_images_are_told_apart_after_training(make_detector, make_trainer, caplog):
+    detector = make_detector()
+    trainer = make_trainer(detector, make_hook(True, False), lr=3e-3)
+    trainer.loader = LabelsOnly()
+    (hook,) = trainer.loss_hooks
+    samples = [s for i in range(4) for s in next(make_hook(True, False).loader.iterate_from(i))]
+    state = torch.get_rng_state()
+    before = hook.measure_learning(samples)["image_labels/auc"]
+    assert before == hook.measure_learning(samples)["image_labels/auc"]
+    assert torch.equal(state, torch.get_rng_state())
+    assert detector.training
+    trainer.train(0, 12)
+    after = hook.measure_learning(samples)["image_labels/auc"]
+    assert after.value > before.value
+    assert after.beats_constant
+    with caplog.at_level("INFO"):
+        assert hook.measure_learning([*samples[::2], {"image": samples[0]["image"]}]) == {}
+    assert "not measured" in caplog.text
+
+
 class LabelsOnly(Loader):
     """Labeled batches that never change and hold no lesion."""
 
