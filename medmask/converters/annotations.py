@@ -111,7 +111,7 @@ def _to_record(image: ConvertedImage) -> dict[str, Any]:
 
 
 def _shows_lesion(source: SourceImage, is_labeled: bool) -> bool | None:
-    """Tell whether an image shows a lesion, benign or malignant; None where the set does not tell."""
+    """Tell if an image shows a lesion, benign or malignant; None where the set does not say."""
     if source.lesions or source.malignant:
         return True
     is_known = is_labeled and not _why_unknown(source, "lesion")
