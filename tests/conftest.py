@@ -155,7 +155,8 @@ def _write_tiny_dataset(json_file: Path, folder: Path, classes: tuple[str, ...])
     images, annotations = [], []
     for i in range(1, 5):
         image = {"id": i, "file_name": f"{i}.png", "height": height, "width": width}
-        images.append(image | {"patient_id": f"p{i}", "laterality": "LR"[i % 2]})
+        labels = {"malignant": i < 4, "lesion": i < 4}
+        images.append(image | {"patient_id": f"p{i}", "laterality": "LR"[i % 2]} | labels)
         pixels = random.integers(0, 256, (height, width), dtype=np.uint8)
         assert cv2.imwrite(str(folder / image["file_name"]), pixels)
         for category in range(1, len(classes) + 1) if i < 4 else ():

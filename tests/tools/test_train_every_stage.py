@@ -28,7 +28,14 @@ BACKBONES = {
 }
 FAMILIES = {
     "ddsm": ("source_only", "cross_domain", "expert"),
-    "ddsm2inbreast": ("source_only", "cross_domain", "expert", "alignment", "teaching"),
+    "ddsm2inbreast": (
+        "source_only",
+        "cross_domain",
+        "expert",
+        "alignment",
+        "image_labels",
+        "teaching",
+    ),
     "city2foggy": ("source_only", "cross_domain", "teaching"),
 }
 LOSSES = {
@@ -36,6 +43,7 @@ LOSSES = {
     "cross_domain": ("loss_mae",),
     "expert": ("loss_expert_image",),
     "alignment": ("loss_domain_encoder", "loss_domain_encoder_target", "domain_accuracy/decoder"),
+    "image_labels": ("loss_image_label",),
     "teaching": ("loss_mae", "loss_class_target", "loss_domain_encoder_target"),
 }
 """what a stage adds"""
@@ -44,6 +52,7 @@ LEARNING = {
     "cross_domain": ("mae/R2_res5",),
     "expert": ("expert/retrieval_image", "expert/retrieval_lesion"),
     "alignment": (),
+    "image_labels": ("image_labels/auc",),
     "teaching": ("pseudo_labels/recall",),
 }
 """measures of what it learns"""
@@ -52,12 +61,14 @@ GROUPS = {
     "cross_domain": ("detection", "mae"),
     "expert": ("detection", "expert_image", "expert_lesion", "expert_zero_shot"),
     "alignment": ("detection", "domain_encoder"),
+    "image_labels": ("detection", "image_label"),
     "teaching": ("detection", "detection_target", "domain_encoder"),
 }
 """losses whose gradients are measured"""
 LOADERS = {
     "masked_autoencoder": ("cross_domain", "teaching"),
     "domain_adversarial": ("alignment",),
+    "image_labels": ("image_labels",),
     "teacher": ("teaching",),
 }
 
@@ -84,7 +95,7 @@ def run_of(benchmark, stage, backbone="resnet"):
         "train.max_iter=2",
         "train.log_period=1",
         "train.gradient_norm_period=2",
-        "train.held_out_images=3",
+        "train.held_out_images=4",  # all, of both labels
         "dataloader.train.total_batch_size=2",
         "dataloader.train.num_workers=0",
         "dataloader.test.num_workers=0",
