@@ -15,13 +15,10 @@ def test_labels_of_images_train_and_resume(training_runs, tmp_path):
     assert "0 without a label (not used)" in (tmp_path / "log.txt").read_text()
 
 
-def test_set_without_labels_is_refused_in_one_sentence(
-    training_runs, tmp_path, all_datasets, monkeypatch
-):
-    monkeypatch.setitem(training_runs.environment, "DETECTRON2_DATASETS", str(all_datasets))
-    options = ("train.init_checkpoint=", "loss_hooks.image_labels.loader.dataset=ddsm_train")
+def test_set_without_labels_is_refused_in_one_sentence(training_runs, tmp_path):
+    options = ("train.init_checkpoint=", "loss_hooks.image_labels.field=lesion")
     command = training_runs.command(CONFIG, tmp_path, *options)
-    training_runs.check_refusal(command, "has malignant=true in its record")
+    training_runs.check_refusal(command, "has lesion=true in its record")
 
 
 def test_phantoms_carry_the_label(training_runs):
