@@ -109,7 +109,10 @@ class ImageLabelHook(LossHook):
         return {"loss_image_label": self.weight * loss}
 
     def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
-        """Measure how well the pooled scores tell the labels, see :func:`image_label_auc`."""
+        """Measure how well the pooled scores tell the labels, see :func:`image_label_auc`.
+
+        Images whose label is false count here even where they do not in training.
+        """
         detector = self.trainer.detector
         scores, labels = [], []
         with observing(detector):
