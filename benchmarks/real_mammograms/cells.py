@@ -157,7 +157,14 @@ def make_cells(
             "itself: inbreast_folds can"
         )
     cells = [
-        Cell(benchmark, method, SCRATCH if method == YOLO else start, seed, label, fold)
+        Cell(
+            benchmark,
+            method,
+            SCRATCH if method == YOLO else start,
+            seed,
+            "lesion" if benchmark == PHANTOM_TRAINING else label,
+            fold,
+        )
         for seed in seeds
         for benchmark in benchmarks
         for fold in (folds if BENCHMARKS[benchmark].has_folds else (None,))

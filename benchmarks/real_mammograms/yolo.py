@@ -13,6 +13,7 @@ and starts from scratch or from weights of its own (``--yolo-weights yolo11n.pt`
 import csv
 import math
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def train(order: Order, config: DictConfig) -> None:
     """Train a cell, and leave its weights and its record."""
     if order.minutes is None:
         raise InputError("yolo11n is trained for minutes: give --minutes")
-    folder = order.folder / "yolo"
+    folder = _folder(order)
     dataset = config.dataloader.train.dataset
     images = load_dataset_dicts(dataset)
     mapper = DetectionMapper(with_boxes=True, augmentation=_test_augmentation(config))
@@ -72,7 +73,7 @@ def train(order: Order, config: DictConfig) -> None:
 
 def test(order: Order, config: DictConfig) -> None:
     """Detect in the images of each test that has no detections yet."""
-    folder = order.folder / "yolo"
+    folder = _folder(order)
     for name in order.tests:
         file = detections_file(order.folder, name)
         if file.is_file():
@@ -80,6 +81,8 @@ def test(order: Order, config: DictConfig) -> None:
         dataset = order.cell.test_set(name)
         mapper = DetectionMapper(with_boxes=False, augmentation=_test_augmentation(config))
         samples = write_images(load_dataset_dicts(dataset), mapper, folder / name)
+        # it appends to what a test that was interrupted has left
+        shutil.rmtree(folder / f"{name}_detections", ignore_errors=True)
         _call(
             order,
             "predict",
@@ -103,6 +106,11 @@ def test(order: Order, config: DictConfig) -> None:
         evaluator.evaluate()
 
 
+def _folder(order: Order) -> Path:
+    """The folder of its files: absolute, as the program runs in another one than this process."""
+    return (order.folder / "yolo").absolute()
+
+
 def _test_augmentation(config: DictConfig) -> Augmentation:
     return build(config, "dataloader.test.mapper.augmentation", Augmentation)
 
@@ -121,7 +129,7 @@ def _call(order: Order, mode: str, **settings: object) -> None:
     """
     if not order.yolo:
         raise InputError("yolo11n needs --yolo, the program of its own environment; see --help")
-    settings |= {"project": (order.folder / "yolo").absolute(), "exist_ok": True, "device": "cpu"}
+    settings |= {"project": _folder(order), "exist_ok": True, "device": "cpu"}
     command = [order.yolo, "detect", mode, *(f"{name}={value}" for name, value in settings.items())]
     environment = {k: v for k, v in os.environ.items() if k not in _OTHER_ENVIRONMENT}
     try:

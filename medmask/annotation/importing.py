@@ -15,7 +15,7 @@ from medmask.annotation.reading import read_annotations
 from medmask.coco import check_class_names
 from medmask.errors import InputError
 from medmask.utils.file_hash import hash_file
-from medmask.utils.json_files import write_json
+from medmask.utils.json_files import finite_values, write_json
 from medmask.utils.progress import with_progress
 
 
@@ -96,8 +96,8 @@ def import_annotations(
     if merge_with is None:
         content = make_coco_set(corrections, names, root, notes)
     else:
-        content = merge_into_set(corrections, merge_with, root, notes)
-    write_json(output, content)
+        content = merge_into_set(corrections, merge_with, root, names, notes)
+    write_json(output, finite_values(content))  # of a set, NaN may be "not given"
     lesions = Counter(x.origin for correction in corrections for x in correction.lesions)
     lesions["deleted"] = sum(correction.deleted for correction in corrections)
     in_file = {image.name for image in found.images}

@@ -8,6 +8,7 @@ from typing import Any
 from medmask.annotation.coco_set import annotation_record, image_record
 from medmask.annotation.corrections import Correction
 from medmask.coco import as_id, class_of_name, read_coco
+from medmask.coco.values import as_flag
 from medmask.errors import InputError
 from medmask.utils.json_files import read_json
 
@@ -18,20 +19,25 @@ _LESION = "lesion"
 
 
 def merge_into_set(
-    corrections: Sequence[Correction], json_file: Path, image_root: Path, notes: list[str]
+    corrections: Sequence[Correction],
+    json_file: Path,
+    image_root: Path,
+    classes: Sequence[str],
+    notes: list[str],
 ) -> dict[str, Any]:
     """Put corrections into the content of an annotation file.
 
     An image of the set keeps its record; what it had of annotations is replaced by the reader's,
-    except regions to ignore. An image with an id of its data set is found by that, any other by its
-    file; one that the set does not have is added. All else stays as it is, but that an image in
-    which a reader marked a lesion is no longer told to show no ``lesion``, or, if it is a malignant
-    one, not to be ``malignant``.
+    except regions to ignore and lesions of classes that readers could not mark. An image with an id
+    of its data set is found by that, any other by its file; one that the set does not have is
+    added. All else stays as it is, but that an image in which a reader marked a lesion is no longer
+    told to show no ``lesion``, or, if it is a malignant one, not to be ``malignant``.
 
     Args:
         corrections: of the images that were reviewed.
         json_file: the set's annotation file.
         image_root: folder that its file names are relative to.
+        classes: that the readers could mark; annotations of others stay.
         notes: as for :func:`medmask.annotation.coco_set.make_coco_set`, on images that are added.
 
     Raises:
@@ -42,12 +48,28 @@ def merge_into_set(
     records = _Records(content["images"], json_file, image_root, notes)
     owners = [records.find_or_add(correction) for correction in corrections]
     reviewed = set(owners)
-    kept = [
-        x
-        for x in content["annotations"]
-        if x.get("iscrowd") in (1, True) or as_id(x["image_id"]) not in reviewed
-    ]
     categories = list(content["categories"])
+    names = {as_id(x["id"]): class_of_name(x["name"]) for x in categories}
+    offered = {class_of_name(name) for name in classes}
+
+    def stays(record: dict[str, Any]) -> bool:
+        is_reviewed = as_id(record["image_id"]) in reviewed
+        return (
+            not is_reviewed
+            or as_flag(record.get("iscrowd")) == 1
+            or names[as_id(record["category_id"])] not in offered
+        )
+
+    kept = [x for x in content["annotations"] if stays(x)]
+    num_others = sum(
+        as_id(x["image_id"]) in reviewed and names[as_id(x["category_id"])] not in offered
+        for x in kept
+    )
+    if num_others:
+        notes.append(
+            f"{num_others} annotations of reviewed images are of classes that the readers could "
+            f"not mark, and stay as they are in {json_file}"
+        )
     ids = {class_of_name(category["name"]): category["id"] for category in categories}
     next_id = _next_id(x.get("id") for x in content["annotations"])
     added: list[dict[str, Any]] = []
@@ -112,7 +134,7 @@ class _Records:
         invisible.
         """
         record = self._by_id[image_id]
-        if record.get(field) is False:
+        if record.get(field) is not None and not as_flag(record[field]):
             record[field] = True
 
     def _add(self, correction: Correction) -> int:

@@ -262,11 +262,12 @@ def _rsna_bsd1k(split: str) -> Layout:
     folders = dict.fromkeys((f"images/{split}", f"{split}2017", "train2017"))
     return Layout(
         section="RSNA-BSD1K",
+        # first what was converted, which leaves out of training what the others hold
         json_files=(
-            *(f"rsna-bsd1k/annotations/{name}.json" for name in names),
             f"rsna_bsd1k/annotations/instances_{split}.json",
+            *(f"rsna-bsd1k/annotations/{name}.json" for name in names),
         ),
-        image_roots=(*(f"rsna-bsd1k/{folder}" for folder in folders), "rsna_bsd1k/images"),
+        image_roots=("rsna_bsd1k/images", *(f"rsna-bsd1k/{folder}" for folder in folders)),
         thing_classes=("malignant",),
     )
 

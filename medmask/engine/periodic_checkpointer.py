@@ -1,8 +1,10 @@
 """Checkpoints every so many iterations, and one of the last iteration in any case."""
 
 from pathlib import Path
+from typing import Any
 
 from detectron2.engine import hooks
+from detectron2.utils import comm
 
 from medmask.checkpoint import MedMaskCheckpointer
 
@@ -29,10 +31,19 @@ class PeriodicCheckpointer(hooks.PeriodicCheckpointer):
             max_to_keep: checkpoints that are kept besides the best and the last one; None keeps
                 all.
         """
-        super().__init__(checkpointer, period, max_to_keep=max_to_keep)
-        # Those of the run that is resumed count, too.
-        written = Path(checkpointer.save_dir).glob("model_[0-9]*.pth")
-        self.recent_checkpoints = [str(path) for path in sorted(written)]
+        super().__init__(checkpointer, period)
+        self._num_kept = max_to_keep
+
+    def step(self, iteration: int, **kwargs: Any) -> None:
+        """Save, if it is time, and remove what is too old then, of all starts of the run."""
+        super().step(iteration, **kwargs)
+        is_saved = (iteration + 1) % self.period == 0
+        if is_saved and self._num_kept is not None and comm.is_main_process():
+            folder = Path(self.checkpointer.save_dir)
+            written = folder / f"model_{iteration:07d}.pth"
+            others = sorted(set(folder.glob("model_[0-9]*.pth")) - {written})
+            for path in others[: max(0, len(others) - self._num_kept + 1)]:
+                path.unlink(missing_ok=True)
 
     def before_train(self) -> None:
         super().before_train()

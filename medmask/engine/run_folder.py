@@ -143,7 +143,7 @@ def _prepare(path: Path, config: DictConfig, mode: RunMode) -> RunFolder:
     if mode is RunMode.EVALUATE:
         return RunFolder(path, EVALUATION_PREFIX if _find(path, TRAINING_FILES) else "")
     if mode is RunMode.OVERWRITE:
-        _remove_run(path)
+        _remove_run(path, config)
     elif mode is RunMode.NEW:
         _check_unused(path)
     elif has_checkpoint(path):
@@ -193,12 +193,19 @@ def _last_evaluation(path: Path) -> dict[str, Any]:
     return last if isinstance(last, dict) else {}
 
 
-def _remove_run(path: Path) -> None:
+def _remove_run(path: Path, config: DictConfig) -> None:
     models = {**dict.fromkeys(EXTRA_MODELS), **dict.fromkeys(_evaluated_models(path))}
     patterns = [*RUN_FILES, *(f"inference/{name}" for name in _EVALUATOR_FILES)]
     for model in models:
         patterns += _files_of_model(model)
-    for file in _find(path, patterns):
+    files = _find(path, patterns)
+    start = config.train.get("init_checkpoint")
+    if start and os.path.realpath(start) in map(os.path.realpath, files):
+        raise InputError(
+            f"train.init_checkpoint {start} is of the run that --overwrite would remove from "
+            f"train.output_dir {path}: choose another train.output_dir, or move those weights"
+        )
+    for file in files:
         logger.info(f"Removing {file} (--overwrite)")
         file.unlink()
     extra = [folder for model in models for folder in (f"{model}/inference", model)]

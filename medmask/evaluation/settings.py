@@ -89,7 +89,7 @@ class EvaluationSettings:
         if self.hit_rule == PUBLISHED_SCRIPT and self.nms_iou is not None:
             raise InputError(
                 "hit rule published_script suppresses nothing: switch the suppression off "
-                "(--nms-iou none, or nms_iou=null in a config)"
+                "(--nms-iou none, or nms_iou=null of the evaluator in a config)"
             )
         if self.hit_rule == PUBLISHED_SCRIPT and self.iou_threshold is not None:
             raise InputError(

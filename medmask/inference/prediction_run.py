@@ -109,6 +109,8 @@ def predict_images(
     with open_part(output_dir, options.shard) as part:
         remove_abandoned_files(output_dir)
         if overwrite:
+            for _ in images:  # a fault of the list is told before anything is removed
+                pass
             _remove_results(output_dir, part.path)
         parts = PartsReader(output_dir)
         parts.check_settings(settings)

@@ -167,3 +167,17 @@ def test_faulty_set_is_refused(loop, predictions, original, root):
     original.write_text(json.dumps(content))
     with pytest.raises(InputError, match="outside the image"):
         loop.run(with_ids(predictions, 30), {0}, original, root)
+
+
+def test_lesions_that_readers_could_not_mark_stay(loop, predictions, original, root):
+    content = json.loads(original.read_text())
+    content["categories"].append({"id": 2, "name": "benign"})
+    content["annotations"].append(annotation(8, 30, [5, 5, 9, 9], category_id=2))
+    content["images"][0] |= {"malignant": 0, "note": float("nan")}
+    original.write_text(json.dumps(content))
+    summary, merged = loop.run(with_ids(predictions, 30), {0}, original, root, ["malignant"])
+    assert content["annotations"][-1] in merged["annotations"]
+    assert 4 not in [x["id"] for x in merged["annotations"]]
+    assert any("1 annotations of reviewed images are of classes" in x for x in summary.notes)
+    assert merged["images"][0]["malignant"] is True
+    assert merged["images"][0]["note"] is None

@@ -1,6 +1,7 @@
 """YOLO as a user has it: a program of another environment, here one that writes what it would."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from medmask.errors import InputError
 from medmask.evaluation import ground_truth_of
 from medmask.evaluation import read_detections as read_results
 
+ROOT = Path(__file__).parents[2]
 TOOL = "benchmarks/detectors.py"
 PROGRAM = """#!{python}
 import json, os, sys
@@ -62,7 +64,7 @@ def test_trains_and_reads_back_what_the_program_found(run_tool, root, program, t
     result = run_tool(
         TOOL,
         *("--methods", "yolo11n", "--yolo", program, "--yolo-weights", weights),
-        *("--minutes", 3, "--output", tmp_path / "out"),
+        *("--minutes", 3, "--output", os.path.relpath(tmp_path / "out", ROOT)),
         *("--set", "dataloader.train.total_batch_size=4", "train.device=cpu"),
     )
     folder = tmp_path / "out" / Cell("mias2inbreast", "yolo11n", "scratch", 0).name
@@ -71,6 +73,7 @@ def test_trains_and_reads_back_what_the_program_found(run_tool, root, program, t
     (train_mode, train), (test_mode, _) = calls
     assert (train_mode, test_mode) == ("train", "predict")
     assert train["model"] == str(weights)
+    assert Path(train["data"]).is_absolute()  # the program runs in a folder of its own
     assert float(train["time"]) == pytest.approx(3 / 60)
     assert int(train["imgsz"]) % 32 == 0
 

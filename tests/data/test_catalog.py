@@ -162,6 +162,17 @@ def test_trees(coco_content, write_tree, data_root, name, json_file, image_root)
     )
 
 
+def test_converted_set_comes_before_its_raw_download(coco_content, write_tree, data_root):
+    """Of RSNA-BSD1K, whose raw training file holds images of other splits."""
+    raw = ("rsna-bsd1k/annotations/instances_full.json", "rsna-bsd1k/images/train")
+    converted = ("rsna_bsd1k/annotations/instances_train.json", "rsna_bsd1k/images")
+    for tree in (raw, converted):
+        write_tree(coco_content, *tree)
+    metadata = MetadataCatalog.get("rsna_bsd1k_train")
+    assert metadata.json_file == str(data_root / converted[0])
+    assert metadata.image_root == str(data_root / converted[1])
+
+
 @pytest.fixture(scope="module")
 def readme() -> str:
     """The page that describes the trees, with each name that its braces stand for."""

@@ -91,3 +91,14 @@ def test_checkpoints_of_the_run_before_give_way_to_new_ones(train):
     folder = train("run", max_iter=8)
     kept = sorted(path.name for path in folder.glob("model_0*.pth"))
     assert kept == ["model_0000005.pth", "model_0000007.pth"]
+
+
+def test_checkpoints_of_all_starts_give_way_to_new_ones(train, tmp_path):
+    train("run", 4)
+    for iteration in (0, 2):  # of stops between two saves
+        (tmp_path / "run" / f"model_{iteration:07d}.pth").touch()
+    folder = train("run", 8)
+    assert [x.name for x in sorted(folder.glob("model_[0-9]*"))] == [
+        "model_0000005.pth",
+        "model_0000007.pth",
+    ]

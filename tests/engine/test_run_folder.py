@@ -310,3 +310,15 @@ def test_evaluation_leaves_the_record_of_the_training_alone(tmp_path, run, make_
         with open_run_folder(elsewhere, RunMode.EVALUATE) as folder:
             write_config(elsewhere, folder)
     assert [x.name for x in (tmp_path / "elsewhere").iterdir()] == ["config.yaml"]
+
+
+def test_overwriting_does_not_remove_the_weights_that_the_run_starts_from(run, make_config):
+    (run / "model_best.pth").touch()
+    before = set(run.iterdir())
+    config = make_config(f"train.init_checkpoint={run / 'model_best.pth'}")
+    with (
+        pytest.raises(InputError, match=r"init_checkpoint .*model_best.pth is of the run that"),
+        open_run_folder(config, RunMode.OVERWRITE),
+    ):
+        pass
+    assert set(run.iterdir()) - {run / "run.lock"} == before - {run / "run.lock"}

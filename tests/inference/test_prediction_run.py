@@ -227,6 +227,21 @@ def test_other_images_in_the_folder_are_not_replaced(detector, scans, tmp_path):
     assert {path.name for path in (output / "overlays").iterdir()} == {"x.png", "c.png"}
 
 
+def test_faulty_list_of_images_overwrites_nothing(detector, scans, tmp_path):
+    output = tmp_path / "out"
+    predict_images(detector, images_of_files(scans), output)
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+
+    class Faulty:
+        def __iter__(self):
+            yield from images_of_files(scans)
+            raise InputError("row 5 is empty")
+
+    with pytest.raises(InputError, match="row 5 is empty"):
+        predict_images(detector, Faulty(), output, overwrite=True)
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+
+
 def test_image_that_changed_is_refused(detector, scans, tmp_path):
     predict_images(detector, images_of_files(scans), tmp_path / "out")
     write_image(scans[1], 200)

@@ -42,9 +42,10 @@ class MaskedAutoencoder(nn.Module):
     and the linear layer that turns them into reference points is fitted to give just these.
 
     Positions are those of the unpadded image, as the encoder's are, and queries in the padding are
-    seen by no other: an image is rebuilt alike beside images of any size. As published (without
-    ``positional_content``) they are those of the padded map, although reference points are shares
-    of the unpadded image: queries of a padded image then look elsewhere than where they stand.
+    seen by no other: from the same memory an image is rebuilt alike beside images of any size. As
+    published (without ``positional_content``) they are those of the padded map, although reference
+    points are shares of the unpadded image: queries of a padded image then look elsewhere than
+    where they stand.
     """
 
     def __init__(

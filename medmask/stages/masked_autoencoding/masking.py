@@ -20,8 +20,9 @@ def draw_scores(
 ) -> list[Tensor]:
     """Draw random scores in [0, 1) for the tokens of all levels.
 
-    An image's scores come from a generator of its own, so that its mask does not depend on which
-    images are in the batch, and so on the number of processes.
+    An image's scores come from a generator of its own, so that among images of one size its mask
+    does not depend on which others are in the batch, and so on the number of processes. Beside
+    larger ones it has another mask, as its maps are padded to theirs.
 
     Args:
         sizes: (h, w) of each level.
