@@ -49,7 +49,7 @@ def damage_json(content: Any, random_state: random.Random, changes: int = 1) -> 
     for _ in range(changes):
         containers = list(_containers(content))
         if not containers:
-            return random_state.choice(ODD_VALUES)
+            return _odd_value(random_state)
         _change(random_state.choice(containers), random_state)
     return content
 
@@ -142,6 +142,11 @@ def _containers(content: Any) -> list[dict | list]:
     return found
 
 
+def _odd_value(random_state: random.Random) -> Any:
+    """A copy, as a later change of the same document may be one of this value."""
+    return copy.deepcopy(random_state.choice(ODD_VALUES))
+
+
 def _change(container: dict | list, random_state: random.Random) -> None:
     if isinstance(container, dict):
         key = random_state.choice(list(container))
@@ -151,7 +156,7 @@ def _change(container: dict | list, random_state: random.Random) -> None:
         elif what == 1:
             container[f"{key}_"] = container.pop(key)
         else:
-            container[key] = random_state.choice(ODD_VALUES)
+            container[key] = _odd_value(random_state)
     else:
         index = random_state.randrange(len(container))
         what = random_state.randrange(4)
@@ -160,4 +165,4 @@ def _change(container: dict | list, random_state: random.Random) -> None:
         elif what == 1:
             container.insert(index, copy.deepcopy(container[index]))
         else:
-            container[index] = random_state.choice(ODD_VALUES)
+            container[index] = _odd_value(random_state)
