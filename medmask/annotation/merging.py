@@ -52,19 +52,13 @@ def merge_into_set(
     names = {as_id(x["id"]): class_of_name(x["name"]) for x in categories}
     offered = {class_of_name(name) for name in classes}
 
-    def stays(record: dict[str, Any]) -> bool:
-        is_reviewed = as_id(record["image_id"]) in reviewed
-        return (
-            not is_reviewed
-            or as_flag(record.get("iscrowd")) == 1
-            or names[as_id(record["category_id"])] not in offered
-        )
-
-    kept = [x for x in content["annotations"] if stays(x)]
-    num_others = sum(
-        as_id(x["image_id"]) in reviewed and names[as_id(x["category_id"])] not in offered
-        for x in kept
-    )
+    kept, num_others = [], 0
+    for record in content["annotations"]:
+        if as_id(record["image_id"]) not in reviewed or as_flag(record.get("iscrowd")) == 1:
+            kept.append(record)
+        elif names[as_id(record["category_id"])] not in offered:
+            kept.append(record)
+            num_others += 1
     if num_others:
         notes.append(
             f"{num_others} annotations of reviewed images are of classes that the readers could "
@@ -134,7 +128,7 @@ class _Records:
         invisible.
         """
         record = self._by_id[image_id]
-        if record.get(field) is not None and not as_flag(record[field]):
+        if record.get(field) == 0:  # false, too; not NaN, which is not given
             record[field] = True
 
     def _add(self, correction: Correction) -> int:
