@@ -62,6 +62,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="link to the raw files instead of writing PNG files",
     )
     parser.add_argument(
+        "--complete",
+        action="store_true",
+        help="every lesion of a coco_tree is marked, benign ones too: images without any are "
+        "labeled as showing none",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         default=os.cpu_count() or 1,
@@ -83,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         max_size=args.max_size,
         link=args.link,
         workers=args.workers,
+        complete=args.complete,
     )
     report = convert(args.set, args.raw, args.output, options, show_progress=True)
     for name, (images, patients, lesions, with_lesions) in report.files.items():

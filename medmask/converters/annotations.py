@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medmask.converters.contract import LeftOut, Lesion, SourceImage
+from medmask.converters.contract import LeftOut, Lesion, MarkedLesions, SourceImage
 from medmask.converters.image_files import WrittenImage
 from medmask.converters.regions import Region
 
@@ -36,25 +36,25 @@ class ConvertedImage:
 
 
 def find_unknown(
-    images: Sequence[ConvertedImage], label: str, *, is_labeled: bool
+    images: Sequence[ConvertedImage], label: str, marked: MarkedLesions
 ) -> dict[str, LeftOut]:
     """Find images that are neither positive nor negative for a label, by name.
 
     Args:
         images: all of a set.
         label: of :data:`~medmask.converters.parts.LABELS`.
-        is_labeled: whether the set marks lesions.
+        marked: the lesions that the set marks.
     """
     unknown = {}
     for image in images:
-        reason = _why_unknown(image.source, label) if is_labeled else None
+        reason = _why_unknown(image.source, label, marked)
         if reason:
             unknown[image.source.name] = LeftOut(image.source.name, reason)
     return unknown
 
 
 def make_document(
-    images: Sequence[ConvertedImage], label: str, description: str, *, is_labeled: bool
+    images: Sequence[ConvertedImage], label: str, description: str, marked: MarkedLesions
 ) -> dict[str, Any]:
     """The content of an annotation file.
 
@@ -62,11 +62,11 @@ def make_document(
         images: those to list.
         label: the class: ``malignant`` takes malignant lesions, ``lesion`` all.
         description: one line about the file.
-        is_labeled: whether the set marks lesions.
+        marked: the lesions that the set marks.
     """
     records, annotations = [], []
     for image in images:
-        label_of_image = {"lesion": _shows_lesion(image.source, is_labeled)}
+        label_of_image = {"lesion": _shows_lesion(image.source, marked)}
         records.append(_to_record(image) | _given(label_of_image))
         for lesion, regions in zip(image.source.lesions, image.written.regions, strict=True):
             if label == "lesion" or lesion.malignant:
@@ -81,17 +81,29 @@ def make_document(
     }
 
 
-def _why_unknown(source: SourceImage, label: str) -> str | None:
-    if source.malignant and not source.lesions:
-        return "it is malignant, but no lesion is marked"
-    if source.malignant is None and not source.lesions:
-        return "it is not told whether it shows a lesion"
+def _why_unknown(source: SourceImage, label: str, marked: MarkedLesions) -> str | None:
+    if marked is MarkedLesions.NONE:
+        return None
+    if not source.lesions:
+        return _why_unknown_without_marks(source, label, marked)
     if label == "lesion":
         return None
     if any(lesion.malignant is None for lesion in source.lesions):
         return "it is not told whether its lesion is malignant"
     if source.malignant and not any(lesion.malignant for lesion in source.lesions):
         return "it is malignant, but no malignant lesion is marked"
+    return None
+
+
+def _why_unknown_without_marks(
+    source: SourceImage, label: str, marked: MarkedLesions
+) -> str | None:
+    if source.malignant:
+        return "it is malignant, but no lesion is marked"
+    if source.lesion and (label == "lesion" or source.malignant is None):
+        return "it shows a lesion, but none is marked"
+    if source.malignant is None and marked is not MarkedLesions.UNTOLD:
+        return "it is not told whether it shows a lesion"
     return None
 
 
@@ -110,12 +122,13 @@ def _to_record(image: ConvertedImage) -> dict[str, Any]:
     return {**_given(source.attributes), **record}
 
 
-def _shows_lesion(source: SourceImage, is_labeled: bool) -> bool | None:
+def _shows_lesion(source: SourceImage, marked: MarkedLesions) -> bool | None:
     """Tell if an image shows a lesion, benign or malignant; None where the set does not say."""
     if source.lesions or source.malignant:
         return True
-    is_known = is_labeled and not _why_unknown(source, "lesion")
-    return False if is_known else None
+    if source.lesion is not None or marked is not MarkedLesions.ALL:
+        return source.lesion
+    return None if _why_unknown(source, "lesion", marked) else False
 
 
 def _to_annotation(image_id: int, lesion: Lesion, region: Region) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from medmask.converters.contract import Contents, Converter, SourceImage
+from medmask.converters.contract import Contents, Converter, MarkedLesions, SourceImage
 from medmask.converters.problems import collect, leave_out_if_faulty
 from medmask.converters.raw_files import list_files
 from medmask.converters.spreadsheet import read_sheet
@@ -127,4 +127,4 @@ def _describe(
     )
 
 
-CONVERTER = Converter("cmmd", "CMMD", read, is_labeled=False)
+CONVERTER = Converter("cmmd", "CMMD", read, MarkedLesions.NONE)

@@ -5,8 +5,9 @@ constant ``CONVERTER``. It reads the index of a raw download and decides what a 
 of them are malignant; everything after that is the engine's and the same for all sets.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ class Lesion:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+def any_malignant(lesions: Sequence[Lesion]) -> bool | None:
+    """Tell whether one of an image's lesions is malignant; None where that is not told."""
+    each = [lesion.malignant for lesion in lesions]
+    return True if True in each else None if None in each else False
+
+
 @dataclass(frozen=True)
 class SourceImage:
     """One image of a raw download; None stands for "not told".
@@ -61,6 +68,8 @@ class SourceImage:
         malignant: label of the image or of the breast. A labeled set's image that is malignant
             and has no lesion (or no malignant one) is neither positive nor negative: it is left
             out of the annotation files.
+        lesion: whether the image shows any lesion, where the set says so by other means than marks
+            and ``malignant``.
         attributes: what else the set says of it, as JSON values.
         lesions: all that are marked, benign ones too.
         split: "train", "val" or "test" where the set has splits of its own.
@@ -77,6 +86,7 @@ class SourceImage:
     scanner: str | None = None
     pixel_spacing_mm: float | None = None
     malignant: bool | None = None
+    lesion: bool | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     lesions: tuple[Lesion, ...] = ()
     split: str | None = None
@@ -113,6 +123,15 @@ class Contents:
     problems: list[str] = field(default_factory=list)
 
 
+class MarkedLesions(Enum):
+    """Lesions that a set marks, which decides what an image without marks tells."""
+
+    ALL = "benign ones, too: an image without any shows no lesion"
+    MALIGNANT = "benign ones not, or not all: an image without any may show a benign one"
+    UNTOLD = "those of its files: an image without any is listed, and gets no label of its own"
+    NONE = "none: all images are listed without any"
+
+
 @dataclass(frozen=True)
 class Converter:
     """A data set that can be converted.
@@ -123,7 +142,7 @@ class Converter:
         read: reads the index in a raw folder, and no pixels. Problems of single images are
             collected, so that all are told at once; it raises an ``InputError`` only where there
             is nothing to go on with, as in a folder of something else.
-        is_labeled: whether the set marks lesions; if not, all images are listed without any.
+        marked: the lesions that the set marks.
         read_pixels: reads the gray levels of a raw file as (H, W) uint8 or uint16, bright tissue in
             large numbers. It runs in worker processes, so it has to be a function of the module.
             None reads PNG, JPEG, TIFF and DICOM by :mod:`medmask.converters.pixels`.
@@ -132,5 +151,5 @@ class Converter:
     name: str
     title: str
     read: Callable[[Path], Contents]
-    is_labeled: bool = True
+    marked: MarkedLesions
     read_pixels: Callable[[SourceImage], np.ndarray] | None = None

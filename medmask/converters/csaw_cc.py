@@ -12,7 +12,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+)
 from medmask.converters.problems import leave_out_if_faulty
 from medmask.converters.raw_files import list_files
 from medmask.converters.tables import Row, find_file, read_header, read_table
@@ -156,4 +163,4 @@ def _has_area(mask: Path) -> bool:
     return box is not None and (box[2] - box[0] > 1 or box[3] - box[1] > 1)
 
 
-CONVERTER = Converter("csaw_cc", "CSAW-CC", read)
+CONVERTER = Converter("csaw_cc", "CSAW-CC", read, MarkedLesions.MALIGNANT)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from medmask.converters.contract import Contents, Converter, LeftOut, SourceImage
+from medmask.converters.contract import Contents, Converter, LeftOut, MarkedLesions, SourceImage
 from medmask.converters.raw_files import list_files
 from medmask.errors import InputError
 from medmask.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_dicom
@@ -106,4 +106,4 @@ def _describe(path: Path, name: str, elements: Elements) -> SourceImage:
     )
 
 
-CONVERTER = Converter("dicom_folder", "a folder of DICOM files", read, is_labeled=False)
+CONVERTER = Converter("dicom_folder", "a folder of DICOM files", read, MarkedLesions.NONE)

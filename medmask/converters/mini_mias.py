@@ -11,7 +11,14 @@ from pathlib import Path
 import numpy as np
 from PIL.PpmImagePlugin import PpmImageFile
 
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+)
 from medmask.errors import InputError
 from medmask.images.limits import check_image_size
 
@@ -135,4 +142,4 @@ def _to_lesion(words: list[str]) -> Lesion:
     )
 
 
-CONVERTER = Converter("mini_mias", "mini-MIAS", read, read_pixels=read_pixels)
+CONVERTER = Converter("mini_mias", "mini-MIAS", read, MarkedLesions.ALL, read_pixels=read_pixels)

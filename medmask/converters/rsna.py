@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medmask.converters.contract import Contents, Converter, LeftOut, SourceImage
+from medmask.converters.contract import Contents, Converter, LeftOut, MarkedLesions, SourceImage
 from medmask.converters.problems import leave_out_if_faulty, missing_files
 from medmask.converters.tables import Row, find_file, read_table
 
@@ -73,4 +73,4 @@ def _label(row: Row) -> bool | None:
     return row.choice("cancer", _FLAGS)
 
 
-CONVERTER = Converter("rsna", "RSNA screening mammography (2022)", read, is_labeled=False)
+CONVERTER = Converter("rsna", "RSNA screening mammography (2022)", read, MarkedLesions.NONE)

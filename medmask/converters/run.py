@@ -29,7 +29,13 @@ from medmask.converters.annotations import (
     make_document,
 )
 from medmask.converters.contact_sheet import write_contact_sheet
-from medmask.converters.contract import Contents, Converter, LeftOut, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    MarkedLesions,
+    SourceImage,
+)
 from medmask.converters.image_files import ImageTask, WrittenImage, write_image
 from medmask.converters.journal import ImageJournal, open_journal
 from medmask.converters.parts import (
@@ -67,6 +73,8 @@ class ConversionOptions:
         max_size: pixels of the longer side of the images; None for full size.
         link: link to the raw files instead of writing PNG files.
         workers: processes.
+        complete: every lesion of a set that does not tell which ones it marks is marked, so that
+            an image without any shows none.
 
     Raises:
         InputError: a value is out of range, or two contradict each other.
@@ -78,6 +86,7 @@ class ConversionOptions:
     max_size: int | None = None
     link: bool = False
     workers: int = 1
+    complete: bool = False
 
     def __post_init__(self) -> None:
         for label in self.labels:
@@ -135,11 +144,19 @@ def convert(
             f"--output {output} is in the raw folder, where the links would be taken for images of "
             "it: choose another one, or leave --link out"
         )
+    if options.complete and converter.marked is not MarkedLesions.UNTOLD:
+        raise InputError(
+            f"which lesions {converter.title} marks is known: leave --complete out, which is for a "
+            "COCO tree of your own"
+        )
     contents = _check_names(converter.read(raw))
     if not contents.images:
         raise InputError(
             "\n".join(list_first(contents.problems)) or _nothing_to_convert(raw, contents)
         )
+    if options.complete:
+        converter = replace(converter, marked=MarkedLesions.ALL)
+        contents = replace(contents, images=list(map(_call_free_of_malignancy, contents.images)))
     _choose_parts(contents.images, options)  # refuses too many folds before the work
     _warn_of_unknown_patients(contents.images, raw)
     settings = {"set": converter.name, "max_size": options.max_size, "link": options.link}
@@ -151,6 +168,13 @@ def convert(
         ]
         written = _write_images(tasks, journal, options.workers, show_progress)
         return _write_rest(converter, raw, output, options, contents, written)
+
+
+def _call_free_of_malignancy(image: SourceImage) -> SourceImage:
+    """Label an image of a set that marks all lesions, if nothing is marked on it, and none told."""
+    if image.lesions or image.lesion or image.malignant is not None:
+        return image
+    return replace(image, malignant=False)
 
 
 def _nothing_to_convert(raw: Path, contents: Contents) -> str:
@@ -233,7 +257,7 @@ def _write_rest(
     files = {}
     unknown_of_labels = {}
     for label in options.labels:
-        unknown = find_unknown(images, label, is_labeled=converter.is_labeled)
+        unknown = find_unknown(images, label, converter.marked)
         unknown_of_labels[label] = list(unknown.values())
         for part, names in parts.items():
             chosen = [
@@ -242,7 +266,7 @@ def _write_rest(
                 if image.source.name in names and image.source.name not in unknown
             ]
             description = f"{converter.title}, {label}, {part}: {how}"
-            document = make_document(chosen, label, description, is_labeled=converter.is_labeled)
+            document = make_document(chosen, label, description, converter.marked)
             write_json(output / ANNOTATIONS / annotation_file(part, label), document)
             files[annotation_file(part, label)] = _count(chosen, document)
         if options.folds is not None:
@@ -252,7 +276,11 @@ def _write_rest(
         {
             "set": converter.name,
             "title": converter.title,
-            "options": {"max_size": options.max_size, "link": options.link},
+            "options": {
+                "max_size": options.max_size,
+                "link": options.link,
+                "complete": options.complete,
+            },
             "sources": describe_sources(raw, contents.sources, [i.written for i in images]),
             "left_out": [_describe(each) for each in left_out],
             "problems": [valid_unicode(problem) for problem in problems],

@@ -2,9 +2,10 @@
 
 ``breast-level_annotations.csv`` has a row for every image, ``finding_annotations.csv`` one for
 every finding, and one for every image without any. Findings of the skin, the nipple and the lymph
-nodes have no BI-RADS and are no lesions here. ``metadata.csv``, where it is there, tells what the
-headers of the files say; of it the scanner is read. The release tells exams apart, not patients: an
-exam is taken as a patient.
+nodes have no BI-RADS and are no lesions here. Benign findings (BI-RADS 2) have no box, so that only
+breasts of BI-RADS 1 are known to show no lesion. ``metadata.csv``, where it is there, tells what
+the headers of the files say; of it the scanner is read. The release tells exams apart, not
+patients: an exam is taken as a patient.
 """
 
 from collections import defaultdict
@@ -13,7 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+)
 from medmask.converters.problems import collect, leave_out_if_faulty, missing_files
 from medmask.converters.tables import Row, find_file, read_names, read_table
 from medmask.utils.counts import counted
@@ -39,6 +47,7 @@ _MAKER, _MODEL = "Manufacturer", "Manufacturer's Model Name"
 _SIDES = {"l": "L", "r": "R"}
 _DENSITIES = {f"density {letter.lower()}": letter for letter in "ABCD"}
 _BIRADS = {f"bi-rads {number}": str(number) for number in range(7)}
+_NEGATIVE_BIRADS = "1"
 _MALIGNANT_BIRADS = ("4", "5", "6")
 _SPLITS = {"training": "train", "test": "test"}
 _SUFFIXES = (".dicom", ".dcm")
@@ -115,6 +124,7 @@ def _add_image(
             birads=birads,
             scanner=scanners.get(image_id),
             malignant=_is_malignant(birads),
+            lesion=False if birads == _NEGATIVE_BIRADS else None,
             lesions=tuple(lesion for lesion in lesions if lesion is not None),
             split=row.choice("split", _SPLITS),
         )
@@ -166,4 +176,4 @@ def _unknown_images(of_image: dict[str, list[Row]], findings: Path, breasts: Pat
     ]
 
 
-CONVERTER = Converter("vindr_mammo", "VinDr-Mammo", read)
+CONVERTER = Converter("vindr_mammo", "VinDr-Mammo", read, MarkedLesions.MALIGNANT)

@@ -6,6 +6,7 @@ import pytest
 from spreadsheets import write_xlsx
 
 from medmask.converters.cmmd import CONVERTER, read
+from medmask.converters.contract import MarkedLesions
 from medmask.converters.run import ConversionOptions, convert
 from medmask.errors import InputError
 
@@ -69,7 +70,7 @@ def test_images(raw):
     assert images["D1-0001_R_MLO"].study_date is None
     assert images["D2-0001_L_CC"].attributes["subtype"] == "Luminal B"
     assert all(image.lesions == () for image in contents.images)
-    assert not CONVERTER.is_labeled
+    assert CONVERTER.marked is MarkedLesions.NONE
 
 
 def test_table_saved_as_csv(raw):

@@ -105,6 +105,45 @@ def test_tree_is_carried_over_at_a_smaller_size(write, tmp_path):
     assert (tmp_path / "out" / "images" / "01.png").is_file()
 
 
+def test_labels_of_images_are_told_or_by_boxes(write, tmp_path):
+    raw = write(numbers=range(1, 9), annotations=[box_of(1), box_of(2, 3)])
+    path = raw / "annotations" / "instances_all.json"
+    content = json.loads(path.read_text())
+    told = [{"malignant": False}, {"malignant": 0, "lesion": True}, {"lesion": False}]
+    for record, fields in zip(content["images"][3:], [*told, {"birads": "1"}], strict=False):
+        record |= fields
+    path.write_text(json.dumps(content))
+
+    report = convert("coco_tree", raw, tmp_path / "out", ConversionOptions())
+    assert not report.problems
+    assert labels_of(tmp_path / "out") == {
+        1: (True, True),
+        2: (False, True),
+        3: (None, None),
+        4: (False, None),
+        5: (False, True),
+        6: (None, False),
+        7: (None, None),
+        8: (None, None),
+    }
+    # without a label an image stays; one whose lesion is not marked is no negative
+    assert report.files["instances_all.json"][0] == 8
+    assert report.files["instances_all_lesion.json"][0] == 7
+
+    convert("coco_tree", raw, tmp_path / "out", ConversionOptions(complete=True))
+    assert labels_of(tmp_path / "out") == {
+        1: (True, True),
+        2: (False, True),
+        **dict.fromkeys((3, 4, 6, 7, 8), (False, False)),
+        5: (False, True),
+    }
+
+
+def labels_of(output):
+    content = json.loads((output / "annotations" / "instances_all.json").read_text())
+    return {each["id"]: (each.get("malignant"), each.get("lesion")) for each in content["images"]}
+
+
 def test_pixel_size_that_is_told_later_is_carried_over(write, tmp_path):
     raw = write(numbers=[1])
     convert("coco_tree", raw, tmp_path / "out", ConversionOptions())
@@ -138,7 +177,7 @@ def test_file_of_any_lesion_goes_first(write):
     assert [len(image.lesions) for image in read(raw).images] == [1, 1]
     raw = write("instances_all_lesion.json", [1, 2], boxes[:1], categories=category)
     assert [len(image.lesions) for image in read(raw).images] == [1, 0]
-    assert [image.malignant for image in read(raw).images] == [True, False]
+    assert [image.malignant for image in read(raw).images] == [True, None]
 
 
 def test_only_file_whatever_its_name(write):
@@ -257,11 +296,12 @@ def test_regions_to_ignore_leave_the_image_out(write):
     [
         ([box_of(1, malignant="yes")], {}, "the field 'malignant' 'yes': write true or false"),
         ([], {"malignant": 2}, "the field 'malignant' 2: write true or false"),
+        ([], {"lesion": "no"}, "the field 'lesion' 'no': write true or false"),
         ([], {"pixel_spacing_mm": [0.1, 0.1]}, "pixel_spacing_mm .* above 0; correct it"),
         ([], {"pixel_spacing_mm": 10**400}, "pixel_spacing_mm .* above 0; correct it"),
         ([], {"width": WIDTH + 1}, "is 60 x 80 .* says 61 x 80; its boxes would be wrong"),
     ],
-    ids=["lesion", "image", "spacing", "huge-spacing", "size"],
+    ids=["annotation", "image", "lesion", "spacing", "huge-spacing", "size"],
 )
 def test_faults_are_named_and_the_rest_goes_on(write, boxes, fields, words):
     write("instances_all.json", [2])

@@ -9,6 +9,7 @@ from pydicom import Dataset
 from pydicom.uid import BasicTextSRStorage
 from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing as MammographyForProcessing
 
+from medmask.converters.contract import MarkedLesions
 from medmask.converters.dicom_folder import CONVERTER, read
 from medmask.converters.run import ConversionOptions, convert
 
@@ -31,7 +32,7 @@ def test_mammograms_of_any_name(tmp_path, write_dicom):
     contents = read(tmp_path / "raw")
     assert not contents.problems
     assert not contents.left_out
-    assert not CONVERTER.is_labeled
+    assert CONVERTER.marked is MarkedLesions.NONE
     bare, image = sorted(contents.images, key=lambda image: image.name)
     assert image.name == "case1/IM0001"
     assert (image.patient_id, image.study_date) == ("p1", "20100102")

@@ -8,7 +8,7 @@ import pytest
 from mini_mias_tree import write_mini_mias
 
 from medmask.converters.annotations import ConvertedImage, make_document
-from medmask.converters.contract import LeftOut
+from medmask.converters.contract import LeftOut, MarkedLesions
 from medmask.converters.image_files import WrittenImage
 from medmask.converters.mini_mias import read, read_pixels
 from medmask.converters.regions import find_regions
@@ -153,7 +153,7 @@ def test_real_set():
             regions=regions,
         )
         images.append(ConvertedImage(number, source, written))
-    document = make_document(images, "lesion", "", is_labeled=True)
+    document = make_document(images, "lesion", "", MarkedLesions.ALL)
     assert boxes_of(document) == boxes_of(expected)
 
 

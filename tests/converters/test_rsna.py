@@ -8,6 +8,7 @@ import pytest
 from image_files import DEEP, PIXELS, SYNTAXES, compressed_frame, dicom_file, radiograph
 from raw_tables import write_csv
 
+from medmask.converters.contract import MarkedLesions
 from medmask.converters.rsna import CONVERTER, read
 from medmask.converters.run import ConversionOptions, convert
 from medmask.data.dataset_dicts import load_coco
@@ -59,7 +60,7 @@ def test_images_carry_what_the_table_says(write_set):
         row_of(7, patient_id=5, difficult_negative_case=True, view="LMO", **site_1),
     )
     contents = read(raw)
-    assert not CONVERTER.is_labeled
+    assert CONVERTER.marked is MarkedLesions.NONE
     assert not contents.problems
     assert not contents.left_out
     assert contents.sources == [raw / "train.csv"]

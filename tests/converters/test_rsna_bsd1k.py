@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from raw_tables import write_csv
 
+from medmask.converters.contract import MarkedLesions
 from medmask.converters.rsna_bsd1k import CONVERTER, read
 from medmask.errors import InputError
 
@@ -191,6 +192,10 @@ def test_an_image_without_a_name(write_split, name):
     contents = read(raw)
     assert not contents.images
     assert "file_name" in contents.problems[0]
+
+
+def test_image_without_boxes_may_show_a_benign_lesion():
+    assert CONVERTER.marked is MarkedLesions.MALIGNANT
 
 
 def test_benign_boxes_are_not_malignant(write_split):

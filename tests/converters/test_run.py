@@ -103,7 +103,7 @@ def test_provenance(converted):
     assert index["file"] == "Info.txt"
     assert len(index["sha256"]) == 64
     assert content["sources"]["images"] == 24
-    assert content["options"] == {"max_size": 64, "link": False}
+    assert content["options"] == {"max_size": 64, "link": False, "complete": False}
     assert "60 / 15 / 25" in content["annotation_files"]["instances_val.json"]["split"]
 
 
@@ -222,6 +222,8 @@ def test_other_settings_and_other_folders_are_refused(raw, converted, tmp_path):
         convert("mini_mias", raw, raw.parent / "." / raw.name, OPTIONS)
     with pytest.raises(InputError, match="cannot be linked to"):
         convert("mini-mias", raw, tmp_path / "out", ConversionOptions(link=True))
+    with pytest.raises(InputError, match="lesions mini-MIAS marks is known: leave --complete out"):
+        convert("mini-mias", raw, tmp_path / "out", ConversionOptions(complete=True))
 
 
 @pytest.mark.parametrize(

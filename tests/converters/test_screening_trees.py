@@ -33,6 +33,28 @@ def load(output, split: str, label: str):
     return load_coco(json_file, output / "images", [label])
 
 
+@pytest.mark.parametrize(
+    ("converted", "labels"),
+    [
+        ("cdd_cesm", {"P1_L_DM_MLO": (True, True), "P3_R_DM_CC": (False, False)}),
+        ("inbreast", {"101": (False, False), "102": (True, True), "103": (False, True)}),
+        # these do not mark all benign lesions
+        ("csaw_cc", {"00075_20990909_R_CC_1": (False, None)}),
+        ("rsna_bsd1k", {"2_21": (True, True)}),
+        ("coco_tree", {"0": (True, True), "1": (False, True), "2": (None, None)}),
+    ],
+    indirect=["converted"],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_labels_of_images_are_those_that_the_set_tells(converted, labels):
+    images = load(converted[0], "all", "lesion")
+    found = {
+        Path(image["file_name"]).stem: (image.get("malignant"), image.get("lesion"))
+        for image in images
+    }
+    assert found.items() >= labels.items()
+
+
 @pytest.mark.parametrize("converted", ["vindr_mammo"], indirect=True)
 def test_vindr_mammo(converted):
     output, report = converted

@@ -78,6 +78,18 @@ def test_images_carry_what_the_tables_say(write_set, suffix):
     assert second.lesions == ()
 
 
+def test_only_breasts_of_birads_1_are_known_to_show_no_lesion(write_set):
+    """Benign findings have no box."""
+    birads = ["BI-RADS 1", "BI-RADS 2", "BI-RADS 3"]
+    no_findings = [finding_of(name, "['No Finding']", **NO_BOX) for name in "abc"]
+    breasts = [
+        breast_of(name, breast_birads=each) for name, each in zip("abc", birads, strict=True)
+    ]
+    assert [image.lesion for image in read(write_set(breasts, no_findings)).images] == [
+        *(False, None, None)
+    ]
+
+
 def test_scanners_are_those_of_the_table_of_headers(write_set):
     no_findings = [finding_of(name, "['No Finding']", **NO_BOX) for name in "abc"]
     raw = write_set([breast_of(name) for name in "abc"], no_findings)

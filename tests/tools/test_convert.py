@@ -55,6 +55,14 @@ def test_goes_on_after_a_kill(tmp_path, run_tool, forked_python):
     assert check.returncode == 0, check.stdout
 
 
+def test_completeness_is_told_of_coco_trees_alone(tmp_path, run_tool):
+    raw = write_mini_mias(tmp_path / "raw", many_films(2))
+    options = ("--output", tmp_path / "out", "--complete")
+    result = run_tool("convert_dataset.py", "mini_mias", raw, *options)
+    assert result.returncode == 2
+    assert "leave --complete out" in result.stderr
+
+
 def test_exit_status_and_problems(tmp_path, run_tool):
     raw = write_mini_mias(tmp_path / "raw", many_films(4), without=("mdb002",))
     options = ("--output", tmp_path / "out", "--max-size", 64, "--workers", 1)

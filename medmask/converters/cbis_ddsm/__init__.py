@@ -17,7 +17,14 @@ from pathlib import Path
 from medmask.converters.cbis_ddsm.cases import TABLES, Region, read_regions
 from medmask.converters.cbis_ddsm.files import find_files
 from medmask.converters.cbis_ddsm.films import Film, group_films, locate
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+)
 from medmask.converters.problems import collect, leave_out_if_faulty
 from medmask.converters.tables import find_file
 from medmask.errors import InputError
@@ -101,4 +108,4 @@ def _source_image(film: Film, path: Path, masks: list[Path]) -> SourceImage:
     )
 
 
-CONVERTER = Converter("cbis_ddsm", "CBIS-DDSM", read)
+CONVERTER = Converter("cbis_ddsm", "CBIS-DDSM", read, MarkedLesions.ALL)

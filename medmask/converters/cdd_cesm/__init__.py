@@ -13,7 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from medmask.converters.cdd_cesm.regions import read_outline
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+)
 from medmask.converters.problems import collect, leave_out_if_faulty
 from medmask.converters.raw_files import list_files
 from medmask.converters.spreadsheet import read_sheet
@@ -166,4 +173,4 @@ def _values(rows: Iterable[Row], column: str) -> list[str]:
     return [value for value in dict.fromkeys(values) if value]
 
 
-CONVERTER = Converter("cdd_cesm", "CDD-CESM", read)
+CONVERTER = Converter("cdd_cesm", "CDD-CESM", read, MarkedLesions.ALL)

@@ -5,7 +5,8 @@
     layout    which annotation files are read, and the splits that they tell
     lesions   annotations as lesions
 
-An image without annotations shows no lesion, and one without a patient is a patient of its own.
+An image without annotations is listed as it is, without a label of the whole image unless its own
+record has one; an image without a patient is a patient of its own.
 """
 
 import logging
@@ -19,11 +20,19 @@ from typing import Any
 from medmask.coco import read_coco
 from medmask.converters.coco_tree.layout import find_annotation_files, read_splits
 from medmask.converters.coco_tree.lesions import (
-    as_malignant,
+    as_label,
     has_outlines,
     to_lesion,
 )
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+    any_malignant,
+)
 from medmask.converters.problems import check_size, collect, leave_out_if_faulty
 from medmask.errors import InputError
 from medmask.images import IMAGE_SUFFIXES
@@ -33,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 _FIELDS = ("patient_id", "study_date", "laterality", "view", "density", "birads", "scanner")
 _NOT_CARRIED = (
-    *("id", "file_name", "width", "height", "malignant", "pixel_spacing_mm"),
+    *("id", "file_name", "width", "height", "malignant", "lesion", "pixel_spacing_mm"),
     *("license", "flickr_url", "coco_url", "date_captured"),
 )
 
@@ -102,24 +111,19 @@ def _to_image(
     if "patient_id" in fields:
         fields["patient_id"] = str(fields["patient_id"])
     label = f"image {record['file_name']} of {path}"
-    malignant = as_malignant(record.get("malignant"), label)
+    malignant = as_label(record, "malignant", label)
     carried = [name for name in record if name not in (*_FIELDS, *_NOT_CARRIED)]
     return SourceImage(
         path=file,
         name=_without_suffix(file.relative_to(folder)).as_posix(),
         pixel_spacing_mm=_spacing(record.get("pixel_spacing_mm"), label),
-        malignant=_any_malignant(lesions) if malignant is None else malignant,
+        malignant=any_malignant(lesions) if malignant is None and lesions else malignant,
+        lesion=as_label(record, "lesion", label),
         attributes={name: finite_values(record[name]) for name in carried},
         lesions=tuple(lesions),
         split=split,
         **fields,
     )
-
-
-def _any_malignant(lesions: Sequence[Lesion]) -> bool | None:
-    """Tell whether an image is malignant by its lesions; without any it is not."""
-    each = [lesion.malignant for lesion in lesions]
-    return True if True in each else None if None in each else False
 
 
 def _without_suffix(path: PurePath) -> PurePath:
@@ -169,4 +173,4 @@ def _warn_of_masks(records: Sequence[dict[str, Any]], path: Path) -> None:
         )
 
 
-CONVERTER = Converter("coco_tree", "COCO tree", read)
+CONVERTER = Converter("coco_tree", "COCO tree", read, MarkedLesions.UNTOLD)

@@ -36,7 +36,7 @@ def to_lesion(
     Raises:
         InputError: its field ``malignant`` is not true or false.
     """
-    malignant = as_malignant(record.get("malignant"), label)
+    malignant = as_label(record, "malignant", label)
     x, y, width, height = box
     attributes = {key: value for key, value in record.items() if key not in _NOT_CARRIED}
     if is_one_of_several:
@@ -51,18 +51,23 @@ def to_lesion(
     )
 
 
-def as_malignant(value: Any, label: str) -> bool | None:
-    """Interpret a field ``malignant``: a flag, or 0 or 1; None if it is not given.
+def as_label(record: Mapping[str, Any], field: str, label: str) -> bool | None:
+    """Interpret a field such as ``malignant``: a flag, or 0 or 1; None if it is not given.
+
+    Args:
+        record: an image or an annotation as the file gives it.
+        field: its name.
+        label: names the record in messages.
 
     Raises:
         InputError: it is anything else.
     """
-    value = as_given(value)
+    value = as_given(record.get(field))
     if value is None:
         return None
     if isinstance(value, bool | int | float) and value in (0, 1):
         return bool(value)
-    raise InputError(f"{label} has the field 'malignant' {value!r}: write true or false")
+    raise InputError(f"{label} has the field '{field}' {value!r}: write true or false")
 
 
 def has_outlines(record: Mapping[str, Any]) -> bool:

@@ -11,7 +11,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+    any_malignant,
+)
 from medmask.converters.ddsm.density import CALIBRATIONS
 from medmask.converters.ddsm.ics import Case, Film, read_case
 from medmask.converters.ddsm.overlay import Abnormality, read_overlay
@@ -133,7 +141,7 @@ def _describe(case: Case, film: Film, path: Path, name: str, overlay: Path) -> S
         birads=max(assessments, default=None),
         scanner=case.digitizer,
         pixel_spacing_mm=film.resolution / 1000,
-        malignant=any(lesion.malignant for lesion in lesions),
+        malignant=any_malignant(lesions),
         attributes=dict(_attributes(case, film)),
         lesions=lesions,
     )
@@ -173,4 +181,4 @@ def _to_lesion(abnormality: Abnormality, overlay: Path) -> Lesion:
     )
 
 
-CONVERTER = Converter("ddsm", "DDSM", read, read_pixels=read_pixels)
+CONVERTER = Converter("ddsm", "DDSM", read, MarkedLesions.ALL, read_pixels=read_pixels)

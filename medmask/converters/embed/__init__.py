@@ -18,11 +18,19 @@ from typing import Any
 import numpy as np
 
 from medmask.converters import pixels as gray_levels
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+)
 from medmask.converters.embed.findings import (
     ExamKey,
     Finding,
     breast_is_malignant,
+    breast_is_negative,
     read_findings,
     region_is_malignant,
 )
@@ -134,6 +142,7 @@ def _add_image(
             birads=_heaviest((finding.birads for finding in of_breast), _BIRADS_BY_WEIGHT),
             scanner=scanner or None,
             malignant=breast_is_malignant(of_breast, side),
+            lesion=False if breast_is_negative(of_breast) else None,
             attributes={"exam_id": exam},
             lesions=_read_regions(row, column, path, side, of_breast),
         )
@@ -205,4 +214,4 @@ def _show(box: tuple[float, float, float, float]) -> str:
     return "(" + ", ".join(f"{corner:g}" for corner in box) + ")"
 
 
-CONVERTER = Converter("embed", "EMBED", read, read_pixels=read_pixels)
+CONVERTER = Converter("embed", "EMBED", read, MarkedLesions.MALIGNANT, read_pixels=read_pixels)

@@ -22,7 +22,8 @@ _DENSITIES = {
     **dict.fromkeys(("5", "5.0")),  # a male breast
 }
 _MALIGNANT, _BENIGN, _NOT_OF_THE_BREAST = range(2), range(2, 6), 6
-_BENIGN_BIRADS = ("1", "2", "3")
+_NEGATIVE_BIRADS = "1"
+_BENIGN_BIRADS = (_NEGATIVE_BIRADS, "2", "3")
 _MASS_KINDS = {
     **dict.fromkeys("grox", "mass"),
     **dict.fromkeys("qa", "architectural distortion"),
@@ -89,13 +90,18 @@ def breast_is_malignant(findings: Iterable[Finding], side: str | None) -> bool |
     return None if None in verdicts or not verdicts else False
 
 
+def breast_is_negative(findings: Sequence[Finding]) -> bool:
+    """Say whether a breast is known to show no lesion: nothing but BI-RADS 1 is said of it."""
+    return bool(findings) and all(f.birads == _NEGATIVE_BIRADS for f in findings)
+
+
 def region_is_malignant(findings: Sequence[Finding], side: str | None) -> bool | None:
     """Say whether a marked region of a breast is malignant.
 
     Regions do not name their finding. So only what holds for all findings that may have been
     marked, which those of BI-RADS 1 are not, is known of a region.
     """
-    marked = [finding for finding in findings if finding.birads != "1"] or findings
+    marked = [finding for finding in findings if finding.birads != _NEGATIVE_BIRADS] or findings
     verdicts = {finding.malignant(side) for finding in marked}
     return verdicts.pop() if len(verdicts) == 1 else None
 

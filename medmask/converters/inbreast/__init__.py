@@ -12,7 +12,14 @@ part of that one.
 import re
 from pathlib import Path
 
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+)
 from medmask.converters.inbreast.outlines import read_findings
 from medmask.converters.problems import leave_out_if_faulty
 from medmask.converters.tables import Row, find_file, read_table
@@ -110,4 +117,4 @@ def _add(contents: Contents, row: Row, dicom: Path, outlines: Path | None) -> No
     )
 
 
-CONVERTER = Converter("inbreast", "INbreast", read)
+CONVERTER = Converter("inbreast", "INbreast", read, MarkedLesions.ALL)

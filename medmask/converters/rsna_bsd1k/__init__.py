@@ -17,7 +17,14 @@ from typing import Any
 from medmask.coco import CocoTables, check_content, class_of_name
 from medmask.coco.check import structure_problems
 from medmask.converters import rsna
-from medmask.converters.contract import Contents, Converter, LeftOut, Lesion, SourceImage
+from medmask.converters.contract import (
+    Contents,
+    Converter,
+    LeftOut,
+    Lesion,
+    MarkedLesions,
+    SourceImage,
+)
 from medmask.converters.problems import (
     check_size,
     collect,
@@ -132,4 +139,4 @@ def _to_image(file: Path, split: str, metadata: Metadata, lesions: list[Lesion])
     return SourceImage(path=file, name=file.stem, lesions=tuple(lesions), split=split, **fields)
 
 
-CONVERTER = Converter("rsna_bsd1k", "RSNA-BSD1K", read)
+CONVERTER = Converter("rsna_bsd1k", "RSNA-BSD1K", read, MarkedLesions.MALIGNANT)

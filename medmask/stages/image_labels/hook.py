@@ -100,6 +100,12 @@ class ImageLabelHook(LossHook):
             "" if self.negatives else " (not used)",
             counts[None],
         )
+        if self.negatives and not counts[False]:
+            logger.warning(
+                "No image of loss_hooks.image_labels.loader has %s=false in its record, so that "
+                "nothing teaches low scores: add images that do not show it",
+                self.field,
+            )
         super().before_train()
 
     def step_losses(self) -> dict[str, Tensor]:

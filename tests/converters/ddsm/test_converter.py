@@ -122,6 +122,7 @@ def test_lesions(raw):
         "cores": 1,
     }
     assert [lesion.malignant for lesion in images["C_1509_1_LEFT_MLO"].lesions] == [None]
+    assert images["C_1509_1_LEFT_MLO"].malignant is None
     assert images["C_1509_1_RIGHT_CC"].lesions == ()
     assert images["A_0200_1_RIGHT_MLO"].malignant is False
 

@@ -73,6 +73,18 @@ def test_images_carry_what_the_tables_say(write_set, reduced):
     assert (second.density, second.birads, second.malignant) == ("B", "1", False)
 
 
+def test_only_breasts_of_birads_1_are_known_to_show_no_lesion(write_set):
+    """Regions are those of some findings alone."""
+    raw = write_set(
+        [image_of("a"), image_of("b", acc_anon=23), image_of("c", acc_anon=24)],
+        [
+            *(finding_of("R"), finding_of("R", acc_anon=23, asses="B")),
+            *(finding_of("R", acc_anon=23), finding_of("L", acc_anon=24)),
+        ],
+    )
+    assert [image.lesion for image in read(raw).images] == [False, None, None]
+
+
 @pytest.mark.parametrize("side", ["B", None])
 def test_findings_of_both_sides_belong_to_all_images(write_set, side):
     raw = write_set(

@@ -127,6 +127,22 @@ def test_set_without_a_positive_label_is_refused(make_detector, make_trainer, la
         make_trainer(make_detector(), make_hook(*labels, field=field)).train(0, 1)
 
 
+@pytest.mark.parametrize(
+    ("labels", "options", "is_warned_of"),
+    [
+        ((True, None), {}, True),
+        ((True, None), {"negatives": False}, False),
+        ((True, False), {}, False),
+    ],
+)
+def test_set_without_a_negative_label_is_warned_of(
+    make_detector, make_trainer, caplog, labels, options, is_warned_of
+):
+    trainer = make_trainer(make_detector(), make_hook(*labels, **options))
+    trainer.loss_hooks[0].before_train()
+    assert ("nothing teaches low scores" in caplog.text) is is_warned_of
+
+
 def test_mixed_images_which_have_no_label_are_refused(make_detector, make_trainer):
     hook = make_hook(True, False)
     hook.loader.stream.mix = Mixup()
