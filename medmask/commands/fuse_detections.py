@@ -38,7 +38,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--annotations",
         metavar="GT.json",
         help="a COCO file that lists the images and categories; its boxes do not matter (default: "
-        "the detections tell them, if all have ids, or all go by the same names)",
+        "the detections tell them, if all have ids, those of all files alike, or all go by the "
+        "same names)",
     )
     parser.add_argument(
         "--detections",

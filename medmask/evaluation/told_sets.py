@@ -6,7 +6,7 @@ detections of several models can be put together.
 
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,8 @@ class _Told(NamedTuple):
 def read_told_set(paths: Sequence[str | os.PathLike]) -> GroundTruth:
     """Gather the images and categories of several files of detections on the same images.
 
-    Ids decide where all records have one, and names where none has.
+    Ids decide where all records have one, and names where none has. Ids and names go together one
+    to one: two ids of one name would part what several models see.
 
     Args:
         paths: of files that :func:`medmask.evaluation.read_detections` then reads with the result.
@@ -63,8 +64,7 @@ def read_told_set(paths: Sequence[str | os.PathLike]) -> GroundTruth:
     """
     records = [record for path in paths for record in _read_records(path)]
     images, categories = _gather(records, _IMAGES), _gather(records, _CATEGORIES)
-    if images.ids[:1] == (None,):
-        _check_that_folders_are_told_alike(images.names)
+    _check_that_folders_are_told_alike(images.names)
     return GroundTruth(
         image_ids=images.ids,
         category_ids=categories.ids,
@@ -116,7 +116,24 @@ def _by_ids(ids: Sequence[Any], names: Sequence[str | None], kind: _Kind) -> _To
                 f"{kind.id_field} {show(id_)} is both {show(known)} and {show(name)} in the "
                 "detections: they are of different sets, which cannot be fused"
             )
+    _check_that_ids_are_told_alike(told, kind)
     return _Told(tuple(told), tuple(told.values()))
+
+
+def _check_that_ids_are_told_alike(names: Mapping[Any, str | None], kind: _Kind) -> None:
+    """Refuse several ids of one name, or ``1`` beside ``"1"``, whose boxes would never be fused."""
+    by_text: dict[str, Any] = {}
+    by_key: dict[Any, Any] = {}
+    for id_, name in names.items():
+        others = {"may be one": by_text.setdefault(str(id_), id_)}
+        if name is not None:
+            others[f"are both {show(name)}"] = by_key.setdefault(kind.key(name), id_)
+        for reason, other in others.items():
+            if other != id_:
+                raise InputError(
+                    f"{kind.id_field} {show(other)} and {show(id_)} of the detections {reason}: "
+                    "give --annotations with the images and categories"
+                )
 
 
 def _check_that_folders_are_told_alike(names: Sequence[str | None]) -> None:

@@ -244,10 +244,30 @@ class TestWithoutAnnotations:
                 {**BY_ID, "category_name": "calcification"},
                 "category_id 3 is both",
             ),
+            (
+                {**BY_ID, "file_name": "a.png"},
+                {**BY_ID, "file_name": "a.png", "image_id": 1008},
+                'image_id 8 and 1008 of the detections are both "a.png": give --annotations',
+            ),
+            (
+                {**BY_ID, "file_name": "a/8.png"},
+                {**BY_ID, "file_name": "/data/a/8.png", "image_id": 1008},
+                "may be one image: give --annotations",
+            ),
+            (
+                {**BY_ID, "category_name": "malignant"},
+                {**BY_ID, "category_name": "cancer", "category_id": 4},
+                'category_id 3 and 4 of the detections are both "cancer": give --annotations',
+            ),
+            (
+                BY_ID,
+                {**BY_ID, "image_id": "8"},
+                'image_id 8 and "8" of the detections may be one: give --annotations',
+            ),
             (BY_ID, "no record", "record 0 is not an object"),
             (BY_ID, {**BY_ID, "score": 8}, "score 8 is above 1"),
         ],
-        ids=range(8),
+        ids=range(12),
     )
     def test_what_cannot_be_told_is_refused(self, fuse, first, second, words):
         with pytest.raises(InputError, match=words):
