@@ -13,6 +13,8 @@ from medmask.coco import as_label
 FIELDS = ("patient_id", "laterality", "view")
 """The fields that an image record must have; ``study_date`` parts the exams of a patient."""
 _OTHER_SIDE = {"L": "R", "R": "L"}
+_VIEWS = ("CC", "MLO", "ML", "LM", "LMO", "FB", "SIO", "ISO", "XCCL", "XCCM")
+"""As DICOM files name them."""
 
 
 @dataclass(frozen=True)
@@ -83,4 +85,7 @@ def _study(image: Mapping[str, Any]) -> str:
 
 
 def _view(image: Mapping[str, Any]) -> str:
-    return str(image["view"]).strip().upper()
+    """The view without the side that some files put before it, as in LCC and R-MLO."""
+    view = str(image["view"]).strip().upper()
+    rest = view.removeprefix(str(image["laterality"]).upper()).lstrip(" -_")
+    return rest if rest in _VIEWS and view not in _VIEWS else view

@@ -45,6 +45,20 @@ def test_the_four_views_of_an_exam():
     assert related.contralateral == ((2,), (3,), (0,), (1,))
 
 
+@pytest.mark.parametrize("separator", ["", " ", "-", "_"])
+def test_views_may_repeat_the_side(separator):
+    views = [("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO")]
+    related = find_related_views(
+        [image(17, side, f"{side}{separator}{view}") for side, view in views]
+    )
+    assert related.ipsilateral == ((1,), (0,), (3,), (2,))
+    assert related.contralateral == ((2,), (3,), (0,), (1,))
+    # lateromedial is a view of both breasts, and LMO not MO of the left one
+    views = [("L", "LM"), ("R", "LM"), ("L", "LMO"), ("R", "LMO"), ("R", "RLM"), ("L", "LLM")]
+    related = find_related_views([image(17, side, view) for side, view in views])
+    assert related.contralateral == ((1, 4), (0, 5), (3,), (2,), (0, 5), (1, 4))
+
+
 def test_exams_patients_and_images_that_tell_too_little_stay_apart():
     related = find_related_views(
         [
