@@ -12,6 +12,8 @@ from detectron2.data import MetadataCatalog
 from medmask.coco import check_content, image_label, is_length, name_problems
 from medmask.data.catalog import CocoMetadata, check_registered
 from medmask.data.dataset_dicts import advise_on_turned_size
+from medmask.data.outlines import outline_problems
+from medmask.data.pixel_spacing import spacing_problems
 from medmask.errors import InputError
 from medmask.images import read_image_size
 from medmask.utils.counts import counted
@@ -108,6 +110,8 @@ def inspect_dataset(
     tables, problems = check_content(content, image_root=image_root, thing_classes=thing_classes)
     if tables is None:
         return DatasetReport(name, problems)
+    problems += outline_problems(tables)
+    problems += spacing_problems(tables.images)
     problems += _size_problems(tables.images, Path(image_root), name)
     annotations = tables.annotations
     is_lesion = ~annotations.is_crowd()

@@ -1,18 +1,23 @@
 """Resizing to one pixel spacing, so that equal lesions look equally large on every scanner."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import detectron2.data.transforms as T
 import numpy as np
 
+from medmask.coco import image_label
 from medmask.data.resizing import SmoothResizeTransform, draw_scale
 from medmask.errors import InputError
 from medmask.images import read_pixel_spacing
+from medmask.utils.json_files import show
 
 PixelSpacing = tuple[float, float]
 """Height and width of a pixel in millimeters."""
+_PLAUSIBLE_MM = (0.01, 5.0)
+"""From finer than any detector to a breast of a few dozen pixels; meters, centimeters and
+micrometers lie outside."""
 
 
 class ResizeToPixelSpacing(T.Augmentation):
@@ -83,10 +88,37 @@ def pixel_spacing_of(dataset_dict: dict[str, Any]) -> PixelSpacing | None:
     spacing = dataset_dict.get("pixel_spacing_mm")
     if spacing is None:
         return read_pixel_spacing(dataset_dict["file_name"])
-    is_number = isinstance(spacing, int | float) and not isinstance(spacing, bool)
-    if not is_number or not 0 < spacing < math.inf:
+    if not _is_spacing(spacing):
         raise InputError(
             f"image {dataset_dict['file_name']} has the pixel_spacing_mm {spacing!r}, which must "
             "be the side of a pixel in millimeters, above 0; correct the annotation file"
         )
     return float(spacing), float(spacing)
+
+
+def spacing_problems(images: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Find the records whose ``pixel_spacing_mm`` is no spacing, or one of no mammogram.
+
+    Args:
+        images: of an annotation file, as :class:`medmask.coco.CocoTables` gives them.
+
+    Yields:
+        One sentence for each of them.
+    """
+    for image in images:
+        spacing = image.get("pixel_spacing_mm")
+        if spacing is None:
+            continue
+        least, most = _PLAUSIBLE_MM
+        if not _is_spacing(spacing):
+            fault = "must be the side of a pixel in millimeters, a number above 0"
+        elif not least <= spacing <= most:
+            fault = f"is no side of a mammogram's pixel in millimeters, {least} to {most}"
+        else:
+            continue
+        yield f"{image_label(image)}: its pixel_spacing_mm {show(spacing)} {fault}"
+
+
+def _is_spacing(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < value < math.inf

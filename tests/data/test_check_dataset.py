@@ -56,6 +56,14 @@ def test_turned_photograph_is_told(coco_content, write_tree):
     assert "(the sides are exchanged: an image is turned as its EXIF orientation says)" in problem
 
 
+def test_faults_that_training_would_stop_at_are_told(coco_content, write_tree):
+    coco_content["annotations"][0]["segmentation"] = [[1, 2, 3]]
+    coco_content["images"][2]["pixel_spacing_mm"] = "0.07"
+    outline, spacing = inspect_dataset("mine", *write_tree(coco_content)).problems
+    assert "its segmentation is faulty: a polygon of it" in outline
+    assert 'its pixel_spacing_mm "0.07" must be' in spacing
+
+
 def test_overlap_of_splits(coco_content, write_tree):
     first = inspect_dataset("a", *write_tree(coco_content, "a.json", "a"))
     coco_content["images"] = coco_content["images"][:1]

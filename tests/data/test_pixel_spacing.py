@@ -1,3 +1,5 @@
+import math
+
 import cv2
 import detectron2.data.transforms as T
 import numpy as np
@@ -6,7 +8,7 @@ from detectron2.structures import BoxMode
 
 from medmask.data import DetectionMapper, build_test_augmentation, build_train_augmentation
 from medmask.data.mapper import augment_image
-from medmask.data.pixel_spacing import pixel_spacing_of, uses_pixel_spacing
+from medmask.data.pixel_spacing import pixel_spacing_of, spacing_problems, uses_pixel_spacing
 from medmask.data.sample_stream import seeded
 from medmask.errors import InputError
 from medmask.images import read_pixel_spacing
@@ -118,3 +120,18 @@ def test_other_files_state_none(tmp_path):
 def test_who_asks_for_the_spacing_is_known():
     assert not uses_pixel_spacing(build_test_augmentation())
     assert uses_pixel_spacing(T.AugmentationList([build_test_augmentation(pixel_spacing_mm=1)]))
+
+
+def test_spacings_of_a_file_that_are_none_are_found():
+    sound = [{"id": 1}, *({"id": 2, "pixel_spacing_mm": x} for x in (0.05, 0.2, 1, 2.5))]
+    assert not list(spacing_problems(sound))
+    faults = ["0.07", 0, -0.07, math.inf, True, [0.07, 0.07]]
+    problems = list(spacing_problems([{"id": 3, "pixel_spacing_mm": x} for x in faults]))
+    assert len(problems) == len(faults)
+    start = 'image 3: its pixel_spacing_mm "0.07" must be the side of a pixel in millimeters'
+    assert problems[0].startswith(start)
+    micrometers, meters = spacing_problems(
+        [{"id": 3, "pixel_spacing_mm": 70}, {"id": 4, "pixel_spacing_mm": 7e-5}]
+    )
+    assert micrometers.startswith("image 3: its pixel_spacing_mm 70 is no side of a mammogram's")
+    assert meters.startswith("image 4")
