@@ -17,15 +17,16 @@ _REPORT_SECONDS = 10.0
 class _Faults(Dataset[str | None]):
     """The fault of the image of each dataset dict; None where there is none."""
 
-    def __init__(self, dataset_dicts: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, dataset_dicts: Sequence[dict[str, Any]], apply_voi: bool) -> None:
         self.dataset_dicts = dataset_dicts
+        self.apply_voi = apply_voi
 
     def __len__(self) -> int:
         return len(self.dataset_dicts)
 
     def __getitem__(self, index: int) -> str | None:
         try:
-            read_dataset_image(self.dataset_dicts[index])
+            read_dataset_image(self.dataset_dicts[index], apply_voi=self.apply_voi)
         except InputError as error:
             return str(error)
         return None
@@ -35,6 +36,8 @@ def find_broken_images(
     dataset_dicts: Sequence[dict[str, Any]],
     num_workers: int,
     report: Callable[[str], None] = lambda line: None,
+    *,
+    apply_voi: bool = True,
 ) -> list[str]:
     """Read the image of each dataset dict as training does.
 
@@ -42,6 +45,7 @@ def find_broken_images(
         dataset_dicts: in Detectron2's format.
         num_workers: processes that read; 0 reads in this one.
         report: gets a line on the progress and the time left, every ten seconds.
+        apply_voi: as for :func:`medmask.data.read_image`; as the training's mapper reads them.
 
     Returns:
         A sentence for each image that cannot be read or has another size than its dict says.
@@ -49,7 +53,8 @@ def find_broken_images(
     Raises:
         InputError: a process that reads was killed.
     """
-    loader = WorkerLoader(_Faults(dataset_dicts), batch_size=8, num_workers=num_workers)
+    images = _Faults(dataset_dicts, apply_voi)
+    loader = WorkerLoader(images, batch_size=8, num_workers=num_workers)
     faults: list[str] = []
     done, start = 0, time.monotonic()
     last_report = start

@@ -10,7 +10,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from medmask.config.building import build_part
 from medmask.config.check import check_config
+from medmask.data.breast import sets_window
 from medmask.data.broken_images import find_broken_images
 from medmask.data.catalog import check_registered
 from medmask.data.loaders import load_dataset_dicts
@@ -69,7 +71,7 @@ def check_run(
 def check_images(
     config: DictConfig, mode: RunMode = RunMode.NEW, adapt_batchnorm_to: str | None = None
 ) -> None:
-    """Read every image that the run will read; all processes call this, each reads its share.
+    """Read every image as the run will read it; all processes call this, each reads its share.
 
     Args:
         config: as for :func:`check_run`.
@@ -80,17 +82,36 @@ def check_images(
         InputError: images are broken; names all of them.
     """
     sets = _data_sets_of_run(config, mode is not RunMode.EVALUATE, adapt_batchnorm_to)
-    names = dict.fromkeys(name for _, name in sets)
-    images = {x["file_name"]: x for name in names for x in load_dataset_dicts(name)}
-    rank, world_size = comm.get_rank(), comm.get_world_size()
-    logger.info(f"Checking the {counted(len(images), 'image')} of {', '.join(names)}.")
-    own = list(images.values())[rank::world_size]
-    found = find_broken_images(own, config.dataloader.train.num_workers, logger.info)
-    faults = [fault for others in tell_everybody(found) for fault in others]
+    names_of: dict[bool, list[str]] = {}
+    for key, name in sets:
+        names = names_of.setdefault(_applies_voi(config, key), [])
+        if name not in names:
+            names.append(name)
+    found = []
+    for apply_voi, names in names_of.items():
+        images = {x["file_name"]: x for name in names for x in load_dataset_dicts(name)}
+        logger.info(f"Checking the {counted(len(images), 'image')} of {', '.join(names)}.")
+        own = list(images.values())[comm.get_rank() :: comm.get_world_size()]
+        workers = config.dataloader.train.num_workers
+        found += find_broken_images(own, workers, logger.info, apply_voi=apply_voi)
+    faults = dict.fromkeys(fault for others in tell_everybody(found) for fault in others)
     if faults:
         raise InputError(
             "\n".join([f"{counted(len(faults), 'image is', 'images are')} broken:", *faults])
         )
+
+
+def _applies_voi(config: DictConfig, key: str) -> bool:
+    """Tell if the images of a data set are read with the window of a DICOM file.
+
+    Args:
+        config: of the run.
+        key: of the data set; of one that is none of the config's, the test loader reads the images.
+    """
+    loader = key.removesuffix(".dataset") if key.endswith(".dataset") else "dataloader.test"
+    key = f"{loader}.mapper.augmentation"
+    augmentation = OmegaConf.select(config, key)
+    return augmentation is None or not sets_window(build_part(augmentation, key))
 
 
 def check_classes(config: DictConfig, *, is_training: bool = True) -> None:

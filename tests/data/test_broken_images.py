@@ -28,8 +28,17 @@ def test_all_broken_images_are_named_and_no_other(tmp_path, num_workers):
     assert all(f"{name}.png" in fault for name, fault in zip((7, 11, 13), faults, strict=True))
 
 
+def test_images_are_read_with_the_window_of_the_training(write_dicom):
+    pixels = np.arange(48, dtype=np.uint16).reshape(8, 6)
+    blank = write_dicom(pixels, WindowCenter=90000, WindowWidth=2)
+    record = {"file_name": str(blank), "height": 8, "width": 6}
+    (fault,) = find_broken_images([record], 0)
+    assert blank.name in fault
+    assert not find_broken_images([record], 0, apply_voi=False)
+
+
 def test_death_of_a_process_that_reads_is_told(monkeypatch):
-    def die(dataset_dict):
+    def die(dataset_dict, apply_voi):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(broken_images, "read_dataset_image", die)

@@ -79,3 +79,25 @@ def test_images_of_the_sets_that_the_run_reads_are_checked(mode, adapt_to, expec
     ):
         check_images(config, mode, adapt_to)
     assert [record["file_name"] for record in find.call_args.args[0]] == expected
+    assert find.call_args.kwargs == {"apply_voi": True}
+
+
+def test_images_are_checked_with_the_window_that_they_are_read_with():
+    config = config_of(test="ddsm_train")
+    config.dataloader.train.num_workers = 0
+    mapper = {
+        "augmentation": {"_target_": "medmask.data.build_train_augmentation", "breast_window": True}
+    }
+    config.dataloader.train.mapper = config.loss_hooks.teacher.loader.mapper = mapper
+    module = "medmask.engine.run_checks"
+    with (
+        mock.patch(f"{module}.load_dataset_dicts", lambda name: [{"file_name": name}]),
+        mock.patch(f"{module}.find_broken_images", return_value=["it is broken"]) as find,
+        pytest.raises(InputError, match=r"^1 image is broken:\nit is broken$"),
+    ):
+        check_images(config)
+    read = {
+        call.kwargs["apply_voi"]: [record["file_name"] for record in call.args[0]]
+        for call in find.call_args_list
+    }
+    assert read == {True: ["ddsm_train"], False: ["ddsm_train", "inbreast_train"]}
