@@ -8,8 +8,7 @@ import contextlib
 import difflib
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.catalog import Metadata
 
 from medmask.coco import category_names, check_class_names, map_categories, read_categories
-from medmask.converters.parts import PARTS, annotation_file
-from medmask.converters.registry import CONVERTERS
 from medmask.data.dataset_dicts import load_coco
+from medmask.data.layouts import Layout, Tree, known_layouts
 from medmask.errors import InputError
-
-_CITYSCAPES_CLASSES = ("person", "car", "train", "rider", "truck", "motorcycle", "bicycle", "bus")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Paths of the files of a data set. The first candidate that exists is taken.
-
-    Args:
-        section: its section of ``datasets/README.md``; None for a set that the user registered.
-        json_files: candidates for the annotation file, relative to the root or absolute.
-        image_roots: candidates for the folder of the images, likewise.
-        thing_classes: the class names; None takes those of the annotation file.
-    """
-
-    section: str | None
-    json_files: tuple[str, ...]
-    image_roots: tuple[str, ...]
-    thing_classes: tuple[str, ...] | None
 
 
 class CocoMetadata(Metadata):
@@ -59,16 +38,21 @@ class CocoMetadata(Metadata):
         Raises:
             InputError: no candidate exists.
         """
-        return self._first_existing("annotation file", self.layout.json_files, Path.is_file)
+        return str(dataset_root() / self._find_tree().json_file)
 
     @property
     def image_root(self) -> str:
-        """Path of the folder of the images.
+        """Path of the folder of the images of that file.
 
         Raises:
-            InputError: no candidate exists.
+            InputError: no candidate exists, or there is no annotation file.
         """
-        return self._first_existing("image folder", self.layout.image_roots, Path.is_dir)
+        image_roots = self._find_tree().image_roots
+        for image_root in image_roots:
+            path = dataset_root() / image_root
+            if path.is_dir():
+                return str(path)
+        raise self._missing("image folder", image_roots)
 
     @property
     def thing_classes(self) -> list[str]:
@@ -86,14 +70,15 @@ class CocoMetadata(Metadata):
         path = self.json_file
         return _read_categories(path, os.stat(path).st_mtime_ns, self.layout.thing_classes)
 
-    def _first_existing(
-        self, kind: str, candidates: Sequence[str], exists: Callable[[Path], bool]
-    ) -> str:
+    def _find_tree(self) -> Tree:
+        trees: tuple[Tree, ...] = self.layout.trees
+        for tree in trees:
+            if tree.is_in(dataset_root()):
+                return tree
+        raise self._missing("annotation file", dict.fromkeys(tree.json_file for tree in trees))
+
+    def _missing(self, kind: str, candidates: Iterable[str]) -> InputError:
         root = dataset_root()
-        paths = [root / candidate for candidate in candidates]
-        for path in paths:
-            if exists(path):
-                return str(path)
         if self.layout.section is None:
             advice = "check the path given to register_coco_dataset, or in the run's config.yaml"
         else:
@@ -101,8 +86,8 @@ class CocoMetadata(Metadata):
                 f"build the tree of section '{self.layout.section}' in datasets/README.md, or set "
                 f"DETECTRON2_DATASETS to its root (now {root})"
             )
-        looked_for = " or ".join(map(str, paths))
-        raise InputError(f"data set '{self.name}' has no {kind} {looked_for}: {advice}")
+        looked_for = " or ".join(str(root / candidate) for candidate in candidates)
+        return InputError(f"data set '{self.name}' has no {kind} {looked_for}: {advice}")
 
 
 def check_registered(name: str) -> None:
@@ -151,8 +136,7 @@ def register_coco_dataset(
         check_class_names(thing_classes)
     layout = Layout(
         section=None,
-        json_files=(os.path.abspath(json_file),),
-        image_roots=(os.path.abspath(image_root),),
+        trees=(Tree(os.path.abspath(json_file), (os.path.abspath(image_root),)),),
         thing_classes=None if thing_classes is None else tuple(thing_classes),
     )
     if name in DatasetCatalog and getattr(MetadataCatalog.get(name), "layout", None) != layout:
@@ -178,15 +162,15 @@ def describe_own_dataset(name: str) -> dict[str, Any] | None:
         with contextlib.suppress(InputError):
             names = metadata.thing_classes
     return {
-        "json_file": layout.json_files[0],
-        "image_root": layout.image_roots[0],
+        "json_file": layout.trees[0].json_file,
+        "image_root": layout.trees[0].image_roots[0],
         "thing_classes": None if names is None else list(names),
     }
 
 
 def register_datasets() -> None:
     """Register every data set of ``datasets/README.md``; names that are taken are left alone."""
-    for name, layout in _known_layouts():
+    for name, layout in known_layouts():
         _register(name, layout)
 
 
@@ -207,113 +191,3 @@ def _read_categories(
 ) -> list[dict]:
     """The categories of a file; ``modified`` makes a changed file another entry of the cache."""
     return read_categories(json_file, thing_classes)
-
-
-def _known_layouts() -> Iterator[tuple[str, Layout]]:
-    for split in ("train", "val", "test"):
-        for name, folder, section in (
-            ("inbreast", "inbreast", "INbreast"),
-            ("ddsm", "ddsm", "DDSM"),
-            ("phantom_film", "phantom/film", "Phantoms"),
-            ("phantom_ffdm", "phantom/ffdm", "Phantoms"),
-        ):
-            yield f"{name}_{split}", _mammography(section, folder, split)
-        yield f"rsna_bsd1k_{split}", _rsna_bsd1k(split)
-    for split in ("train", "val"):
-        yield f"cityscapes_{split}", _cityscapes(split)
-        yield f"cityscapes_caronly_{split}", _cityscapes_caronly(split)
-        yield f"foggy_cityscapes_{split}", _foggy_cityscapes(split)
-        yield f"sim10k_{split}", _sim10k(split)
-        yield f"bdd100k_daytime_{split}", _bdd100k_daytime(split)
-    for name in CONVERTERS:
-        for part in PARTS:
-            malignant = _converted(name, part, "malignant")
-            yield f"{name}_{part}", malignant
-            yield f"{name}_malignant_{part}", malignant
-            yield f"{name}_lesion_{part}", _converted(name, part, "lesion")
-
-
-def _mammography(section: str, folder: str, split: str) -> Layout:
-    return Layout(
-        section=section,
-        json_files=(f"{folder}/annotations/instances_{split}.json",),
-        image_roots=(f"{folder}/images/{split}", f"{folder}/images"),
-        thing_classes=("malignant",),
-    )
-
-
-def _converted(name: str, part: str, label: str) -> Layout:
-    """Layout of what ``medmask convert`` writes."""
-    return Layout(
-        section="From raw downloads",
-        json_files=(f"{name}/annotations/{annotation_file(part, label)}",),
-        image_roots=(f"{name}/images",),
-        thing_classes=(label,),
-    )
-
-
-def _rsna_bsd1k(split: str) -> Layout:
-    """The published archive names its files in several ways."""
-    names = {
-        "train": ("instances_train", "instances_full", "instances_train2017"),
-        "val": ("instances_val", "instances_val2017"),
-        "test": ("instances_test", "image_info_test-dev2017"),
-    }[split]
-    folders = dict.fromkeys((f"images/{split}", f"{split}2017", "train2017"))
-    return Layout(
-        section="RSNA-BSD1K",
-        # first what was converted, which leaves out of training what the others hold
-        json_files=(
-            f"rsna_bsd1k/annotations/instances_{split}.json",
-            *(f"rsna-bsd1k/annotations/{name}.json" for name in names),
-        ),
-        image_roots=("rsna_bsd1k/images", *(f"rsna-bsd1k/{folder}" for folder in folders)),
-        thing_classes=("malignant",),
-    )
-
-
-def _cityscapes(split: str) -> Layout:
-    return Layout(
-        section="Cityscapes",
-        json_files=(f"cityscapes/annotations/cityscapes_{split}_cocostyle.json",),
-        image_roots=(f"cityscapes/leftImg8bit/{split}",),
-        thing_classes=_CITYSCAPES_CLASSES,
-    )
-
-
-def _cityscapes_caronly(split: str) -> Layout:
-    names = (f"cityscapes_{split}_caronly", f"cityscapes_caronly_{split}")
-    return Layout(
-        section="Cityscapes",
-        json_files=tuple(f"cityscapes/annotations/{name}_cocostyle.json" for name in names),
-        image_roots=(f"cityscapes/leftImg8bit/{split}",),
-        thing_classes=("car",),
-    )
-
-
-def _foggy_cityscapes(split: str) -> Layout:
-    return Layout(
-        section="Foggy Cityscapes",
-        json_files=(f"foggy_cityscapes/annotations/foggy_cityscapes_{split}_cocostyle.json",),
-        image_roots=(f"foggy_cityscapes/leftImg8bit_foggy/{split}",),
-        thing_classes=_CITYSCAPES_CLASSES,
-    )
-
-
-def _sim10k(split: str) -> Layout:
-    return Layout(
-        section="SIM10k",
-        json_files=(f"sim10k/annotations/sim10k_{split}_cocostyle.json",),
-        image_roots=("sim10k/JPEGImages",),
-        thing_classes=("car",),
-    )
-
-
-def _bdd100k_daytime(split: str) -> Layout:
-    file = f"annotations/bdd100k_daytime_{split}_cocostyle.json"
-    return Layout(
-        section="BDD100K, daytime",
-        json_files=(f"bdd10k/{file}", f"bdd100k/{file}"),
-        image_roots=("bdd10k/JPEGImages", f"bdd100k/images/100k/{split}"),
-        thing_classes=_CITYSCAPES_CLASSES,
-    )

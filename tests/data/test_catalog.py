@@ -173,6 +173,44 @@ def test_converted_set_comes_before_its_raw_download(coco_content, write_tree, d
     assert metadata.image_root == str(data_root / converted[1])
 
 
+@pytest.mark.parametrize(
+    ("name", "json_file", "image_root", "other_folder"),
+    [
+        (
+            "rsna_bsd1k_train",
+            "rsna-bsd1k/annotations/instances_full.json",
+            "rsna-bsd1k/train2017",
+            "rsna_bsd1k/images",  # as of a conversion to folds alone
+        ),
+        (
+            "bdd100k_daytime_val",
+            "bdd100k/annotations/bdd100k_daytime_val_cocostyle.json",
+            "bdd100k/images/100k/val",
+            "bdd10k/JPEGImages",
+        ),
+        # a converted tree whose file names begin with the folder of a split
+        (
+            "inbreast_train",
+            "inbreast/annotations/instances_train.json",
+            "inbreast/images",
+            "inbreast/images/train",
+        ),
+    ],
+)
+def test_images_are_those_of_the_annotation_file(
+    coco_content, write_tree, data_root, name, json_file, image_root, other_folder
+):
+    if CLASSES[name] == CITYSCAPES:
+        _tree_categories(coco_content, dict(enumerate(CITYSCAPES, start=1)), used=7)
+    write_tree(coco_content, json_file, image_root)
+    (data_root / other_folder).mkdir(parents=True)
+    if name == "inbreast_train":
+        (data_root / "inbreast" / "provenance.json").write_text("{}")
+    assert MetadataCatalog.get(name).json_file == str(data_root / json_file)
+    assert MetadataCatalog.get(name).image_root == str(data_root / image_root)
+    assert len(DatasetCatalog.get(name)) == 3
+
+
 @pytest.fixture(scope="module")
 def readme() -> str:
     """The page that describes the trees, with each name that its braces stand for."""
