@@ -1,5 +1,6 @@
 """Detections on a registered data set, as an evaluation leaves them, as predictions."""
 
+import itertools
 from datetime import datetime
 from pathlib import Path
 
@@ -33,20 +34,21 @@ def read_detections_of_dataset(path: Path, dataset: str, checkpoint: Path) -> Pr
     detections = read_detections(path, truth)
     detections = suppress_overlaps(detections, NMS_IOU)
     names = [str(name) for name in truth.category_names]
+    # by image, and in each the highest score first; the last key goes first
+    detections = detections.select(np.lexsort((-detections.scores, detections.image_indices)))
+    of_all_images = images_of_dataset(dataset)
+    # where each image begins: looking through all detections for each of 50,000 images takes 2 min
+    starts = np.searchsorted(detections.image_indices, np.arange(len(of_all_images) + 1))
     images = []
-    for number, image in enumerate(images_of_dataset(dataset)):
-        of_image = np.flatnonzero(detections.image_indices == number)
-        findings = sorted(
-            (
-                Finding(
-                    tuple(detections.boxes[i].tolist()),
-                    float(detections.scores[i]),
-                    names[detections.category_indices[i]],
-                )
-                for i in of_image
-            ),
-            key=lambda finding: -finding.score,
-        )
+    for image, (start, end) in zip(of_all_images, itertools.pairwise(starts), strict=True):
+        findings = [
+            Finding(
+                tuple(detections.boxes[i].tolist()),
+                float(detections.scores[i]),
+                names[detections.category_indices[i]],
+            )
+            for i in range(start, end)
+        ]
         images.append(ScoredImage(image.path, tuple(findings), image.file_name, image.image_id))
     made = datetime.fromtimestamp(int(path.stat().st_mtime))
     weights = hash_weights_file(checkpoint)[:HASH_LENGTH]
