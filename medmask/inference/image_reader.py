@@ -16,6 +16,7 @@ from medmask.data.pixel_spacing import PixelSpacing, uses_pixel_spacing
 from medmask.errors import InputError
 from medmask.inference.drawing import make_view
 from medmask.inference.prediction_images import PredictionImage, read_spacing
+from medmask.inference.prediction_record import FAILED, REFUSED
 from medmask.utils.failures import one_line
 
 
@@ -34,7 +35,7 @@ class Fault(NamedTuple):
     """The outcome of an image that gave no detections."""
 
     status: str
-    """``refused``: the file is not one that can be read; ``failed``: anything else"""
+    """``failed`` or ``refused``"""
     sentence: str
     """names the file"""
 
@@ -103,14 +104,14 @@ def describe_fault(image: PredictionImage, error: Exception) -> Fault:
     """Say what happened to an image, in a sentence that names the file."""
     if isinstance(error, InputError):
         text = str(error)
-        return Fault("refused", text if str(image.path) in text else f"image {image.name}: {text}")
+        return Fault(REFUSED, text if str(image.path) in text else f"image {image.name}: {text}")
     if isinstance(error, MemoryError):
         return Fault(
-            "failed",
+            FAILED,
             f"image {image.name} does not fit into memory: reduce it, or take another machine",
         )
     reason = one_line(error) or "no reason given"
     return Fault(
-        "failed",
+        FAILED,
         f"image {image.name} cannot be predicted on ({type(error).__name__}: {reason[:300]})",
     )

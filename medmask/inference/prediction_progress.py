@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from medmask.inference.prediction_record import FAILED, REFUSED
 from medmask.utils.progress import Progress
 
 
@@ -34,5 +35,5 @@ class PredictionProgress(Progress):
     def count(self, status: str) -> None:
         """Count an image that has come to its end."""
         self._statuses[status] += 1
-        others = [(self._statuses[status], status) for status in ("failed", "refused")]
+        others = [(self._statuses[status], status) for status in (FAILED, REFUSED)]
         self.advance(note=", ".join(f"{number} {status}" for number, status in others if number))

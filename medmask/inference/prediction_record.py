@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-DONE = "done"
+DONE, FAILED, REFUSED = "done", "failed", "refused"
+"""``refused``: the file is not one that can be read; ``failed``: anything else."""
 
 _LINE = re.compile(rb'(\{.*), "sha256": "([0-9a-f]{16})"\}', re.DOTALL)
 
@@ -18,7 +19,7 @@ class PredictionRecord:
 
     Attributes:
         key: of the image, :attr:`PredictionImage.key`.
-        status: ``done``, ``failed``, or ``refused`` where the file is not one that can be read.
+        status: :data:`DONE`, :data:`FAILED` or :data:`REFUSED`.
         position: of the image in the list of all images, counted from 0.
         path: the file, absolute.
         file_name: what the detections call it.

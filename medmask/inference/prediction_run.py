@@ -26,7 +26,7 @@ from medmask.inference.prediction_engine import LocalEngine, PredictionEngine
 from medmask.inference.prediction_images import PredictionImage
 from medmask.inference.prediction_parts import PartsReader
 from medmask.inference.prediction_progress import PredictionProgress
-from medmask.inference.prediction_record import PredictionRecord
+from medmask.inference.prediction_record import FAILED, PredictionRecord
 from medmask.inference.prediction_worker import Prediction, PredictionWork
 from medmask.inference.result_files import import_pyarrow
 from medmask.inference.stage_seconds import StageSeconds
@@ -41,6 +41,7 @@ class PredictionSummary:
         images: how many there are; those of the shard.
         done_before: how many of them an earlier run had finished.
         problems: one sentence for each image that could not be predicted on.
+        failed: paths of those whose file is not to blame, so that another run may succeed.
         statuses: how many images of this run came to each status.
         seconds: where the time went.
     """
@@ -48,6 +49,7 @@ class PredictionSummary:
     images: int
     done_before: int
     problems: tuple[str, ...]
+    failed: tuple[str, ...]
     statuses: Counter
     seconds: StageSeconds
 
@@ -125,6 +127,7 @@ def predict_images(
         left = plan.images_left(images)
         statuses: Counter = Counter()
         problems: list[str] = []
+        failed: list[str] = []
         seconds = StageSeconds()
         with (
             PredictionProgress(plan.images, plan.done_before, report=report) as progress,
@@ -136,11 +139,15 @@ def predict_images(
                 statuses[record.status] += 1
                 if record.error is not None:
                     problems.append(record.error)
+                if record.status == FAILED:
+                    failed.append(record.path)
                 progress.count(record.status)
         part.finish(images=plan.images, listed=plan.listed, left_out=plan.left_out)
     if options.shard.count == 1:
         write_results(output_dir, read_records(parts, images), labels, options.formats)
-    return PredictionSummary(plan.images, plan.done_before, tuple(problems), statuses, seconds)
+    return PredictionSummary(
+        plan.images, plan.done_before, tuple(problems), tuple(failed), statuses, seconds
+    )
 
 
 class _Writer:

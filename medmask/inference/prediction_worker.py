@@ -18,7 +18,7 @@ from medmask.inference.drawing import draw_overlay
 from medmask.inference.image_reader import Fault, ReadImage, describe_fault
 from medmask.inference.options import PredictionOptions
 from medmask.inference.prediction_images import PredictionImage
-from medmask.inference.prediction_record import DONE, PredictionRecord
+from medmask.inference.prediction_record import DONE, FAILED, PredictionRecord
 from medmask.inference.reading_ahead import AheadReader, Reading
 from medmask.inference.stage_seconds import StageSeconds
 from medmask.utils.png_files import encode_png
@@ -107,7 +107,8 @@ class PredictionWorker:
                 return self._detector.detect(inputs)
         except Exception as error:  # nothing that one image does may stop the rest
             if len(batch) == 1:
-                return [describe_fault(batch[0].image, error)]
+                # the file could be read, so whatever was raised is not the file's fault
+                return [describe_fault(batch[0].image, error)._replace(status=FAILED)]
         return [outcome for reading in batch for outcome in self._detect([reading], seconds)]
 
     def _draw(

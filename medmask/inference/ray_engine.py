@@ -19,6 +19,7 @@ from medmask.inference.image_reader import Fault
 from medmask.inference.options import MOST_WORKERS
 from medmask.inference.prediction_engine import PredictionEngine
 from medmask.inference.prediction_images import PredictionImage, file_state
+from medmask.inference.prediction_record import FAILED
 from medmask.inference.prediction_worker import Prediction, PredictionWork, to_record
 from medmask.inference.ray_cluster import ReplicaNeeds, count_replicas, has_gpus, ray_cluster
 from medmask.inference.ray_replica import ReplicaDescription
@@ -222,7 +223,7 @@ def _sort_lost(
 
 def _give_up(position: int, image: PredictionImage) -> Prediction:
     fault = Fault(
-        "failed",
+        FAILED,
         f"image {image.name} ended the process with the model {_ATTEMPTS} times, perhaps for lack "
         "of memory: predict on it with more memory, or leave it out",
     )

@@ -12,6 +12,7 @@ import torch
 
 from medmask.inference.image_reader import Fault, ImageReader, ReadImage
 from medmask.inference.prediction_images import FileState, PredictionImage, file_state
+from medmask.inference.prediction_record import FAILED
 from medmask.utils.parent import become_worker
 
 _AHEAD = 3  # images for each worker that are read, or being read, before the model takes them
@@ -110,7 +111,7 @@ class _Pool:
         except BrokenProcessPool:
             self.restart()
             return file_state(image.path), Fault(
-                "failed",
+                FAILED,
                 f"image {image.name} ended the process that read it, perhaps for lack of memory: "
                 "read it with more memory or fewer --workers, or leave it out",
             )

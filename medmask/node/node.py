@@ -133,7 +133,15 @@ class Node:
             )
             self._arrivals.note(study.uid, _DISK_SECONDS)
             return
+        attempts = study.status().attempts
+        if attempts:  # images are left on which the model failed, perhaps for want of memory
+            delay = self._options.quiet_seconds * 2 ** (attempts - 1)
+            logger.warning(
+                f"the model failed on images of study {study.uid}: again in "
+                f"{counted(float(f'{delay:.3g}'), 'second')}"
+            )
+            self._arrivals.note(study.uid, delay)
         if has_results:
             sender.add(study.uid)
-        else:
+        elif not attempts:
             logger.warning(f"study {study.uid} has no results: see its status.json")

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from medmask.dicom_results import read_predictions, write_results
 from medmask.errors import InputError
@@ -16,17 +17,29 @@ from medmask.inference.prediction_run import PredictionSummary
 from medmask.node.options import NodeOptions
 from medmask.node.spool import StudyFolder
 from medmask.node.study_status import FAILED, SCORING, SENDING
+from medmask.utils.counts import counted
 
 logger = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
-"""A study is set aside when the node was killed this often while it was scored."""
+"""A study is scored this often while the node is killed or the model fails on images of it."""
+
+
+class _Outcome(NamedTuple):
+    """What came of the images of a study."""
+
+    has_results: bool
+    problems: list[str]
+    failed: frozenset[str] = frozenset()
+    """SOP Instance UIDs of images on which the model failed, as for want of memory"""
 
 
 def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) -> bool:
     """Detect in all images of a study, and write its results for the sending.
 
-    What an earlier attempt has done is not done again.
+    What an earlier attempt has done is not done again. Images on which the model failed are left
+    out of the images of the status, whose attempts stay counted, as long as they may be tried
+    again.
 
     Args:
         study: its folder.
@@ -34,7 +47,7 @@ def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) ->
         options: of the results.
 
     Returns:
-        Whether there are results. If not, the status says why.
+        True if there are results. If not, the status says why.
 
     Raises:
         OSError: the folder cannot be written to; the study may be tried again.
@@ -45,49 +58,71 @@ def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) ->
         status.attempts += 1
         attempts = status.attempts
     if attempts > MOST_ATTEMPTS:
-        problems = [
-            f"study {study.uid} is set aside: the node ended {MOST_ATTEMPTS} times while it was "
-            "scored; look for an image that takes too much memory"
-        ]
-        has_results = False
+        problem = (
+            f"study {study.uid} is set aside: the node ended, or the model failed, "
+            f"{MOST_ATTEMPTS} times while it was scored; look for an image that takes too much "
+            "memory"
+        )
+        outcome = _Outcome(False, [problem])
     else:
         try:
-            has_results, problems = _score(study, images.values(), detector, options)
+            outcome = _score(study, images.values(), detector, options)
         except BaseException:  # of the disk, or a signal: not the study's
             with study.change_status() as status:
                 status.attempts -= 1
             raise
+    left: frozenset[str] = frozenset()  # to be tried again
+    if outcome.failed and attempts < MOST_ATTEMPTS:
+        left = outcome.failed
+    elif outcome.failed:
+        failed = counted(len(outcome.failed), "image")
+        outcome.problems.append(
+            f"study {study.uid}: the model failed on {failed} in the last of {MOST_ATTEMPTS} "
+            "attempts, and does not try again"
+        )
     with study.change_status() as status:
-        status.state = SENDING if has_results else FAILED
-        status.attempts = 0
-        status.images = list(images)
-        status.problems = problems
-    for problem in problems:  # which may quote the header
-        named = next((f"image {uid} of " for uid in images if uid in problem), "")
-        logger.warning(f"{named}study {study.uid} is set aside: the study's status.json says why")
-    return has_results
+        status.state = SENDING if outcome.has_results else SCORING if left else FAILED
+        status.attempts = attempts if left else 0
+        status.images = [uid for uid in images if uid not in left]
+        status.problems = outcome.problems
+    _log_problems(study.uid, outcome.problems, images, left)
+    return outcome.has_results
+
+
+def _log_problems(
+    study: str, problems: Iterable[str], images: Iterable[str], left: Collection[str]
+) -> None:
+    """Say which images have problems; the sentences themselves may quote the header."""
+    for problem in problems:
+        uid = next((uid for uid in images if uid in problem), None)
+        named = f"study {study}" if uid is None else f"image {uid} of study {study}"
+        what = "is left to be tried again" if uid in left else "is set aside"
+        logger.warning(f"{named} {what}: the study's status.json says why")
 
 
 def _score(
     study: StudyFolder, images: Iterable[Path], detector: Detector, options: NodeOptions
-) -> tuple[bool, list[str]]:
-    """Score the images; tell whether there are results, and what went wrong."""
+) -> _Outcome:
+    """Score the images; whatever goes wrong is a sentence."""
     predictions = study.predictions / _digest(detector, options)
     problems: list[str] = []
+    failed: frozenset[str] = frozenset()
     try:
         summary = _predict(detector, images_of_files(images), predictions, options)
         problems += summary.problems
+        failed = frozenset(Path(path).stem for path in summary.failed)
         if len(summary.problems) == summary.images:
-            return False, problems
+            return _Outcome(False, problems, failed)
         written = write_results(read_predictions(predictions), study.results, options.results)
     except InputError as error:
-        return False, [*problems, str(error)]
+        return _Outcome(False, [*problems, str(error)], failed)
     except OSError:
         raise
     except Exception as error:  # its text may quote the header
-        return False, [*problems, f"study {study.uid} cannot be scored ({type(error).__name__})"]
+        problem = f"study {study.uid} cannot be scored ({type(error).__name__})"
+        return _Outcome(False, [*problems, problem], failed)
     problems += [problem for problem in written.problems if problem not in problems]
-    return written.studies > 0, problems
+    return _Outcome(written.studies > 0, problems, failed)
 
 
 def _predict(

@@ -23,8 +23,8 @@ class StudyStatus:
 
     Attributes:
         state: among :data:`STATES`.
-        attempts: how often scoring of its present images was begun and not ended.
-        images: SOP Instance UIDs of the images that were scored, or failed.
+        attempts: how often scoring was begun and did not end, or left images to be tried again.
+        images: SOP Instance UIDs of the images that were scored or set aside.
         problems: a sentence for each image that gave no results.
         sent: SOP Instance UIDs of the results that the destination has acknowledged.
         refused: those that it refused, with its reason.

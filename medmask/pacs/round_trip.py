@@ -153,13 +153,22 @@ class _RoundTrip:
 
     def _visit(self, study: str, fetched: Fetched) -> StudyRecord:
         folder = self._folder(study)
-        record = fetched.before or score_study(self.detector, study, fetched, folder, self.options)
+        before = self.records.last.get(study)
+        record = fetched.before or score_study(
+            self.detector,
+            study,
+            fetched,
+            folder,
+            self.options,
+            attempts=0 if before is None else before.attempts,
+        )
         if record.status == SCORED and self.options.store:
             record = store_study(self.client, record, folder)
         return record
 
     def _remove_images(self, record: StudyRecord) -> None:
-        if record.status != FAILED and not self.options.keep_images:
+        is_done = record.status != FAILED and not record.attempts
+        if is_done and not self.options.keep_images:
             shutil.rmtree(self._folder(record.study) / IMAGES, ignore_errors=True)
 
     def _is_finished(self, before: StudyRecord) -> bool:

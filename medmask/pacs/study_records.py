@@ -30,10 +30,12 @@ class StudyRecord:
         status: ``stored`` in the archive and fetched again; ``scored``, with results in the output
             folder alone; ``refused`` if none of its images is of use; ``failed`` if it is to be
             tried again.
-        instances: SOP Instance UIDs of the images that were to be scored.
+        instances: SOP Instance UIDs of the images that were to be scored, without those that the
+            next run tries again, as the model failed on them.
         done: how many of them were.
         objects: how many results there are.
         problems: a sentence for each image or object that something is wrong with.
+        attempts: how many runs in a row have left images to be tried again; 0 if none are left.
     """
 
     study: str
@@ -42,6 +44,7 @@ class StudyRecord:
     done: int = 0
     objects: int = 0
     problems: tuple[str, ...] = ()
+    attempts: int = 0
 
 
 class StudyRecords:
@@ -75,9 +78,10 @@ class StudyRecords:
         self._check_header(lines[0], settings)
         known = {field.name for field in fields(StudyRecord)}
         for number, line in enumerate(lines[1:], start=2):
-            values = parse_object(line) or {}
+            values = {"attempts": 0} | (parse_object(line) or {})  # older records have none
             lists = [values.get("instances"), values.get("problems")]
-            if values.keys() != known or not all(isinstance(each, list) for each in lists):
+            is_whole = values.keys() == known and isinstance(values["attempts"], int)
+            if not is_whole or not all(isinstance(each, list) for each in lists):
                 raise self._damaged(number)
             values |= {name: tuple(values[name]) for name in ("instances", "problems")}
             record = StudyRecord(**values)

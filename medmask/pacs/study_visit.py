@@ -19,9 +19,13 @@ from medmask.pacs.mammograms import choose_mammograms
 from medmask.pacs.options import RoundTripOptions
 from medmask.pacs.storing import store_results
 from medmask.pacs.study_records import FAILED, REFUSED, SCORED, STORED, StudyRecord
+from medmask.utils.counts import counted
 
 IMAGES, PREDICTIONS, RESULTS = "images", "predictions", "results"
 """Folders of a study."""
+
+MOST_ATTEMPTS = 5
+"""Runs in a row that try an image on which the model fails."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,23 @@ def fetch_study(
 
 
 def score_study(
-    detector: Detector, study: str, fetched: Fetched, folder: Path, options: RoundTripOptions
+    detector: Detector,
+    study: str,
+    fetched: Fetched,
+    folder: Path,
+    options: RoundTripOptions,
+    *,
+    attempts: int = 0,
 ) -> StudyRecord:
     """Score the images of a study and write its results.
+
+    Args:
+        detector: the detector.
+        study: Study Instance UID.
+        fetched: its images.
+        folder: of the study.
+        options: of the results.
+        attempts: how many runs before this one have left images to be tried again.
 
     Returns:
         A record whose status is not ``stored`` yet.
@@ -88,23 +106,26 @@ def score_study(
         OSError: the folder cannot be written to.
     """
     if fetched.failure is not None:
-        return StudyRecord(study, FAILED, problems=(fetched.failure,))
+        return StudyRecord(study, FAILED, problems=(fetched.failure,), attempts=attempts)
     wrong = {path: find_wrong_image(path, study) for path in fetched.paths}
     paths = [path for path, problem in wrong.items() if problem is None]
     problems = (*fetched.problems, *filter(None, wrong.values()))
     if not paths:
         return StudyRecord(study, REFUSED, fetched.instances, problems=problems)
     summary = _predict(detector, paths, folder, options)
+    record = StudyRecord(study, REFUSED, fetched.instances, problems=problems)
+    if summary.failed:
+        record = _try_again(record, {Path(path).stem for path in summary.failed}, attempts + 1)
     done = summary.images - len(summary.problems)
     if not done:
-        problems = (*problems, *summary.problems)
-        return StudyRecord(study, REFUSED, fetched.instances, problems=problems)
+        status = FAILED if record.attempts else REFUSED
+        return replace(record, status=status, problems=(*record.problems, *summary.problems))
     predictions = read_predictions(folder / PREDICTIONS)
     results = write_results(predictions, folder / RESULTS, options.results, show_progress=False)
     objects = results.written + results.there_before
-    problems = (*problems, *results.problems)
+    problems = (*record.problems, *results.problems)
     status = SCORED if objects else REFUSED
-    return StudyRecord(study, status, fetched.instances, done, objects, problems)
+    return replace(record, status=status, done=done, objects=objects, problems=problems)
 
 
 def store_study(client: DicomwebClient, record: StudyRecord, folder: Path) -> StudyRecord:
@@ -127,6 +148,28 @@ def store_study(client: DicomwebClient, record: StudyRecord, folder: Path) -> St
         return replace(record, status=FAILED, problems=(*record.problems, str(error)))
     problems = (*record.problems, *stored.refused, *stored.changed)
     return replace(record, status=FAILED if stored.refused else STORED, problems=problems)
+
+
+def _try_again(record: StudyRecord, failed: set[str], attempts: int) -> StudyRecord:
+    """Leave images on which the model failed to the next run, but not for ever.
+
+    Args:
+        record: of the study, with all images.
+        failed: SOP Instance UIDs of these images.
+        attempts: how many runs in a row have tried such images of the study.
+    """
+    what = f"study {record.study}: the model failed on {counted(len(failed), 'image')}"
+    if attempts >= MOST_ATTEMPTS:
+        note = (
+            f"{what} in {attempts} runs, and does not try again: choose another output folder to "
+            "have it try"
+        )
+        return replace(record, problems=(*record.problems, note))
+    note = f"{what}: the next run tries again"
+    instances = tuple(uid for uid in record.instances if uid not in failed)
+    return replace(
+        record, instances=instances, problems=(*record.problems, note), attempts=attempts
+    )
 
 
 def _is_whole(before: StudyRecord, folder: Path) -> bool:

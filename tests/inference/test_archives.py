@@ -191,6 +191,17 @@ def test_files_that_are_no_images_are_refused_and_named(tmp_path):
     assert (merged.images, merged.problems) == ({"done": 1, "refused": 1}, summary.problems)
 
 
+def test_numbers_of_the_model_that_are_not_finite_are_no_fault_of_the_file(images, tmp_path):
+    class Diverged(BrightnessDetector):
+        def detect(self, inputs):
+            raise InputError("the model predicted boxes that are not finite")
+
+    summary = predict_images(Diverged(), images[:2], tmp_path, options=options())
+    assert summary.statuses == {"failed": 2}
+    assert summary.failed == tuple(image.real_path for image in images[:2])
+    assert "not finite" in summary.problems[0]
+
+
 @pytest.mark.parametrize("formats", [("csv",), ("parquet",)])
 def test_tables_tell_of_a_faulty_file_of_any_name(tmp_path, formats):
     if formats == ("parquet",):

@@ -6,6 +6,7 @@ import json
 import pydicom
 import pytest
 from pydicom.uid import MammographyCADSRStorage
+from toy_image_detector import ForgetfulDetector
 
 pytest.importorskip("pynetdicom", reason="a DICOM node needs the extra node")
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
@@ -67,3 +68,14 @@ def test_old_studies_that_cannot_be_removed_stop_nothing(
     client(start_node(keep_days=1)).send(phantoms[:1])
     destination.wait_for(4)
     assert "old studies cannot be removed (No space left on device)" in caplog.text
+
+
+def test_failure_of_the_model_that_passes_is_tried_again(
+    start_node, client, destination, phantoms, tmp_path, caplog
+):
+    client(start_node(detector=ForgetfulDetector(fails={1, 2, 3}))).send(phantoms[:2])
+    destination.wait_for(6)  # nothing is sent after the first attempt
+    assert "the model failed on images of study" in caplog.text
+    (path,) = (tmp_path / "spool" / "studies").glob("*/status.json")
+    status = json.loads(path.read_text())
+    assert (status["attempts"], len(status["images"]), status["problems"]) == (0, 2, [])

@@ -11,7 +11,7 @@ pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-resu
 from calibrations import logistic_calibration
 from highdicom import sr
 from pydicom.sr.codedict import codes
-from toy_image_detector import CenterDetector
+from toy_image_detector import CenterDetector, ForgetfulDetector
 
 from medmask.node import Destination, NodeOptions
 from medmask.node.received_object import ObjectIdentity
@@ -83,7 +83,7 @@ def test_study_that_ends_the_node_again_and_again(spool, phantoms):
     assert not score_study(study, Deadly(), OPTIONS)
     status = study.status()
     assert status.state == FAILED
-    assert "the node ended 5 times while it was scored" in status.problems[0]
+    assert "the node ended, or the model failed, 5 times" in status.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,46 @@ def test_fault_of_the_detector_is_one_of_its_study(spool, phantoms, caplog):
             raise RuntimeError("Confidential^Name")
 
     study = store(spool, *phantoms[:1])
+    for attempt in range(1, MOST_ATTEMPTS):
+        assert not score_study(study, Broken(), OPTIONS)
+        status = study.status()
+        assert (status.state, status.attempts, status.images) == (SCORING, attempt, [])
+        assert study.has_new_images()  # a node that is started again takes it up
+    assert "is set aside" not in caplog.text
+    assert "is left to be tried again" in caplog.text
     assert not score_study(study, Broken(), OPTIONS)
-    assert study.status().state == FAILED
+    status = study.status()
+    assert (status.state, status.attempts, len(status.images)) == (FAILED, 0, 1)
+    assert "the model failed on 1 image in the last of 5 attempts" in status.problems[-1]
     assert "is set aside" in caplog.text
     assert "Confidential" not in caplog.text
+
+
+def test_failure_of_the_model_that_passes(spool, phantoms):
+    """The others get their results at once, and all when it is tried again."""
+    study = store(spool, *phantoms[:3])
+    assert score_study(study, ForgetfulDetector(fails={2}), OPTIONS)
+    status = study.status()
+    assert (status.state, status.attempts, len(status.images)) == (SENDING, 1, 2)
+    assert "CUDA out of memory" in status.problems[0]
+    assert len(study.result_files()) == 2 + 2 * 2
+    detector = CenterDetector()
+    assert score_study(study, detector, OPTIONS)
+    status = study.status()
+    assert (status.state, status.attempts, len(status.images)) == (SENDING, 0, 3)
+    assert status.problems == []
+    assert len(study.result_files()) == 2 + 2 * 3
+    assert detector.batches == [1]
+
+
+def test_damaged_image_is_not_tried_again(spool, phantoms):
+    study = store(spool, *phantoms[:2])
+    path = next(iter(study.images().values()))
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert score_study(study, CenterDetector(), OPTIONS)
+    status = study.status()
+    assert (status.state, status.attempts, len(status.images)) == (SENDING, 0, 2)
+    assert len(status.problems) == 1
 
 
 @pytest.mark.parametrize(("threshold", "count"), [(0.7, 1), (0.8, 0)])

@@ -9,11 +9,13 @@ from pathlib import Path
 import pydicom
 import pytest
 from spot_detector import SpotDetector
+from toy_image_detector import ForgetfulDetector
 
 from medmask.dicomweb.study_filter import StudyFilter
 from medmask.errors import InputError
 from medmask.images import read_image
 from medmask.pacs.study_records import StudyRecord, open_study_records
+from medmask.pacs.study_visit import MOST_ATTEMPTS
 
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
@@ -195,7 +197,48 @@ def test_setting_that_is_told_no_more_is_another(tmp_path):
         records.start({"weights": "abc"})
 
 
-@pytest.mark.parametrize("field", ["instances", "problems"])
+@pytest.mark.parametrize("fails", [{1, 2, 3, 4}, {2}], ids=["on all images", "on one image"])
+def test_failure_of_the_model_that_passes(archive, tmp_path, fails):
+    study = studies_of(archive)[0]
+    made = {"objects": ("report",), "studies": StudyFilter(study_uid=study)}
+    summary, _ = make(archive, tmp_path, detector=ForgetfulDetector(fails), **made)
+    failed = len(fails)
+    assert summary.statuses == (Counter(failed=1) if failed == 4 else Counter(stored=1))
+    assert summary.images == 4 - failed
+    assert "the next run tries again" in " ".join(summary.problems)
+    detector = ForgetfulDetector(())
+    summary, _ = make(archive, tmp_path, detector=detector, **made)
+    assert (summary.statuses, summary.images) == (Counter(stored=1), 4)
+    assert (summary.problems, detector.calls) == ((), failed)
+    assert len(boxes_of_reports(archive)) == 4
+    summary, _ = make(archive, tmp_path, **made)
+    assert summary.before == 1
+
+
+def test_failure_of_the_model_that_does_not_pass(archive, tmp_path):
+    study = studies_of(archive)[0]
+    made = {"objects": ("report",), "studies": StudyFilter(study_uid=study)}
+    for _ in range(MOST_ATTEMPTS):
+        summary, _ = make(archive, tmp_path, detector=ForgetfulDetector(range(99)), **made)
+    assert summary.statuses == Counter(refused=1)
+    assert f"failed on 4 images in {MOST_ATTEMPTS} runs" in " ".join(summary.problems)
+    summary, _ = make(archive, tmp_path, **made)
+    assert (summary.before, summary.statuses) == (1, Counter(refused=1))
+
+
+def test_record_of_an_earlier_version_is_read(tmp_path):
+    record = asdict(StudyRecord("1.2.3", "scored", ("1.2.3.4",), 1, 2))
+    del record["attempts"]
+    with open_study_records(tmp_path) as records:
+        records.start({})
+    with open(tmp_path / "studies.jsonl", "a") as file:
+        file.write(json.dumps(record) + "\n")
+    with open_study_records(tmp_path) as records:
+        records.start({})
+        assert records.last["1.2.3"].attempts == 0
+
+
+@pytest.mark.parametrize("field", ["instances", "problems", "attempts"])
 def test_damaged_record_is_named(tmp_path, field):
     record = asdict(StudyRecord("1.2.3", "scored")) | {field: None}
     with open_study_records(tmp_path) as records:
