@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medmask.annotation.corrections import Correction, Lesion
+from medmask.annotation.manifest import ExportedImage
 from medmask.errors import InputError
 from medmask.images import is_dicom
 from medmask.images.dicom.elements import Elements
@@ -57,7 +58,7 @@ def common_root(corrections: Sequence[Correction]) -> Path:
 
 
 def _root_of_set(correction: Correction) -> Path | None:
-    """The folder that the name of an image in its data set is relative to."""
+    """The folder that the name of an image in its data set is relative to, if it has one."""
     source, name = correction.image.source, Path(correction.image.file_name)
     if correction.image.image_id is None or name.is_absolute():
         return None
@@ -86,7 +87,9 @@ def image_record(
     """
     image = correction.image
     file_name = os.path.relpath(image.source, image_root)
-    if file_name.split(os.sep)[0] == os.pardir:
+    if _is_name_in(image_root, image):
+        file_name = image.file_name  # which may be that of a link
+    elif file_name.split(os.sep)[0] == os.pardir:
         raise InputError(
             f"image {image.source} is not in {image_root}, the folder that file names are relative "
             "to: give another one with --images"
@@ -98,6 +101,14 @@ def image_record(
         "height": image.height,
     }
     return record | _header_fields(Path(image.source), notes)
+
+
+def _is_name_in(image_root: Path, image: ExportedImage) -> bool:
+    """True if the name of an image in its data set leads to its file from this folder, too."""
+    name = Path(image.file_name)
+    if image.image_id is None or name.is_absolute() or os.pardir in name.parts:
+        return False
+    return os.path.realpath(image_root / name) == os.path.realpath(image.source)
 
 
 def _header_fields(path: Path, notes: list[str]) -> dict[str, str]:

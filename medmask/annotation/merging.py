@@ -43,7 +43,7 @@ def merge_into_set(
     Raises:
         InputError: the file has problems, or the id of an image is that of another file in it.
     """
-    read_coco(json_file, image_root)  # refuses a faulty file
+    _check_set(json_file, image_root)
     content = read_json(json_file, "annotation file")
     records = _Records(content["images"], json_file, image_root, notes)
     owners = [records.find_or_add(correction) for correction in corrections]
@@ -83,6 +83,18 @@ def merge_into_set(
         "annotations": [*kept, *added],
         "categories": categories,
     }
+
+
+def _check_set(json_file: Path, image_root: Path) -> None:
+    """Refuse a faulty file, and one whose images are not in the folder."""
+    read_coco(json_file)
+    try:
+        read_coco(json_file, image_root)
+    except InputError as error:
+        raise InputError(
+            f"{error}\n(if {image_root} is not the folder that its file names are relative to, "
+            "name that with --images)"
+        ) from None
 
 
 class _Records:

@@ -1,5 +1,6 @@
 """The order in which readers see images, and which they see at all."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,15 +87,16 @@ def _measure(
 def _measure_disagreement(
     images: Sequence[ScoredImage], others: Sequence[ScoredImage], least_score: float
 ) -> list[float]:
-    by_path = {image.path: image for image in others}
+    by_path = {os.path.realpath(image.path): image for image in others}
     values = []
     for image in images:
-        if image.path not in by_path:
+        other = by_path.get(os.path.realpath(image.path))
+        if other is None:
             raise InputError(
                 f"the predictions to compare with have none of image {image.path}: predict on the "
                 "same images"
             )
-        pair = (_detections(x, least_score) for x in (image, by_path[image.path]))
+        pair = (_detections(x, least_score) for x in (image, other))
         values.append(disagreement(*pair))
     return values
 

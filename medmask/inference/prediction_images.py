@@ -14,6 +14,7 @@ from medmask.data.loaders import load_dataset_dicts
 from medmask.data.pixel_spacing import PixelSpacing, pixel_spacing_of
 from medmask.errors import InputError
 from medmask.images import count_frames, frame_path, read_image, split_frame_path
+from medmask.utils.absolute_paths import absolute_path
 from medmask.utils.json_files import valid_unicode
 
 
@@ -44,6 +45,11 @@ class PredictionImage:
     def name(self) -> str:
         """The file, and the frame as ``#N``, for messages."""
         return str(self.path if self.frame is None else frame_path(self.path, self.frame))
+
+    @property
+    def absolute_path(self) -> str:
+        """The absolute path of the file, with links: a data set knows it by that name."""
+        return absolute_path(self.path)
 
     @property
     def real_path(self) -> str:

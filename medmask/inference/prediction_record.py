@@ -21,7 +21,7 @@ class PredictionRecord:
         key: of the image, :attr:`PredictionImage.key`.
         status: :data:`DONE`, :data:`FAILED` or :data:`REFUSED`.
         position: of the image in the list of all images, counted from 0.
-        path: the file, absolute.
+        path: the file, absolute, under the name that it was given, if that is a link.
         file_name: what the detections call it.
         frame: of a file of several frames, counted from 0.
         image_id: of its data set.

@@ -148,7 +148,7 @@ def to_record(
         key=image.key,
         status=DONE,
         position=reading.position,
-        path=image.real_path,
+        path=image.absolute_path,
         file_name=image.file_name,
         frame=image.frame,
         image_id=image.image_id,

@@ -183,7 +183,8 @@ class RayEngine(PredictionEngine):
         if isinstance(item, Prediction):
             # under the identity that the image has here, whatever links are elsewhere
             image = handle.rows.pop(item.record.position)
-            return item._replace(record=replace(item.record, key=image.key, path=image.real_path))
+            record = replace(item.record, key=image.key, path=image.absolute_path)
+            return item._replace(record=record)
         if isinstance(item, StageSeconds):
             seconds.add(item)
         if isinstance(item, ReplicaDescription):

@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
+from toy_image_detector import CenterDetector
 
 from medmask.annotation import export_annotations, import_annotations
 from medmask.annotation.patients import find_patients
 from medmask.data.dataset_report import inspect_dataset
-from medmask.dicom_results.predictions import ScoredImage
+from medmask.dicom_results.predictions import ScoredImage, read_predictions
 from medmask.errors import InputError
+from medmask.inference import predict_images
+from medmask.inference.prediction_images import PredictionImage
 
 FIRST = (10.25, 20.5, 30.5, 40.625)
 """The first detection as [x, y, width, height]."""
@@ -27,6 +30,13 @@ def read_set(path):
     for x in content["annotations"]:
         found[names[x["image_id"]]].append((x["origin"], categories[x["category_id"]], x["bbox"]))
     return {name: sorted(boxes) for name, boxes in found.items()}
+
+
+def submit_nothing(export, path):
+    """Write what Label Studio exports after every task was submitted without a lesion."""
+    tasks = json.loads((export / "for_readers/label_studio/tasks.json").read_text())
+    content = [{"id": 1, "annotations": [{"result": []}], "data": x["data"]} for x in tasks]
+    path.write_text(json.dumps(content))
 
 
 @pytest.fixture
@@ -281,9 +291,7 @@ class TestImagesThatAreLeftOut:
         shutil.copy(phantoms[0], path)
         images = (ScoredImage(path, ()), predictions.images[1])
         export_annotations(replace(predictions, images=images), tmp_path / "out")
-        tasks = json.loads((tmp_path / "out/for_readers/label_studio/tasks.json").read_text())
-        content = [{"id": 1, "annotations": [{"result": []}], "data": x["data"]} for x in tasks]
-        (tmp_path / "done.json").write_text(json.dumps(content))
+        submit_nothing(tmp_path / "out", tmp_path / "done.json")
         if what == "gone":
             path.unlink()
         else:
@@ -360,15 +368,66 @@ class TestImageFolder:
             for number, image in enumerate(predictions.images)
         )
         export_annotations(replace(predictions, images=images), tmp_path / "out")
-        tasks = json.loads((tmp_path / "out/for_readers/label_studio/tasks.json").read_text())
-        content = [{"id": 1, "annotations": [{"result": []}], "data": x["data"]} for x in tasks]
-        (tmp_path / "done.json").write_text(json.dumps(content))
+        submit_nothing(tmp_path / "out", tmp_path / "done.json")
         output = tmp_path / "set.json"
         summary = import_annotations(tmp_path / "out", tmp_path / "done.json", output)
         assert summary.image_root == root
         records = json.loads(output.read_text())["images"]
         assert [x["id"] for x in records] == [40, 41, 42, 43]
         assert [x["file_name"] for x in records] == [x.file_name for x in images]
+
+    @pytest.fixture
+    def linked(self, tmp_path, phantoms, predictions):
+        """A data set of links, as `medmask convert --link` makes it, that was reviewed."""
+        root = tmp_path / "images"
+        (root / "a").mkdir(parents=True)
+        images, records = [], []
+        for number, path in enumerate(phantoms[:2], start=1):
+            link = root / "a" / f"image{number}.dcm"
+            link.symlink_to(path)
+            image = PredictionImage(link, str(link.relative_to(root)), image_id=number)
+            record = {"id": number, "file_name": image.file_name, "width": 96, "height": 128}
+            records.append(record)
+            images.append(image)
+        content = {"images": records, "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+        (tmp_path / "instances.json").write_text(json.dumps(content))
+        predict_images(CenterDetector(), images, tmp_path / "predictions")
+        export_annotations(read_predictions(tmp_path / "predictions"), tmp_path / "out")
+        submit_nothing(tmp_path / "out", tmp_path / "done.json")
+        return root
+
+    @pytest.mark.parametrize("merged", [False, True], ids=["alone", "merged"])
+    @pytest.mark.parametrize("named", [False, True], ids=["found", "named"])
+    def test_that_of_a_data_set_of_links(self, linked, tmp_path, named, merged):
+        output = tmp_path / "set.json"
+        summary = import_annotations(
+            tmp_path / "out",
+            tmp_path / "done.json",
+            output,
+            image_root=linked if named else None,
+            merge_with=tmp_path / "instances.json" if merged else None,
+        )
+        assert summary.image_root == linked
+        names = [x["file_name"] for x in json.loads(output.read_text())["images"]]
+        assert names == ["a/image1.dcm", "a/image2.dcm"]
+
+    def test_that_was_moved_behind_a_link(self, linked, tmp_path):
+        """The folder that is named is another than that of the predictions."""
+        (tmp_path / "other").symlink_to(linked)
+        output, root = tmp_path / "set.json", tmp_path / "other"
+        import_annotations(tmp_path / "out", tmp_path / "done.json", output, image_root=root)
+        names = [x["file_name"] for x in json.loads(output.read_text())["images"]]
+        assert names == ["a/image1.dcm", "a/image2.dcm"]
+
+    def test_that_is_not_the_one_of_the_set_to_merge_with(self, linked, tmp_path):
+        with pytest.raises(InputError, match=r"(?s)image1\.dcm.* is not in .*with --images"):
+            import_annotations(
+                tmp_path / "out",
+                tmp_path / "done.json",
+                tmp_path / "set.json",
+                image_root=tmp_path,
+                merge_with=tmp_path / "instances.json",
+            )
 
     def test_that_does_not_hold_the_images_is_refused(self, export, run, tmp_path):
         with pytest.raises(InputError, match="is not in"):
