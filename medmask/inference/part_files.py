@@ -1,7 +1,7 @@
 """Files of a folder of predictions: a part for each shard, and a mark for one that is finished."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,8 +34,9 @@ def part_files(folder: Path) -> list[Path]:
 def missing_shards(folder: Path, images: int) -> list[str]:
     """Write sentences on the shards of a folder that have not begun or not come to their end.
 
-    A list of images may grow, and be divided anew: a shard that ended with a shorter list is not
-    finished, and no other division matters once that of the longest list is.
+    A list of images may grow, lose images that are not done, and be divided anew. The list of
+    today is that of the shard that was the last to end: a shard that ended with another one is not
+    finished, and no other division matters once one of that list is.
 
     Args:
         folder: of predictions.
@@ -46,17 +47,20 @@ def missing_shards(folder: Path, images: int) -> list[str]:
         for count in sorted({count_of(path) for path in part_files(folder)})
         for number in range(1, count + 1)
     ]
-    listed = {shard: _listed(folder / shard.file_name) for shard in shards}
+    marks = {shard: _read_mark(folder / shard.file_name) for shard in shards}
+    listed = {shard: _number(mark, "listed") for shard, mark in marks.items()}  # 0: has not ended
     longest = max(listed.values(), default=0)
     if 0 < longest < images:
         return [
             f"{folder} holds predictions on {counted(images, 'image')}, but no shard has come to "
             f"the end of a list of more than {longest}: run all shards of the list of today"
         ]
-    of_longest = {shard.count for shard in shards if longest and listed[shard] == longest}
+    # marks of versions that did not number them are those of the longest list
+    last = max(shards, key=lambda x: (_number(marks[x], "sequence"), listed[x]), default=None)
+    of_today = [x for x in shards if last and listed[last] and listed[x] == listed[last]]
     problems = []
-    for count in sorted(of_longest or {shard.count for shard in shards}):
-        missing = [x for x in shards if x.count == count and listed[x] < max(longest, 1)]
+    for count in sorted({shard.count for shard in of_today or shards}):
+        missing = [x for x in shards if x.count == count and x not in of_today]
         if not missing:
             return []
         problems += [f"shard {x.number}/{count} in {folder} is not finished" for x in missing]
@@ -79,7 +83,14 @@ def write_mark(part: Path, *, images: int, listed: int, left_out: Iterable[Failu
         listed: of all shards.
         left_out: failures of images that the list has no more, which count for nothing.
     """
-    content = {"images": images, "listed": listed, "left_out": sorted(left_out)}
+    others = (_read_mark(other) for other in part_files(part.parent))
+    sequence = 1 + max((_number(mark, "sequence") for mark in others), default=0)
+    content = {
+        "images": images,
+        "listed": listed,
+        "left_out": sorted(left_out),
+        "sequence": sequence,  # clocks of machines may differ
+    }
     write_json(mark_of(part), content)
 
 
@@ -88,10 +99,10 @@ def mark_of(part: Path) -> Path:
     return part.with_name(f"{part.stem}.finished")
 
 
-def _listed(part: Path) -> int:
-    """Find how many images the list had that a part is finished for; 0 if it is for none."""
-    listed = _read_mark(part).get("listed")
-    return listed if isinstance(listed, int) else 0
+def _number(mark: Mapping[str, Any], name: str) -> int:
+    """Take a number from what a mark tells; 0 where it does not."""
+    number = mark.get(name)
+    return number if isinstance(number, int) else 0
 
 
 def _read_mark(part: Path) -> dict[str, Any]:

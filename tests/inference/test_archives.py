@@ -125,6 +125,25 @@ def test_failed_image_may_be_left_out_of_the_list(images, tmp_path):
     assert merge() == ({"done": 30}, ())
 
 
+@pytest.mark.parametrize("what", ["failed", "not looked at"])
+def test_image_may_be_left_out_and_the_list_divided_anew(images, tmp_path, what):
+    """Also where only some shards of the list with it came to their end."""
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (broken,) = images_of_files([tmp_path / "broken.png"])
+    output = tmp_path / "out"
+
+    def predict(number, count, listed):
+        chosen = options(shard=Shard(number, count))
+        predict_images(BrightnessDetector(), listed, output, options=chosen)
+
+    predict(1 if what == "failed" else 2, 2, [*images, broken])  # it is in the first shard
+    predict(1, 1, images)
+    merged = merge_predictions(output, ("json",))
+    assert (merged.images, merged.problems) == ({"done": 30}, ())
+    predict(1, 3, images)
+    assert merge_predictions(output, ("json",)).problems == ()
+
+
 def test_run_with_nothing_to_do_leaves_the_time_of_the_predictions(images, tmp_path):
     predict_images(BrightnessDetector(), images[:2], tmp_path, options=options())
     os.utime(tmp_path / "predictions.jsonl", (1e9, 1e9))
