@@ -206,7 +206,7 @@ def check(predictor, dicom, parent, draw):
     assert outcome.status == (1 if bad else 0), f"bad: {bad}\n{shown}"
     lines = [json.loads(x) for x in (output / "predictions.jsonl").read_text().splitlines()[1:]]
     done = [line for line in lines if line["status"] == "done"]
-    assert sorted(line["path"] for line in done) == sorted(good), shown
+    assert sorted(os.path.realpath(line["path"]) for line in done) == sorted(good), shown
     pictures = {path.name for path in (output / "overlays").iterdir()}
     assert {line["overlay"] for line in done} == pictures
     assert len(pictures) == len(good), f"pictures overwrite each other: {pictures}"
