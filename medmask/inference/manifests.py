@@ -22,6 +22,7 @@ from medmask.inference.prediction_images import (
     image_key,
 )
 from medmask.inference.result_files import import_pyarrow
+from medmask.utils.absolute_paths import absolute_path
 from medmask.utils.counts import counted
 from medmask.utils.failures import one_line
 from medmask.utils.json_files import valid_unicode
@@ -57,8 +58,8 @@ class ManifestEntry(NamedTuple):
     @property
     def key(self) -> str:
         """That of the image."""
-        real_path = os.path.normpath(os.path.join(self.folder, self.path))
-        return image_key(real_path, self.frame, self.image_id)
+        path = absolute_path(os.path.join(self.folder, self.path))
+        return image_key(path, self.frame, self.image_id)
 
     def image(self) -> PredictionImage:
         """Make the image."""
@@ -114,7 +115,7 @@ class Manifest:
                 f"manifest {self.path} has changed since this run began: run it again, which does "
                 "what is missing"
             )
-        folder = os.path.abspath(self.path.parent)
+        folder = absolute_path(self.path.parent)
         for row, (path, frame, image_id) in self._rows(self.path):
             if not path:
                 raise InputError(f"manifest {self.path}, row {row}: the column {PATH} is empty")
@@ -199,7 +200,7 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
                 ]
                 yield from enumerate(zip(*lists, strict=False), before + 1)
                 before += len(batch)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise _unreadable(path, error) from None
 
 

@@ -54,7 +54,7 @@ class PredictionImage:
     @property
     def real_path(self) -> str:
         """The absolute path of the file, without links unless it is archived."""
-        return os.path.abspath(self.path) if self.is_archived else os.path.realpath(self.path)
+        return self.absolute_path if self.is_archived else os.path.realpath(self.path)
 
     @property
     def key(self) -> str:
@@ -162,7 +162,7 @@ def _choose_frames(path: Path, frame: int | Literal["all"] | None) -> Sequence[i
 
 def _file_name(path: Path) -> str:
     """The path as given, or absolute where it climbs."""
-    return valid_unicode(Path(os.path.abspath(path)) if ".." in path.parts else path)
+    return valid_unicode(absolute_path(path) if os.pardir in path.parts else path)
 
 
 def images_of_dataset(name: str) -> list[PredictionImage]:
@@ -176,7 +176,7 @@ def images_of_dataset(name: str) -> list[PredictionImage]:
     return [
         PredictionImage(
             path=Path(record["file_name"]),
-            file_name=_file_name(Path(_relative(record["file_name"], root))),
+            file_name=valid_unicode(_relative(record["file_name"], root)),  # as evaluation does
             image_id=record["image_id"],
             size=(record["height"], record["width"]),
             pixel_spacing_mm=record.get("pixel_spacing_mm"),

@@ -96,6 +96,15 @@ def write_parquet(path, columns):
     return path
 
 
+def test_text_of_parquet_that_is_not_unicode_is_named(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    content = b"a\xe9.png"
+    buffers = [None, pyarrow.py_buffer(bytes([0, 0, 0, 0, 6, 0, 0, 0])), pyarrow.py_buffer(content)]
+    column = pyarrow.Array.from_buffers(pyarrow.string(), 1, buffers)
+    with pytest.raises(InputError, match=r"list\.parquet cannot be read \('utf-8'"):
+        Manifest(write_parquet(tmp_path / "list.parquet", {"path": column}))
+
+
 def test_whole_numbers_with_gaps_may_be_floats(tmp_path):
     columns = {"path": ["a.dcm", "b.dcm"], "frame": [2.0, None], "image_id": [float("nan"), 7.0]}
     images = Manifest(write_parquet(tmp_path / "list.parquet", columns))
@@ -161,3 +170,14 @@ def test_entries_have_the_keys_of_their_images(tmp_path, monkeypatch, folder):
     entries = list(Manifest(path).entries())
     assert [entry.key for entry in entries] == [image.key for image in Manifest(path)]
     assert len({entry.key for entry in entries}) == len(rows)
+
+
+def test_way_up_from_where_a_link_leads_is_another_one(tmp_path):
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    path = tmp_path / "list.csv"
+    path.write_text("path\nlink/../x.png\nx.png\nreal/x.png\n")
+    beside, here, named = Manifest(path).entries()
+    assert beside.key == named.key != here.key
+    assert beside.image().key == beside.key
+    assert beside.image().absolute_path == str(tmp_path / "real" / "x.png")

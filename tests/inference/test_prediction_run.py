@@ -8,14 +8,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from detectron2.data.datasets import register_coco_instances
 from detectron2.data.transforms import AugmentationList
 from detectron2.structures import Boxes, Instances
 
 from medmask.errors import InputError
+from medmask.evaluation import ground_truth_of, read_detections
 from medmask.inference import (
     PredictionImage,
     PredictionOptions,
     WorkList,
+    images_of_dataset,
     images_of_files,
     predict_images,
     prediction_run,
@@ -320,6 +323,27 @@ def test_image_of_another_size_than_its_data_set_says_fails(detector, scans, tmp
     images = [PredictionImage(scans[0], "a/x.png", image_id=3, size=(5, 6))]
     (problem,) = predict_images(detector, images, tmp_path / "out").problems
     assert "is 5 x 6 (width x height), but its data set says 6 x 5" in problem
+
+
+@pytest.mark.parametrize("climbs", [False, True], ids=["absolute", "relative"])
+def test_images_outside_the_folder_of_their_set_are_those_of_its_evaluation(
+    detector, scans, tmp_path, climbs
+):
+    paths = [os.path.relpath(x, tmp_path / "set" / "images") if climbs else x for x in scans]
+    records = [
+        {"id": i, "file_name": str(path), "height": 6, "width": 5} for i, path in enumerate(paths)
+    ]
+    categories = [{"id": 1, "name": "malignant"}]
+    annotations = [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 1, 2, 3], "iscrowd": 0}]
+    json_file = tmp_path / "instances.json"
+    content = {"images": records, "annotations": annotations, "categories": categories}
+    json_file.write_text(json.dumps(content))
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    name = f"outside_{tmp_path.name}"
+    register_coco_instances(name, {}, str(json_file), str(tmp_path / "set" / "images"))
+    predict_images(detector, images_of_dataset(name), tmp_path / "out")
+    truth = ground_truth_of(name)
+    assert len(read_detections(tmp_path / "out" / "detections.json", truth).scores) == 3
 
 
 def test_folder_can_move(detector, scans, tmp_path, monkeypatch):
