@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from medmask.annotation.manifest import (
     write_manifest,
 )
 from medmask.annotation.options import ExportOptions
+from medmask.annotation.pixel_map import PixelMap
 from medmask.annotation.shown_image import make_shown_image
 from medmask.coco import check_class_names
 from medmask.dicom_results.predictions import Predictions, ScoredImage
@@ -74,7 +76,8 @@ def export_annotations(
         output: where to write.
         options: the defaults if None.
         uncertainties: of each image, to be told beside it.
-        overwrite: replace an export that is there; pictures of the same image keep their codes.
+        overwrite: replace an export that is there; pictures of the same image, turned, cropped and
+            reduced as before, keep their codes.
 
     Raises:
         InputError: the folder holds an export already, another run is writing one, or the classes
@@ -173,7 +176,7 @@ def _write_image(
         )
     findings = [x for x in image.findings if x.score >= options.score_threshold]
     shown = make_shown_image(image.path, [x.box for x in findings], options)
-    name = f"{number:05}_{_code(secret, source)}"
+    name = f"{number:05}_{_code(secret, source, shown.pixel_map)}"
     content = encode_png(shown.pixels)
     with atomic_write(output / SHARED / IMAGES / f"{name}.png") as file:
         file.write(content)
@@ -197,9 +200,13 @@ def _write_image(
     )
 
 
-def _code(secret: str, source: str) -> str:
-    """A name that tells nothing of the image to who does not have the secret."""
-    content = os.fsencode(source)
+def _code(secret: str, source: str, pixel_map: PixelMap) -> str:
+    """A name that tells nothing of the image to who does not have the secret.
+
+    Under the name of a picture that lay otherwise, viewers would show that, which they have kept,
+    and what readers drew on it would be taken to be on this one.
+    """
+    content = os.fsencode(source) + b"\0" + json.dumps(pixel_map.to_json()).encode()
     return hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()[:_CODE_LENGTH]
 
 

@@ -1,6 +1,7 @@
 """Images are turned and mirrored as readers hang them, and annotations come back all the same."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from medmask.annotation import ExportOptions, export_annotations, import_annotat
 from medmask.annotation.hanging import find_hanging
 from medmask.annotation.manifest import SHARED, read_manifest
 from medmask.dicom_results.predictions import Finding, ScoredImage
+from medmask.errors import InputError
 
 HEIGHT, WIDTH = 40, 30
 HUNG = {
@@ -78,6 +80,24 @@ def test_however_it_lies(write_dicom, tmp_path, predictions, side, view, turns, 
     x, y, width, height = json.loads((tmp_path / "set.json").read_text())["annotations"][0]["bbox"]
     moved = lay(wanted, HUNG[side, view], (21, 6, 29, 12), turns, mirrored)[2]
     assert (x, y, x + width, y + height) == pytest.approx(moved, abs=1e-6)
+
+
+def test_picture_that_lies_otherwise_has_another_name(write_dicom, tmp_path, predictions):
+    """What readers drew on the former one, of the same size, is not taken to be on it."""
+    pixels, orientation, _ = lay(hung_image(), HUNG["L", "CC"], (20, 6, 28, 12), 0, True)
+    path = write_dicom(
+        pixels, ImageLaterality="L", ViewPosition="CC", PatientOrientation=orientation
+    )
+    changed = replace(predictions, images=(ScoredImage(path, ()),))
+    output, done = tmp_path / "out", tmp_path / "done.json"
+    export_annotations(changed, output)
+    (task,) = json.loads((output / SHARED / "label_studio" / "tasks.json").read_text())
+    done.write_text(json.dumps([task | {"id": 1, "annotations": [{"result": []}]}]))
+    export_annotations(changed, output, ExportOptions(hang=True), overwrite=True)
+    with pytest.raises(InputError, match="is none of the export"):
+        import_annotations(output, done, tmp_path / "set.json")
+    export_annotations(changed, output, overwrite=True)
+    assert import_annotations(output, done, tmp_path / "set.json").reviewed == 1
 
 
 @pytest.mark.parametrize(
