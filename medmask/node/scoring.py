@@ -26,7 +26,7 @@ MOST_ATTEMPTS = 5
 
 
 class _Outcome(NamedTuple):
-    """What came of the images of a study."""
+    """Outcome of scoring the images of a study."""
 
     has_results: bool
     problems: list[str]
