@@ -7,7 +7,8 @@ AUC, as means over the seeds, with 95% intervals from a bootstrap over patients.
 computed on the same resamples, so the difference of two has an interval of its own; a star marks
 one that does not hold 0. The intervals tell of other patients, not of other seeds: a third table
 has the differences paired by seed, with their standard errors, and what they show. Seeds of a row
-that were trained with another config than its first one are told.
+that were trained with another config than its first one, or from a start that was trained again
+since, are told.
 
 Of a benchmark with folds, the test images of all folds are pooled, each detected by the model that
 did not see its patient; scores of the five models are ranked together.
@@ -20,8 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from real_mammograms.cell_config import seeds_of_other_configs
 from real_mammograms.cells import BENCHMARKS
+from real_mammograms.row_notes import row_notes
 from real_mammograms.rows import find_rows, measure_rows
 from real_mammograms.statistics import METRICS, compare, compare_seeds, over_seeds, summarize
 
@@ -206,7 +207,7 @@ def main() -> None:
         text += f"\n{_differences(content, options.ours)}\n"
     if seed_differences:
         text += f"\n{_seed_differences(seed_differences, options.ours, options.min_pairs)}\n"
-    mixed = [sentence for row in rows if not row.views for sentence in seeds_of_other_configs(row)]
+    mixed = [sentence for row in rows if not row.views for sentence in row_notes(row)]
     if mixed:
         text += "\nSeeds that should not be in one row:\n\n"
         text += "".join(f"- {sentence}\n" for sentence in mixed)

@@ -1,6 +1,5 @@
-"""The config of a cell, and whether cells that were trained before had it, or one in common."""
+"""The config of a cell, and what of it has changed since the cell was trained."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,10 +12,8 @@ from medmask.errors import InputError
 from real_mammograms.cells import PEERS, YOLO
 from real_mammograms.order import Order
 from real_mammograms.peer_config import to_peer_config
-from real_mammograms.rows import Row
 
 CONFIG = "config.yaml"
-_OF_A_SEED = ("train.seed", "train.init_checkpoint")
 
 
 def load_cell_config(order: Order) -> DictConfig:
@@ -56,25 +53,3 @@ def config_changes(order: Order, options: Sequence[str]) -> list[str]:
     now = load_cell_config(replace(order, options=tuple(options)))
     before = read_config_yaml(path, any_target=True)
     return result_differences(result_values(before, decided), result_values(now, decided))
-
-
-def seeds_of_other_configs(row: Row) -> list[str]:
-    """A sentence on the seeds of a row that were trained with another config than the first.
-
-    Cells whose config is gone are not compared.
-    """
-    values = {
-        seed: result_values(read_config_yaml(path, any_target=True), _OF_A_SEED)
-        for seed, cells in sorted(row.cells.items())
-        if (path := row.output / cells[0].name / CONFIG).is_file()
-    }
-    seeds_by_changes = defaultdict(list)
-    for seed, now in values.items():
-        first, before = next(iter(values.items()))
-        seeds_by_changes["; ".join(result_differences(before, now))].append(str(seed))
-    return [
-        f"{row.name}: {'seeds' if len(seeds) > 1 else 'seed'} {', '.join(seeds)} trained with "
-        f"another config than seed {first}: {changes}"
-        for changes, seeds in seeds_by_changes.items()
-        if changes
-    ]

@@ -1,10 +1,12 @@
 """Order that the process of a cell is given, and the files that it leaves."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from medmask.utils.file_hash import hash_if_there
 from medmask.utils.json_files import write_json
 from real_mammograms.cells import YOLO, Cell
 
@@ -43,6 +45,18 @@ class Order:
         before = self.cell.before
         return None if before is None else self.output / before.name / WEIGHTS
 
+    def has_other_start(self, record: Mapping[str, Any], *, is_start_due: bool = False) -> bool:
+        """Tell whether the cell's start was trained again since, or is to be.
+
+        Args:
+            record: of the training, by :meth:`write_record`; one that does not tell is taken.
+            is_start_due: whether the start is to be trained.
+        """
+        before = record.get("start_sha256")
+        if before is None:
+            return False
+        return is_start_due or hash_if_there(self.start_weights) not in (None, before)
+
     def asked(self) -> dict[str, Any]:
         """List what a training depends on besides its cell, in JSON values."""
         asked: dict[str, Any] = {"minutes": self.minutes, "options": list(self.options)}
@@ -69,6 +83,10 @@ class Order:
         """Write the record of the training, which says that it is done."""
         record = {**facts, "cores": list(self.cores), "asked": self.asked()}
         write_json(self.folder / RECORD, record)
+
+    def read_record(self) -> dict[str, Any]:
+        """Read the record of the training, which is done."""
+        return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
 
 
 def detections_file(folder: Path, test: str) -> Path:

@@ -1,6 +1,5 @@
 """Running the processes of cells, several at a time, each on cores of its own."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -167,14 +166,14 @@ def _is_done(order: Order) -> bool:
 
 
 def _check_same_training(order: Order, *, is_asked_for: bool) -> None:
-    """Check that a cell that is there was trained as it is asked for now, by the config of now.
+    """Check that a cell that is there was trained as it is asked for, by config and start of now.
 
     One that is only started from may have had settings of its own.
     """
-    path = order.folder / RECORD
-    if not path.is_file():
+    if not (order.folder / RECORD).is_file():
         return
-    asked = json.loads(path.read_text(encoding="utf-8"))["asked"]
+    record = order.read_record()
+    asked = record["asked"]
     if is_asked_for and asked != order.asked():
         raise InputError(
             f"{order.folder} was trained with {asked}, not with {order.asked()}: ask for the same, "
@@ -185,10 +184,18 @@ def _check_same_training(order: Order, *, is_asked_for: bool) -> None:
             f"{order.folder} was trained before its config changed: {'; '.join(changes)}; delete "
             "it to train again, or choose another --output"
         )
+    start = order.start_weights
+    is_start_due = start is not None and not (start.parent / RECORD).is_file()
+    if order.has_other_start(record, is_start_due=is_start_due):
+        raise InputError(
+            f"{order.folder} does not go with {start}, as its start "
+            f"{'is to be trained again' if is_start_due else 'was trained again since'}: delete "
+            "its folder to run again, or choose another --output"
+        )
 
 
 def _describe(order: Order) -> str:
-    record = json.loads((order.folder / RECORD).read_text(encoding="utf-8"))
+    record = order.read_record()
     return (
         f"{order.cell.name}: {counted(record['steps'], 'step')} in {record['minutes']:.1f} minutes"
     )

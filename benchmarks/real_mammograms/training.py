@@ -29,6 +29,7 @@ from medmask.engine.trainer import MedMaskTrainer
 from medmask.evaluation import FROCEvaluator
 from medmask.solver.learning_rate import bound_to_run
 from medmask.utils.command_line import command_line_tool
+from medmask.utils.file_hash import hash_if_there
 from real_mammograms import yolo
 from real_mammograms.budget import Budget, BudgetSpentError
 from real_mammograms.cell_config import CONFIG, load_cell_config
@@ -50,6 +51,7 @@ def train(order: Order, config: DictConfig) -> None:
     """
     model = build_model(config)
     trainer = build_trainer(config, model)
+    start_sha256 = hash_if_there(order.start_weights)
     MedMaskCheckpointer(model).load_start_weights(config.train.init_checkpoint)
     budget = _run(trainer, config, order.minutes)
     models = {"trained": model}
@@ -59,6 +61,7 @@ def train(order: Order, config: DictConfig) -> None:
     save_weights(models[counted], order.folder / WEIGHTS)
     order.write_record(
         model=counted,
+        start_sha256=start_sha256,
         steps=budget.steps,
         minutes=budget.seconds / 60,
         elapsed_minutes=budget.elapsed_seconds / 60,

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from pathlib import Path
 
 import torch
 from detectron2.utils import comm
@@ -14,10 +13,17 @@ from medmask.engine.log_handlers import tolerate_write_errors
 from medmask.engine.memory import keep_freed_memory
 from medmask.engine.run_checks import data_sets
 from medmask.engine.run_folder import CONFIG, RunFolder, has_checkpoint, write_config
-from medmask.engine.versions import collect_data_versions, collect_versions, version_key
+from medmask.engine.versions import (
+    START_WEIGHTS,
+    VERSIONS,
+    collect_data_versions,
+    collect_start_version,
+    collect_versions,
+    read_versions,
+    version_key,
+)
 from medmask.utils.counts import counted
 from medmask.utils.files import atomic_write
-from medmask.utils.json_files import parse_object
 from medmask.utils.openmp import choose_num_threads
 
 logger = logging.getLogger(__name__)
@@ -43,19 +49,24 @@ def set_up_run(config: DictConfig, folder: RunFolder) -> None:
     logger.info(
         f"{counted(comm.get_world_size(), 'process', 'processes')}, seed {config.train.seed}; the "
         f"config is in {folder.record_path(CONFIG)}, the versions are in "
-        f"{folder.record_path('versions.json')}"
+        f"{folder.record_path(VERSIONS)}"
     )
     # Dropout must differ between processes.
     seed_all_rng((config.train.seed + rank) % 2**32)
 
 
 def _write_versions(config: DictConfig, folder: RunFolder) -> None:
-    """Leave the versions, and warn of annotations that a resumed run did not have so far."""
-    path = folder.record_path("versions.json")
+    """Leave the versions, and warn of annotations that a resumed run did not have so far.
+
+    The weights that such a run started from are those of its first start.
+    """
+    path = folder.record_path(VERSIONS)
     named = list(data_sets(config, is_training=True))
     data_versions = collect_data_versions({name for _, name in named})
+    start_version = collect_start_version(config.train.init_checkpoint)
     if has_checkpoint(folder.path) and not folder.record_prefix:
-        before = _read_versions(path)
+        before = read_versions(path)
+        start_version = {k: v for k, v in before.items() if k == START_WEIGHTS}
         trained_on = (name for key, name in named if key != "dataloader.test.dataset")
         for name in dict.fromkeys(trained_on):
             key = version_key(name)
@@ -66,12 +77,5 @@ def _write_versions(config: DictConfig, folder: RunFolder) -> None:
                     "change is meant"
                 )
     with atomic_write(path, "w") as file:
-        json.dump(collect_versions() | dict(sorted(data_versions.items())), file, indent=1)
-
-
-def _read_versions(path: Path) -> dict[str, str]:
-    """Read what an earlier start of the run left; nothing if it is gone or broken."""
-    try:
-        return parse_object(path.read_bytes()) or {}
-    except OSError:
-        return {}
+        versions = collect_versions() | dict(sorted(data_versions.items())) | start_version
+        json.dump(versions, file, indent=1)

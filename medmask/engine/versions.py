@@ -6,13 +6,15 @@ import shlex
 import sys
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 
 import detectron2
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from medmask.errors import InputError
-from medmask.utils.file_hash import hash_file
+from medmask.utils.file_hash import hash_file, hash_if_there
+from medmask.utils.json_files import parse_object
 from medmask.version import __version__
 
 RECORDED_PACKAGES = (
@@ -23,6 +25,10 @@ RECORDED_PACKAGES = (
     "pycocotools",
     "omegaconf",
 )
+
+VERSIONS = "versions.json"
+START_WEIGHTS = "weights of train.init_checkpoint"
+"""Key of the file that a run started from, or that it evaluates, among the versions"""
 
 
 def version_key(dataset: str) -> str:
@@ -43,6 +49,16 @@ def collect_data_versions(datasets: Iterable[str]) -> dict[str, str]:
     return versions
 
 
+def collect_start_version(path: str) -> dict[str, str]:
+    """Collect the SHA-256 of the weights to start from; nothing if they are no file that is here.
+
+    Args:
+        path: ``train.init_checkpoint``, which may be empty or an address.
+    """
+    version = hash_if_there(path)
+    return {} if version is None else {START_WEIGHTS: version}
+
+
 def collect_versions() -> dict[str, str]:
     """Collect versions of packages, the GPU and the command."""
     versions = {"medmask": __version__, "detectron2": detectron2.__version__}
@@ -55,3 +71,11 @@ def collect_versions() -> dict[str, str]:
     versions["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     versions["command"] = shlex.join(sys.argv)
     return versions
+
+
+def read_versions(path: Path) -> dict[str, str]:
+    """Read the versions that a run left; nothing if the file is gone or broken."""
+    try:
+        return parse_object(path.read_bytes()) or {}
+    except OSError:
+        return {}

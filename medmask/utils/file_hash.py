@@ -1,5 +1,6 @@
 """Hashes by which records name the content of a file."""
 
+import functools
 import hashlib
 import os
 
@@ -29,3 +30,22 @@ def hash_weights_file(path: str | os.PathLike) -> str:
         return hash_file(path)
     except OSError as error:
         raise InputError(f"checkpoint {path} cannot be read: {error.strerror}") from None
+
+
+def hash_if_there(path: str | os.PathLike | None) -> str | None:
+    """SHA-256 of a file, 64 hexadecimal digits; None if there is none, or it cannot be read.
+
+    A file that has not changed since the last call is not read again.
+    """
+    if path is None:
+        return None
+    try:
+        status = os.stat(path)
+        return _hash_version(os.fspath(path), status.st_mtime_ns, status.st_size)
+    except OSError:
+        return None
+
+
+@functools.cache
+def _hash_version(path: str, mtime_ns: int, size: int) -> str:
+    return hash_file(path)

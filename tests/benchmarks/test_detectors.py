@@ -1,17 +1,23 @@
+import itertools
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
+from real_mammograms import runner
+from real_mammograms.cell_config import load_cell_config
 from real_mammograms.cells import BENCHMARKS, PEERS, Cell, make_cells, with_starts
-from real_mammograms.order import Order
-from real_mammograms.runner import share_cores
+from real_mammograms.order import RECORD, Order
+from real_mammograms.runner import Settings, run_cells, share_cores
 
+from medmask.config.yaml_files import write_config_yaml
 from medmask.engine.run_lock import lock_folder
 from medmask.errors import InputError
 from medmask.evaluation import ground_truth_of, read_detections
+from medmask.utils.file_hash import hash_if_there
 
 ROOT = Path(__file__).parents[2]
 TOOL = "benchmarks/detectors.py"
@@ -98,6 +104,7 @@ def test_stage_goes_on_from_the_first_and_its_teacher_counts(run, tmp_path):
     assert record_of(stage)["steps"] == 4
     first = folder / "medmask" / "imagenet" / "seed0" / "model_final.pth"
     assert f"Starting from the weights of {first}" in (stage / "log.txt").read_text()
+    assert record_of(stage)["start_sha256"] == hash_if_there(first)
 
 
 @pytest.mark.slow
@@ -179,6 +186,46 @@ def test_interrupted_training_is_no_result(forked_python, root, tmp_path):
         process.kill()  # its processes end with it
         process.wait()
     assert not (folder / "training.json").exists()
+
+
+@pytest.fixture
+def run_fakes(tmp_path, monkeypatch):
+    """Runs cells whose weights are the number of their training, and returns what each has."""
+    trainings = itertools.count()
+
+    def train(order, children):
+        order.folder.mkdir(parents=True, exist_ok=True)
+        write_config_yaml(load_cell_config(order), order.folder / "config.yaml")
+        (order.folder / "model_final.pth").write_text(f"training {next(trainings)}")
+        start = hash_if_there(order.start_weights)
+        order.write_record(steps=10, minutes=0.5, start_sha256=start)
+
+    def run(cells):
+        run_cells(with_starts(cells), cells, Settings(tmp_path), report=lambda line: None)
+
+    monkeypatch.setattr(runner, "_run", train)
+    monkeypatch.setattr(runner, "_is_done", lambda order: (order.folder / RECORD).is_file())
+    return run
+
+
+def test_cell_of_a_start_that_was_trained_again_is_refused(run_fakes, tmp_path):
+    first, stage = (
+        Cell("mias2inbreast", method, "imagenet", 0) for method in ("medmask", "control_strong")
+    )
+    run_fakes([first, stage])
+    run_fakes([first, stage])
+    shutil.rmtree(tmp_path / first.name)
+    words = f"{stage.name} does not go with .*{first.name}/model_final.pth, as its start"
+    with pytest.raises(InputError, match=f"{words} is to be trained again: delete its folder"):
+        run_fakes([first, stage])
+    run_fakes([first])
+    with pytest.raises(InputError, match=f"{words} was trained again since: delete its folder"):
+        run_fakes([first, stage])
+
+    record = record_of(tmp_path / stage.name)
+    del record["start_sha256"]  # as versions of before wrote it
+    (tmp_path / stage.name / RECORD).write_text(json.dumps(record))
+    run_fakes([first, stage])
 
 
 def test_cells_come_after_what_they_start_from():

@@ -6,6 +6,7 @@ import pytest
 from real_mammograms.cells import NUM_FOLDS, Cell
 from real_mammograms.order import Order, detections_file
 from real_mammograms.pooling import pool
+from real_mammograms.row_notes import row_notes
 from real_mammograms.rows import find_rows
 from real_mammograms.statistics import METRICS, measure, patient_weights, summarize
 
@@ -22,6 +23,7 @@ from medmask.evaluation import (
     ground_truth_of,
     write_json,
 )
+from medmask.utils.file_hash import hash_if_there
 
 ROOT = Path(__file__).parents[2]
 TOOL = "benchmarks/detectors_table.py"
@@ -253,6 +255,31 @@ def test_seeds_of_different_configs_are_told(run_tool, output, tmp_path):
     assert json.loads((tmp_path / "table.json").read_text())["mixed_configs"] == [sentence]
     result = run_tool(TOOL, "--output", output, *options, "--seeds", 0)
     assert "Seeds that" not in result.stdout
+
+
+def test_seeds_of_a_start_that_was_trained_again_are_told(output):
+    first, stage = (
+        Cell("mias2inbreast", method, "imagenet", 0) for method in ("medmask", "teaching")
+    )
+    weights = output / first.name / "model_final.pth"
+    weights.write_text("first")
+    order = Order(stage, output, ("heldout",), minutes=None)
+    order.write_record(steps=10, minutes=0.5, start_sha256=hash_if_there(weights))
+    detections_file(order.folder, "heldout").parent.mkdir()
+    detections_file(order.folder, "heldout").write_text("[]")
+
+    def notes():
+        rows = find_rows(output, "mias2inbreast", "lesion", "heldout")
+        return [note for row in rows for note in row_notes(row)]
+
+    assert notes() == []
+    weights.write_text("trained again")
+    assert notes() == [
+        "teaching/imagenet: the start of seed 0 was trained again since; delete what started from "
+        "it to train that again, too"
+    ]
+    weights.unlink()
+    assert notes() == []
 
 
 def test_what_was_not_trained_is_named(run_tool, output):

@@ -11,7 +11,9 @@ from typing import IO, Any
 from medmask.engine.comparison.plan import MODEL, Run
 from medmask.engine.comparison.run_config import RunConfigs, used_values
 from medmask.engine.learning import PREFIX
+from medmask.engine.versions import START_WEIGHTS, VERSIONS, read_versions
 from medmask.errors import InputError
+from medmask.utils.file_hash import hash_if_there
 from medmask.utils.json_files import finite_values, read_json, write_json
 
 RESULT = "result.json"
@@ -28,6 +30,8 @@ class RunResult:
     minutes: float
     """of this machine, for training and evaluation, all calls together; those of a call that was
     killed with the runner are not known"""
+    start_sha256: str | None = None
+    """of the weights that it started from; None if it started from no other run, or is not known"""
 
 
 Results = dict[str, dict[int, RunResult]]
@@ -79,7 +83,33 @@ def read_result(
             f"{file} was made before {run.config} changed: {'; '.join(differences)}; delete its "
             "folder to run again, or choose another --output"
         )
-    return RunResult(content["metrics"], float(content["minutes"]))
+    return RunResult(content["metrics"], float(content["minutes"]), content.get("start_sha256"))
+
+
+def check_start(
+    result: RunResult, folder: Path, weights: Path | None, *, is_due: bool = False
+) -> None:
+    """Refuse a result of a run whose start was trained again since, or would be.
+
+    Args:
+        result: of the run; one that does not tell its start is taken.
+        folder: of the run.
+        weights: of its start; None if it starts from no other run.
+        is_due: True if the start will be trained where its weights are gone.
+
+    Raises:
+        InputError: it was.
+    """
+    if weights is None or result.start_sha256 is None:
+        return
+    now = hash_if_there(weights)
+    is_other = is_due if now is None else now != result.start_sha256
+    if is_other:
+        when = "is to be trained again" if now is None else "was trained again since"
+        raise InputError(
+            f"{folder / RESULT} does not go with {weights}, as its start {when}: delete its folder "
+            "to run again, or choose another --output"
+        )
 
 
 def _is_result(content: Any) -> bool:
@@ -94,6 +124,7 @@ def _is_result(content: Any) -> bool:
         and isinstance(settings, list)
         and all(isinstance(setting, str) for setting in settings)
         and isinstance(content.get("config_values"), dict | None)
+        and isinstance(content.get("start_sha256"), str | None)
     )
 
 
@@ -128,11 +159,16 @@ def complete_run(
     if status:
         raise InputError(f"run {run.name} failed with status {status}; see {folder / LOG}")
     metrics = _metrics(folder, run)
+    start_sha256 = _start_sha256(run, folder)
     content = {"metrics": metrics, "minutes": minutes, "settings": list(settings)}
-    write_json(
-        folder / RESULT, content | _identity(run) | {"config_values": used_values(run, folder)}
-    )
-    return RunResult(metrics, minutes)
+    content |= _identity(run) | {"start_sha256": start_sha256}
+    write_json(folder / RESULT, content | {"config_values": used_values(run, folder)})
+    return RunResult(metrics, minutes, start_sha256)
+
+
+def _start_sha256(run: Run, folder: Path) -> str | None:
+    """Read which weights the run has started from; its start may have been trained again since."""
+    return None if run.start is None else read_versions(folder / VERSIONS).get(START_WEIGHTS)
 
 
 def _identity(run: Run) -> dict[str, str | None]:

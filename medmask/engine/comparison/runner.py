@@ -17,6 +17,7 @@ from medmask.engine.comparison.run_result import (
     RESULT,
     Results,
     RunResult,
+    check_start,
     complete_run,
     read_result,
 )
@@ -65,8 +66,8 @@ def run_comparison(
 
     Raises:
         InputError: a run failed, which names its log, or has no such metric. Runs that do not need
-            it are done all the same. Or a result that is there was made otherwise, or a setting is
-            one that the plan decides; then nothing is done.
+            it are done all the same. Or a result that is there was made otherwise, or its start was
+            trained again, or a setting is one that the plan decides; then nothing is done.
         StoppedBySignal: a signal came; runs that were under way have saved what they had done.
     """
     threads = os.environ.get(_THREADS, str(max(1, usable_cores() // jobs)))
@@ -83,6 +84,9 @@ def run_comparison(
             if result is None:
                 waiting.append((run, seed))
             else:
+                weights = _start_weights(run, comparison, seed, output_dir)
+                is_due = run.start is not None and seed not in results[run.start]
+                check_start(result, folder, weights, is_due=is_due)
                 _check_metric(run, comparison, result)
                 results[run.name][seed] = result
     progress = JobProgress(len(waiting), jobs, report)
@@ -153,6 +157,7 @@ def read_results(
                 result = read_result(run, folder, settings, configs)
                 if result is None:
                     continue
+                check_start(result, folder, _start_weights(run, comparison, seed, output_dir))
                 _check_metric(run, comparison, result)
             except InputError as error:
                 problems.append(str(error))
@@ -185,11 +190,18 @@ def _arguments(run: Run, comparison: Comparison, seed: int, output_dir: Path) ->
     yield as_override("train.output_dir", str(_folder(output_dir, run.name, seed)))
     yield f"train.seed={seed}"
     yield "train.eval_period=0"
-    if run.start is not None:
-        # Training goes on from the trained weights; AdaBN adapts the model that counts.
-        model = comparison[run.start].model if run.adapt_batchnorm else MODEL
-        weights = _folder(output_dir, run.start, seed) / f"{model}_final.pth"
+    weights = _start_weights(run, comparison, seed, output_dir)
+    if weights is not None:
         yield as_override("train.init_checkpoint", str(weights))
+
+
+def _start_weights(run: Run, comparison: Comparison, seed: int, output_dir: Path) -> Path | None:
+    """The weights that a run starts from; None if it starts from no other run."""
+    if run.start is None:
+        return None
+    # Training goes on from the trained weights; AdaBN adapts the model that counts.
+    model = comparison[run.start].model if run.adapt_batchnorm else MODEL
+    return _folder(output_dir, run.start, seed) / f"{model}_final.pth"
 
 
 def _settings(run: Run, comparison: Comparison, options: Sequence[str]) -> list[str]:

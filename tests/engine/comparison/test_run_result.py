@@ -37,6 +37,7 @@ def test_last_measures_of_stages_are_kept_with_the_metrics_of_the_model_that_cou
         {"minutes": None},
         {"settings": 5},
         {"settings": [5]},
+        {"start_sha256": 5},
     ],
 )
 def test_damaged_result_is_named(tmp_path, change):

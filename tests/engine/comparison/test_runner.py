@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -39,7 +40,7 @@ benchmark = dict(
 """
 
 TOOL = """
-import json, os, pathlib, sys
+import hashlib, json, os, pathlib, sys
 
 arguments = sys.argv[1:]
 options = dict(a.split("=", 1) for a in arguments if "=" in a)
@@ -51,7 +52,10 @@ if folder.parent.name == os.environ.get("FAILING_RUN"):
     sys.exit("no luck")
 start = options.get("train.init_checkpoint")
 if start:
-    assert pathlib.Path(start).read_text() == "weights", "the start must be there first"
+    start = pathlib.Path(start).read_text()
+    assert start.startswith("weights"), "the start must be there first"
+    versions = {"weights of train.init_checkpoint": hashlib.sha256(start.encode()).hexdigest()}
+    (folder / "versions.json").write_text(json.dumps(versions))
 seed = int(options["train.seed"])
 value = {"first": 40, "control": 50, "adabn": 45, "taught": 0}[folder.parent.name] + seed
 results = {"froc/R@0.3": value, "froc/CPM": value + 10}
@@ -63,7 +67,7 @@ if "--eval-only" in arguments:
 else:
     (folder / "evaluations.json").write_text(json.dumps([{"froc/R@0.3": 1}, results]))
     for name in ("model", "average"):
-        (folder / f"{name}_final.pth").write_text("weights")
+        (folder / f"{name}_final.pth").write_text("weights" + os.environ.get("TRAINED_AGAIN", ""))
 """
 
 CALLER = """
@@ -198,6 +202,57 @@ def test_result_of_another_plan_is_refused(folder, change, words):
     with pytest.raises(InputError, match=rf"taught/seed0/result\.json was made {words}"):
         run(folder, seeds=(0,))
     assert len(calls(folder)) == 4
+
+
+AGAIN = r"result\.json does not go with .*/first/seed0/{}_final\.pth, as its start {}: delete its"
+
+
+def test_result_of_a_start_that_is_to_be_trained_again_is_refused(folder):
+    run(folder, seeds=(0,))
+    shutil.rmtree(folder / "output/first/seed0")
+    with pytest.raises(InputError, match=AGAIN.format("model", "is to be trained again")):
+        run(folder, seeds=(0,))
+    assert len(calls(folder)) == 4
+    results, _ = read_results(load_comparison(folder / "benchmark.py"), folder / "output")
+    assert 0 in results["control"]  # what weights it is of, nothing contradicts
+
+
+def test_result_of_a_start_that_was_trained_again_is_refused(folder, monkeypatch):
+    run(folder, seeds=(0, 1))
+    monkeypatch.setenv("TRAINED_AGAIN", " of another day")
+    for name in ("first", "adabn"):
+        shutil.rmtree(folder / f"output/{name}/seed0")
+    chosen = load_comparison(folder / "benchmark.py").restricted_to(["adabn"])
+    tool = [str(folder / "tool.py")]
+    run_comparison(chosen, [0], folder / "output", tool=tool)
+    for _ in range(2):
+        with pytest.raises(InputError, match=AGAIN.format("model", "was trained again since")):
+            run(folder, seeds=(0,))
+    results, problems = read_results(load_comparison(folder / "benchmark.py"), folder / "output")
+    assert [list(results[name]) for name in ("adabn", "control", "taught")] == [[0, 1], [1], [1]]
+    assert sum("as its start was trained again since" in each for each in problems) == 2
+
+    for name in ("control", "taught"):  # results of versions of before do not tell
+        file = folder / f"output/{name}/seed0/result.json"
+        content = json.loads(file.read_text())
+        del content["start_sha256"]
+        file.write_text(json.dumps(content))
+    run(folder, seeds=(0,))
+
+
+def test_result_tells_the_start_of_its_weights_not_of_the_last_call(folder, monkeypatch):
+    """A run that went on after its start was trained again has nothing of the new weights."""
+    run(folder, seeds=(0,))
+    (folder / "output/control/seed0/result.json").unlink()
+    monkeypatch.setenv("TRAINED_AGAIN", " of another day")
+    (folder / "tool.py").write_text(TOOL.replace('(folder / "versions', '(folder / "not_these'))
+    for name in ("model", "average"):
+        (folder / f"output/first/seed0/{name}_final.pth").write_text("weights of another day")
+    for name in ("taught", "adabn"):
+        shutil.rmtree(folder / f"output/{name}/seed0")
+    run(folder, seeds=(0,))
+    with pytest.raises(InputError, match=AGAIN.format("model", "was trained again since")):
+        run(folder, seeds=(0,))
 
 
 def test_model_that_no_run_gives_is_named_and_leaves_no_result(folder):
