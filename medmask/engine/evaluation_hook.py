@@ -1,9 +1,10 @@
 """Evaluate now and then, remember every result, keep the best model."""
 
+import itertools
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,17 @@ from medmask.utils.shared_failure import raise_together
 
 logger = logging.getLogger(__name__)
 
+JUDGED = "judged"
+"""Key of an evaluation that holds no result: the metric that decided and the data sets"""
+
 
 class EvaluationHook(HookBase):
     """Evaluates every ``period`` iterations and after the last one.
 
     All results are kept in ``evaluations.json`` and go to the event storage. The model whose
     ``best_metric`` is the highest so far is saved as ``model_best.pth``; of other models that are
-    evaluated beside it, the best weights are saved as ``<name>_best.pth``.
+    evaluated beside it, the best weights are saved as ``<name>_best.pth``. A resumed run with
+    another metric or other data sets chooses the best anew.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class EvaluationHook(HookBase):
         best_metric: str,
         extra_models: Mapping[str, nn.Module] | None = None,
         learning: LearningReport | None = None,
+        datasets: Sequence[str] = (),
     ):
         """Create the hook.
 
@@ -52,6 +58,7 @@ class EvaluationHook(HookBase):
             extra_models: evaluated, too; their results are called ``<name>/...``.
             learning: of the stages; its measures are results, too, and are also taken when a stage
                 acts for the last time.
+            datasets: names of those that are tested on.
         """
         self.period = period
         self.evaluate = evaluate
@@ -60,7 +67,8 @@ class EvaluationHook(HookBase):
         self.best_metric = best_metric
         self.extra_models = extra_models or {}
         self.learning = learning
-        self.history: list[dict[str, float | None]] = []
+        self.history: list[dict[str, Any]] = []
+        self._judged = {"metric": best_metric, "datasets": list(datasets)}
 
     def before_train(self) -> None:
         start = self.trainer.start_iter
@@ -78,7 +86,7 @@ class EvaluationHook(HookBase):
             if not is_due:
                 self.trainer.storage.put_scalars(**self._measure(start), smoothing_hint=False)
             elif known:
-                results = {k: math.nan if v is None else v for k, v in last.items()}
+                results = {k: math.nan if v is None else v for k, v in results_of(last).items()}
                 del results["iteration"]
                 self.trainer.storage.put_scalars(**results, smoothing_hint=False)
             else:
@@ -139,25 +147,39 @@ class EvaluationHook(HookBase):
         for metric in improved:
             logger.info(f"Best {metric} so far: {results[metric]:.4g} at iteration {iteration}")
         if math.isnan(results[self.best_metric]):
+            is_there = self.path.with_name("model_best.pth").exists()
             logger.warning(
                 f"{self.best_metric}, which is train.best_metric, is undefined here, so that "
                 "nothing tells whether this model is the best"
-                + ("." if math.isfinite(self._best(self.best_metric)) else ": no model_best.pth.")
+                + ("." if is_there else ": no model_best.pth.")
             )
         return improved
 
     def _record(self, iteration: int, results: dict[str, float]) -> None:
         """Keep the results."""
-        self.history.append(finite_values({"iteration": iteration, **results}))
+        entry = {"iteration": iteration, **results, JUDGED: self._judged}
+        self.history.append(finite_values(entry))
         write_json(self.path, self.history)
         self.trainer.storage.put_scalars(**results, smoothing_hint=False)
 
     def _best(self, metric: str) -> float:
-        values = (entry.get(metric) for entry in self.history)
+        """The highest value since another metric or other data sets chose the best model.
+
+        Entries of versions of before do not tell, and count.
+        """
+        since = itertools.takewhile(
+            lambda entry: entry.get(JUDGED, self._judged) == self._judged, reversed(self.history)
+        )
+        values = (entry.get(metric) for entry in since)
         return max((v for v in values if v is not None and not math.isnan(v)), default=-math.inf)
 
 
-def _read_history(path: Path) -> list[dict[str, float | None]]:
+def results_of(entry: Mapping[str, Any]) -> dict[str, float | None]:
+    """The iteration and the results of an entry of ``evaluations.json``."""
+    return {name: value for name, value in entry.items() if name != JUDGED}
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
     try:
         history = finite_values(json.loads(path.read_text()))
         return sorted(history, key=lambda entry: entry["iteration"])

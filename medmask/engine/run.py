@@ -24,7 +24,7 @@ from medmask.data.dataset_dicts import has_lesions
 from medmask.data.loaders import ResumableLoader, TrainLoader
 from medmask.engine.buffers import BufferBroadcast
 from medmask.engine.device import select_device
-from medmask.engine.evaluation_hook import EvaluationHook, write_results
+from medmask.engine.evaluation_hook import EvaluationHook, results_of, write_results
 from medmask.engine.evaluators import build_evaluators
 from medmask.engine.gradient_norm_hook import GradientNormHook
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
@@ -32,7 +32,7 @@ from medmask.engine.learning import LearningReport
 from medmask.engine.memory import release_freed_memory
 from medmask.engine.periodic_checkpointer import PeriodicCheckpointer
 from medmask.engine.progress import MetricWriters, build_writers
-from medmask.engine.run_checks import check_classes
+from medmask.engine.run_checks import check_classes, data_sets
 from medmask.engine.stop_request import StopRequest
 from medmask.engine.trainer import MedMaskTrainer
 from medmask.errors import InputError
@@ -209,6 +209,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         options.best_metric,
         extra_models,
         learning,
+        datasets=[name for _, name in data_sets(config, is_training=False)],
     )
     trainer.register_hooks(
         [
@@ -243,7 +244,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     except StoppedBySignal as stop:
         raise StoppedBySignal(stop.number, _describe_stop(stop, checkpointer, config)) from None
     _save_final_weights(extra_models, options.output_dir)
-    return evaluation.history[-1] if comm.is_main_process() else {}
+    return results_of(evaluation.history[-1]) if comm.is_main_process() else {}
 
 
 def _tell_of_labeled_images(loader: TrainLoader, options: DictConfig) -> None:

@@ -17,19 +17,31 @@ class CountingTrainer(TrainerBase):
         pass
 
 
-def run(tmp_path, values, *, start_iter=0, max_iter=8, period=2, metric="froc/R@0.3", extra=None):
-    """Train with evaluations that give ``values`` in turn; return the hook."""
+def run(
+    tmp_path,
+    values,
+    *,
+    start_iter=0,
+    max_iter=8,
+    period=2,
+    metric="froc/R@0.3",
+    extra=None,
+    others=(),
+    datasets=("test",),
+):
+    """Train with evaluations that give ``values`` (and ``others``) in turn; return the hook."""
     model = torch.nn.Linear(1, 1)
     trainer = CountingTrainer()
     checkpointer = MedMaskCheckpointer(model, str(tmp_path), trainer=trainer)
-    values = iter(values)
+    values, others = iter(values), iter(others)
     hook = EvaluationHook(
         period,
-        lambda model, name: {"froc": {"R@0.3": next(values), "R@1": 1.0}},
+        lambda model, name: {"froc": {"R@0.3": next(values), "R@1": next(others, 1.0)}},
         checkpointer,
         str(tmp_path),
         metric,
         extra,
+        datasets=datasets,
     )
     trainer.register_hooks([hook])
     trainer.train(start_iter, max_iter)
@@ -87,6 +99,39 @@ def test_resumed_run_remembers_the_best(tmp_path):
     run(tmp_path, [0.1, 0.7], max_iter=4)
     hook = run(tmp_path, [0.3, 0.4], start_iter=4)
     assert [e["iteration"] for e in hook.history] == [2, 4, 6, 8]
+    assert best_iteration(tmp_path) == 4
+
+
+def test_resumed_run_with_another_metric_chooses_the_best_anew(tmp_path):
+    """Its model_best.pth is not of the iteration that was best by that metric."""
+    run(tmp_path, [0.1, 0.7], others=[0.9, 0.3], max_iter=4)
+    run(tmp_path, [0.6, 0.2], others=[0.6, 0.5], start_iter=4, metric="froc/R@1")
+    assert best_iteration(tmp_path) == 6
+    run(tmp_path, [0.5, 0.4], start_iter=8, max_iter=12)  # back again: those of 4 are gone
+    assert best_iteration(tmp_path) == 10
+    history = json.loads((tmp_path / "evaluations.json").read_text())
+    assert [entry["judged"]["metric"][5:] for entry in history] == [
+        *("R@0.3", "R@0.3", "R@1", "R@1", "R@0.3", "R@0.3")
+    ]
+
+
+def test_resumed_run_with_other_test_images_chooses_the_best_anew(tmp_path):
+    run(tmp_path, [0.8, 0.9], max_iter=4)
+    run(tmp_path, [0.5, 0.4], start_iter=4, datasets=("harder",))
+    assert best_iteration(tmp_path) == 6
+    history = json.loads((tmp_path / "evaluations.json").read_text())
+    judged = {"metric": "froc/R@0.3", "datasets": ["harder"]}
+    assert history[-1] == {"iteration": 8, "froc/R@0.3": 0.4, "froc/R@1": 1.0, "judged": judged}
+
+
+def test_evaluations_that_do_not_tell_what_they_judged_by_count(tmp_path):
+    run(tmp_path, [0.1, 0.7], max_iter=4)
+    path = tmp_path / "evaluations.json"
+    history = json.loads(path.read_text())
+    for entry in history:
+        del entry["judged"]
+    path.write_text(json.dumps(history))
+    run(tmp_path, [0.3, 0.4], start_iter=4)
     assert best_iteration(tmp_path) == 4
 
 

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from medmask.engine.comparison.plan import MODEL, Run
 from medmask.engine.comparison.run_config import RunConfigs, used_values
+from medmask.engine.evaluation_hook import results_of
 from medmask.engine.learning import PREFIX
 from medmask.engine.versions import START_WEIGHTS, VERSIONS, read_versions
 from medmask.errors import InputError
@@ -204,7 +205,7 @@ def _metrics(folder: Path, run: Run) -> dict[str, Any]:
     content = read_json(file, "results")
     if run.adapt_batchnorm:
         return content
-    last = content[-1]
+    last = results_of(content[-1])
     prefix = "" if run.model == MODEL else f"{run.model}/"
     metrics = {k.removeprefix(prefix): v for k, v in last.items() if k.startswith(prefix)}
     if not metrics:

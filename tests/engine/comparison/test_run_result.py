@@ -13,6 +13,7 @@ from medmask.errors import InputError
 def test_last_measures_of_stages_are_kept_with_the_metrics_of_the_model_that_counts(tmp_path):
     """A stage that ended before the last evaluation was measured when it ended."""
     evaluations = [{"iteration": 9, "froc/CPM": 1.0, "average/froc/CPM": 2.0, "learning/b": 0.5}]
+    evaluations[0]["judged"] = {"metric": "froc/CPM", "datasets": ["a"]}
     steps = [{"learning/a": 0.1}, {"loss": 3.0}, {"learning/a": 0.2}, {"learning/b": 0.5}]
 
     def call(log):
@@ -26,6 +27,8 @@ def test_last_measures_of_stages_are_kept_with_the_metrics_of_the_model_that_cou
     expected = {"froc/CPM": 2.0, "learning/a": 0.2, "learning/b": 0.5, "learning/c": None}
     assert result.metrics == expected
     assert read_result(run, tmp_path, ["a=1"], RunConfigs()).metrics == expected
+    last = complete_run(Run("r", Path("r.py")), tmp_path, ["a=1"], call).metrics
+    assert last.keys() == {*evaluations[0], *expected} - {"judged"}
 
 
 @pytest.mark.parametrize(
