@@ -77,7 +77,7 @@ class EvaluationHook(HookBase):
         # A run that died while evaluating owes the evaluation of its last checkpoint, and what a
         # stage that ended with it has learned.
         last = self.history[-1] if self.history else {"iteration": 0}
-        known = comm.all_gather(last["iteration"] == start)[0]
+        known = comm.all_gather(last["iteration"] == start and self._is_of_these_images(last))[0]
         is_due = self._is_due(start) or (start > 0 and start >= self.trainer.max_iter)
         self._learning_ends = self.learning.ends() if self.learning is not None else set()
         if is_due or (start > 0 and start in self._learning_ends):
@@ -161,6 +161,10 @@ class EvaluationHook(HookBase):
         self.history.append(finite_values(entry))
         write_json(self.path, self.history)
         self.trainer.storage.put_scalars(**results, smoothing_hint=False)
+
+    def _is_of_these_images(self, entry: Mapping[str, Any]) -> bool:
+        """True if an entry is not known to be of other data sets."""
+        return entry.get(JUDGED, self._judged)["datasets"] == self._judged["datasets"]
 
     def _best(self, metric: str) -> float:
         """The highest value since another metric or other data sets chose the best model.

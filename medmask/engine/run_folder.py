@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.utils import comm
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from medmask.checkpoint.checkpointer import LAST
 from medmask.config.difference import config_differences
@@ -174,7 +174,8 @@ def _check_same_run(path: Path, config: DictConfig) -> bool:
             f"{path} holds a run with another config: {'; '.join(differences)}; resume it with "
             "its own settings, replace it with --overwrite, or choose another train.output_dir"
         )
-    return _evaluated_iterations(path) >= config.train.max_iter
+    tested, test = (OmegaConf.select(x, "dataloader.test.dataset") for x in (stored, config))
+    return _evaluated_iterations(path) >= config.train.max_iter and tested == test
 
 
 def _evaluated_iterations(path: Path) -> int:

@@ -117,11 +117,19 @@ def test_resumed_run_with_another_metric_chooses_the_best_anew(tmp_path):
 
 def test_resumed_run_with_other_test_images_chooses_the_best_anew(tmp_path):
     run(tmp_path, [0.8, 0.9], max_iter=4)
-    run(tmp_path, [0.5, 0.4], start_iter=4, datasets=("harder",))
+    run(tmp_path, [0.3, 0.5, 0.4], start_iter=4, datasets=("harder",))
     assert best_iteration(tmp_path) == 6
     history = json.loads((tmp_path / "evaluations.json").read_text())
     judged = {"metric": "froc/R@0.3", "datasets": ["harder"]}
     assert history[-1] == {"iteration": 8, "froc/R@0.3": 0.4, "froc/R@1": 1.0, "judged": judged}
+
+
+def test_finished_run_is_evaluated_on_other_test_images(tmp_path):
+    """The results of the former images would pass for those of the others."""
+    run(tmp_path, [0.8, 0.9], max_iter=4)
+    history = run(tmp_path, [0.5], start_iter=4, max_iter=4, datasets=("harder",)).history
+    assert [entry["froc/R@0.3"] for entry in history] == [0.8, 0.9, 0.5]
+    assert run(tmp_path, [], start_iter=4, max_iter=4, datasets=("harder",)).history == history
 
 
 def test_evaluations_that_do_not_tell_what_they_judged_by_count(tmp_path):

@@ -279,6 +279,11 @@ def test_config_of_a_finished_run_stays(run, make_config):
     assert not resume(make_config("train.max_iter=401")).keeps_record
 
 
+def test_finished_run_is_tested_on_other_images(run, make_config):
+    (run / "evaluations.json").write_text(json.dumps([{"iteration": 400}]))
+    assert not resume(make_config("dataloader.test.dataset=phantom_ffdm_test")).keeps_record
+
+
 def test_without_a_checkpoint_resuming_starts(tmp_path, run, make_config):
     (run / "last_checkpoint").unlink()
     resume(make_config("optimizer.lr=0.5"))
