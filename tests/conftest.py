@@ -106,7 +106,8 @@ def all_datasets(tmp_path_factory) -> Path:
     layouts = {getattr(entry, "layout", None) for entry in entries} - {None}
     for layout in layouts:
         if layout.section is not None:
-            file, folder = root / layout.json_files[0], root / layout.image_roots[0]
+            tree = next(tree for tree in layout.trees if tree.marker is None)
+            file, folder = root / tree.json_file, root / tree.image_roots[0]
             _write_tiny_dataset(file, folder, layout.thing_classes)
     return root
 
