@@ -8,6 +8,7 @@ Three ways to load, by what must be in the file:
 * :meth:`~MedMaskCheckpointer.resume`: everything, the optimizer and the trainer included.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ from medmask.utils.random_state import get_random_state, set_random_state
 from medmask.utils.shared_failure import raise_together
 
 LAST = "last_checkpoint"
+CHECKPOINTS = ("model_[0-9]*.pth", "model_final.pth")
+"""Files that only training leaves, and goes on from."""
+
+
+def has_checkpoint(folder: str | os.PathLike) -> bool:
+    """Tell whether a folder holds a checkpoint that ``--resume`` continues from.
+
+    The name of the last one, in ``last_checkpoint``, is absent where a run was killed as it wrote
+    its first one, or where the file was lost.
+    """
+    folder = Path(folder)
+    return (folder / LAST).is_file() or any(any(folder.glob(name)) for name in CHECKPOINTS)
 
 
 class MedMaskCheckpointer(DetectionCheckpointer):
@@ -90,6 +103,10 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         """Remember which file ``--resume`` continues from."""
         with atomic_write(Path(self.save_dir) / LAST, "w") as file:
             file.write(last_filename_basename)
+
+    def has_checkpoint(self) -> bool:
+        """Tell whether there is a checkpoint to resume from; see :func:`has_checkpoint`."""
+        return has_checkpoint(self.save_dir)
 
     def load_for_inference(self, path: str) -> None:
         """Fill the model with weights that it can detect with.
@@ -167,8 +184,8 @@ class MedMaskCheckpointer(DetectionCheckpointer):
     def resume(self) -> bool:
         """Continue from the last checkpoint of ``save_dir``: model, checkpointables, generators.
 
-        Where its file is missing or damaged, that of the newest one that is whole takes its place,
-        with a warning.
+        Where its file is missing or damaged, or nothing names it, the newest one that is whole
+        takes its place, with a warning.
 
         Returns:
             False if there is no checkpoint yet.
@@ -208,8 +225,11 @@ class MedMaskCheckpointer(DetectionCheckpointer):
 
         All processes find the same.
         """
-        reason = None
-        for path in self._checkpoints_to_try():
+        tag = Path(self.save_dir) / LAST
+        is_named = tag.exists()
+        reason = None if is_named else InputError(f"{tag} is gone")
+        paths = self._checkpoints_to_try()
+        for path in paths:
             try:
                 if not path.is_file():
                     raise InputError(f"checkpoint {path} does not exist")
@@ -223,14 +243,21 @@ class MedMaskCheckpointer(DetectionCheckpointer):
                 self.logger.warning(f"{reason}; going on from {path} instead.")
                 return str(path)
             # weights alone, such as AdaBN's, are no place to go on from
-        raise InputError(
-            f"{Path(self.save_dir) / LAST} names {self._checkpoints_to_try()[0].name}, but neither "
-            f"that nor another checkpoint of the folder is whole ({reason}): start without --resume"
-        )
+        none_is_whole = f"{reason}, and no checkpoint of the folder is whole"
+        if is_named:
+            none_is_whole = (
+                f"{tag} names {paths[0].name}, but neither that nor another checkpoint of the "
+                f"folder is whole ({reason})"
+            )
+        raise InputError(f"{none_is_whole}: start without --resume")
 
     def _checkpoints_to_try(self) -> list[Path]:
         """List the file that ``last_checkpoint`` names, then all others from the newest on."""
         tag = Path(self.save_dir) / LAST
+        files = [path for path in tag.parent.glob("model_*.pth") if path.is_file()]
+        files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        if not tag.exists():
+            return files
         advice = (
             "write the name of another checkpoint of that folder into it, or start without --resume"
         )
@@ -241,8 +268,7 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         if not name or name_first([name]) != name or Path(name).name != name:
             raise InputError(f"{tag} holds no name of a file: {advice}")
         last = tag.with_name(name)
-        others = (p for p in tag.parent.glob("model_*.pth") if p != last and p.is_file())
-        return [last, *sorted(others, key=lambda p: p.stat().st_mtime_ns, reverse=True)]
+        return [last, *(path for path in files if path != last)]
 
     def _read_start_weights(self, path: str) -> tuple[dict[str, Tensor], str | None]:
         """Read weights, and tell the part that they are of, if they are not of a whole model.

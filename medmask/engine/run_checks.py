@@ -10,6 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from medmask.checkpoint.checkpointer import has_checkpoint
 from medmask.config.building import build_part
 from medmask.config.check import check_config
 from medmask.data.breast import sets_window
@@ -18,7 +19,7 @@ from medmask.data.catalog import check_registered
 from medmask.data.loaders import load_dataset_dicts
 from medmask.engine.device import select_device
 from medmask.engine.evaluators import build_evaluators, check_annotations, check_best_metric
-from medmask.engine.run_folder import RunMode, has_checkpoint
+from medmask.engine.run_folder import RunMode
 from medmask.engine.tracking import check_trackers
 from medmask.errors import InputError
 from medmask.utils.counts import counted

@@ -15,7 +15,7 @@ from typing import Any
 from detectron2.utils import comm
 from omegaconf import DictConfig, OmegaConf
 
-from medmask.checkpoint.checkpointer import LAST
+from medmask.checkpoint.checkpointer import CHECKPOINTS, LAST, has_checkpoint
 from medmask.config.difference import config_differences
 from medmask.config.own_datasets import with_own_datasets
 from medmask.config.yaml_files import read_config_yaml, write_config_yaml
@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 CONFIG = "config.yaml"
 EVALUATION_PREFIX = "evaluation_"
-TRAINING_FILES = (LAST, "metrics.json", "evaluations.json", "model_[0-9]*.pth", "model_final.pth")
+EVALUATIONS = "evaluations.json"
+TRAINING_FILES = (LAST, "metrics.json", EVALUATIONS, *CHECKPOINTS)
 """Files that only training leaves."""
 EXTRA_MODELS = ("teacher", "average")
 """Models that the stages of this package give besides the trained one."""
@@ -66,7 +67,7 @@ class RunMode(enum.Enum):
     NEW = "new"
     """train; the folder may not hold a run"""
     RESUME = "resume"
-    """train on from the last checkpoint, or from the start if there is none"""
+    """train on from the last checkpoint, or from the start if there is none and no result"""
     OVERWRITE = "overwrite"
     """train in place of the run that the folder holds"""
     EVALUATE = "evaluate"
@@ -100,7 +101,8 @@ def open_run_folder(config: DictConfig, mode: RunMode) -> Iterator[RunFolder]:
 
     Raises:
         InputError: in all processes: another run is in the folder, or was and this one neither
-            resumes nor overwrites it, or the config contradicts that of the run to be resumed.
+            resumes nor overwrites it, or the run to be resumed had another config or has results
+            but no checkpoint.
     """
     path = Path(config.train.output_dir)
     with contextlib.ExitStack() as stack:
@@ -114,11 +116,6 @@ def open_run_folder(config: DictConfig, mode: RunMode) -> Iterator[RunFolder]:
                 problem = error
         raise_together(problem)
         yield folder
-
-
-def has_checkpoint(folder: str | os.PathLike) -> bool:
-    """Return True if a folder holds a checkpoint that ``--resume`` continues from."""
-    return os.path.isfile(os.path.join(folder, LAST))
 
 
 def write_config(config: DictConfig, folder: RunFolder) -> None:
@@ -148,6 +145,8 @@ def _prepare(path: Path, config: DictConfig, mode: RunMode) -> RunFolder:
         _check_unused(path)
     elif has_checkpoint(path):
         return RunFolder(path, keeps_record=_check_same_run(path, config))
+    else:
+        _check_nothing_is_lost(path)
     return RunFolder(path)
 
 
@@ -158,6 +157,16 @@ def _check_unused(path: Path) -> None:
         raise InputError(
             f"train.output_dir {path} holds a run already ({names}): continue it with --resume, "
             "replace it with --overwrite, or choose another train.output_dir"
+        )
+
+
+def _check_nothing_is_lost(path: Path) -> None:
+    """Check that a run without a checkpoint was killed before its first one, and can start anew."""
+    if (path / EVALUATIONS).exists():
+        raise InputError(
+            f"train.output_dir {path} holds the results of a run ({EVALUATIONS}), but no "
+            "checkpoint to go on from: replace it with --overwrite, or choose another "
+            "train.output_dir"
         )
 
 
@@ -188,7 +197,7 @@ def _evaluated_iterations(path: Path) -> int:
 
 def _last_evaluation(path: Path) -> dict[str, Any]:
     try:
-        last = json.loads((path / "evaluations.json").read_text())[-1]
+        last = json.loads((path / EVALUATIONS).read_text())[-1]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
     return last if isinstance(last, dict) else {}

@@ -9,10 +9,11 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
+from medmask.checkpoint.checkpointer import has_checkpoint
 from medmask.engine.log_handlers import tolerate_write_errors
 from medmask.engine.memory import keep_freed_memory
 from medmask.engine.run_checks import data_sets
-from medmask.engine.run_folder import CONFIG, RunFolder, has_checkpoint, write_config
+from medmask.engine.run_folder import CONFIG, RunFolder, write_config
 from medmask.engine.versions import (
     START_WEIGHTS,
     VERSIONS,

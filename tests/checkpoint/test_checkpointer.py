@@ -1,3 +1,4 @@
+import os
 import pickle
 import random
 import re
@@ -163,6 +164,28 @@ def test_resume_passes_over_weights_alone_where_the_last_checkpoint_is_damaged(t
     save_weights(make_model(5), tmp_path / "model_adabn.pth")
     assert checkpointer.resume()
     assert checkpointer.saved_iteration == 4
+
+
+def test_resume_takes_the_newest_whole_checkpoint_where_nothing_names_the_last(tmp_path, caplog):
+    optimizer = torch.optim.SGD(make_model().parameters(), lr=0.5)
+    checkpointer = MedMaskCheckpointer(make_model(3), str(tmp_path), optimizer=optimizer)
+    for iteration in (4, 9, 14):
+        checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
+        os.utime(tmp_path / f"model_{iteration:07d}.pth", (iteration, iteration))
+    (tmp_path / "model_0000014.pth").write_bytes(b"cut off")
+    save_weights(make_model(5), tmp_path / "model_adabn.pth")
+    (tmp_path / "last_checkpoint").unlink()
+    assert checkpointer.resume()
+    assert checkpointer.saved_iteration == 9
+    assert "last_checkpoint is gone; going on from" in caplog.text
+    for iteration in (4, 9):
+        (tmp_path / f"model_{iteration:07d}.pth").unlink()
+    with pytest.raises(
+        InputError, match="last_checkpoint is gone, and no checkpoint of the folder"
+    ):
+        checkpointer.resume()
+    (tmp_path / "model_0000014.pth").unlink()
+    assert not checkpointer.resume()  # weights alone are no run
 
 
 def test_a_link_to_a_checkpoint_that_is_gone_stops_no_resume(tmp_path):

@@ -285,12 +285,33 @@ def test_finished_run_is_tested_on_other_images(run, make_config):
 
 
 def test_without_a_checkpoint_resuming_starts(tmp_path, run, make_config):
+    """As after a kill before the first one."""
     (run / "last_checkpoint").unlink()
+    (run / "model_0000099.pth").unlink()
     resume(make_config("optimizer.lr=0.5"))
     assert read_config_yaml(run / "config.yaml").optimizer.lr == 0.5
     shutil.rmtree(run)
     resume(make_config())
     assert (run / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["model_0000099.pth", "model_final.pth"])
+def test_checkpoint_that_nothing_names_is_resumed_by_its_own_config(run, make_config, name):
+    (run / "last_checkpoint").unlink()
+    (run / "model_0000099.pth").rename(run / name)
+    resume(make_config("train.max_iter=500"))
+    with pytest.raises(InputError, match="holds a run with another config"):
+        resume(make_config("optimizer.lr=0.5"))
+
+
+def test_results_without_a_checkpoint_are_not_replaced_by_resuming(run, make_config):
+    for name in ("last_checkpoint", "model_0000099.pth"):
+        (run / name).unlink()
+    (run / "evaluations.json").write_text("[]")
+    before = {path.name for path in run.iterdir()}
+    with pytest.raises(InputError, match=r"holds the results of a run .*--overwrite"):
+        resume(make_config())
+    assert {path.name for path in run.iterdir()} == before
 
 
 def test_config_that_cannot_be_compared_is_told(run, make_config, caplog):
