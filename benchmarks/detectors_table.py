@@ -6,8 +6,8 @@ positives per image (R@x, centers in boxes), their mean at 1/8 to 8 (CPM), AP at
 AUC, as means over the seeds, with 95% intervals from a bootstrap over patients. All rows are
 computed on the same resamples, so the difference of two has an interval of its own; a star marks
 one that does not hold 0. The intervals tell of other patients, not of other seeds: a third table
-has the differences paired by seed, with their standard errors, and what they show. Seeds of a row
-that were trained with another config than its first one, or from a start that was trained again
+has the differences paired by seed, with their standard errors, and what they show. Trainings of a
+row that had another config than its first one, other minutes, or a start that was trained again
 since, are told.
 
 Of a benchmark with folds, the test images of all folds are pooled, each detected by the model that
@@ -209,7 +209,7 @@ def main() -> None:
         text += f"\n{_seed_differences(seed_differences, options.ours, options.min_pairs)}\n"
     mixed = [sentence for row in rows if not row.views for sentence in row_notes(row)]
     if mixed:
-        text += "\nSeeds that should not be in one row:\n\n"
+        text += "\nTrainings that should not be in one row:\n\n"
         text += "".join(f"- {sentence}\n" for sentence in mixed)
     print(text)
     if options.json:

@@ -174,8 +174,9 @@ def _is_one_image(name: str, first: DatasetReport, second: DatasetReport) -> boo
     """Tell whether a name means one image in two sets, which may count theirs from 1 each."""
     if first.image_root is None or second.image_root is None:
         return True
+    one, other = first.image_root / name, second.image_root / name
     try:
-        return filecmp.cmp(first.image_root / name, second.image_root / name, shallow=False)
+        return os.path.samefile(one, other) or filecmp.cmp(one, other, shallow=False)
     except (OSError, ValueError):  # it cannot be read, which is another problem
         return True
 

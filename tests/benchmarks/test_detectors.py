@@ -235,6 +235,8 @@ def test_cells_come_after_what_they_start_from():
         "mias2inbreast-malignant/medmask/imagenet+phantoms/seed3",
         "mias2inbreast-malignant/teaching/imagenet+phantoms/seed3",
     ]
+    (phantoms,) = make_cells(["phantoms"], ["medmask"], ["imagenet"], [3], "malignant")
+    assert phantoms == with_starts(asked)[0]  # one training, whatever the label of the others
     folds = make_cells(["inbreast_folds"], ["medmask"], ["scratch"], [0, 1], "lesion", [1, 4])
     assert [cell.name for cell in folds] == [
         f"inbreast_folds/medmask/scratch/seed{seed}/fold{fold}"

@@ -251,10 +251,34 @@ def test_seeds_of_different_configs_are_told(run_tool, output, tmp_path):
         "medmask/imagenet: seed 1 trained with another config than seed 0: "
         "model.nms_iou was 0.5 and is None"
     )
-    assert f"Seeds that should not be in one row:\n\n- {sentence}\n" in result.stdout
+    assert f"Trainings that should not be in one row:\n\n- {sentence}\n" in result.stdout
     assert json.loads((tmp_path / "table.json").read_text())["mixed_configs"] == [sentence]
     result = run_tool(TOOL, "--output", output, *options, "--seeds", 0)
-    assert "Seeds that" not in result.stdout
+    assert "Trainings that" not in result.stdout
+
+
+def test_folds_of_different_configs_are_told(output):
+    page = ROOT / "configs/medmask/inbreast_folds/source_only.py"
+    (row,) = find_rows(output, "inbreast_folds", "lesion", "folds")
+    seed = min(row.cells)
+    for cell in row.cells[seed]:
+        changed = ["model.nms_iou=null"] if cell.fold == 3 else []
+        config = load_config(str(page), [f"datasets.fold={cell.fold}", *changed])
+        write_config_yaml(config, output / cell.name / "config.yaml")
+    assert row_notes(row) == [
+        f"{row.name}: fold 3 of seed {seed} trained with another config than fold 0 of seed "
+        f"{seed}: model.nms_iou was 0.5 and is None"
+    ]
+
+
+def test_seeds_of_different_budgets_are_told(output):
+    rows = find_rows(output, "mias2inbreast", "lesion", "heldout")
+    row = next(row for row in rows if row.name == "medmask/imagenet")
+    (cell,) = row.cells[1]
+    Order(cell, output, ("heldout",), minutes=15).write_record(steps=10, minutes=15.0)
+    assert row_notes(row) == [
+        "medmask/imagenet: seed 1 trained for 15 minutes, and seed 0 for the steps of the config"
+    ]
 
 
 def test_seeds_of_a_start_that_was_trained_again_are_told(output):

@@ -9,7 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from real_mammograms import yolo
+from real_mammograms.cell_config import load_cell_config
 from real_mammograms.cells import Cell
+from real_mammograms.order import Order
 from real_mammograms.yolo_files import read_detections, write_images
 
 from medmask.data import DetectionMapper, build_test_augmentation
@@ -37,10 +40,11 @@ if mode == "train":
     (folder / "results.csv").write_text("epoch,      time\\n1,   1.5\\n2,   3.0\\n")
 else:
     assert Path(given["model"]).is_file()
-    (folder / "labels").mkdir(parents=True)
+    (folder / "labels").mkdir(parents=True, exist_ok=True)
     images = sorted(Path(given["source"]).glob("*.png"))
     for image in images[1:]:  # nothing is found in the first
-        (folder / "labels" / (image.stem + ".txt")).write_text("0 0.5 0.25 0.5 0.25 0.875\\n")
+        with open(folder / "labels" / (image.stem + ".txt"), "a") as file:
+            file.write("0 0.5 0.25 0.5 0.25 0.875\\n")
 """
 
 
@@ -92,6 +96,23 @@ def test_trains_and_reads_back_what_the_program_found(run_tool, root, program, t
     found = read_results(folder / "development" / "froc_detections.json", truth)
     assert len(found) == truth.num_images - 1
     assert set(found.scores) == {0.875}
+
+
+def test_detections_of_an_interrupted_test_are_not_counted_twice(root, program, tmp_path):
+    """YOLO appends to the files of detections that it finds."""
+    cell = Cell("mias2inbreast", "yolo11n", "scratch", 0)
+    order = Order(cell, tmp_path, ("development",), minutes=1, yolo=str(program))
+    weights = order.folder / "yolo/run/weights/last.pt"
+    left = order.folder / "yolo/development_detections/labels/000001.txt"
+    for file in (weights, left):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    left.write_text("0 0.5 0.25 0.5 0.25 0.5\n")
+    yolo.test(order, load_cell_config(order))
+    truth = ground_truth_of("inbreast_lesion_train")
+    found = read_results(order.folder / "development/froc_detections.json", truth)
+    assert set(found.scores) == {0.875}
+    assert len(found) == truth.num_images - 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """However a run ends its last iteration, model_final.pth holds the weights after it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from detectron2.engine import hooks
@@ -102,3 +104,7 @@ def test_checkpoints_of_all_starts_give_way_to_new_ones(train, tmp_path):
         "model_0000005.pth",
         "model_0000007.pth",
     ]
+
+
+def test_only_the_main_process_removes_checkpoints(run_in_two_processes, tmp_path):
+    run_in_two_processes(str(Path(__file__).with_name("two_processes_prune.py")), str(tmp_path))
