@@ -45,7 +45,7 @@ def _other_configs(row: Row) -> list[str]:
 
 
 def _values(cell: Cell, path: Path) -> dict[str, Any]:
-    """What of the config of a cell all seeds and folds have in common."""
+    """Values of the config of a cell that all seeds and folds have in common."""
     decided = _OF_A_SEED if cell.fold is None else _OF_A_SEED + _OF_A_FOLD
     values = result_values(read_config_yaml(path, any_target=True), decided)
     if cell.fold is None:
