@@ -88,11 +88,14 @@ def _mammography(section: str, folder: str, split: str) -> Layout:
 
 def _converted(name: str, part: str, label: str) -> Layout:
     """Layout of what ``medmask convert`` writes."""
-    return Layout(
-        section="From raw downloads",
-        trees=(Tree(f"{name}/annotations/{annotation_file(part, label)}", (f"{name}/images",)),),
-        thing_classes=(label,),
-    )
+    file = f"{name}/annotations/{annotation_file(part, label)}"
+    return _of_one_tree("From raw downloads", file, f"{name}/images", (label,))
+
+
+def _of_one_tree(
+    section: str, json_file: str, image_root: str, thing_classes: tuple[str, ...]
+) -> Layout:
+    return Layout(section, (Tree(json_file, (image_root,)),), thing_classes)
 
 
 def _rsna_bsd1k(split: str) -> Layout:
@@ -118,16 +121,9 @@ def _rsna_bsd1k(split: str) -> Layout:
 
 
 def _cityscapes(split: str) -> Layout:
-    return Layout(
-        section="Cityscapes",
-        trees=(
-            Tree(
-                f"cityscapes/annotations/cityscapes_{split}_cocostyle.json",
-                (f"cityscapes/leftImg8bit/{split}",),
-            ),
-        ),
-        thing_classes=_CITYSCAPES_CLASSES,
-    )
+    file = f"cityscapes/annotations/cityscapes_{split}_cocostyle.json"
+    images = f"cityscapes/leftImg8bit/{split}"
+    return _of_one_tree("Cityscapes", file, images, _CITYSCAPES_CLASSES)
 
 
 def _cityscapes_caronly(split: str) -> Layout:
@@ -146,24 +142,14 @@ def _cityscapes_caronly(split: str) -> Layout:
 
 
 def _foggy_cityscapes(split: str) -> Layout:
-    return Layout(
-        section="Foggy Cityscapes",
-        trees=(
-            Tree(
-                f"foggy_cityscapes/annotations/foggy_cityscapes_{split}_cocostyle.json",
-                (f"foggy_cityscapes/leftImg8bit_foggy/{split}",),
-            ),
-        ),
-        thing_classes=_CITYSCAPES_CLASSES,
-    )
+    file = f"foggy_cityscapes/annotations/foggy_cityscapes_{split}_cocostyle.json"
+    images = f"foggy_cityscapes/leftImg8bit_foggy/{split}"
+    return _of_one_tree("Foggy Cityscapes", file, images, _CITYSCAPES_CLASSES)
 
 
 def _sim10k(split: str) -> Layout:
-    return Layout(
-        section="SIM10k",
-        trees=(Tree(f"sim10k/annotations/sim10k_{split}_cocostyle.json", ("sim10k/JPEGImages",)),),
-        thing_classes=("car",),
-    )
+    file = f"sim10k/annotations/sim10k_{split}_cocostyle.json"
+    return _of_one_tree("SIM10k", file, "sim10k/JPEGImages", ("car",))
 
 
 def _bdd100k_daytime(split: str) -> Layout:
