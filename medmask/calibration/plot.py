@@ -10,7 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from medmask.calibration.reliability import Reliability
 from medmask.calibration.results import Calibration
-from medmask.evaluation.plot import COLORS, INK, style_frame
+from medmask.evaluation.plot_style import COLORS, INK, style_frame
 from medmask.utils.files import atomic_write
 
 _CALIBRATED, _AS_THEY_ARE = COLORS[:2]
@@ -58,6 +58,7 @@ def _style_axes(axes: Axes) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_xticks(np.linspace(0, 1, 6))
+    axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_aspect("equal")
     style_frame(axes, "Probability", "Observed share")
     axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":")

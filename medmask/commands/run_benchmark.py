@@ -18,9 +18,10 @@ examples:
     medmask run-benchmark configs/medmask/phantom2ffdm/benchmark.py --seeds 0 1 --runs teaching
 
 Interrupted, it goes on where it stopped when it is called again. The tables are in benchmark.md and
-benchmark.json of the output folder, and grow with every run that ends; runs and seeds of earlier
-calls stay in them. Differences to controls are paired by seed. "better" and "worse" are more than
-two standard errors, over at least --min-pairs pairs; all else is "not shown".
+benchmark.json of the output folder, the differences to controls in benchmark.png, too; they grow
+with every run that ends, and runs and seeds of earlier calls stay in them. Differences are paired
+by seed. "better" and "worse" are more than two standard errors, over at least --min-pairs pairs;
+all else is "not shown".
 """
 
 
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
         report=report,
     )
     print(f"\n{write()}")
-    print(f"written to {output / 'benchmark.md'} and {output / 'benchmark.json'}")
+    print(f"written to {output}: benchmark.md, benchmark.json and, of differences, benchmark.png")
 
 
 def _check(args: argparse.Namespace) -> None:

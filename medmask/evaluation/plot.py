@@ -10,12 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from medmask.evaluation.plot_style import COLORS, INK, plain_text, style_frame
 from medmask.evaluation.results import FrocResult
 from medmask.utils.files import atomic_write
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette, which color-blind readers can tell apart."""
-INK, _GRID = "#333333", "#E4E4E4"
 _RATE_NAMED_IN_LEGEND = 0.3
 
 
@@ -41,7 +39,7 @@ def plot_froc(
     limits = (points[0] / 1.4, points[-1] * 1.4)
     _style_axes(axes, points, limits)
     for index, (label, result) in enumerate(curves):
-        _draw_curve(axes, _plain(label), result, COLORS[index % len(COLORS)], limits)
+        _draw_curve(axes, plain_text(label), result, COLORS[index % len(COLORS)], limits)
     # Above the axes, where no curve can run into it.
     axes.legend(
         loc="lower left",
@@ -53,15 +51,11 @@ def plot_froc(
         handlelength=1.4,
     )
     if title:
-        figure.suptitle(_plain(title), x=0.02, ha="left", color=INK, fontsize=13, fontweight="bold")
+        figure.suptitle(
+            plain_text(title), x=0.02, ha="left", color=INK, fontsize=13, fontweight="bold"
+        )
     with atomic_write(path) as file:
         figure.savefig(file, format="png")
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib shows as it is: ``$`` would begin a formula, ``_`` hide a label."""
-    text = text.encode(errors="replace").decode().replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text
 
 
 def _style_axes(axes: Axes, ticks: Sequence[float], limits: tuple[float, float]) -> None:
@@ -71,20 +65,8 @@ def _style_axes(axes: Axes, ticks: Sequence[float], limits: tuple[float, float])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{tick:g}" for tick in ticks])
     axes.set_ylim(0, 1.01)
-    style_frame(axes, "False positives per image", "Lesion sensitivity")
-
-
-def style_frame(axes: Axes, x_label: str, y_label: str) -> None:
-    """Give the axes of a share, in [0, 1] upwards, labels, a grid and little else."""
     axes.set_yticks(np.linspace(0, 1, 6))
-    axes.set_xlabel(x_label, color=INK, fontsize=10.5, labelpad=7)
-    axes.set_ylabel(y_label, color=INK, fontsize=10.5, labelpad=7)
-    axes.grid(axis="both", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=INK, labelsize=9.5, length=0, pad=6)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(INK)
+    style_frame(axes, "False positives per image", "Lesion sensitivity")
 
 
 def _draw_curve(

@@ -117,6 +117,11 @@ class Comparison:
         return replace(self, runs=tuple(run for run in self.runs if run.name in wanted))
 
 
+def short_name(metric: str) -> str:
+    """The last part of a metric's name, as tables and pictures show it."""
+    return metric.rsplit("/", 1)[-1]
+
+
 def load_comparison(path: str | os.PathLike) -> Comparison:
     """Read a plan; config files are looked for beside it.
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medmask.engine.comparison.plan import Comparison
+from medmask.engine.comparison.plan import Comparison, short_name
+from medmask.engine.comparison.plot import plot_differences
 from medmask.engine.comparison.run_result import Results
 from medmask.engine.comparison.summary import ControlComparison, RunSummary, summarize
 from medmask.evaluation.paired_differences import STANDARD_ERRORS, PairedDifference
@@ -21,7 +22,7 @@ def write_tables(
     min_pairs: int = DEFAULT_MIN_PAIRS,
     left_out: Sequence[str] = (),
 ) -> str:
-    """Write ``benchmark.json`` and ``benchmark.md``.
+    """Write ``benchmark.json``, ``benchmark.md`` and, of differences, ``benchmark.png``.
 
     Args:
         comparison: the plan.
@@ -52,6 +53,8 @@ def write_tables(
         markdown += "\nNot in the tables:\n\n" + "".join(f"- {each}\n" for each in left_out)
     with atomic_write(output_dir / "benchmark.md", "w") as file:
         file.write(markdown)
+    if any(row.comparisons for row in rows):
+        plot_differences(rows, comparison.metrics, min_pairs, output_dir / "benchmark.png")
     return markdown
 
 
@@ -66,7 +69,7 @@ def to_markdown(comparison: Comparison, rows: Sequence[RunSummary], min_pairs: i
 
 
 def _runs_table(comparison: Comparison, rows: Sequence[RunSummary]) -> str:
-    names = [_short(metric) for metric in comparison.metrics]
+    names = [short_name(metric) for metric in comparison.metrics]
     lines = [
         f"On {comparison.test_dataset}, in percent: mean over seeds ± standard deviation.",
         "",
@@ -84,7 +87,9 @@ def _runs_table(comparison: Comparison, rows: Sequence[RunSummary]) -> str:
 
 def _differences_table(comparison: Comparison, rows: Sequence[RunSummary], min_pairs: int) -> str:
     columns = [
-        name for metric in comparison.metrics for name in (_short(metric), "t", "pairs", "verdict")
+        name
+        for metric in comparison.metrics
+        for name in (short_name(metric), "t", "pairs", "verdict")
     ]
     lines = [
         "Run minus control, paired by seed: mean ± standard error. A verdict other than "
@@ -134,10 +139,6 @@ def _head(*columns: str) -> list[str]:
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _short(metric: str) -> str:
-    return metric.rsplit("/", 1)[-1]
 
 
 def _with_error(value: float, error: float, sign: str = "") -> str:
