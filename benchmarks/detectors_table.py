@@ -6,9 +6,10 @@ positives per image (R@x, centers in boxes), their mean at 1/8 to 8 (CPM), AP at
 AUC, as means over the seeds, with 95% intervals from a bootstrap over patients. All rows are
 computed on the same resamples, so the difference of two has an interval of its own; a star marks
 one that does not hold 0. The intervals tell of other patients, not of other seeds: a third table
-has the differences paired by seed, with their standard errors, and what they show. Trainings of a
-row that had another config than its first one, other minutes, or a start that was trained again
-since, are told.
+has the differences paired by seed, with their standard errors, and what they show. A fourth
+tells what stages have learned, on held-out images beside an answer that ignores the image.
+Trainings of a row that had another config than its first one, other minutes, or a start that was
+trained again since, are told.
 
 Of a benchmark with folds, the test images of all folds are pooled, each detected by the model that
 did not see its patient; scores of the five models are ranked together.
@@ -26,6 +27,7 @@ from real_mammograms.row_notes import row_notes
 from real_mammograms.rows import find_rows, measure_rows
 from real_mammograms.statistics import METRICS, compare, compare_seeds, over_seeds, summarize
 
+from medmask.engine.comparison.table import learning_table
 from medmask.errors import InputError
 from medmask.evaluation.paired_differences import PairedDifference
 from medmask.evaluation.settings import DEFAULT_MIN_PAIRS
@@ -207,6 +209,9 @@ def main() -> None:
         text += f"\n{_differences(content, options.ours)}\n"
     if seed_differences:
         text += f"\n{_seed_differences(seed_differences, options.ours, options.min_pairs)}\n"
+    learning = {row.name: row.learning() for row in rows if not row.views}
+    if any(learning.values()):
+        text += f"\n{learning_table(learning)}"
     mixed = [sentence for row in rows if not row.views for sentence in row_notes(row)]
     if mixed:
         text += "\nTrainings that should not be in one row:\n\n"

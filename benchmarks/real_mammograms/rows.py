@@ -12,6 +12,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog
 
 from medmask.data.breast import BreastFrame, read_breast_frames
+from medmask.engine.comparison.summary import LearningSummary, summarize_learning
 from medmask.errors import InputError
 from medmask.evaluation import (
     Detections,
@@ -58,11 +59,7 @@ class Row:
 
     def facts(self) -> dict[str, Any]:
         """Seeds, and the means over trainings of minutes and steps."""
-        records = [
-            json.loads((self.output / cell.name / RECORD).read_text(encoding="utf-8"))
-            for cells in self.cells.values()
-            for cell in cells
-        ]
+        records = [self._record(cell) for cells in self.cells.values() for cell in cells]
         return {
             "method": self.detections,
             "start": self.start,
@@ -70,6 +67,20 @@ class Row:
             "minutes": statistics.fmean(record["minutes"] for record in records),
             "steps": statistics.fmean(record["steps"] for record in records),
         }
+
+    def learning(self) -> list[LearningSummary]:
+        """What its stages have learned, over seeds; of folds, and of records that tell nothing,
+        nothing.
+        """
+        learned = {
+            seed: self._record(cells[0]).get("learning", {})
+            for seed, cells in self.cells.items()
+            if len(cells) == 1
+        }
+        return list(summarize_learning(learned))
+
+    def _record(self, cell: Cell) -> dict[str, Any]:
+        return json.loads((self.output / cell.name / RECORD).read_text(encoding="utf-8"))
 
     def load(self, seeds: Sequence[int]) -> tuple[GroundTruth, Detections]:
         """Ground truth, and what models of these seeds detect together; all folds pooled."""

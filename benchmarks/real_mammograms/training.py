@@ -21,6 +21,7 @@ from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.config.building import build
 from medmask.config.yaml_files import write_config_yaml
 from medmask.data.loaders import load_dataset_dicts
+from medmask.engine.learning import LearningReport
 from medmask.engine.memory import keep_freed_memory, release_freed_memory
 from medmask.engine.run import OneByOne, build_model, build_trainer
 from medmask.engine.run_checks import check_run
@@ -30,6 +31,7 @@ from medmask.evaluation import FROCEvaluator
 from medmask.solver.learning_rate import bound_to_run
 from medmask.utils.command_line import command_line_tool
 from medmask.utils.file_hash import hash_if_there
+from medmask.utils.json_files import finite_values
 from real_mammograms import yolo
 from real_mammograms.budget import Budget, BudgetSpentError
 from real_mammograms.cell_config import CONFIG, load_cell_config
@@ -53,6 +55,8 @@ def train(order: Order, config: DictConfig) -> None:
     trainer = build_trainer(config, model)
     start_sha256 = hash_if_there(order.start_weights)
     MedMaskCheckpointer(model).load_start_weights(config.train.init_checkpoint)
+    report = LearningReport(config, trainer.loss_hooks)
+    report.check()
     budget = _run(trainer, config, order.minutes)
     models = {"trained": model}
     for hook in trainer.loss_hooks:
@@ -68,6 +72,7 @@ def train(order: Order, config: DictConfig) -> None:
         batch_size=config.dataloader.train.total_batch_size,
         images=len(load_dataset_dicts(config.dataloader.train.dataset)),
         parameters=sum(p.numel() for p in model.parameters()),
+        learning=finite_values(report.measure(config.train.max_iter)),
     )
 
 

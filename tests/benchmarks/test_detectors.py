@@ -105,6 +105,7 @@ def test_stage_goes_on_from_the_first_and_its_teacher_counts(run, tmp_path):
     first = folder / "medmask" / "imagenet" / "seed0" / "model_final.pth"
     assert f"Starting from the weights of {first}" in (stage / "log.txt").read_text()
     assert record_of(stage)["start_sha256"] == hash_if_there(first)
+    assert "learning/pseudo_labels/precision_beats_constant" in record_of(stage)["learning"]
 
 
 @pytest.mark.slow

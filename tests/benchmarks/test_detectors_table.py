@@ -239,6 +239,19 @@ def test_folds_are_pooled_and_must_be_complete(run_tool, output):
     assert "has detections of 4 of 5 folds" in result.stderr
 
 
+def test_what_stages_have_learned_is_told(run_tool, output):
+    name = "learning/mae/R2_res5"
+    for seed, value in ((0, 0.2), (1, -0.1)):
+        cell = Cell("mias2inbreast", "retinanet", "imagenet", seed)
+        learned = {name: value, f"{name}_constant": 0.0, f"{name}_beats_constant": float(value > 0)}
+        order = Order(cell, output, ("heldout",), minutes=None)
+        order.write_record(steps=10, minutes=0.5, learning=learned)
+    what = ("--benchmark", "mias2inbreast", "--test", "heldout", "--bootstrap", 0)
+    result = run_tool("benchmarks/detectors_table.py", "--output", output, *what)
+    assert "| retinanet/imagenet | mae/R2_res5 | 0.050 | 0.000 | 1 of 2 |" in result.stdout
+    assert "| medmask/imagenet | mae" not in result.stdout  # its record does not tell
+
+
 def test_seeds_of_different_configs_are_told(run_tool, output, tmp_path):
     page = ROOT / "configs/medmask/mias2inbreast/source_only.py"
     for seed, changed in ((0, ()), (1, ("model.nms_iou=null",))):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from medmask.engine.comparison.plan import Comparison, Run
-from medmask.engine.comparison.run_result import Results, RunResult
+from medmask.engine.comparison.run_result import Results
 from medmask.engine.learning import BEATS_CONSTANT, CONSTANT, PREFIX
 from medmask.evaluation.paired_differences import PairedDifference, paired_difference
 
@@ -73,7 +73,8 @@ def summarize(comparison: Comparison, results: Results) -> list[RunSummary]:
     rows: dict[str, RunSummary] = {}
     for run in comparison.runs:
         by_seed = dict(sorted(results[run.name].items()))
-        metrics = {metric: _over_seeds(by_seed, metric) for metric in comparison.metrics}
+        of_seeds = {seed: result.metrics for seed, result in by_seed.items()}
+        metrics = {metric: _over_seeds(of_seeds, metric) for metric in comparison.metrics}
         if not metrics[comparison.metric].values:
             continue
         rows[run.name] = RunSummary(
@@ -85,26 +86,33 @@ def summarize(comparison: Comparison, results: Results) -> list[RunSummary]:
                 for name in run.controls
                 if name in rows
             ),
-            learning=tuple(_summarize_learning(by_seed)),
+            learning=tuple(summarize_learning(of_seeds)),
         )
     return list(rows.values())
 
 
-def _over_seeds(by_seed: Mapping[int, RunResult], metric: str) -> MetricSummary:
-    values = {seed: result.metrics.get(metric) for seed, result in by_seed.items()}
+def _over_seeds(metrics: Mapping[int, Mapping[str, float | None]], metric: str) -> MetricSummary:
+    values = {seed: of_seed.get(metric) for seed, of_seed in metrics.items()}
     return MetricSummary({seed: x for seed, x in values.items() if x is not None})
 
 
-def _summarize_learning(by_seed: Mapping[int, RunResult]) -> Iterator[LearningSummary]:
-    names = {name: None for result in by_seed.values() for name in result.metrics}
+def summarize_learning(
+    metrics: Mapping[int, Mapping[str, float | None]],
+) -> Iterator[LearningSummary]:
+    """Summarize what the stages have learned.
+
+    Args:
+        metrics: seed -> metrics, those of learning by the names of ``LearningReport.measure``.
+    """
+    names = {name: None for of_seed in metrics.values() for name in of_seed}
     for beats in names:
         if beats.startswith(PREFIX) and beats.endswith(BEATS_CONSTANT):
             name = beats.removesuffix(BEATS_CONSTANT)
-            verdicts = _over_seeds(by_seed, beats).values
+            verdicts = _over_seeds(metrics, beats).values
             yield LearningSummary(
                 measure=name.removeprefix(PREFIX),
-                value=_over_seeds(by_seed, name),
-                constant=_over_seeds(by_seed, name + CONSTANT),
+                value=_over_seeds(metrics, name),
+                constant=_over_seeds(metrics, name + CONSTANT),
                 num_better=int(sum(verdicts.values())),
                 num_seeds=len(verdicts),
             )

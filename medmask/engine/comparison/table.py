@@ -1,14 +1,19 @@
 """The results of a comparison as Markdown and JSON."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medmask.engine.comparison.plan import Comparison, short_name
 from medmask.engine.comparison.plot import plot_differences
 from medmask.engine.comparison.run_result import Results
-from medmask.engine.comparison.summary import ControlComparison, RunSummary, summarize
+from medmask.engine.comparison.summary import (
+    ControlComparison,
+    LearningSummary,
+    RunSummary,
+    summarize,
+)
 from medmask.evaluation.paired_differences import STANDARD_ERRORS, PairedDifference
 from medmask.evaluation.settings import DEFAULT_MIN_PAIRS
 from medmask.utils.files import atomic_write
@@ -64,7 +69,7 @@ def to_markdown(comparison: Comparison, rows: Sequence[RunSummary], min_pairs: i
     if any(row.comparisons for row in rows):
         text += "\n" + _differences_table(comparison, rows, min_pairs)
     if any(row.learning for row in rows):
-        text += "\n" + _learning_table(rows)
+        text += "\n" + learning_table({row.run: row.learning for row in rows})
     return text
 
 
@@ -108,19 +113,20 @@ def _differences_table(comparison: Comparison, rows: Sequence[RunSummary], min_p
     return "\n".join(lines) + "\n"
 
 
-def _learning_table(rows: Sequence[RunSummary]) -> str:
+def learning_table(learning: Mapping[str, Sequence[LearningSummary]]) -> str:
+    """Write a table of what the stages of runs, by their names, have learned."""
     lines = [
         "What the stages have learned, on held-out images, beside an answer that ignores the "
         "image: mean over seeds.",
         "",
         *_head("run", "measure", "value", "constant", "seeds that beat it"),
     ]
-    for row in rows:
-        for each in row.learning:
+    for run, measures in learning.items():
+        for each in measures:
             values = (f"{x.mean:.3f}" if x.values else "" for x in (each.value, each.constant))
             # A value that is missing beats nothing: there was nothing to measure it by.
             share = f"{each.num_better} of {each.num_seeds}"
-            lines.append(_line(row.run, each.measure, *values, share))
+            lines.append(_line(run, each.measure, *values, share))
     return "\n".join(lines) + "\n"
 
 
