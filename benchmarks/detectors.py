@@ -3,7 +3,8 @@
 
 Methods: medmask; Detectron2's faster_rcnn and retinanet with the same backbone, samples and start;
 yolo11n, a program of another environment (benchmarks/real_mammograms/yolo.py says how to make it);
-and the stages that go on from medmask, with their controls. Each training has cores of its own, and
+the stages that go on from medmask, with their controls; and STAGE+start, the average of a stage's
+weights and of those that it started from. Each training has cores of its own, and
 lasts for the steps of its config. With --minutes all but stages are trained for the same minutes
 instead, tests not counted; yolo11n needs them. They are those that the cores gave to the training;
 yolo11n, which keeps its own time, counts wall-clock minutes, so nothing else should run beside it.

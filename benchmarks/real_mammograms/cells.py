@@ -25,7 +25,10 @@ STAGES = (
     "masks",
 )
 """Stages that go on from the weights of ``medmask``, and their controls."""
-METHODS = ("medmask", *PEERS, YOLO, *STAGES)
+AVERAGED = "+start"
+AVERAGES = tuple(f"{stage}{AVERAGED}" for stage in STAGES)
+"""No trainings: the average of a stage's weights and of those that it started from."""
+METHODS = ("medmask", *PEERS, YOLO, *STAGES, *AVERAGES)
 
 SCRATCH, IMAGENET, PHANTOMS, BOTH = "scratch", "imagenet", "phantoms", "imagenet+phantoms"
 FILMS = "imagenet+films"
@@ -96,6 +99,8 @@ class Cell:
     @property
     def before(self) -> "Cell | None":
         """The cell whose weights this one starts from."""
+        if self.method in AVERAGES:
+            return replace(self, method=self.method.removesuffix(AVERAGED))
         if self.method in STAGES:
             return replace(self, method="medmask")
         if self.start in (PHANTOMS, BOTH) and self.method != YOLO:
@@ -120,7 +125,8 @@ class Cell:
 
     def page(self) -> Path:
         """The config of its data, and of its model where the method is one of ours."""
-        stage = self.method if self.method in STAGES else "source_only"
+        stage = self.method.removesuffix(AVERAGED)
+        stage = stage if stage in STAGES else "source_only"
         path = CONFIGS / BENCHMARKS[self.benchmark].page / f"{stage}.py"
         if not path.is_file():
             raise InputError(f"benchmark {self.benchmark} has no stage {stage}")

@@ -14,7 +14,7 @@ from medmask.utils.counts import counted
 from medmask.utils.job_progress import JobProgress
 from medmask.utils.openmp import usable_cores
 from real_mammograms.cell_config import config_changes
-from real_mammograms.cells import BENCHMARKS, STAGES, Cell, ready
+from real_mammograms.cells import AVERAGES, BENCHMARKS, STAGES, Cell, ready
 from real_mammograms.order import LOG, RECORD, Order, detections_file
 
 _BENCHMARKS_FOLDER = str(Path(__file__).parents[1])
@@ -41,7 +41,7 @@ class Settings:
         for test in tests:
             cell.test_set(test)
         _check_options(cell, self.options)
-        minutes = None if cell.method in STAGES else self.minutes
+        minutes = None if cell.method in (*STAGES, *AVERAGES) else self.minutes
         return Order(
             cell,
             self.output,

@@ -33,9 +33,10 @@ from medmask.utils.command_line import command_line_tool
 from medmask.utils.file_hash import hash_if_there
 from medmask.utils.json_files import finite_values
 from real_mammograms import yolo
+from real_mammograms.averaging import average
 from real_mammograms.budget import Budget, BudgetSpentError
 from real_mammograms.cell_config import CONFIG, load_cell_config
-from real_mammograms.cells import PEERS, YOLO
+from real_mammograms.cells import AVERAGES, PEERS, YOLO
 from real_mammograms.order import RECORD, WEIGHTS, Order, detections_file
 from real_mammograms.peer_config import choose_anchor_sizes
 
@@ -123,6 +124,8 @@ def main() -> None:
     train_cell, test_cell = (train, test)
     if order.cell.method == YOLO:
         train_cell, test_cell = (yolo.train, yolo.test)
+    elif order.cell.method in AVERAGES:
+        train_cell = average
     with lock_folder(order.folder):
         if not (order.folder / RECORD).is_file():  # else it is there to be tested
             check_run(config)

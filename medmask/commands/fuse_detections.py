@@ -1,12 +1,9 @@
 """Fuse the detections of several models, or seeds, on the same images to those of one."""
 
 import argparse
-import os
-from collections.abc import Sequence
 
 from medmask.commands.entry_point import entry_point, examples_parser
-from medmask.commands.output_files import check_output_files
-from medmask.errors import InputError
+from medmask.commands.output_files import check_output_files, check_that_files_differ
 from medmask.evaluation.settings import FUSION_IOU
 from medmask.utils.counts import counted
 
@@ -62,7 +59,9 @@ def run(args: argparse.Namespace) -> None:
     """Read, fuse and write."""
     from medmask import evaluation
 
-    _check_that_files_differ(args.detections)
+    # a file that is given twice would count as a second model that agrees in all
+    advice = "give one file of each model"
+    check_that_files_differ("--detections", args.detections, advice)
     inputs = {f"--detections {path}": path for path in args.detections}
     check_output_files({"--annotations": args.annotations} | inputs, {"--output": args.output})
     if args.annotations is None:
@@ -75,16 +74,6 @@ def run(args: argparse.Namespace) -> None:
     boxes = " + ".join(str(len(model)) for model in models)
     count = counted(len(models), "model")
     print(f"{args.output}: {boxes} boxes of {count} fused to {len(fused)}")
-
-
-def _check_that_files_differ(paths: Sequence[str]) -> None:
-    """Refuse a file that is given twice: it would count as a second model that agrees in all."""
-    seen: set[str] = set()
-    for path in paths:
-        real = os.path.realpath(path)
-        if real in seen:
-            raise InputError(f"--detections names {path} twice: give one file of each model")
-        seen.add(real)
 
 
 main = entry_point(make_parser, run)

@@ -1,7 +1,7 @@
 """Files that a command is going to write."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from medmask.errors import InputError
 
@@ -30,6 +30,20 @@ def check_output_files(inputs: Mapping[str, MaybePath], outputs: Mapping[str, Ma
         if other != option:
             raise InputError(f"{option} and {other} are both {path}: choose another file")
         check_output_file(path)
+
+
+def check_that_files_differ(option: str, paths: Sequence[str], advice: str) -> None:
+    """Refuse a file that is given twice, by a link or another way to write its name, too.
+
+    Raises:
+        InputError: one is; it ends with the advice.
+    """
+    seen: set[str] = set()
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in seen:
+            raise InputError(f"{option} names {path} twice: {advice}")
+        seen.add(real)
 
 
 def check_picture_name(option: str, path: MaybePath) -> None:

@@ -86,6 +86,11 @@ COMMANDS = {
         "convert_checkpoint.py",
         "convert a published checkpoint",
     ),
+    "average-weights": Command(
+        "medmask.commands.average_weights",
+        "average_weights.py",
+        "make one model of a stage and of what it started from",
+    ),
     "export": Command(
         "medmask.commands.export",
         "export_onnx.py",

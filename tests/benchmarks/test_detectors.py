@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from real_mammograms import runner
 from real_mammograms.cell_config import load_cell_config
 from real_mammograms.cells import BENCHMARKS, PEERS, Cell, make_cells, with_starts
@@ -106,6 +107,22 @@ def test_stage_goes_on_from_the_first_and_its_teacher_counts(run, tmp_path):
     assert f"Starting from the weights of {first}" in (stage / "log.txt").read_text()
     assert record_of(stage)["start_sha256"] == hash_if_there(first)
     assert "learning/pseudo_labels/precision_beats_constant" in record_of(stage)["learning"]
+
+
+@pytest.mark.slow
+def test_a_stage_and_its_start_are_averaged(run, tmp_path):
+    result = run("--methods", "control_strong+start", *TWO_STEPS)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "out" / "mias2inbreast"
+    first, stage, average = (
+        torch.load(folder / method / "imagenet" / "seed0" / "model_final.pth")["model"]
+        for method in ("medmask", "control_strong", "control_strong+start")
+    )
+    name = "transformer.decoder.class_heads.0.bias"
+    torch.testing.assert_close(average[name], (first[name] + stage[name]) / 2)
+    cell = folder / "control_strong+start" / "imagenet" / "seed0"
+    assert record_of(cell)["steps"] == 0
+    assert (cell / "development" / "froc_detections.json").exists()
 
 
 @pytest.mark.slow
