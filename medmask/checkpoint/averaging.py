@@ -9,13 +9,13 @@ not.
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from medmask.errors import InputError
-from medmask.modeling.weights import check_weights, without_training_modules
+from medmask.modeling.weights import COUNTER, check_weights, without_training_modules
 
 FAR = 0.5
 """A distance, see :func:`weight_distance`, beyond which models hardly come from one start: stages
@@ -27,8 +27,8 @@ def average_weights(
 ) -> dict[str, Tensor]:
     """Average weights by name, in float64.
 
-    What inference does not use (``training_modules``) is left out. Counters, which are whole
-    numbers, become the largest.
+    What inference does not use (``training_modules``) is left out. BatchNorm's counters, which a
+    model with frozen statistics lacks, become the largest.
 
     Args:
         models: source of the weights, for messages -> name -> tensor; at least two.
@@ -42,14 +42,15 @@ def average_weights(
             names, shapes or kinds of numbers of two models differ, or a weight is not finite.
     """
     fractions = _fractions(shares, len(models))
-    sources = {name: without_training_modules(weights) for name, weights in models.items()}
+    sources = {source: _without_counters(weights) for source, weights in models.items()}
     (first_source, first), *others = sources.items()
     check_weights(first, first, first_source)
     for source, weights in others:
         check_weights(weights, first, f"{source}, beside {first_source},")
-    return {
+    average = {
         name: _average([weights[name] for weights in sources.values()], fractions) for name in first
     }
+    return average | _largest_counters(models.values())
 
 
 def weight_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
@@ -79,9 +80,22 @@ def _fractions(shares: Sequence[float] | None, num_models: int) -> list[float]:
     return [share / math.fsum(shares) for share in shares]
 
 
+def _without_counters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    of_inference = without_training_modules(weights)
+    return {name: x for name, x in of_inference.items() if not name.endswith(COUNTER)}
+
+
+def _largest_counters(models: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    largest: dict[str, Tensor] = {}
+    for weights in models:
+        for name, counter in without_training_modules(weights).items():
+            if name.endswith(COUNTER):
+                largest[name] = torch.maximum(largest.get(name, counter), counter)
+    return largest
+
+
 def _average(tensors: Sequence[Tensor], fractions: Sequence[float]) -> Tensor:
-    if not tensors[0].is_floating_point():
-        return torch.stack(list(tensors)).amax(dim=0)
-    total = sum(x.double() * share for x, share in zip(tensors, fractions, strict=True))
-    assert isinstance(total, Tensor)
+    total = torch.zeros_like(tensors[0], dtype=torch.float64)
+    for tensor, fraction in zip(tensors, fractions, strict=True):
+        total.add_(tensor.double(), alpha=fraction)
     return total.to(tensors[0].dtype)

@@ -30,12 +30,11 @@ from medmask.checkpoint.published_names import (
 from medmask.checkpoint.state_dict import without_module_prefix
 from medmask.checkpoint.transformers_names import is_from_transformers, with_official_names
 from medmask.errors import InputError
-from medmask.modeling.weights import CLASS_HEADS, name_first, why_not
+from medmask.modeling.weights import CLASS_HEADS, COUNTER, name_first, why_not
 
 BOX_HEADS = "transformer.decoder.box_heads."
 DECODER_LAYERS = "transformer.decoder.layers."
 OBJECTNESS_HEAD = "transformer.proposals.objectness_head."
-COUNTER = "num_batches_tracked"
 TRANSFORMERS = "Hugging Face transformers' Deformable DETR (names below are the official release's)"
 _PUBLISHED_HEAD = re.compile(r"(?P<head>class|bbox)_embed\.(?P<layer>\d{1,4})\.(?P<rest>.+)")
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from medmask.errors import InputError
 from medmask.modeling.weights import (
     CLASS_HEADS,
+    COUNTER,
     TRAINING_MODULES,
     check_weights,
     find_faults,
@@ -17,7 +18,6 @@ from medmask.modeling.weights import (
 from medmask.utils.counts import counted
 
 BACKBONE = "backbone."
-_COUNTER = ".num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def choose_start_weights(
         expected = {
             name: x
             for name, x in model.items()
-            if name.startswith(only_part) and not name.endswith(_COUNTER)
+            if name.startswith(only_part) and not name.endswith(COUNTER)
         }
         has_names = any(name in expected for name in weights)
         aligned = weights if has_names else _match_names(weights, model, source)
@@ -79,7 +79,7 @@ def choose_start_weights(
         expected = _without_class_heads(chosen, expected)
         chosen = {n: x for n, x in chosen.items() if n in expected or not n.startswith(CLASS_HEADS)}
     check_weights(chosen, expected, source)
-    new_names = (n for n in model.keys() - expected.keys() if not n.endswith(_COUNTER))
+    new_names = (n for n in model.keys() - expected.keys() if not n.endswith(COUNTER))
     anew = sorted({_part(name) for name in new_names})
     return StartWeights(chosen, _report(len(chosen), len(model), anew, unused))
 

@@ -18,6 +18,9 @@ TRAINING_MODULES = "training_modules."
 
 CLASS_HEADS = "transformer.decoder.class_heads."
 
+COUNTER = ".num_batches_tracked"
+"""Ends the names of BatchNorm's counters, which frozen ones do without."""
+
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _MOST_NAMES_SHOWN = 3
 _LONGEST_SHOWN = 200  # characters
@@ -63,8 +66,7 @@ def find_faults(weights: Mapping[str, Any], expected: Mapping[str, Tensor]) -> W
 
 def _counts_batches(name: str, expected: Mapping[str, Tensor]) -> bool:
     """Tell whether ``name`` is the counter of a BatchNorm, which frozen ones do without."""
-    module, _, kind = name.rpartition(".")
-    return kind == "num_batches_tracked" and f"{module}.running_mean" in expected
+    return name.endswith(COUNTER) and f"{name.removesuffix(COUNTER)}.running_mean" in expected
 
 
 def check_weights(weights: Mapping[str, Any], expected: Mapping[str, Tensor], source: str) -> None:

@@ -39,6 +39,13 @@ def test_each_weight_is_the_mean_by_the_shares(shares, fractions):
     assert "training_modules.decoder.weight" not in average
 
 
+def test_counters_of_one_model_alone_stay():
+    frozen = weights(1)
+    del frozen[MANY]
+    for models in ({"a": weights(0), "b": frozen}, {"b": frozen, "a": weights(0)}):
+        assert average_weights(models)[MANY] == 10
+
+
 def test_three_models_and_half_precision():
     models = {str(i): {"x": torch.full((2,), float(i), dtype=torch.float16)} for i in range(3)}
     average = average_weights(models)
