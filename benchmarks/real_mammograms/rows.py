@@ -69,8 +69,9 @@ class Row:
         }
 
     def learning(self) -> list[LearningSummary]:
-        """What its stages have learned, over seeds; of folds, and of records that tell nothing,
-        nothing.
+        """Summarize over seeds what its stages have learned.
+
+        Rows with folds, and records that tell nothing of it, have nothing.
         """
         learned = {
             seed: self._record(cells[0]).get("learning", {})

@@ -97,6 +97,8 @@ def test_distance_tells_models_of_one_start_from_others():
     assert weight_distance(first, first) == 0
     assert weight_distance(first, near) == pytest.approx(0.1, rel=0.1)
     assert weight_distance(first, other) == pytest.approx(2**0.5, rel=0.1)
+    pretrained = {f"backbone.{i}.weight": torch.ones(9, 9) for i in range(20)}
+    assert weight_distance(first | pretrained, other | pretrained) == pytest.approx(1.4, rel=0.1)
     assert np.isnan(weight_distance({"bias": torch.ones(3)}, {"bias": torch.ones(3)}))
 
 
