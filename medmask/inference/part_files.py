@@ -21,8 +21,9 @@ class Failure(NamedTuple):
     """of the image"""
     part: str
     """name of the file"""
-    offset: int
-    """of the last line in it that says so, in bytes"""
+    run: str | int
+    """that wrote the last line which says so: its name, or the place of the line, in bytes, where
+    an earlier version of MedMask wrote it, which named no runs"""
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -34,33 +35,26 @@ def part_files(folder: Path) -> list[Path]:
 def missing_shards(folder: Path, images: int) -> list[str]:
     """Write sentences on the shards of a folder that have not begun or not come to their end.
 
-    A list of images may grow, lose images that are not done, and be divided anew. The list of
-    today is that of the shard that was the last to end: a shard that ended with another one is not
-    finished, and no other division matters once one of that list is.
+    A list of images may grow, lose images that are not done, and be divided anew. A shard that
+    ended with another list than that of today is not finished, and no other division matters once
+    one of that list is.
 
     Args:
         folder: of predictions.
         images: how many its parts hold.
     """
-    shards = [
-        Shard(number, count)
-        for count in sorted({count_of(path) for path in part_files(folder)})
-        for number in range(1, count + 1)
-    ]
-    marks = {shard: _read_mark(folder / shard.file_name) for shard in shards}
-    listed = {shard: _number(mark, "listed") for shard, mark in marks.items()}  # 0: has not ended
-    longest = max(listed.values(), default=0)
-    if 0 < longest < images:
+    marks = _marks_of_today(folder)
+    listed = max((_number(mark, "listed") for mark in marks.values()), default=0)
+    if 0 < listed < images:
         return [
-            f"{folder} holds predictions on {counted(images, 'image')}, but no shard has come to "
-            f"the end of a list of more than {longest}: run all shards of the list of today"
+            f"{folder} holds predictions on {counted(images, 'image')}, but the list that a shard "
+            f"was the last to come to the end of has {listed}: run all shards of the list of today"
         ]
-    # marks of versions that did not number them are those of the longest list
-    last = max(shards, key=lambda x: (_number(marks[x], "sequence"), listed[x]), default=None)
-    of_today = [x for x in shards if last and listed[last] and listed[x] == listed[last]]
+    finished = set(marks)
     problems = []
-    for count in sorted({shard.count for shard in of_today or shards}):
-        missing = [x for x in shards if x.count == count and x not in of_today]
+    for count in sorted({count_of(part) for part in finished or part_files(folder)}):
+        shards = [Shard(number, count) for number in range(1, count + 1)]
+        missing = [shard for shard in shards if folder / shard.file_name not in finished]
         if not missing:
             return []
         problems += [f"shard {x.number}/{count} in {folder} is not finished" for x in missing]
@@ -68,26 +62,35 @@ def missing_shards(folder: Path, images: int) -> list[str]:
 
 
 def read_left_out(folder: Path) -> set[Failure]:
-    """Find the failures of images that the list has no more."""
-    told = [_read_mark(part).get("left_out") for part in part_files(folder)]
+    """Find the failures of images that the list of today has no more."""
+    told = [mark.get("left_out") for mark in _marks_of_today(folder).values()]
     lists = [each for each in told if isinstance(each, list)]
     return {Failure(*each) for each in chain.from_iterable(lists) if _is_failure(each)}
 
 
-def write_mark(part: Path, *, images: int, listed: int, left_out: Iterable[Failure] = ()) -> None:
+def write_mark(
+    part: Path,
+    *,
+    images: int,
+    listed: int,
+    list_digest: str,
+    left_out: Iterable[Failure] = (),
+) -> None:
     """Tell beside a part that it is finished.
 
     Args:
         part: the file.
         images: of the shard.
         listed: of all shards.
+        list_digest: which tells their list from others, also from those of as many images.
         left_out: failures of images that the list has no more, which count for nothing.
     """
-    others = (_read_mark(other) for other in part_files(part.parent))
-    sequence = 1 + max((_number(mark, "sequence") for mark in others), default=0)
+    marks = _read_marks(part.parent).values()
+    sequence = 1 + max((_number(mark, "sequence") for mark in marks), default=0)
     content = {
         "images": images,
         "listed": listed,
+        "list": list_digest,
         "left_out": sorted(left_out),
         "sequence": sequence,  # clocks of machines may differ
     }
@@ -97,6 +100,28 @@ def write_mark(part: Path, *, images: int, listed: int, left_out: Iterable[Failu
 def mark_of(part: Path) -> Path:
     """Name the file that tells that a part is finished."""
     return part.with_name(f"{part.stem}.finished")
+
+
+def _marks_of_today(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Marks of the list of today, which is that of the shard that was the last to end."""
+    marks = _read_marks(folder)
+    # marks of versions that did not number them are those of the longest list
+    last = max(
+        marks.values(), key=lambda x: (_number(x, "sequence"), _number(x, "listed")), default={}
+    )
+    return {part: mark for part, mark in marks.items() if _is_of_one_list(mark, last)}
+
+
+def _is_of_one_list(mark: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two shards had one list; of marks without a digest, by its length."""
+    names = ("listed", "list") if "list" in mark and "list" in other else ("listed",)
+    return all(mark.get(name) == other.get(name) for name in names)
+
+
+def _read_marks(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Marks of the parts that are finished."""
+    marks = {part: _read_mark(part) for part in part_files(folder)}
+    return {part: mark for part, mark in marks.items() if _number(mark, "listed")}
 
 
 def _number(mark: Mapping[str, Any], name: str) -> int:
@@ -114,7 +139,8 @@ def _read_mark(part: Path) -> dict[str, Any]:
 
 
 def _is_failure(told: Any) -> bool:
-    return isinstance(told, list) and [type(each) for each in told] == [str, str, int]
+    types = [type(each) for each in told] if isinstance(told, list) else []
+    return types in ([str, str, str], [str, str, int])
 
 
 def count_of(part: Path | str) -> int:

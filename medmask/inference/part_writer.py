@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from medmask.inference.options import Shard
 from medmask.inference.part_files import Failure, count_of, mark_of, part_files, write_mark
 from medmask.inference.prediction_parts import HEADER
-from medmask.inference.prediction_record import PredictionRecord, format_line
+from medmask.inference.prediction_record import DONE, PredictionRecord, format_line
 from medmask.utils.file_lock import lock_file
 from medmask.utils.files import errors_name, sync_folder, write_all
 
@@ -30,6 +31,7 @@ class PartWriter:
     def __init__(self, path: Path, file: RawIOBase) -> None:
         self.path = path
         self._file = file
+        self._run = secrets.token_hex(8)
         self._synced = time.monotonic()
 
     def start(self, settings: Mapping[str, Any], *, go_on: bool) -> None:
@@ -55,22 +57,28 @@ class PartWriter:
         sync_folder(self.path.parent)
 
     def append(self, record: PredictionRecord) -> int:
-        """Append a record; returns its place in the file, in bytes."""
+        """Append a record, that of a failure with the run; returns its place, in bytes."""
+        record = record if record.status == DONE else replace(record, run=self._run)
         offset = self._write(asdict(record))
         if time.monotonic() - self._synced >= _SYNC_SECONDS:
             self._sync()
         return offset
 
-    def finish(self, *, images: int, listed: int, left_out: Iterable[Failure] = ()) -> None:
+    def finish(
+        self, *, images: int, listed: int, list_digest: str, left_out: Iterable[Failure] = ()
+    ) -> None:
         """Say that all images of the shard have come to their end.
 
         Args:
             images: how many it has.
             listed: how many all shards have.
-            left_out: see :func:`write_mark`.
+            list_digest: see :func:`write_mark`.
+            left_out: likewise.
         """
         self._sync()  # the mark must not outlive what it speaks of
-        write_mark(self.path, images=images, listed=listed, left_out=left_out)
+        write_mark(
+            self.path, images=images, listed=listed, list_digest=list_digest, left_out=left_out
+        )
 
     def _sync(self) -> None:
         """Have all lines outlive a crash of the machine."""

@@ -1,5 +1,6 @@
 """The plan of a run of predictions: which images of a list are left to do."""
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from medmask.errors import InputError
 from medmask.inference.manifests import ManifestEntry
 from medmask.inference.options import Shard
-from medmask.inference.part_files import Failure, count_of
+from medmask.inference.part_files import Failure
 from medmask.inference.prediction_images import PredictionImage, file_state
 from medmask.inference.prediction_parts import PartsReader
 from medmask.inference.work_list import WorkList
@@ -23,13 +24,14 @@ class Plan:
         images: how many the shard has.
         listed: how many all shards have.
         left: positions in the list of all images of those that are left to do, ascending.
-        left_out: failures of images that the list has no more, but for those that another of the
-            shards has to tell.
+        list_digest: of the list of all images, in its order.
+        left_out: failures of images that the list has no more.
     """
 
     images: int
     listed: int
     left: array
+    list_digest: str
     left_out: frozenset[Failure]
 
     @property
@@ -76,8 +78,10 @@ def make_plan(
     """
     left = array("Q")
     count, seen = 0, set()
+    digest = hashlib.blake2b(digest_size=12)
     for position, image in enumerate(_entries(images)):
         key = image.key
+        digest.update(key.encode())
         if key in seen:
             continue
         seen.add(key)
@@ -89,7 +93,8 @@ def make_plan(
             if not is_done or (pictures is not None and not _has_picture(key, parts, pictures)):
                 left.append(position)
     _check_others(parts, seen)
-    return Plan(count, len(seen), left, _left_out(parts, seen, shard))
+    left_out = frozenset(failure for failure in parts.failures if failure.key not in seen)
+    return Plan(count, len(seen), left, digest.hexdigest(), left_out)
 
 
 def _entries(images: Iterable[PredictionImage]) -> Iterable[PredictionImage | ManifestEntry]:
@@ -110,15 +115,6 @@ def _check_unchanged(image: PredictionImage, parts: PartsReader) -> None:
             f"{parts.places[image.key].part}: choose another output folder, or replace all "
             "predictions with --overwrite"
         )
-
-
-def _left_out(parts: PartsReader, seen: set[str], shard: Shard) -> frozenset[Failure]:
-    return frozenset(
-        failure
-        for failure in parts.failures
-        if failure.key not in seen
-        and (failure.part == shard.file_name or count_of(failure.part) != shard.count)
-    )
 
 
 def _check_others(parts: PartsReader, seen: set[str]) -> None:

@@ -11,7 +11,7 @@ Of the lines, memory holds where they are; :class:`PartsReader` reads each again
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,15 +54,15 @@ class PartsReader:
         """
         self.places: dict[str, Place] = {}
         self.settings: dict[Path, dict[str, Any]] = {}
-        self._failures: dict[tuple[str, str], int] = {}
-        self._left_out = {(key, part): offset for key, part, offset in read_left_out(folder)}
+        self._failures: dict[tuple[str, str], Failure] = {}
+        self._left_out = read_left_out(folder)
         for path in part_files(folder):
             self._index(path)
 
     @property
-    def failures(self) -> Iterator[Failure]:
-        """Those that the parts hold, whatever has become of the images."""
-        return (Failure(key, part, offset) for (key, part), offset in self._failures.items())
+    def failures(self) -> Iterable[Failure]:
+        """The last of each image in each part, whatever has become of the images."""
+        return self._failures.values()
 
     def is_done(self, key: str) -> bool:
         place = self.places.get(key)
@@ -114,6 +114,7 @@ class PartsReader:
         offset = 0
         settings: dict[str, Any] = {}
         has_finished = False
+        failed: dict[str, Place] = {}
         with open(path, "rb") as file:
             for number, line in enumerate(file):
                 if not line.endswith(b"\n"):
@@ -127,24 +128,42 @@ class PartsReader:
                 if number == 0:
                     settings = _read_header(path, content)
                 else:
-                    has_finished |= self._index_record(path, number, content, offset)
+                    has_finished |= self._index_record(path, number, content, offset, failed)
                 offset += len(line)
         if has_finished:
             self.settings[path] = settings
+        self._note_failed(path, failed)
 
-    def _index_record(self, path: Path, number: int, content: bytes, offset: int) -> bool:
-        """Note where a record is, and tell whether its image is done."""
+    def _index_record(
+        self, path: Path, number: int, content: bytes, offset: int, failed: dict[str, Place]
+    ) -> bool:
+        """Note where a record is, or add it to the failed ones; tell whether its image is done."""
         head = _RECORD.match(content)
         if head is None:
             raise _broken(path, number)
         key, is_done = head[1].decode(), head[2] == DONE.encode()
-        if not is_done:
-            self._failures[key, path.name] = offset
-        if is_done or offset > self._left_out.get((key, path.name), -1):
-            self._note(key, Place(path, offset, int(head[3]), is_done))
-        elif key in self.places and self.places[key].part == path:
-            del self.places[key]
+        place = Place(path, offset, int(head[3]), is_done)
+        if is_done:
+            failed.pop(key, None)
+            self._note(key, place)
+        else:
+            failed[key] = place
+            run = json.loads(content).get("run") or offset
+            self._failures[key, path.name] = Failure(key, path.name, run)
         return is_done
+
+    def _note_failed(self, path: Path, failed: Mapping[str, Place]) -> None:
+        """Note images whose last record in a part is that of a failure, unless they are left out.
+
+        Args:
+            path: the part.
+            failed: the places of the records, by the images' keys.
+        """
+        for key, place in failed.items():
+            if self._failures[key, path.name] not in self._left_out:
+                self._note(key, place)
+            elif key in self.places and self.places[key].part == path:
+                del self.places[key]
 
 
 def _read_header(path: Path, content: bytes) -> dict[str, Any]:

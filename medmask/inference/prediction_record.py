@@ -35,6 +35,8 @@ class PredictionRecord:
         detections: ``{"class", "bbox", "score"}`` each: index of the class among the part's
             ``category_names``, [x, y, width, height] in pixels of the stored image, and a score in
             [0, 1], by descending score; and ``probability``, if scores were calibrated.
+        run: a random name of the run that wrote it, unless it is done, or was written by a version
+            that named no runs: it tells one failure of an image from another.
     """
 
     key: str
@@ -52,6 +54,7 @@ class PredictionRecord:
     overlay: str | None = None
     probability: float | None = None
     detections: tuple[dict[str, Any], ...] = ()
+    run: str | None = None
 
 
 def format_line(content: Mapping[str, Any]) -> bytes:

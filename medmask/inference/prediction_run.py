@@ -142,7 +142,12 @@ def predict_images(
                 if record.status == FAILED:
                     failed.append(record.path)
                 progress.count(record.status)
-        part.finish(images=plan.images, listed=plan.listed, left_out=plan.left_out)
+        part.finish(
+            images=plan.images,
+            listed=plan.listed,
+            list_digest=plan.list_digest,
+            left_out=plan.left_out,
+        )
     if options.shard.count == 1:
         write_results(output_dir, read_records(parts, images), labels, options.formats)
     return PredictionSummary(

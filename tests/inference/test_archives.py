@@ -16,6 +16,7 @@ from medmask.errors import InputError
 from medmask.inference import PredictionOptions, WorkList, images_of_files, predict_images
 from medmask.inference.merging import merge_predictions
 from medmask.inference.options import Shard
+from medmask.inference.prediction_record import format_line
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FILES = ("detections.json", "detections.csv", "images.csv")
@@ -41,6 +42,15 @@ def done_paths(folder):
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     return images_of_files(write_images(tmp_path_factory.mktemp("in"), list(range(10, 40))))
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """An image whose file is none."""
+    path = tmp_path_factory.mktemp("broken") / "broken.png"
+    path.write_bytes(b"no image")
+    (image,) = images_of_files([path])
+    return image
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +103,13 @@ def test_merge_after_a_list_has_grown_names_shards_that_ended_before(images, tmp
     assert problems() == tuple(f"shard {n}/3 in {tmp_path} is not finished" for n in (1, 3))
     (tmp_path / "predictions-2-of-3.finished").unlink()  # as a kill before the end leaves it
     (problem,) = problems()
-    assert "on 26 images, but no shard has come to the end of a list of more than 20" in problem
+    assert "on 26 images, but the list that a shard was the last to come to the end of" in problem
+    assert "has 20: run all shards of the list of today" in problem
     predict(1, 1, 30)
     assert problems() == ()
 
 
-def test_failed_image_may_be_left_out_of_the_list(images, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"no image")
-    (broken,) = images_of_files([tmp_path / "broken.png"])
+def test_failed_image_may_be_left_out_of_the_list(images, broken, tmp_path):
     output = tmp_path / "out"
 
     def predict(number, count, listed):
@@ -126,10 +135,8 @@ def test_failed_image_may_be_left_out_of_the_list(images, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["failed", "not looked at"])
-def test_image_may_be_left_out_and_the_list_divided_anew(images, tmp_path, what):
+def test_image_may_be_left_out_and_the_list_divided_anew(images, broken, tmp_path, what):
     """Also where only some shards of the list with it came to their end."""
-    (tmp_path / "broken.png").write_bytes(b"no image")
-    (broken,) = images_of_files([tmp_path / "broken.png"])
     output = tmp_path / "out"
 
     def predict(number, count, listed):
@@ -142,6 +149,64 @@ def test_image_may_be_left_out_and_the_list_divided_anew(images, tmp_path, what)
     assert (merged.images, merged.problems) == ({"done": 30}, ())
     predict(1, 3, images)
     assert merge_predictions(output, ("json",)).problems == ()
+
+
+def test_image_may_be_left_out_and_put_back(images, broken, tmp_path):
+    """Also where its part has no finished image, and is written afresh, to the same places."""
+
+    def predict(number, count, listed):
+        chosen = options(shard=Shard(number, count))
+        predict_images(BrightnessDetector(), listed, tmp_path, options=chosen)
+
+    def statuses():
+        return merge_predictions(tmp_path, ("json",)).images
+
+    predict(1, 1, [broken])
+    predict(1, 2, images[:1])
+    assert statuses() == {"done": 1}
+    predict(1, 1, [broken, images[0]])
+    assert statuses() == {"done": 1, "refused": 1}
+    (tmp_path / "predictions.finished").unlink()  # as a kill before the end leaves it
+    assert statuses() == {"done": 1, "refused": 1}
+
+
+def test_image_is_put_back_by_another_shard_than_its_own(images, broken, tmp_path):
+    listed = [broken, *images[:3]]
+    for number, count, of in ((1, 2, listed), (2, 2, listed), (1, 1, images[:3]), (2, 2, listed)):
+        chosen = options(shard=Shard(number, count))
+        predict_images(BrightnessDetector(), of, tmp_path, options=chosen)
+    merged = merge_predictions(tmp_path, ("json",))
+    assert (merged.images, len(merged.problems)) == ({"done": 3, "refused": 1}, 1)
+
+
+def test_shard_of_another_list_of_as_many_images_is_not_finished(images, tmp_path):
+    for number, listed in ((1, [images[0], images[1]]), (2, [images[1], images[0]])):
+        chosen = options(shard=Shard(number, 2))
+        predict_images(BrightnessDetector(), listed, tmp_path, options=chosen)
+    merged = merge_predictions(tmp_path, ("json",))
+    assert merged.images == {"done": 1}
+    assert merged.problems == (f"shard 1/2 in {tmp_path} is not finished",)
+
+
+def test_records_and_marks_of_earlier_versions_are_read(images, broken, tmp_path):
+    """They name no runs and no lists, but the places of failures and the lengths of lists."""
+    for number, listed in ((1, [broken, *images]), (2, [broken, *images]), (2, images)):
+        chosen = options(shard=Shard(number, 2))
+        predict_images(BrightnessDetector(), listed, tmp_path, options=chosen)
+    part, other = (tmp_path / f"predictions-{number}-of-2.jsonl" for number in (1, 2))
+    header, *lines = part.read_bytes().splitlines(keepends=True)
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        del record["run"], record["sha256"]
+    part.write_bytes(header + b"".join(map(format_line, records)))
+    assert merge_predictions(tmp_path, ("json",)).images == {"done": 30, "refused": 1}
+    assert records[0]["status"] == "refused"
+    left_out = [[records[0]["key"], part.name, len(header)]]
+    for number, path in enumerate((part, other)):
+        mark = {"images": 15, "listed": 30, "left_out": left_out[number:], "sequence": 3 + number}
+        path.with_suffix(".finished").write_text(json.dumps(mark))
+    merged = merge_predictions(tmp_path, ("json",))
+    assert (merged.images, merged.problems) == ({"done": 30}, ())
 
 
 def test_run_with_nothing_to_do_leaves_the_time_of_the_predictions(images, tmp_path):
