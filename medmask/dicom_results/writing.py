@@ -13,6 +13,7 @@ from medmask.dicom_results.predictions import Predictions
 from medmask.dicom_results.source_image import SourceImage, read_source_image
 from medmask.dicom_results.study import Study, group_studies
 from medmask.errors import InputError
+from medmask.utils.failures import is_out_of_memory
 from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
 from medmask.utils.progress import with_progress
 
@@ -39,12 +40,15 @@ class ResultsSummary:
         written: files that were written.
         there_before: files that were there already.
         problems: one sentence for each image or study that has none.
+        failed: Study Instance UIDs of those that memory ran out for, so that another run may
+            succeed.
     """
 
     studies: int
     written: int
     there_before: int
     problems: tuple[str, ...]
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def write_results(
         predictions.calibration,
     )
     problems = list(predictions.problems)
+    failed = []
     with without_patient_data_in_logs():
         images = list(_read_images(predictions, options, problems))
         studies, contradictions = group_studies(images)
@@ -114,12 +119,21 @@ def write_results(
             except OSError:  # of the folder: the other studies would fail, too
                 raise
             except Exception as error:  # its text may quote the header
-                problems.append(
-                    f"the study of {study.images[0].path} gets no results ({type(error).__name__} "
-                    "in highdicom): an element of that or another image of it is not as the "
-                    "standard wants it; validate their headers"
-                )
-    return ResultsSummary(done, written, before, tuple(problems))
+                problems.append(_describe(study, error))
+                if is_out_of_memory(error):
+                    failed.append(study.uid)
+    return ResultsSummary(done, written, before, tuple(problems), tuple(failed))
+
+
+def _describe(study: Study, error: Exception) -> str:
+    """Write a sentence on a study whose results cannot be made."""
+    name = f"the study of {study.images[0].path} gets no results"
+    if is_out_of_memory(error):
+        return f"{name}: out of memory; run the same command again where more of it is free"
+    return (
+        f"{name} ({type(error).__name__} in highdicom): an element of that or another image of it "
+        "is not as the standard wants it; validate their headers"
+    )
 
 
 def _read_images(

@@ -134,10 +134,10 @@ class Node:
             self._arrivals.note(study.uid, _DISK_SECONDS)
             return
         attempts = study.status().attempts
-        if attempts:  # images are left on which the model failed, perhaps for want of memory
+        if attempts:  # images are left on which the model failed, or for which memory ran out
             delay = self._options.quiet_seconds * 2 ** (attempts - 1)
             logger.warning(
-                f"the model failed on images of study {study.uid}: again in "
+                f"study {study.uid} has images that are to be tried again, in "
                 f"{counted(float(f'{delay:.3g}'), 'second')}"
             )
             self._arrivals.note(study.uid, delay)

@@ -18,11 +18,12 @@ from medmask.node.options import NodeOptions
 from medmask.node.spool import StudyFolder
 from medmask.node.study_status import FAILED, SCORING, SENDING
 from medmask.utils.counts import counted
+from medmask.utils.failures import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
-"""A study is scored this often while the node is killed or the model fails on images of it."""
+"""A study is scored this often while the node is killed, the model fails or memory runs out."""
 
 
 class _Outcome(NamedTuple):
@@ -31,15 +32,17 @@ class _Outcome(NamedTuple):
     has_results: bool
     problems: list[str]
     failed: frozenset[str] = frozenset()
-    """SOP Instance UIDs of images on which the model failed, as for want of memory"""
+    """SOP Instance UIDs of images on which another attempt may succeed"""
+    reason: str = ""
+    """why that is, as the predicate of a sentence on the study"""
 
 
 def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) -> bool:
     """Detect in all images of a study, and write its results for the sending.
 
-    What an earlier attempt has done is not done again. Images on which the model failed are left
-    out of the images of the status, whose attempts stay counted, as long as they may be tried
-    again.
+    What an earlier attempt has done is not done again. Images on which the model failed, and all
+    if memory ran out for the results, are left out of the images of the status, whose attempts stay
+    counted, as long as they may be tried again.
 
     Args:
         study: its folder.
@@ -59,7 +62,7 @@ def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) ->
         attempts = status.attempts
     if attempts > MOST_ATTEMPTS:
         problem = (
-            f"study {study.uid} is set aside: the node ended, or the model failed, "
+            f"study {study.uid} is set aside: the node ended, the model failed, or memory ran out, "
             f"{MOST_ATTEMPTS} times while it was scored; look for an image that takes too much "
             "memory"
         )
@@ -75,10 +78,9 @@ def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) ->
     if outcome.failed and attempts < MOST_ATTEMPTS:
         left = outcome.failed
     elif outcome.failed:
-        failed = counted(len(outcome.failed), "image")
         outcome.problems.append(
-            f"study {study.uid}: the model failed on {failed} in the last of {MOST_ATTEMPTS} "
-            "attempts, and does not try again"
+            f"study {study.uid}: {outcome.reason} in the last of {MOST_ATTEMPTS} attempts, and it "
+            "is not tried again"
         )
     with study.change_status() as status:
         status.state = SENDING if outcome.has_results else SCORING if left else FAILED
@@ -101,28 +103,38 @@ def _log_problems(
 
 
 def _score(
-    study: StudyFolder, images: Iterable[Path], detector: Detector, options: NodeOptions
+    study: StudyFolder, images: Collection[Path], detector: Detector, options: NodeOptions
 ) -> _Outcome:
     """Score the images; whatever goes wrong is a sentence."""
     predictions = study.predictions / _digest(detector, options)
     problems: list[str] = []
     failed: frozenset[str] = frozenset()
+    reason = ""
     try:
         summary = _predict(detector, images_of_files(images), predictions, options)
         problems += summary.problems
         failed = frozenset(Path(path).stem for path in summary.failed)
+        reason = f"the model failed on {counted(len(failed), 'image')}"
         if len(summary.problems) == summary.images:
-            return _Outcome(False, problems, failed)
+            return _Outcome(False, problems, failed, reason)
         written = write_results(read_predictions(predictions), study.results, options.results)
     except InputError as error:
-        return _Outcome(False, [*problems, str(error)], failed)
+        return _Outcome(False, [*problems, str(error)], failed, reason)
     except OSError:
         raise
     except Exception as error:  # its text may quote the header
         problem = f"study {study.uid} cannot be scored ({type(error).__name__})"
-        return _Outcome(False, [*problems, problem], failed)
+        if is_out_of_memory(error):
+            failed, reason = _all(images), "memory ran out"
+        return _Outcome(False, [*problems, problem], failed, reason)
     problems += [problem for problem in written.problems if problem not in problems]
-    return _Outcome(written.studies > 0, problems, failed)
+    if written.failed:
+        failed, reason = _all(images), "memory ran out while its results were written"
+    return _Outcome(written.studies > 0, problems, failed, reason)
+
+
+def _all(images: Iterable[Path]) -> frozenset[str]:
+    return frozenset(path.stem for path in images)
 
 
 def _predict(

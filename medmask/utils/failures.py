@@ -47,7 +47,7 @@ def describe_failure(error: BaseException) -> Failure | None:
         return Failure(2, f"error: {error}")
     if isinstance(error, OSError):
         return Failure(2, f"error: {_describe_os_error(error)}")
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         reason = str(error).strip().partition("\n")[0]
         advice = "use a smaller batch, smaller images or fewer workers"
         return Failure(2, f"error: out of memory: {advice}" + (f" ({reason})" if reason else ""))
@@ -71,7 +71,8 @@ def _describe_os_error(error: OSError) -> str:
     return ": ".join(filter(None, (" -> ".join(names), reason, advice)))
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, that of the machine or that of a GPU."""
     if isinstance(error, MemoryError):
         return True
     torch = sys.modules.get("torch")

@@ -363,6 +363,26 @@ def test_elements_of_the_patient_may_be_missing(predictions, phantom_studies, he
     assert summary.written == 4
 
 
+def test_study_that_memory_runs_out_for_costs_no_other(predictions, tmp_path, monkeypatch):
+    from medmask.dicom_results import cad_report
+
+    calls = []
+
+    def fail_first(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise MemoryError
+        return make(*args)
+
+    make = cad_report.cad_report
+    monkeypatch.setattr(cad_report, "cad_report", fail_first)
+    summary = write_results(predictions, tmp_path)
+    assert (summary.studies, len(summary.failed)) == (1, 1)
+    (problem,) = summary.problems
+    assert "gets no results: out of memory; run the same command again" in problem
+    assert write_results(predictions, tmp_path).studies == 2
+
+
 def scored_with(path):
     return ScoredImage(path, (Finding((1, 2, 30, 40), 0.9, "mass"),))
 

@@ -83,7 +83,7 @@ def test_study_that_ends_the_node_again_and_again(spool, phantoms):
     assert not score_study(study, Deadly(), OPTIONS)
     status = study.status()
     assert status.state == FAILED
-    assert "the node ended, or the model failed, 5 times" in status.problems[0]
+    assert "the node ended, the model failed, or memory ran out, 5 times" in status.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,42 @@ def test_failure_of_the_model_that_passes(spool, phantoms):
     assert status.problems == []
     assert len(study.result_files()) == 2 + 2 * 3
     assert detector.batches == [1]
+
+
+@pytest.mark.parametrize("what", ["the results", "reading of the predictions"])
+def test_memory_that_runs_out_for_the_results(spool, phantoms, monkeypatch, what):
+    def fail(*args):
+        raise MemoryError
+
+    where = {
+        "the results": "medmask.dicom_results.secondary_capture.secondary_capture",
+        "reading of the predictions": "medmask.node.scoring.read_predictions",
+    }[what]
+    study, detector = store(spool, *phantoms[:2]), CenterDetector()
+    with monkeypatch.context() as patch:
+        patch.setattr(where, fail)
+        for attempt in range(1, MOST_ATTEMPTS):
+            assert not score_study(study, detector, OPTIONS)
+            status = study.status()
+            assert (status.state, status.attempts, status.images) == (SCORING, attempt, [])
+    assert score_study(study, detector, OPTIONS)
+    status = study.status()
+    assert (status.state, status.attempts, len(status.images)) == (SENDING, 0, 2)
+    assert status.problems == []
+    assert sum(detector.batches) == 2  # no image is scored twice
+
+
+def test_memory_that_runs_out_for_the_results_again_and_again(spool, phantoms, monkeypatch):
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr("medmask.dicom_results.secondary_capture.secondary_capture", fail)
+    study = store(spool, *phantoms[:2])
+    for _ in range(MOST_ATTEMPTS):
+        assert not score_study(study, CenterDetector(), OPTIONS)
+    status = study.status()
+    assert (status.state, status.attempts, len(status.images)) == (FAILED, 0, 2)
+    assert "memory ran out while its results were written in the last" in status.problems[-1]
 
 
 def test_damaged_image_is_not_tried_again(spool, phantoms):
