@@ -154,16 +154,12 @@ class _RoundTrip:
     def _visit(self, study: str, fetched: Fetched) -> StudyRecord:
         folder = self._folder(study)
         before = self.records.last.get(study)
+        attempts = 0 if before is None else before.attempts
         record = fetched.before or score_study(
-            self.detector,
-            study,
-            fetched,
-            folder,
-            self.options,
-            attempts=0 if before is None else before.attempts,
+            self.detector, study, fetched, folder, self.options, attempts=attempts
         )
         if record.status == SCORED and self.options.store:
-            record = store_study(self.client, record, folder)
+            record = store_study(self.client, record, folder, attempts=attempts)
         return record
 
     def _remove_images(self, record: StudyRecord) -> None:

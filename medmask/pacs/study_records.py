@@ -28,14 +28,15 @@ class StudyRecord:
     Attributes:
         study: Study Instance UID.
         status: ``stored`` in the archive and fetched again; ``scored``, with results in the output
-            folder alone; ``refused`` if none of its images is of use; ``failed`` if it is to be
-            tried again.
+            folder alone; ``refused`` if none of its images is of use, or the archive did not take
+            its results time and again; ``failed`` if it is to be tried again.
         instances: SOP Instance UIDs of the images that were to be scored, without those that the
-            next run tries again, as the model failed on them.
+            next run tries again.
         done: how many of them were.
         objects: how many results there are.
         problems: a sentence for each image or object that something is wrong with.
-        attempts: how many runs in a row have left images to be tried again; 0 if none are left.
+        attempts: how many runs in a row have left images or results to be tried again; 0 if none
+            are left.
     """
 
     study: str

@@ -1,7 +1,7 @@
 """One study: from its images in the archive to its results there."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ IMAGES, PREDICTIONS, RESULTS = "images", "predictions", "results"
 """Folders of a study."""
 
 MOST_ATTEMPTS = 5
-"""Runs in a row that try an image on which the model fails."""
+"""Runs in a row that try a study of which something fails that may pass."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def score_study(
         fetched: its images.
         folder: of the study.
         options: of the results.
-        attempts: how many runs before this one have left images to be tried again.
+        attempts: how many runs before this one have left something to be tried again.
 
     Returns:
         A record whose status is not ``stored`` yet.
@@ -110,34 +110,28 @@ def score_study(
     wrong = {path: find_wrong_image(path, study) for path in fetched.paths}
     paths = [path for path, problem in wrong.items() if problem is None]
     problems = (*fetched.problems, *filter(None, wrong.values()))
-    if not paths:
-        return StudyRecord(study, REFUSED, fetched.instances, problems=problems)
-    summary = _predict(detector, paths, folder, options)
     record = StudyRecord(study, REFUSED, fetched.instances, problems=problems)
-    if summary.failed:
-        record = _try_again(record, {Path(path).stem for path in summary.failed}, attempts + 1)
-    done = summary.images - len(summary.problems)
-    if not done:
-        status = FAILED if record.attempts else REFUSED
-        return replace(record, status=status, problems=(*record.problems, *summary.problems))
-    predictions = read_predictions(folder / PREDICTIONS)
-    results = write_results(predictions, folder / RESULTS, options.results, show_progress=False)
-    objects = results.written + results.there_before
-    problems = (*record.problems, *results.problems)
-    status = SCORED if objects else REFUSED
-    return replace(record, status=status, done=done, objects=objects, problems=problems)
+    left = {"the archive did not give": set(fetched.instances) - {path.stem for path in paths}}
+    if paths:
+        record, failed = _score(detector, record, paths, folder, options)
+        left |= failed
+    return _try_again(record, left, attempts + 1)
 
 
-def store_study(client: DicomwebClient, record: StudyRecord, folder: Path) -> StudyRecord:
+def store_study(
+    client: DicomwebClient, record: StudyRecord, folder: Path, *, attempts: int = 0
+) -> StudyRecord:
     """Store the results of a study, which may be there already, and fetch them again.
 
     Args:
         client: of the archive.
         record: of the study, ``scored``.
         folder: of the study.
+        attempts: how many runs before this one have left something to be tried again.
 
     Returns:
-        The record: ``stored`` if all results are in the archive, else ``failed``.
+        The record: ``stored`` if all results are in the archive, else ``failed``, and in the end
+        ``refused``.
 
     Raises:
         AccessError: the archive does not let us in.
@@ -147,28 +141,73 @@ def store_study(client: DicomwebClient, record: StudyRecord, folder: Path) -> St
     except UnreachableError as error:
         return replace(record, status=FAILED, problems=(*record.problems, str(error)))
     problems = (*record.problems, *stored.refused, *stored.changed)
-    return replace(record, status=FAILED if stored.refused else STORED, problems=problems)
+    if not stored.refused:
+        return replace(record, status=STORED, problems=problems)
+    what = f"the archive did not take {counted(len(stored.refused), 'object')}"
+    note = _note(record.study, what, attempts + 1)
+    is_last = attempts + 1 >= MOST_ATTEMPTS
+    return replace(
+        record,
+        status=REFUSED if is_last else FAILED,
+        problems=(*problems, note),
+        attempts=0 if is_last else attempts + 1,
+    )
 
 
-def _try_again(record: StudyRecord, failed: set[str], attempts: int) -> StudyRecord:
-    """Leave images on which the model failed to the next run, but not for ever.
+def _score(
+    detector: Detector,
+    record: StudyRecord,
+    paths: Iterable[Path],
+    folder: Path,
+    options: RoundTripOptions,
+) -> tuple[StudyRecord, dict[str, set[str]]]:
+    """Score images and write the results; tell what a later run may do better, and why."""
+    summary = _predict(detector, paths, folder, options)
+    left = {"the model failed on": {Path(path).stem for path in summary.failed}}
+    done = summary.images - len(summary.problems)
+    if not done:
+        return replace(record, problems=(*record.problems, *summary.problems)), left
+    predictions = read_predictions(folder / PREDICTIONS)
+    results = write_results(predictions, folder / RESULTS, options.results, show_progress=False)
+    if results.failed:
+        left = {"memory ran out for the results of": {path.stem for path in paths}}
+    problems = (*record.problems, *results.problems)
+    if not results.studies:
+        return replace(record, done=done, problems=problems), left
+    objects = results.written + results.there_before
+    return replace(record, status=SCORED, done=done, objects=objects, problems=problems), left
+
+
+def _try_again(record: StudyRecord, left: Mapping[str, set[str]], attempts: int) -> StudyRecord:
+    """Leave images that may turn out better to the next run, but not for ever.
 
     Args:
         record: of the study, with all images.
-        failed: SOP Instance UIDs of these images.
-        attempts: how many runs in a row have tried such images of the study.
+        left: SOP Instance UIDs of such images, by what happened to them.
+        attempts: how many runs in a row have left any.
     """
-    what = f"study {record.study}: the model failed on {counted(len(failed), 'image')}"
+    uids = set().union(*left.values())
+    if not uids:
+        return record
+    what = " and ".join(f"{why} {counted(len(x), 'image')}" for why, x in left.items() if x)
+    record = replace(record, problems=(*record.problems, _note(record.study, what, attempts)))
     if attempts >= MOST_ATTEMPTS:
-        note = (
-            f"{what} in {attempts} runs, and does not try again: choose another output folder to "
-            "have it try"
-        )
-        return replace(record, problems=(*record.problems, note))
-    note = f"{what}: the next run tries again"
-    instances = tuple(uid for uid in record.instances if uid not in failed)
+        return record
     return replace(
-        record, instances=instances, problems=(*record.problems, note), attempts=attempts
+        record,
+        status=record.status if record.status == SCORED else FAILED,
+        instances=tuple(uid for uid in record.instances if uid not in uids),
+        attempts=attempts,
+    )
+
+
+def _note(study: str, what: str, attempts: int) -> str:
+    """Write a sentence on what has failed, and may pass."""
+    if attempts < MOST_ATTEMPTS:
+        return f"study {study}: {what}: the next run tries again"
+    return (
+        f"study {study}: {what} in the last of {attempts} runs, and no other tries again: choose "
+        "another output folder to have it tried"
     )
 
 

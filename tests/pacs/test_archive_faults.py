@@ -7,8 +7,10 @@ from collections import Counter
 import pydicom
 import pytest
 from fake_archive import body, status
+from spot_detector import SpotDetector
 
 from medmask.dicomweb.errors import AccessError, UnreachableError
+from medmask.pacs.study_visit import MOST_ATTEMPTS
 
 pytest.importorskip("highdicom", reason="DICOM results need the extra dicom-results")
 
@@ -39,12 +41,38 @@ def test_image_that_the_archive_does_not_give_costs_no_other(archive, tmp_path, 
     summary, _ = make(archive, tmp_path, objects=("report",))
     assert summary.statuses == Counter(stored=2)
     assert summary.images == 7
-    (problem,) = summary.problems
+    problem, note = summary.problems
+    assert note.endswith("the archive did not give 1 image: the next run tries again")
     assert words in problem
     assert bad in problem
     assert "SECRET" not in problem
     assert set(good) <= set(boxes_of_reports(archive))
     assert bad not in boxes_of_reports(archive)
+
+    archive.misbehavior.clear()
+    summary, _ = make(archive, tmp_path, objects=("report",))
+    assert (summary.statuses, summary.before, summary.images) == (Counter(stored=2), 1, 8)
+    assert summary.problems == ()
+    assert bad in boxes_of_reports(archive)
+
+
+@pytest.mark.parametrize("count", [1, 4], ids=["one image", "all images"])
+def test_archive_that_does_not_give_images_is_asked_five_times(archive, tmp_path, count):
+    study = studies_of(archive)[0]
+    bad = images_of(archive, study)[:count]
+    for uid in bad:
+        archive.misbehavior["GET", archive.path_of(uid)] = status(404)
+    for run in range(MOST_ATTEMPTS):
+        summary, _ = make(archive, tmp_path, objects=("report",))
+        assert summary.before == (run > 0)
+    expected = Counter(stored=2) if count == 1 else Counter(stored=1, refused=1)
+    assert summary.statuses == expected
+    assert "in the last of 5 runs, and no other tries again: choose" in summary.problems[-1]
+    archive.requests.clear()
+    summary, _ = make(archive, tmp_path, objects=("report",))
+    assert (summary.statuses, summary.before) == (expected, 2)
+    assert summary.problems == ()
+    assert not {archive.path_of(uid) for uid in bad} & {path for _, path in archive.requests}
 
 
 def test_image_that_is_damaged_inside_costs_no_other(archive, tmp_path):
@@ -71,8 +99,9 @@ def test_another_object_than_was_asked_for_is_refused(archive, tmp_path):
     other = archive.objects[second].content
     archive.misbehavior["GET", archive.path_of(first)] = lambda h: h.reply_parts([other]) is None
     summary, _ = make(archive, tmp_path, objects=("report",))
-    (problem,) = summary.problems
+    problem, note = summary.problems
     assert "is another object" in problem
+    assert "the archive did not give 1 image" in note
 
 
 def test_study_of_which_nothing_can_be_read_is_refused(archive, tmp_path):
@@ -133,6 +162,25 @@ def test_object_that_the_archive_does_not_take_fails_the_study(archive, tmp_path
     assert summary.statuses == Counter(failed=1, stored=1)
     assert "measurement_report.dcm is not stored" in summary.problems[0]
     assert "failure reason 0122H" in summary.problems[0]
+    assert "the archive did not take 1 object: the next run tries again" in summary.problems[1]
+
+
+@pytest.mark.parametrize("passes", [True, False], ids=["passes", "does not pass"])
+def test_archive_that_does_not_hold_what_it_took(archive, tmp_path, passes):
+    study = studies_of(archive)[0]
+    archive.misbehavior["POST", f"studies/{study}"] = body(b"{}", "application/dicom+json")
+    for _ in range(MOST_ATTEMPTS - passes):
+        summary, _ = make(archive, tmp_path, objects=("report",))
+    assert "answered 404 (Not Found)" in summary.problems[0]
+    assert summary.statuses == Counter(stored=1, **{"failed" if passes else "refused": 1})
+    assert ("choose another output folder" in summary.problems[1]) is not passes
+    archive.misbehavior.clear()
+    detector = SpotDetector()
+    summary, _ = make(archive, tmp_path, objects=("report",), detector=detector)
+    assert summary.statuses == (Counter(stored=2) if passes else Counter(stored=1, refused=1))
+    assert not detector.batches
+    summary, _ = make(archive, tmp_path / "other", objects=("report",))
+    assert summary.statuses == Counter(stored=2)
 
 
 def test_object_that_comes_back_changed_is_told(archive, tmp_path):

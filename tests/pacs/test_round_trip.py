@@ -221,9 +221,25 @@ def test_failure_of_the_model_that_does_not_pass(archive, tmp_path):
     for _ in range(MOST_ATTEMPTS):
         summary, _ = make(archive, tmp_path, detector=ForgetfulDetector(range(99)), **made)
     assert summary.statuses == Counter(refused=1)
-    assert f"failed on 4 images in {MOST_ATTEMPTS} runs" in " ".join(summary.problems)
+    assert f"failed on 4 images in the last of {MOST_ATTEMPTS} runs" in " ".join(summary.problems)
     summary, _ = make(archive, tmp_path, **made)
     assert (summary.before, summary.statuses) == (1, Counter(refused=1))
+
+
+def test_memory_that_runs_out_for_the_results(archive, tmp_path, monkeypatch):
+    def fail(*args):
+        raise MemoryError
+
+    made = {"studies": StudyFilter(study_uid=studies_of(archive)[0])}
+    with monkeypatch.context() as patch:
+        patch.setattr("medmask.dicom_results.secondary_capture.secondary_capture", fail)
+        summary, _ = make(archive, tmp_path, **made)
+    assert (summary.statuses, len(posts(archive))) == (Counter(failed=1), 0)
+    assert "ran out for the results of 4 images: the next run tries again" in summary.problems[-1]
+    detector = SpotDetector()
+    summary, _ = make(archive, tmp_path, detector=detector, **made)
+    assert (summary.statuses, summary.problems) == (Counter(stored=1), ())
+    assert not detector.batches
 
 
 def test_record_of_an_earlier_version_is_read(tmp_path):
