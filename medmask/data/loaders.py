@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from detectron2.data import DatasetCatalog, MapDataset, MetadataCatalog
@@ -14,6 +15,7 @@ from medmask.data.catalog import check_registered
 from medmask.data.dataset_dicts import has_lesions
 from medmask.data.image_order import LesionShareOrder
 from medmask.data.label_fraction import select_share_of_patients
+from medmask.data.mapper_errors import map_image
 from medmask.data.sample_mix import SampleMix
 from medmask.data.sample_stream import GlobalBatchSampler, SampleStream
 from medmask.data.worker_loader import Batch, WorkerLoader
@@ -133,7 +135,7 @@ def build_test_loader(
     """
     dataset_dicts = DatasetFromList(load_dataset_dicts(dataset), copy=False)
     return WorkerLoader(
-        MapDataset(dataset_dicts, mapper),
+        MapDataset(dataset_dicts, partial(map_image, mapper)),
         sampler=InferenceSampler(len(dataset_dicts)),
         batch_size=batch_size,
         num_workers=num_workers,

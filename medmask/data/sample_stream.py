@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from medmask.data.image_order import ImageOrder, ShuffledOrder
+from medmask.data.mapper_errors import map_image
 from medmask.data.sample_mix import SampleMix
 
 _SAMPLES, _SEEDS = 1, 2  # keep the seeds of these apart, and of shuffles; see image_order.py
@@ -59,10 +60,10 @@ class SampleStream(Dataset[dict[str, Any]]):
         """Sample ``sample_index`` of the stream, any number from 0 on."""
         with seeded(self.seed, sample_index):
             image = self.order(sample_index)
-            sample = self.mapper(self.dataset_dicts[image])
+            sample = map_image(self.mapper, self.dataset_dicts[image])
             if self.mix is not None and self.mix.is_drawn():
                 other = self._draw_candidate(image)
-                sample = self.mix(sample, self.mapper(self.dataset_dicts[other]))
+                sample = self.mix(sample, map_image(self.mapper, self.dataset_dicts[other]))
         return sample | {"random_seed": _random_seed(self.seed, sample_index)}
 
     def _draw_candidate(self, image: int) -> int:

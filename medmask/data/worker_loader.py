@@ -16,9 +16,10 @@ from typing import Any, TypeVar, cast
 import cv2
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from medmask.errors import InputError
+from medmask.utils.failures import describe_os_error
 from medmask.utils.parent import leave_terminal_to_parent
 
 Batch = list[dict[str, Any]]
@@ -27,6 +28,9 @@ Sample = TypeVar("Sample")
 
 class WorkerLoader(DataLoader[Sample]):
     """Lists of samples; an :class:`InputError` of a worker is raised here as it was raised there.
+
+    An error of the operating system in a worker becomes an :class:`InputError`, and one in this
+    process is raised as it is. Others are faults of a program, and keep their traceback.
 
     Args:
         dataset: the samples by index.
@@ -52,6 +56,7 @@ class WorkerLoader(DataLoader[Sample]):
 
         Raises:
             InputError: a sample cannot be loaded, or a worker was killed.
+            OSError: a sample cannot be loaded in this process.
         """
         iterator = super().__iter__()
         _notice_dead_workers_here()
@@ -61,7 +66,7 @@ class WorkerLoader(DataLoader[Sample]):
             except StopIteration:
                 return
             except (RuntimeError, OSError, EOFError) as error:
-                if not self.num_workers:  # an own mapper's
+                if not self.num_workers:  # the data set's own
                     raise
                 raise _explain_dead_worker(error) from None
             batch = unpack(collated) if self.num_workers else collated
@@ -117,6 +122,10 @@ class _InputErrorsAsSamples(Dataset):
             return self.dataset[index]
         except InputError as error:
             return error
+        except OSError as error:
+            if get_worker_info() is None:
+                raise
+            return InputError(describe_os_error(error))
 
 
 def _notice_dead_workers_here() -> None:

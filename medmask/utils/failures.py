@@ -46,7 +46,7 @@ def describe_failure(error: BaseException) -> Failure | None:
     if isinstance(error, InputError | FloatingPointError):
         return Failure(2, f"error: {error}")
     if isinstance(error, OSError):
-        return Failure(2, f"error: {_describe_os_error(error)}")
+        return Failure(2, f"error: {describe_os_error(error)}")
     if is_out_of_memory(error):
         reason = str(error).strip().partition("\n")[0]
         advice = "use a smaller batch, smaller images or fewer workers"
@@ -59,8 +59,8 @@ def one_line(error: BaseException | str) -> str:
     return " ".join(str(error).split())
 
 
-def _describe_os_error(error: OSError) -> str:
-    """One sentence with the path, the reason and what to do."""
+def describe_os_error(error: OSError) -> str:
+    """The path, the reason and what to do, as far as the error tells them, in one line."""
     if error.strerror is None:  # a library's own words
         return one_line(error)
     names = [

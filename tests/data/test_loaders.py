@@ -1,6 +1,7 @@
 import itertools
 import os
 import signal
+import traceback
 from pathlib import Path
 
 import cv2
@@ -88,6 +89,43 @@ def test_errors_of_samples_arrive_as_they_were_raised(dataset, num_workers):
         with pytest.raises(InputError) as error:
             list(itertools.islice(loader, 3))
         assert str(error.value) == "image 3.png cannot be read"
+
+
+def open_mask_at_three(dataset_dict):
+    """A mapper of one's own that opens files."""
+    if dataset_dict["image_id"] == 3:
+        raise FileNotFoundError(2, "No such file or directory", "masks/3.png")
+    return dataset_dict
+
+
+def divide_by_zero(dataset_dict):
+    return 1 / 0
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("build", ["train", "test"])
+def test_file_that_a_mapper_cannot_open_is_one_sentence(dataset, num_workers, build):
+    options = {"mapper": open_mask_at_three, "num_workers": num_workers}
+    if build == "train":
+        loader = _train_loader(dataset, **options)
+    else:
+        loader = build_test_loader(dataset=dataset, **options)
+    (path,) = (x["file_name"] for x in DatasetCatalog.get(dataset) if x["image_id"] == 3)
+    with pytest.raises(InputError) as caught:
+        list(itertools.islice(loader, 3))
+    assert str(caught.value) == (
+        f"image {path} cannot be loaded (FileNotFoundError): masks/3.png: no such file or "
+        "directory: check the path"
+    )
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_fault_of_a_mapper_keeps_its_traceback(dataset, num_workers):
+    loader = build_test_loader(dataset=dataset, mapper=divide_by_zero, num_workers=num_workers)
+    with pytest.raises(ZeroDivisionError) as caught:
+        next(iter(loader))
+    where = "".join(traceback.format_exception(caught.value))
+    assert "in divide_by_zero" in where
 
 
 def test_unknown_set():

@@ -70,6 +70,13 @@ class Unreadable:
         raise FileNotFoundError(2, "No such file or directory", "own.npy")
 
 
+def test_error_of_the_operating_system_in_a_worker_is_one_sentence():
+    loader = WorkerLoader(Unreadable(), num_workers=1, batch_size=1)
+    with pytest.raises(InputError) as caught:
+        next(iter(loader))
+    assert str(caught.value) == "own.npy: no such file or directory: check the path"
+
+
 def test_error_of_a_mapper_is_no_dead_worker_where_there_is_none():
     loader = WorkerLoader(Unreadable(), num_workers=0, batch_size=1)
     with pytest.raises(FileNotFoundError, match=r"own\.npy"):
