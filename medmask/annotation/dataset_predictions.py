@@ -1,6 +1,5 @@
 """Detections on a registered data set, as an evaluation leaves them, as predictions."""
 
-import itertools
 from datetime import datetime
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from medmask.dicom_results.predictions import Finding, Predictions, ScoredImage
 from medmask.evaluation import ground_truth_of
 from medmask.evaluation.detection_files import read_detections
+from medmask.evaluation.structures import rows_of_images
 from medmask.evaluation.suppression import suppress_overlaps
 from medmask.inference.image_predictor import NMS_IOU
 from medmask.inference.prediction_images import images_of_dataset
@@ -34,20 +34,18 @@ def read_detections_of_dataset(path: Path, dataset: str, checkpoint: Path) -> Pr
     detections = read_detections(path, truth)
     detections = suppress_overlaps(detections, NMS_IOU)
     names = [str(name) for name in truth.category_names]
-    # by image, and in each the highest score first; the last key goes first
-    detections = detections.select(np.lexsort((-detections.scores, detections.image_indices)))
+    detections = detections.select(np.argsort(-detections.scores, kind="stable"))  # highest first
     of_all_images = images_of_dataset(dataset)
-    # where each image begins: looking through all detections for each of 50,000 images takes 2 min
-    starts = np.searchsorted(detections.image_indices, np.arange(len(of_all_images) + 1))
+    rows = rows_of_images(detections.image_indices, len(of_all_images))
     images = []
-    for image, (start, end) in zip(of_all_images, itertools.pairwise(starts), strict=True):
+    for image, of_image in zip(of_all_images, rows, strict=True):
         findings = [
             Finding(
                 tuple(detections.boxes[i].tolist()),
                 float(detections.scores[i]),
                 names[detections.category_indices[i]],
             )
-            for i in range(start, end)
+            for i in of_image
         ]
         images.append(ScoredImage(image.path, tuple(findings), image.file_name, image.image_id))
     made = datetime.fromtimestamp(int(path.stat().st_mtime))

@@ -13,6 +13,7 @@ from medmask.calibration import AppliedCalibration
 from medmask.data.dataset_dicts import has_lesions, patient_of, read_dataset_image
 from medmask.errors import InputError
 from medmask.evaluation import Detections, ground_truth_of, read_detections
+from medmask.evaluation.structures import rows_of_images
 from medmask.evaluation.suppression import suppress_overlaps
 from medmask.inference.drawing import draw_overlay
 from medmask.inference.image_predictor import NMS_IOU
@@ -67,13 +68,16 @@ def draw_results(
     detections = read_detections(detections_file, ground_truth)
     detections = suppress_overlaps(detections, nms_iou)
     detections = detections.select(detections.scores >= score_threshold)
+    found = rows_of_images(detections.image_indices, ground_truth.num_images)
+    lesions = rows_of_images(ground_truth.image_indices, ground_truth.num_images)
     index_of = {image_id: index for index, image_id in enumerate(ground_truth.image_ids)}
     all_dataset_dicts = DatasetCatalog.get(dataset)
     names = picture_names([dataset_dict["file_name"] for dataset_dict in all_dataset_dicts])
     dataset_dicts = _most_telling(all_dataset_dicts)[:num_images]
     for dataset_dict in with_progress(dataset_dicts, f"drawing {dataset}", "image"):
         index = index_of[dataset_dict["image_id"]]
-        of_image = detections.select(detections.image_indices == index)
+        of_image = detections.select(found[index])
+        boxes, is_crowd = (x[lesions[index]] for x in (ground_truth.boxes, ground_truth.is_crowd))
         probabilities = None
         if calibration is not None:
             probabilities = calibration.detection_probabilities(of_image.scores)
@@ -81,7 +85,7 @@ def draw_results(
             read_dataset_image(dataset_dict),
             _to_instances(of_image, (dataset_dict["height"], dataset_dict["width"])),
             ground_truth.category_names,
-            ground_truth.boxes[(ground_truth.image_indices == index) & ~ground_truth.is_crowd],
+            boxes[~is_crowd],
             probabilities=probabilities,
         )
         write_png(output_dir / names[index], overlay)

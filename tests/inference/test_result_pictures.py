@@ -91,6 +91,16 @@ def test_calibration_decides_what_is_drawn(draw, threshold, is_drawn):
     assert not (picture[-6:] == 0).all(axis=2).any()
 
 
+def test_pictures_have_the_detections_of_their_own_images(draw):
+    places = [(2, 10), (0, 10), (2, 30), (1, 20), (0, 28)]  # not in the order of the images
+    found = [{**DETECTION, "image_id": i, "bbox": [x, 5, 6, 6]} for i, x in places]
+    together = draw(found, nms_iou=None)
+    for number, name in enumerate(("a_1-1.png", "b_1-1.png", "2.png")):
+        alone = draw([x for x in found if x["image_id"] == number], nms_iou=None)
+        assert (together[name] == alone[name]).all()
+        assert np.ptp(together[name], axis=2).any()
+
+
 def test_suppressed_detections_are_not_drawn(draw):
     found = {**DETECTION, "image_id": 2}
     beside = {**found, "bbox": [11, 11, 20, 20], "score": 0.8}
