@@ -79,8 +79,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and print counts and problems; the status is 0 if there are none."""
+    from medmask.converters.options import ConversionOptions
     from medmask.converters.problems import list_first
-    from medmask.converters.run import ConversionOptions, convert
+    from medmask.converters.run import convert
 
     options = ConversionOptions(
         labels=tuple(args.labels),

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medmask.converters.annotation_files import AnnotationFiles
+from medmask.converters.contract import LeftOut
 from medmask.converters.image_files import WrittenImage
 from medmask.converters.parts import ANNOTATIONS
 from medmask.errors import InputError
@@ -45,19 +47,21 @@ def describe_sources(
     return content
 
 
-def update_provenance(
-    output: Path,
-    content: Mapping[str, Any],
-    annotation_files: Mapping[str, Any],
-    left_out_by_label: Mapping[str, Any],
-) -> None:
+def describe_faults(left_out: Sequence[LeftOut], problems: Sequence[str]) -> dict[str, Any]:
+    """Images that are not converted, and problems, as JSON values."""
+    return {
+        "left_out": list(map(_describe, left_out)),
+        "problems": [valid_unicode(problem) for problem in problems],
+    }
+
+
+def update_provenance(output: Path, content: Mapping[str, Any], written: AnnotationFiles) -> None:
     """Write ``provenance.json``; what it says of other annotation files that are there is kept.
 
     Args:
         output: the tree.
         content: what this conversion was made from.
-        annotation_files: counts of those that it wrote, by name.
-        left_out_by_label: images that the files of a label leave out, with the reason.
+        written: the annotation files that it wrote.
 
     Raises:
         InputError: the file that is there cannot be read.
@@ -74,6 +78,13 @@ def update_provenance(
     kept["annotation_files"] = {
         name: files[name] for name in files if (output / ANNOTATIONS / name).is_file()
     }
+    left_out_by_label = {
+        label: list(map(_describe, left_out)) for label, left_out in written.left_out.items()
+    }
+    annotation_files = {
+        name: {**counts._asdict(), "split": written.split}
+        for name, counts in written.counts.items()
+    }
     write_json(
         path,
         {
@@ -83,3 +94,7 @@ def update_provenance(
             "annotation_files": {**kept["annotation_files"], **annotation_files},
         },
     )
+
+
+def _describe(left_out: LeftOut) -> dict[str, str]:
+    return {key: valid_unicode(text) for key, text in vars(left_out).items()}

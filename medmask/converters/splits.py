@@ -4,12 +4,17 @@ Both depend on nothing but the patients' ids and the seed, so that they are the 
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from medmask.converters.contract import SourceImage
-from medmask.converters.parts import SPLITS
+from medmask.converters.parts import ALL, HELDOUT, SPLITS, fold_part
 from medmask.errors import InputError
 from medmask.utils.counts import counted
+from medmask.utils.json_files import valid_unicode
+
+logger = logging.getLogger(__name__)
 
 _TRAIN, _VAL = 60, 75  # percent of the patients up to the end of train and of val
 _VAL_OF_TRAIN = 20  # percent of the training patients where a set has no val of its own
@@ -18,6 +23,47 @@ _VAL_OF_TRAIN = 20  # percent of the training patients where a set has no val of
 def patient_of(image: SourceImage) -> str:
     """The patient of an image; an image without one is a patient of its own."""
     return image.patient_id or image.name
+
+
+def warn_of_unknown_patients(images: Sequence[SourceImage], raw: Path) -> None:
+    """Log how many images of the raw folder have no patient id, if any has none."""
+    alone = sum(image.patient_id is None for image in images)
+    if alone:
+        logger.warning(
+            "%d of the %d images of %s have no patient id: each counts as a patient of its own, "
+            "and splits may share a patient",
+            *(alone, len(images), valid_unicode(raw)),
+        )
+
+
+def choose_parts(
+    images: Sequence[SourceImage], folds: int | None, seed: int
+) -> tuple[dict[str, set[str]], str]:
+    """Choose the images of each part of a set.
+
+    Args:
+        images: all of the set.
+        folds: number of folds; None for train, val and test.
+        seed: of splits and folds.
+
+    Returns:
+        The names of the images of each part, and a sentence that states how they came about.
+
+    Raises:
+        InputError: there are fewer patients than folds.
+    """
+    parts = {ALL: {image.name for image in images}}
+    if folds is None:
+        splits, how = assign_splits(images, seed)
+        for split in SPLITS:
+            parts[split] = {name for name, each in splits.items() if each == split}
+        parts[HELDOUT] = parts["val"] | parts["test"]
+        return parts, how
+    fold_of = deal_folds(images, folds, seed)
+    for fold in range(folds):
+        test = {name for name, each in fold_of.items() if each == fold}
+        parts |= {fold_part(fold, "test"): test, fold_part(fold, "train"): parts[ALL] - test}
+    return parts, f"{folds} folds by patient, by a hash with the seed {seed}"
 
 
 def assign_splits(images: Sequence[SourceImage], seed: int) -> tuple[dict[str, str], str]:

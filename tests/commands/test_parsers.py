@@ -10,7 +10,7 @@ from medmask.commands import (
     train,
 )
 from medmask.commands.registry import COMMANDS
-from medmask.converters.run import ConversionOptions
+from medmask.converters.options import ConversionOptions
 from medmask.dicom_results.options import OBJECTS, ResultOptions
 from medmask.engine import RunMode
 from medmask.experts.extraction import ExtractionSettings

@@ -7,7 +7,8 @@ from spreadsheets import write_xlsx
 
 from medmask.converters.cmmd import CONVERTER, read
 from medmask.converters.contract import MarkedLesions
-from medmask.converters.run import ConversionOptions, convert
+from medmask.converters.options import ConversionOptions
+from medmask.converters.run import convert
 from medmask.errors import InputError
 
 TABLE = "CMMD_clinicaldata_revision.xlsx"

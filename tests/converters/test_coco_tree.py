@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from medmask.converters.coco_tree import read
-from medmask.converters.run import ConversionOptions, convert
+from medmask.converters.options import ConversionOptions
+from medmask.converters.run import convert
 from medmask.data.dataset_report import inspect_dataset
 from medmask.errors import InputError
 

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from medmask.converters.csaw_cc import read
-from medmask.converters.run import ConversionOptions, convert
+from medmask.converters.options import ConversionOptions
+from medmask.converters.run import convert
 from medmask.errors import InputError
 
 TABLE = "CSAW-CC_breast_cancer_screening_data.csv"

@@ -11,7 +11,8 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForProcessing as Mammo
 
 from medmask.converters.contract import MarkedLesions
 from medmask.converters.dicom_folder import CONVERTER, read
-from medmask.converters.run import ConversionOptions, convert
+from medmask.converters.options import ConversionOptions
+from medmask.converters.run import convert
 
 PIXELS = np.arange(600, dtype=np.uint16).reshape(30, 20)
 

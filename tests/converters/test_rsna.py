@@ -9,8 +9,9 @@ from image_files import DEEP, PIXELS, SYNTAXES, compressed_frame, dicom_file, ra
 from raw_tables import write_csv
 
 from medmask.converters.contract import MarkedLesions
+from medmask.converters.options import ConversionOptions
 from medmask.converters.rsna import CONVERTER, read
-from medmask.converters.run import ConversionOptions, convert
+from medmask.converters.run import convert
 from medmask.data.dataset_dicts import load_coco
 from medmask.data.dataset_report import inspect_dataset
 from medmask.errors import InputError

@@ -8,7 +8,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from image_files import DEEP, GRAY
 from raw_trees import RAW_TREES
 
-from medmask.converters.run import ConversionOptions, convert
+from medmask.converters.options import ConversionOptions
+from medmask.converters.run import convert
 from medmask.data import register_coco_dataset
 from medmask.data.dataset_dicts import load_coco
 from medmask.data.dataset_report import inspect_dataset

@@ -11,7 +11,8 @@ import pytest
 from cbis_ddsm_tree import table_text
 
 from medmask.converters.cbis_ddsm.cases import TABLES
-from medmask.converters.run import ConversionOptions, convert
+from medmask.converters.options import ConversionOptions
+from medmask.converters.run import convert
 from medmask.data.dataset_dicts import load_coco
 
 FILMS = {  # file of the package: box of the mask that is drawn here

@@ -8,7 +8,8 @@ from PIL import Image
 from spreadsheets import write_xlsx
 
 from medmask.converters.cdd_cesm import read
-from medmask.converters.run import ConversionOptions, convert
+from medmask.converters.options import ConversionOptions
+from medmask.converters.run import convert
 from medmask.errors import InputError
 
 SHEET = "Radiology-manual-annotations.xlsx"

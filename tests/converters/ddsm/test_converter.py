@@ -6,7 +6,8 @@ from PIL import Image
 
 from medmask.converters.ddsm import CONVERTER, read
 from medmask.converters.ddsm.density import to_density, to_gray_levels
-from medmask.converters.run import ConversionOptions, convert
+from medmask.converters.options import ConversionOptions
+from medmask.converters.run import convert
 from medmask.data.dataset_dicts import load_coco
 from medmask.errors import InputError
 
