@@ -17,6 +17,7 @@ from medmask.errors import InputError
 from medmask.images import read_image_size, read_pixel_spacing
 from medmask.utils.file_hash import hash_file
 from medmask.utils.files import atomic_write
+from medmask.version import __version__
 
 _SQUARE = 1e-3
 """Share by which the sides of a square pixel may differ, as they are rounded in headers."""
@@ -61,6 +62,7 @@ class WrittenImage:
             its pixels are not square.
         source_sha256: of the raw file; None where it was linked to and so not read.
         regions: of each lesion, in the order of the source image's lesions.
+        version: of MedMask that wrote it; None where it is not known.
     """
 
     name: str
@@ -72,6 +74,7 @@ class WrittenImage:
     pixel_spacing_mm: float | None = None
     source_sha256: str | None = None
     regions: tuple[tuple[Region, ...], ...] = ()
+    version: str | None = None
 
 
 def write_image(task: ImageTask) -> WrittenImage:
@@ -133,6 +136,7 @@ def _result(
         pixel_spacing_mm=_pixel_spacing_mm(task.image),
         source_sha256=digest,
         regions=regions,
+        version=__version__,
     )
 
 

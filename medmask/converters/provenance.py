@@ -1,6 +1,7 @@
 """The provenance of a converted tree: what it was made from, by what, and what was left out."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from medmask.utils.json_files import read_json, valid_unicode, write_json
 from medmask.version import __version__
 
 PROVENANCE = "provenance.json"
+_NOT_KNOWN = "not known"
 
 
 def describe_sources(
@@ -28,7 +30,8 @@ def describe_sources(
 
     Returns:
         JSON values. The hash of the images is that of the list of their names and hashes; there is
-        none where images were linked to and so not read.
+        none where images were linked to and so not read. Images that an earlier call wrote are
+        counted under its version of MedMask.
     """
     content: dict[str, Any] = {"folder": valid_unicode(raw.absolute())}
     content["index_files"] = [
@@ -41,6 +44,9 @@ def describe_sources(
         if path.is_file()
     ]
     content["images"] = len(written)
+    content["images_written_by"] = dict(
+        Counter(_NOT_KNOWN if x.version is None else f"medmask {x.version}" for x in written)
+    )
     if all(image.source_sha256 for image in written):
         lines = sorted(f"{image.name} {image.source_sha256}\n" for image in written)
         content["images_sha256"] = hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -57,6 +63,9 @@ def describe_faults(left_out: Sequence[LeftOut], problems: Sequence[str]) -> dic
 
 def update_provenance(output: Path, content: Mapping[str, Any], written: AnnotationFiles) -> None:
     """Write ``provenance.json``; what it says of other annotation files that are there is kept.
+
+    Its ``converter`` is the MedMask of this call; each annotation file has its own, unless it is of
+    a time at which that was not told.
 
     Args:
         output: the tree.
@@ -81,14 +90,15 @@ def update_provenance(output: Path, content: Mapping[str, Any], written: Annotat
     left_out_by_label = {
         label: list(map(_describe, left_out)) for label, left_out in written.left_out.items()
     }
+    converter = f"medmask {__version__}"
     annotation_files = {
-        name: {**counts._asdict(), "split": written.split}
+        name: {**counts._asdict(), "split": written.split, "converter": converter}
         for name, counts in written.counts.items()
     }
     write_json(
         path,
         {
-            "converter": f"medmask {__version__}",
+            "converter": converter,
             **content,
             "left_out_by_label": {**kept["left_out_by_label"], **left_out_by_label},
             "annotation_files": {**kept["annotation_files"], **annotation_files},
