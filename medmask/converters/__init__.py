@@ -15,7 +15,8 @@
     annotation_files      the COCO files, one for each label and part
     provenance            hashes, counts, what was left out
     contact_sheet         a page for the eye
-    tables, raw_files     for the sets: index tables, files that no table names
+    tables, list_cells    for the sets: index tables, lists in their cells
+    raw_files             for the sets: an index by its name, files that no index names
     problems              for the sets: problems that are told at once
 
 Every other module or folder is a data set.

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from medmask.converters.contract import Contents, Converter, MarkedLesions, SourceImage
 from medmask.converters.problems import collect, leave_out_if_faulty
-from medmask.converters.raw_files import list_files
+from medmask.converters.raw_files import find_file, list_files
 from medmask.converters.spreadsheet import read_sheet
-from medmask.converters.tables import Row, find_file
+from medmask.converters.tables import Row
 from medmask.errors import InputError
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom

@@ -21,8 +21,8 @@ from medmask.converters.contract import (
     SourceImage,
 )
 from medmask.converters.problems import leave_out_if_faulty
-from medmask.converters.raw_files import list_files
-from medmask.converters.tables import Row, find_file, read_header, read_table
+from medmask.converters.raw_files import find_file, list_files
+from medmask.converters.tables import Row, read_header, read_table
 from medmask.errors import InputError
 from medmask.images.limits import check_image_size
 from medmask.utils.counts import counted

@@ -1,8 +1,30 @@
-"""The files of a raw download, where its index does not name them."""
+"""Files of a raw download: an index by its name, and those that no index names."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from medmask.errors import InputError
+
+
+def find_file(folder: Path, *names: str) -> Path:
+    """Find the first of several files that exists in a folder.
+
+    Raises:
+        InputError: none does; names the folder below that holds one, if there is such a folder.
+    """
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    wanted = " or ".join(names)
+    for pattern in ("*", "*/*", "*/*/*"):
+        for name in names:
+            for found in sorted(folder.glob(f"{pattern}/{name}")):
+                root = str(found).removesuffix(name).rstrip("/")
+                raise InputError(f"{folder} has no {wanted}; it is in {root}: give that folder")
+    raise InputError(
+        f"{folder} has no {wanted}; give the folder of the whole download, or copy the file there"
+    )
 
 
 def list_files(raw: Path, problems: list[str], *suffixes: str) -> Iterator[Path]:

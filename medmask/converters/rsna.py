@@ -11,7 +11,8 @@ from typing import Any
 
 from medmask.converters.contract import Contents, Converter, LeftOut, MarkedLesions, SourceImage
 from medmask.converters.problems import leave_out_if_faulty, missing_files
-from medmask.converters.tables import Row, find_file, read_table
+from medmask.converters.raw_files import find_file
+from medmask.converters.tables import Row, read_table
 
 _COLUMNS = ("patient_id", "image_id", "laterality", "view", "cancer")
 _FLAG_COLUMNS = ("biopsy", "invasive", "implant", "difficult_negative_case")

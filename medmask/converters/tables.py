@@ -2,12 +2,11 @@
 
 Columns are found by name, whatever the case of the letters and whatever stands beside them. Cells
 lose outer spaces; what tools write for an empty cell (nothing, ``NaN``, ``None``, ``NA``) means
-"not given". Nothing of a cell is ever evaluated: lists in cells are read by :func:`read_names` and
-:func:`read_boxes`.
+"not given". Nothing of a cell is ever evaluated: lists in cells are read by
+:mod:`medmask.converters.list_cells`.
 """
 
 import csv
-import json
 import math
 import os
 import re
@@ -21,9 +20,6 @@ from medmask.coco.values import as_label
 from medmask.errors import InputError
 from medmask.utils.counts import counted
 
-_NAMES = re.compile(r"\[\s*((?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\"))*)?\s*,?\s*\]")
-_NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
-_NUMBERS = re.compile(r"[-+0-9.eE,\s()\[\]]*")
 _NOT_AVAILABLE = ("NA", "N/A")
 """Texts that R and spreadsheets write for an empty cell."""
 _WHOLE_FLOAT = re.compile(r"([0-9]+)\.0*")
@@ -169,67 +165,10 @@ def read_header(path: str | os.PathLike, *, delimiter: str = ",") -> list[str]:
     return [name.strip() for name in header]
 
 
-def read_names(row: Row, column: str) -> list[str]:
-    """Read a list of names as Python prints it: ``"['Mass', 'Asymmetry']"``; empty if not given.
-
-    Raises:
-        InputError: the cell holds anything else.
-    """
-    text = row[column]
-    if text is None:
-        return []
-    if not _NAMES.fullmatch(text):
-        raise row.fault(column, "is no list of names such as ['Mass']; correct it")
-    names = [(single or double).strip() for single, double in _NAME.findall(text)]
-    return [name for name in names if name]
-
-
-def read_boxes(row: Row, column: str) -> list[tuple[float, float, float, float]]:
-    """Read quadruples of numbers: ``"((1, 2, 3, 4), (5, 6, 7, 8))"``; none if not given.
-
-    Brackets of both kinds are taken, nested deeper too, as some tables group the boxes.
-
-    Raises:
-        InputError: the cell holds anything else.
-    """
-    text = row[column]
-    if text is None:
-        return []
-    fault = row.fault(column, "is no list of boxes of four numbers; correct it")
-    if not _NUMBERS.fullmatch(text):
-        raise fault
-    nested = re.sub(r",\s*\]", "]", text.replace("(", "[").replace(")", "]"))
-    try:
-        boxes = list(_quadruples(json.loads(nested)))
-    except (ValueError, TypeError, RecursionError, OverflowError):
-        raise fault from None
-    return boxes
-
-
 def read_cell(text: str) -> str | None:
     """Read a cell: its text without outer spaces, or None where that stands for an empty cell."""
     label: str | None = as_label(text)
     return None if label in _NOT_AVAILABLE else label
-
-
-def find_file(folder: Path, *names: str) -> Path:
-    """Find the first of several files that exists in a folder.
-
-    Raises:
-        InputError: none does; names the folder below that holds one, if there is such a folder.
-    """
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    wanted = " or ".join(names)
-    for pattern in ("*", "*/*", "*/*/*"):
-        for name in names:
-            for found in sorted(folder.glob(f"{pattern}/{name}")):
-                root = str(found).removesuffix(name).rstrip("/")
-                raise InputError(f"{folder} has no {wanted}; it is in {root}: give that folder")
-    raise InputError(
-        f"{folder} has no {wanted}; give the folder of the whole download, or copy the file there"
-    )
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -290,17 +229,3 @@ def find_columns(
         if given.count(name.lower()) > 1:
             raise InputError(f"table {path} has the column {name} twice; remove one of them")
     return {name: given.index(name.lower()) for name in wanted}
-
-
-def _quadruples(value: object) -> Iterator[tuple[float, float, float, float]]:
-    """The boxes in nested lists; a list holds lists, or the four numbers of a box."""
-    if not isinstance(value, list):
-        raise ValueError("a number outside of a box")
-    if value and all(isinstance(part, list) for part in value):
-        for part in value:
-            yield from _quadruples(part)
-    elif value:
-        y0, x0, y1, x1 = map(float, value)
-        if not all(map(math.isfinite, (y0, x0, y1, x1))):
-            raise ValueError("a number that is not finite")
-        yield y0, x0, y1, x1

@@ -22,8 +22,10 @@ from medmask.converters.contract import (
     MarkedLesions,
     SourceImage,
 )
+from medmask.converters.list_cells import read_names
 from medmask.converters.problems import collect, leave_out_if_faulty, missing_files
-from medmask.converters.tables import Row, find_file, read_names, read_table
+from medmask.converters.raw_files import find_file
+from medmask.converters.tables import Row, read_table
 from medmask.utils.counts import counted
 
 _LESIONS = (

@@ -1,4 +1,7 @@
-from medmask.converters.raw_files import list_files
+import pytest
+
+from medmask.converters.raw_files import find_file, list_files
+from medmask.errors import InputError
 
 
 def test_hidden_files_are_passed_over_and_dead_links_told(tmp_path):
@@ -38,3 +41,13 @@ def test_linked_folders_are_followed_once(tmp_path):
     (tmp_path / "alias").symlink_to(raw)
     found = list_files(tmp_path / "alias", [])
     assert [str(path.relative_to(tmp_path / "alias")) for path in found] == files
+
+
+def test_find_file(tmp_path):
+    with pytest.raises(InputError, match=r"has no a.csv or b.csv; give the folder of the whole"):
+        find_file(tmp_path, "a.csv", "b.csv")
+    (tmp_path / "files/1.0.0").mkdir(parents=True)
+    (tmp_path / "files/1.0.0/b.csv").touch()
+    with pytest.raises(InputError, match=r"it is in .*/files/1.0.0: give that folder"):
+        find_file(tmp_path, "a.csv", "b.csv")
+    assert find_file(tmp_path / "files/1.0.0", "a.csv", "b.csv").name == "b.csv"

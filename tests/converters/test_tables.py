@@ -2,13 +2,7 @@
 
 import pytest
 
-from medmask.converters.tables import (
-    find_file,
-    read_boxes,
-    read_header,
-    read_names,
-    read_table,
-)
+from medmask.converters.tables import read_header, read_table
 from medmask.errors import InputError
 
 
@@ -128,76 +122,6 @@ def test_choices(write_table):
     assert row.choice("a", {"left": "L", "right": "R"}) == "L"
     with pytest.raises(InputError, match=r"'Left' is none of l, r; .* another release"):
         row.choice("a", {"l": "L", "r": "R"})
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("['Mass']", ["Mass"]),
-        ("['Suspicious Calcification', 'Mass']", ["Suspicious Calcification", "Mass"]),
-        ("[\"Paget's disease\",'Mass',]", ["Paget's disease", "Mass"]),
-        ("[]", []),
-        ("", []),
-    ],
-)
-def test_names(write_table, text, names):
-    quoted = text.replace('"', '""')
-    assert read_names(read_cell(write_table(f'id,a\n1,"{quoted}"\n')), "a") == names
-
-
-@pytest.mark.parametrize("text", ["Mass", "['Mass'", "[Mass]", "['a' 'b']", "__import__('os')"])
-def test_what_are_no_names(write_table, text):
-    with pytest.raises(InputError, match="no list of names"):
-        read_names(read_cell(write_table(f'id,a\n1,"{text}"\n')), "a")
-
-
-@pytest.mark.parametrize(
-    ("text", "boxes"),
-    [
-        ("((1, 2, 3, 4), (5, 6, 7.5, 8))", [(1, 2, 3, 4), (5, 6, 7.5, 8)]),
-        ("((1, 2, 3, 4),)", [(1, 2, 3, 4)]),
-        (
-            "[[[1, 2, 3, 4]], [[5, 6, 7, 8], [-9, 1, 2, 3]]]",
-            [(1, 2, 3, 4), (5, 6, 7, 8), (-9, 1, 2, 3)],
-        ),
-        ("(1, 2, 3, 4)", [(1, 2, 3, 4)]),
-        ("()", []),
-        ("", []),
-    ],
-)
-def test_boxes(write_table, text, boxes):
-    assert read_boxes(read_cell(write_table(f'id,a\n1,"{text}"\n')), "a") == boxes
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "((1, 2, 3),)",
-        "(1, 2, 3, 4, 5)",
-        "((1, 2, 3, 4)",
-        "1",
-        "((1, 2, 3, 1e999),)",
-        "()()",
-        "(" * 60_000 + ")" * 60_000,
-        "((1, 2, 3, nan),)",
-        "print(1)",
-        "((1, 2, 3, (4,)),)",
-    ],
-    ids=range(10),
-)
-def test_what_are_no_boxes(write_table, text):
-    with pytest.raises(InputError, match="no list of boxes"):
-        read_boxes(read_cell(write_table(f'id,a\n1,"{text}"\n')), "a")
-
-
-def test_find_file(tmp_path):
-    with pytest.raises(InputError, match=r"has no a.csv or b.csv; give the folder of the whole"):
-        find_file(tmp_path, "a.csv", "b.csv")
-    (tmp_path / "files/1.0.0").mkdir(parents=True)
-    (tmp_path / "files/1.0.0/b.csv").touch()
-    with pytest.raises(InputError, match=r"it is in .*/files/1.0.0: give that folder"):
-        find_file(tmp_path, "a.csv", "b.csv")
-    assert find_file(tmp_path / "files/1.0.0", "a.csv", "b.csv").name == "b.csv"
 
 
 def test_header(write_table):

@@ -26,7 +26,7 @@ from medmask.converters.contract import (
     SourceImage,
 )
 from medmask.converters.problems import collect, leave_out_if_faulty
-from medmask.converters.tables import find_file
+from medmask.converters.raw_files import find_file
 from medmask.errors import InputError
 from medmask.utils.counts import counted
 

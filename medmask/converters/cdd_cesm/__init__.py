@@ -22,9 +22,9 @@ from medmask.converters.contract import (
     SourceImage,
 )
 from medmask.converters.problems import collect, leave_out_if_faulty
-from medmask.converters.raw_files import list_files
+from medmask.converters.raw_files import find_file, list_files
 from medmask.converters.spreadsheet import read_sheet
-from medmask.converters.tables import Row, find_file, read_table
+from medmask.converters.tables import Row, read_table
 from medmask.utils.counts import counted
 
 _ANNOTATIONS = tuple(

@@ -35,8 +35,10 @@ from medmask.converters.embed.findings import (
     region_is_malignant,
 )
 from medmask.converters.embed.regions import is_on_tissue, read_frame, to_box
+from medmask.converters.list_cells import read_boxes
 from medmask.converters.problems import leave_out_if_faulty, missing_files
-from medmask.converters.tables import Row, find_file, read_boxes, read_header, read_table
+from medmask.converters.raw_files import find_file
+from medmask.converters.tables import Row, read_header, read_table
 from medmask.errors import InputError
 from medmask.utils.counts import counted
 

@@ -22,7 +22,8 @@ from medmask.converters.contract import (
 )
 from medmask.converters.inbreast.outlines import read_findings
 from medmask.converters.problems import leave_out_if_faulty
-from medmask.converters.tables import Row, find_file, read_table
+from medmask.converters.raw_files import find_file
+from medmask.converters.tables import Row, read_table
 from medmask.errors import InputError
 
 _COLUMNS = ("Laterality", "View", "Acquisition date", "File Name", "ACR", "Bi-Rads")
