@@ -1,6 +1,5 @@
 """Stage 3: a foundation model's stored embeddings teach the detector."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,18 +20,16 @@ from medmask.stages.distillation.fit import (
     levels_of_strides,
 )
 from medmask.stages.distillation.heads import ExpertDistillation, WordClasses
+from medmask.stages.distillation.held_out import HeldOutStores
 from medmask.stages.distillation.normal_queries import (
     find_normal_queries,
     normal_cross_entropy,
 )
-from medmask.stages.distillation.retrieval import StudentRetrieval
-from medmask.stages.distillation.store_lookup import ExpertLookup, store_of
+from medmask.stages.distillation.store_lookup import ExpertLookup
 from medmask.stages.exclusive_options import MIXUP_AND_EXPERT
-from medmask.stages.learning import LearningMeasure, Sample, observing
+from medmask.stages.learning import LearningMeasure, Sample
 from medmask.stages.loss_hook import LossHook
 from medmask.utils.periods import Period, check_period, to_iterations_within
-
-logger = logging.getLogger(__name__)
 
 _MISSING = ("error", "skip")
 DEFAULT_NAME = "expert"
@@ -150,7 +147,9 @@ class ExpertDistillationHook(LossHook):
         self.highest_negative_similarity = highest_negative_similarity
         self.missing = missing
         held_out = held_out_stores or []
-        self.held_out_folders = [held_out] if isinstance(held_out, str) else list(held_out)
+        self._held_out = HeldOutStores(
+            [held_out] if isinstance(held_out, str) else list(held_out), self.key
+        )
         self.loss = loss
         self.queue_size = queue_size
         self.weights = {
@@ -175,9 +174,9 @@ class ExpertDistillationHook(LossHook):
             InputError: a folder holds no store, or stores were not made by one expert.
         """
         self.stores = [ExpertStore(folder) for folder in self.folders]
-        self._held_out_stores = [ExpertStore(folder) for folder in self.held_out_folders]
+        self._held_out.open()
         first = self.stores[0]
-        for store in (*self.stores, *self._held_out_stores):
+        for store in (*self.stores, *self._held_out.stores):
             check_same_expert(store, first)
         for store in self.stores:
             check_offers(store, self.weights["zero_shot_weight"], self.dense_weight, self.key)
@@ -282,41 +281,15 @@ class ExpertDistillationHook(LossHook):
         Raises:
             InputError: ``held_out_stores`` hold fewer than two of the images, or one has changed.
         """
-        if not (self._held_out_stores and self._has_embeddings_to_find):
-            return
-        found = [(store_of(record, self._held_out_stores), record) for record in records]
-        try:
-            for store in self._held_out_stores:
-                store.check([record for holding, record in found if holding is store])
-        except InputError as error:
-            raise InputError(
-                f"{error} ({self.key}.held_out_stores must name stores of dataloader.test.dataset)"
-            ) from None
-        if sum(store is not None for store, _ in found) < min(2, len(records)):
-            raise InputError(
-                f"{self.key}.held_out_stores ({', '.join(self.held_out_folders)}) hold fewer than "
-                f"two of the {len(records)} held-out images of dataloader.test: make stores of its "
-                "data set by medmask extract-embeddings"
-            )
+        if self._has_embeddings_to_find:
+            self._held_out.check(records)
 
     def measure_learning(self, samples: Iterable[Sample]) -> Mapping[str, LearningMeasure]:
         """Measure the retrieval of the expert's embeddings of held-out images and lesions."""
         if not self._has_embeddings_to_find:
             return {}
-        if not self._held_out_stores:
-            logger.info(
-                "Retrieval of the expert's embeddings is not measured: name expert stores of "
-                f"dataloader.test.dataset in {self.key}.held_out_stores."
-            )
-            return {}
-        retrieval = StudentRetrieval(self.trainer.detector, self.module)
-        with observing(self.trainer.detector):
-            for sample in samples:
-                store = store_of(sample, self._held_out_stores)
-                if store is not None:
-                    retrieval.add(sample, store[sample["image_id"]])
-        measures = retrieval.measures().items()
-        return {f"{self.name}/retrieval_{kind}": measure for kind, measure in measures}
+        measures = self._held_out.measure(self.trainer.detector, self.module, samples)
+        return {f"{self.name}/retrieval_{kind}": measure for kind, measure in measures.items()}
 
     @property
     def _has_embeddings_to_find(self) -> bool:
