@@ -8,7 +8,6 @@ Three ways to load, by what must be in the file:
 * :meth:`~MedMaskCheckpointer.resume`: everything, the optimizer and the trainer included.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from medmask.checkpoint.published_file import SAFETENSORS, read_published_file
 from medmask.checkpoint.restricted_pickle import load_array_pickle
+from medmask.checkpoint.resume_file import LAST, find_whole_checkpoint, has_checkpoint
 from medmask.checkpoint.start_weights import BACKBONE, choose_start_weights
 from medmask.checkpoint.state_dict import find_state_dict
 from medmask.checkpoint.tensor_file import load_tensor_file
@@ -39,20 +39,6 @@ from medmask.modeling.weights import (
 from medmask.utils.files import atomic_write
 from medmask.utils.random_state import get_random_state, set_random_state
 from medmask.utils.shared_failure import raise_together
-
-LAST = "last_checkpoint"
-CHECKPOINTS = ("model_[0-9]*.pth", "model_final.pth")
-"""Files that only training leaves, and goes on from."""
-
-
-def has_checkpoint(folder: str | os.PathLike) -> bool:
-    """Tell whether a folder holds a checkpoint that ``--resume`` continues from.
-
-    The name of the last one, in ``last_checkpoint``, is absent where a run was killed as it wrote
-    its first one, or where the file was lost.
-    """
-    folder = Path(folder)
-    return (folder / LAST).is_file() or any(any(folder.glob(name)) for name in CHECKPOINTS)
 
 
 class MedMaskCheckpointer(DetectionCheckpointer):
@@ -195,7 +181,9 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         """
         if not self.has_checkpoint():
             return False
-        path = self._find_whole_checkpoint()
+        path, fault = find_whole_checkpoint(Path(self.save_dir), self.checkpointables)
+        if fault is not None:
+            self.logger.warning(f"{fault}; going on from {path} instead.")
         extra = self.load(path)
         self.saved_iteration = extra.get("iteration")
         self.resumed_from = Path(path).name
@@ -219,56 +207,6 @@ class MedMaskCheckpointer(DetectionCheckpointer):
                 f"({name_first([str(error)])}): resume from another one by its name in {LAST}"
             ) from None
         return True
-
-    def _find_whole_checkpoint(self) -> str:
-        """Find the last checkpoint or, if it is missing or damaged, the newest that is whole.
-
-        All processes find the same.
-        """
-        tag = Path(self.save_dir) / LAST
-        is_named = tag.exists()
-        reason = None if is_named else InputError(f"{tag} is gone")
-        paths = self._checkpoints_to_try()
-        for path in paths:
-            try:
-                if not path.is_file():
-                    raise InputError(f"checkpoint {path} does not exist")
-                content = load_tensor_file(str(path))
-            except InputError as error:
-                reason = reason or error
-                continue
-            if reason is None:
-                return str(path)
-            if isinstance(content, dict) and self.checkpointables.keys() <= content.keys():
-                self.logger.warning(f"{reason}; going on from {path} instead.")
-                return str(path)
-            # weights alone, such as AdaBN's, are no place to go on from
-        none_is_whole = f"{reason}, and no checkpoint of the folder is whole"
-        if is_named:
-            none_is_whole = (
-                f"{tag} names {paths[0].name}, but neither that nor another checkpoint of the "
-                f"folder is whole ({reason})"
-            )
-        raise InputError(f"{none_is_whole}: start without --resume")
-
-    def _checkpoints_to_try(self) -> list[Path]:
-        """List the file that ``last_checkpoint`` names, then all others from the newest on."""
-        tag = Path(self.save_dir) / LAST
-        files = [path for path in tag.parent.glob("model_*.pth") if path.is_file()]
-        files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        if not tag.exists():
-            return files
-        advice = (
-            "write the name of another checkpoint of that folder into it, or start without --resume"
-        )
-        try:
-            name = tag.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{tag} cannot be read ({error}): {advice}") from None
-        if not name or name_first([name]) != name or Path(name).name != name:
-            raise InputError(f"{tag} holds no name of a file: {advice}")
-        last = tag.with_name(name)
-        return [last, *(path for path in files if path != last)]
 
     def _read_start_weights(self, path: str) -> tuple[dict[str, Tensor], str | None]:
         """Read weights, and tell the part that they are of, if they are not of a whole model.

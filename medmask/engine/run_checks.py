@@ -10,7 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from medmask.checkpoint.checkpointer import has_checkpoint
+from medmask.checkpoint.resume_file import has_checkpoint
 from medmask.config.building import build_part
 from medmask.config.check import check_config
 from medmask.data.breast import sets_window

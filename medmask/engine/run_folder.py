@@ -15,7 +15,7 @@ from typing import Any
 from detectron2.utils import comm
 from omegaconf import DictConfig, OmegaConf
 
-from medmask.checkpoint.checkpointer import CHECKPOINTS, LAST, has_checkpoint
+from medmask.checkpoint.resume_file import CHECKPOINTS, LAST, has_checkpoint
 from medmask.config.difference import config_differences
 from medmask.config.own_datasets import with_own_datasets
 from medmask.config.yaml_files import read_config_yaml, write_config_yaml

@@ -9,7 +9,7 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 
-from medmask.checkpoint.checkpointer import has_checkpoint
+from medmask.checkpoint.resume_file import has_checkpoint
 from medmask.engine.log_handlers import tolerate_write_errors
 from medmask.engine.memory import keep_freed_memory
 from medmask.engine.run_checks import data_sets
