@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from medmask.config import load_config
 from medmask.engine import load_comparison
-from medmask.engine.run import build_model, build_trainer
+from medmask.engine.building import build_model, build_trainer
 from medmask.engine.run_checks import check_classes, check_run
 from medmask.errors import InputError
 from medmask.solver.learning_rate import bound_to_run

@@ -21,9 +21,10 @@ from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.config.building import build
 from medmask.config.yaml_files import write_config_yaml
 from medmask.data.loaders import load_dataset_dicts
+from medmask.engine.building import build_model, build_trainer
+from medmask.engine.evaluation import OneByOne
 from medmask.engine.learning import LearningReport
 from medmask.engine.memory import keep_freed_memory, release_freed_memory
-from medmask.engine.run import OneByOne, build_model, build_trainer
 from medmask.engine.run_checks import check_run
 from medmask.engine.run_lock import lock_folder
 from medmask.engine.trainer import MedMaskTrainer

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 from medmask.config import load_config
+from medmask.engine.building import build_model, build_trainer
 from medmask.engine.memory import keep_freed_memory
-from medmask.engine.run import build_model, build_trainer
 from medmask.errors import InputError
 from medmask.layers import ms_deform_attn_fused_pytorch
 from medmask.utils.parent import become_worker

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
         run_comparison,
         write_tables,
     )
+    from medmask.engine.evaluation import evaluate, evaluate_checkpoint
     from medmask.engine.launcher import launch
-    from medmask.engine.run import evaluate, evaluate_checkpoint, train
+    from medmask.engine.run import train
     from medmask.engine.run_checks import check_images, check_run
     from medmask.engine.run_folder import RunMode, open_run_folder
     from medmask.engine.run_setup import set_up_run
@@ -42,8 +43,8 @@ __getattr__, __dir__ = lazy_exports(
         "RunMode": "medmask.engine.run_folder",
         "check_images": "medmask.engine.run_checks",
         "check_run": "medmask.engine.run_checks",
-        "evaluate": "medmask.engine.run",
-        "evaluate_checkpoint": "medmask.engine.run",
+        "evaluate": "medmask.engine.evaluation",
+        "evaluate_checkpoint": "medmask.engine.evaluation",
         "launch": "medmask.engine.launcher",
         "load_comparison": "medmask.engine.comparison",
         "open_run_folder": "medmask.engine.run_folder",

@@ -13,7 +13,7 @@ from medmask.config import load_config
 from medmask.config.building import build
 from medmask.config.targets import find_target
 from medmask.data import build_test_augmentation
-from medmask.engine.run import build_model
+from medmask.engine.building import build_model
 from medmask.errors import InputError
 from medmask.export.libraries import import_library
 from medmask.export.metadata import ExportMetadata

@@ -11,7 +11,7 @@ from detectron2.structures import Instances
 from medmask.checkpoint import MedMaskCheckpointer
 from medmask.config import load_config
 from medmask.config.building import build
-from medmask.engine.run import autocast, build_model
+from medmask.engine.building import autocast, build_model
 from medmask.errors import InputError
 from medmask.inference.class_labels import find_class_labels
 from medmask.inference.config_identity import hash_detector_config

@@ -8,7 +8,7 @@ from torch import distributed, nn
 
 from medmask.engine import launch
 from medmask.engine.buffers import BufferBroadcast
-from medmask.engine.run import distribute
+from medmask.engine.building import distribute
 
 
 class TwoPasses(TrainerBase):

@@ -7,7 +7,7 @@ from detectron2.config import LazyConfig, instantiate
 from detectron2.structures import Boxes, Instances
 
 from medmask.engine import MedMaskTrainer
-from medmask.engine.run import distribute
+from medmask.engine.building import distribute
 from medmask.stages.masked_autoencoding import ConstantMaskRatio, MaskedAutoencoderHook
 
 ROOT = Path(__file__).parents[2]
