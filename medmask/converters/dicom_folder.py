@@ -1,12 +1,15 @@
 """Any folder of DICOM mammograms, without labels: for masked autoencoding, teaching, prediction."""
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from medmask.converters.contract import Contents, Converter, LeftOut, MarkedLesions, SourceImage
 from medmask.converters.raw_files import list_files
 from medmask.errors import InputError
-from medmask.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_dicom
+from medmask.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_dicom, read_gray_levels
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
 from medmask.images.dicom.reading import describe_pixels, is_for_processing
@@ -21,7 +24,7 @@ _SIDES = {"L": "L", "R": "R"}
 def read(raw: Path) -> Contents:
     """List all mammograms in a folder and the folders in it."""
     contents = Contents()
-    first_of: dict[str, Path] = {}
+    copies = _Copies()
     paths = list(_find_dicom_files(raw, contents))
     for path in with_progress(paths, "headers", "file", stays=False):
         name = _name(path.relative_to(raw))
@@ -31,7 +34,7 @@ def read(raw: Path) -> Contents:
                 reason = _why_not(elements)
                 if reason is None:
                     describe_pixels(file)  # a file that is cut off must not pass for the first copy
-                    reason = _why_a_copy(elements, path, first_of)
+                    reason = _why_a_copy(elements, path, copies)
                 if reason:
                     contents.left_out.append(LeftOut(name, reason))
                 else:
@@ -86,10 +89,43 @@ def _is_class_of_images(elements: Elements) -> bool:
     return "Image Storage" in UID(elements.text("SOPClassUID")).name
 
 
-def _why_a_copy(elements: Elements, path: Path, first_of: dict[str, Path]) -> str | None:
+def _why_a_copy(elements: Elements, path: Path, copies: "_Copies") -> str | None:
     identity = elements.text("SOPInstanceUID")
-    first = first_of.setdefault(identity, path) if identity else path
+    first = copies.first_of(identity, path) if identity else path
     return None if first == path else f"it is the same image as {first}"
+
+
+class _Copies:
+    """Files of one SOP Instance UID and the same pixels.
+
+    The identifier alone does not tell: programs that take patients' data out of files have given
+    all of a folder the same one. Pixels are read where several files share it.
+    """
+
+    def __init__(self) -> None:
+        self._by_identity: dict[str, Path] = {}
+        self._by_pixels: defaultdict[str, dict[bytes, Path]] = defaultdict(dict)
+
+    def first_of(self, identity: str, path: Path) -> Path:
+        """Return the first file of the same image, which is the path itself where there is none.
+
+        Raises:
+            InputError: its pixels, which others of its identifier are compared with, cannot be
+                read.
+        """
+        first = self._by_identity.setdefault(identity, path)
+        if first == path:
+            return path
+        of_identity = self._by_pixels[identity]
+        if not of_identity:
+            with suppress(InputError):  # it stands for no other, and is named when it is converted
+                of_identity[_hash_pixels(first)] = first
+        return of_identity.setdefault(_hash_pixels(path), path)
+
+
+def _hash_pixels(path: Path) -> bytes:
+    values, _ = read_gray_levels(path)
+    return hashlib.sha256(repr(values.shape).encode() + values.tobytes()).digest()
 
 
 def _describe(path: Path, name: str, elements: Elements) -> SourceImage:

@@ -95,6 +95,19 @@ def test_tomosynthesis_and_copies_are_left_out(tmp_path, write_dicom):
     assert "same image as" in contents.left_out[1].reason
 
 
+def test_images_of_one_identifier_and_other_pixels_are_no_copies(tmp_path, write_dicom):
+    for name, pixels in [("a", PIXELS), ("b", PIXELS[::-1]), ("c", PIXELS), ("d", PIXELS[::-1])]:
+        write_dicom(pixels, name=f"raw/{name}.dcm", SOPInstanceUID="1.2.3")
+    write_dicom(PIXELS.reshape(20, 30), name="raw/e.dcm", SOPInstanceUID="1.2.3")
+    contents = read(tmp_path / "raw")
+    assert [image.name for image in contents.images] == ["a", "b", "e"]
+    reasons = {each.name: each.reason for each in contents.left_out}
+    assert reasons == {
+        "c": f"it is the same image as {tmp_path / 'raw/a.dcm'}",
+        "d": f"it is the same image as {tmp_path / 'raw/b.dcm'}",
+    }
+
+
 def test_a_broken_copy_does_not_stand_for_a_sound_one(tmp_path, write_dicom):
     path = write_dicom(PIXELS, name="raw/a.dcm", SOPInstanceUID="1.2.3")
     path.write_bytes(path.read_bytes()[:-600])
