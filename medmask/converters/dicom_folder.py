@@ -25,9 +25,10 @@ def read(raw: Path) -> Contents:
     """List all mammograms in a folder and the folders in it."""
     contents = Contents()
     copies = _Copies()
+    names: set[str] = set()
     paths = list(_find_dicom_files(raw, contents))
     for path in with_progress(paths, "headers", "file", stays=False):
-        name = _name(path.relative_to(raw))
+        name = _name(path.relative_to(raw), names)
         try:
             with open_dicom(path) as file:
                 elements = file.elements
@@ -39,6 +40,7 @@ def read(raw: Path) -> Contents:
                     contents.left_out.append(LeftOut(name, reason))
                 else:
                     contents.images.append(_describe(path, name, elements))
+                    names.add(name)
         except (InputError, OSError) as error:
             contents.left_out.append(
                 LeftOut(name, "its file is damaged, or its header has a fault")
@@ -62,9 +64,11 @@ def _find_dicom_files(raw: Path, contents: Contents) -> Iterator[Path]:
             contents.problems.append(f"file {path} cannot be read ({error.strerror})")
 
 
-def _name(path: Path) -> str:
-    has_suffix = path.suffix.lower() in DICOM_SUFFIXES
-    return valid_unicode((path.with_suffix("") if has_suffix else path).as_posix())
+def _name(path: Path, taken: set[str]) -> str:
+    """The path without a suffix of DICOM, which it keeps if ``taken`` has that name already."""
+    whole = valid_unicode(path.as_posix())
+    short = whole.removesuffix(path.suffix) if path.suffix.lower() in DICOM_SUFFIXES else whole
+    return whole if short in taken else short
 
 
 def _why_not(elements: Elements) -> str | None:

@@ -42,6 +42,21 @@ def test_mammograms_of_any_name(tmp_path, write_dicom):
     assert (bare.patient_id, bare.laterality, bare.scanner) == (None, None, None)
 
 
+def test_files_that_differ_in_their_suffix_alone_are_images_of_their_own(tmp_path, write_dicom):
+    for number, name in enumerate(["a", "a.dcm", "a.DCM", "b/a.dcm", "c.1.dcm"]):
+        write_dicom(PIXELS + number, name=f"raw/{name}")
+    contents = read(tmp_path / "raw")
+    assert not contents.problems
+    names = {str(x.path.relative_to(tmp_path / "raw")): x.name for x in contents.images}
+    assert names == {
+        "a": "a",
+        "a.dcm": "a.dcm",
+        "a.DCM": "a.DCM",
+        "b/a.dcm": "b/a",
+        "c.1.dcm": "c.1",
+    }
+
+
 @pytest.mark.parametrize(
     ("position", "code", "view"),
     [
