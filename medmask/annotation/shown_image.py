@@ -13,7 +13,7 @@ from medmask.data.breast import find_breast
 from medmask.data.breast.preprocessing import MARGIN
 from medmask.errors import InputError
 from medmask.images import is_dicom, read_image, split_frame_path
-from medmask.images.dicom.description import read_frame_size
+from medmask.images.dicom.description import has_burned_in_text, read_frame_size
 from medmask.images.dicom.parsing import open_dicom
 
 
@@ -93,7 +93,7 @@ def _check_may_be_shown(path: Path, *, allow_text: bool) -> None:
                 f"image {path} holds several frames: annotation files of data sets name whole "
                 "files; write the frames to files of their own"
             )
-        if not allow_text and dicom.elements.text("BurnedInAnnotation").upper() == "YES":
+        if not allow_text and has_burned_in_text(dicom.elements):
             raise InputError(
                 f"image {path} has writing in its pixels, by its Burned In Annotation: readers "
                 "might see the patient's name; remove the writing, or allow it"

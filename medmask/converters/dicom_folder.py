@@ -1,6 +1,7 @@
 """Any folder of DICOM mammograms, without labels: for masked autoencoding, teaching, prediction."""
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,12 +11,16 @@ from medmask.converters.contract import Contents, Converter, LeftOut, MarkedLesi
 from medmask.converters.raw_files import list_files
 from medmask.errors import InputError
 from medmask.images import DICOM_SUFFIXES, IMAGE_SUFFIXES, is_dicom, read_gray_levels
+from medmask.images.dicom.description import has_burned_in_text
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
 from medmask.images.dicom.reading import describe_pixels, is_for_processing
 from medmask.images.dicom.view import read_view
+from medmask.utils.counts import counted
 from medmask.utils.json_files import valid_unicode
 from medmask.utils.progress import with_progress
+
+logger = logging.getLogger(__name__)
 
 _DIRECTORY_FILE = "DICOMDIR"  # the table of contents of a DICOM medium
 _SIDES = {"L": "L", "R": "R"}
@@ -26,6 +31,7 @@ def read(raw: Path) -> Contents:
     contents = Contents()
     copies = _Copies()
     names: set[str] = set()
+    with_writing: list[str] = []
     paths = list(_find_dicom_files(raw, contents))
     for path in with_progress(paths, "headers", "file", stays=False):
         name = _name(path.relative_to(raw), names)
@@ -41,11 +47,21 @@ def read(raw: Path) -> Contents:
                 else:
                     contents.images.append(_describe(path, name, elements))
                     names.add(name)
+                    if has_burned_in_text(elements):
+                        with_writing.append(name)
         except (InputError, OSError) as error:
             contents.left_out.append(
                 LeftOut(name, "its file is damaged, or its header has a fault")
             )
             contents.problems.append(str(error))
+    if with_writing:
+        logger.warning(
+            "%s writing in the pixels, by the Burned In Annotation (first %s), which may name the "
+            "patient: PNG files do not say so to medmask export-annotations, which leaves such "
+            "images out where they are DICOM (convert --link)",
+            counted(len(with_writing), "image has", "images have"),
+            with_writing[0],
+        )
     return contents
 
 

@@ -189,3 +189,14 @@ def test_images_without_a_patient_are_warned_of(tmp_path, write_dicom, caplog):
         convert("dicom_folder", tmp_path / "raw", tmp_path / "out", ConversionOptions())
     assert "1 of the 2 images" in caplog.text
     assert "each counts as a patient of its own" in caplog.text
+
+
+def test_images_with_burned_in_text_are_warned_of(tmp_path, write_dicom, caplog):
+    write_dicom(PIXELS, name="raw/a.dcm", BurnedInAnnotation="NO")
+    write_dicom(PIXELS, name="raw/b.dcm", BurnedInAnnotation="YES")
+    write_dicom(PIXELS, name="raw/c.dcm", BurnedInAnnotation="YES", Modality="OT")
+    contents = read(tmp_path / "raw")
+    assert [image.name for image in contents.images] == ["a", "b"]
+    (warning,) = caplog.messages
+    assert "1 image has writing in the pixels" in warning
+    assert "(first b)" in warning

@@ -102,3 +102,8 @@ def _read_bits(elements: Elements, allocated: int) -> tuple[int, bool]:
     if representation not in (0, 1):
         raise elements.fault("PixelRepresentation", "must be 0 or 1")
     return stored, representation == 1
+
+
+def has_burned_in_text(elements: Elements) -> bool:
+    """Tell whether the header says that the pixels hold writing that may name the patient."""
+    return elements.text("BurnedInAnnotation").upper() == "YES"
