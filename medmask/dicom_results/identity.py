@@ -10,9 +10,10 @@ from pydicom.uid import generate_uid
 
 from medmask.calibration.settings import UNCALIBRATED
 from medmask.dicom_results.source_image import SourceImage
+from medmask.images.dicom.other_objects import MANUFACTURER
 from medmask.version import __version__
 
-ALGORITHM_NAME = "MedMask"
+ALGORITHM_NAME = MANUFACTURER
 NOT_FOR_CLINICAL_USE = "not for clinical use"
 CONTENT_QUALIFICATION = "RESEARCH"
 """Content Qualification (0018,9004): the standard's word for "not for clinical use"."""

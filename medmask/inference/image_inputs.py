@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medmask.errors import InputError
 from medmask.images import IMAGE_SUFFIXES, is_dicom, split_frame_path
+from medmask.images.dicom.other_objects import is_other_object
 from medmask.inference.dicomdir import DIRECTORY_FILE, read_dicomdir
 from medmask.utils.counts import counted
 
@@ -35,8 +36,9 @@ def find_images(inputs: Sequence[str | os.PathLike]) -> FoundImages:
 
     Folders are searched in depth, through links as well, for files that look like images by their
     suffix, and for DICOM files of any name by their contents. Hidden files, such as those that
-    macOS puts beside others, and ``DICOMDIR`` are not images. How many other files were passed
-    over is logged.
+    macOS puts beside others, and ``DICOMDIR`` are not images, nor are DICOM reports, presentation
+    states and the like, and the pictures that :mod:`medmask.dicom_results` wrote. How many other
+    files were passed over is logged.
 
     Args:
         inputs: files (of any name), frames of them such as ``scan.dcm#3``, folders, patterns such
@@ -114,7 +116,7 @@ def _search_folder(folder: Path, found: FoundImages) -> None:
         problem = _why_not_a_file(path)
         if problem:
             found.problems.append(problem)
-        elif path.suffix.lower() in IMAGE_SUFFIXES or is_dicom(path):
+        elif _looks_like_an_image(path):
             found.paths.append(path)
         else:
             passed_over.append(path)
@@ -125,6 +127,12 @@ def _search_folder(folder: Path, found: FoundImages) -> None:
             counted(len(passed_over), "file that is", "files that are"),
             passed_over[0],
         )
+
+
+def _looks_like_an_image(path: Path) -> bool:
+    if is_dicom(path):
+        return not is_other_object(path)
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _walk(folder: Path, problems: list[str]) -> Iterator[Path]:

@@ -20,6 +20,7 @@ from medmask.dicom_results.options import ResultOptions
 from medmask.dicom_results.predictions import Finding, ScoredImage
 from medmask.errors import InputError
 from medmask.images import read_image
+from medmask.images.dicom.other_objects import is_other_object
 from medmask.version import __version__
 
 WEIGHTS = "0123456789abcdef"
@@ -63,6 +64,12 @@ def check_boxes(found, predictions):
         for (box, score), finding in zip(boxes, wanted[uid], strict=True):
             np.testing.assert_allclose(box, finding.box, rtol=2**-23)
             assert score == pytest.approx(finding.score * 100, rel=1e-12)
+
+
+def test_results_are_no_images_to_detect_in(results, predictions):
+    """They lie beside the images once a PACS has both."""
+    assert all(is_other_object(path) for path in results.rglob("*.dcm"))
+    assert not any(is_other_object(image.path) for image in predictions.images)
 
 
 def read_reports(results):

@@ -1,7 +1,9 @@
 import logging
 import os
 
+import numpy as np
 import pytest
+from pydicom.uid import BasicTextSRStorage
 
 from medmask.errors import InputError
 from medmask.inference import find_images
@@ -56,6 +58,17 @@ def test_dicom_of_any_name_is_taken_by_its_contents(tmp_path, caplog):
     assert found.problems == []
     assert "passed over 2 files that are no image" in caplog.text
     assert "README" in caplog.text
+
+
+def test_reports_beside_images_are_passed_over_in_folders(tmp_path, write_dicom, caplog):
+    image = write_dicom(np.zeros((4, 4), np.uint8), name="study/image")
+    report = write_dicom(
+        np.zeros((4, 4), np.uint8), name="study/report.dcm", SOPClassUID=BasicTextSRStorage
+    )
+    assert find_images([str(tmp_path)]).paths == [image]
+    assert "passed over 1 file that is no image" in caplog.text
+    assert "report.dcm" in caplog.text
+    assert find_images([str(report)]).paths == [report]
 
 
 def test_what_cannot_be_looked_at_is_named(folder):
