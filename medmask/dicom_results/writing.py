@@ -13,6 +13,7 @@ from medmask.dicom_results.predictions import Predictions
 from medmask.dicom_results.source_image import SourceImage, read_source_image
 from medmask.dicom_results.study import Study, group_studies
 from medmask.errors import InputError
+from medmask.utils.dicom_files import encode_dicom
 from medmask.utils.failures import is_out_of_memory
 from medmask.utils.files import atomic_write, check_output_folder, remove_abandoned_files
 from medmask.utils.progress import with_progress
@@ -191,8 +192,9 @@ def _is_written(planned: _Planned) -> bool:
 def _write(planned: _Planned, made: datetime) -> None:
     dataset = planned.make()
     _set_dates(dataset, made)
+    content = encode_dicom(dataset)
     with atomic_write(planned.path) as file:
-        dataset.save_as(file, enforce_file_format=True)
+        file.write(content)
 
 
 def _set_dates(dataset: "Dataset", made: datetime) -> None:

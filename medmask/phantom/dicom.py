@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as MammographyStorage
@@ -11,6 +10,8 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation as Mam
 from medmask.phantom.generator import PhantomImage
 from medmask.phantom.grid import Grid
 from medmask.phantom.options import PhantomParameters
+from medmask.utils.dicom_files import encode_dicom
+from medmask.utils.files import errors_name
 
 _BITS = 12
 _UNKNOWN = (  # attributes that the standard wants present, if only empty
@@ -86,4 +87,5 @@ def write_dicom(
     dataset.HighBit = _BITS - 1
     dataset.PixelRepresentation = 0
     dataset.PixelData = pixels.astype("<u2").tobytes()
-    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    with errors_name(path):
+        path.write_bytes(encode_dicom(dataset))

@@ -1,8 +1,11 @@
 """DICOM results read back by highdicom and pydicom."""
 
+import errno
 import logging
+import os
 import shutil
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pydicom
@@ -15,7 +18,7 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 
 from medmask.calibration.settings import UNCALIBRATED
-from medmask.dicom_results import write_results
+from medmask.dicom_results import write_results, writing
 from medmask.dicom_results.options import ResultOptions
 from medmask.dicom_results.predictions import Finding, ScoredImage
 from medmask.errors import InputError
@@ -441,3 +444,18 @@ def test_options_are_checked():
         ResultOptions(score_threshold=1.5)
     with pytest.raises(InputError, match="objects are some of"):
         ResultOptions(objects=("pdf",))
+
+
+def test_the_error_of_a_full_disk_keeps_its_number(predictions, tmp_path, monkeypatch):
+    """It tells what to do; pydicom makes a traceback of it."""
+
+    class AlmostFull(BytesIO):
+        def write(self, data):
+            if self.tell() + len(data) > 1000:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    monkeypatch.setattr(writing, "atomic_write", lambda path: AlmostFull())
+    with pytest.raises(OSError) as caught:  # noqa: PT011 by its number
+        write_results(predictions, tmp_path)
+    assert caught.value.errno == errno.ENOSPC
