@@ -180,7 +180,11 @@ def _csv_rows(path: Path) -> Iterator[_Row]:
                 cells.append("")
                 text, frame, image_id = take(cells)
                 yield lines.line_num, (text, frame or None, image_id or None)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"manifest {path} is not UTF-8 text ({error.reason}); save it as CSV in UTF-8"
+        ) from None
+    except (OSError, csv.Error) as error:
         raise _unreadable(path, error) from None
 
 

@@ -71,7 +71,7 @@ def test_parquet_gives_what_csv_gives(tmp_path):
         (b"x,path\n1\n", r"row 2: has 1 cell, but the first row has 2"),
         (b"path,frame\na.dcm,-1\n", r"row 2: frame is '-1', but frames are whole numbers"),
         (b"path,frame\na.dcm,x\n", r"row 2: frame is 'x', but frames are whole numbers"),
-        (b"path\n\xff\xfe\n", "cannot be read"),
+        (b"path\n\xff\xfe\n", "is not UTF-8 text"),
     ],
 )
 def test_faulty_csv_is_named_with_its_row(tmp_path, content, words):
@@ -80,6 +80,14 @@ def test_faulty_csv_is_named_with_its_row(tmp_path, content, words):
     with pytest.raises(InputError, match=words) as error:
         list(Manifest(path))
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_text_of_a_csv_file_in_another_encoding_is_named(tmp_path, encoding):
+    path = tmp_path / "list.csv"
+    path.write_text("path\nRöntgen.dcm\n", encoding=encoding)
+    with pytest.raises(InputError, match=r"list\.csv is not UTF-8 text .*save it as CSV in UTF-8"):
+        Manifest(path)
 
 
 def test_what_is_no_parquet_is_refused(tmp_path):
