@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medmask.errors import InputError
+from medmask.images.dicom.other_objects import is_other_object
 
 DIRECTORY_FILE = "DICOMDIR"
 
@@ -14,7 +15,8 @@ _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 def read_dicomdir(path: Path) -> list[Path]:
     """List the images of a medium, in the order of its table.
 
-    Other objects of the medium, such as reports, are passed over.
+    Other objects of the medium, such as reports, are passed over, and so are pictures of results:
+    see :func:`medmask.images.dicom.other_objects.is_other_object`.
 
     Args:
         path: the DICOMDIR.
@@ -32,7 +34,7 @@ def read_dicomdir(path: Path) -> list[Path]:
         directory = pydicom.dcmread(path)
         if directory.file_meta.MediaStorageSOPClassUID != _MEDIA_STORAGE_DIRECTORY:
             raise InputError(f"{path} is a DICOM file, but no DICOMDIR; rename it")
-        images = [_file_of(path, record) for record in _image_records(directory)]
+        files = [_file_of(path, record) for record in _image_records(directory)]
     except InputError:
         raise
     except Exception as error:  # whatever pydicom raises on what is no DICOM
@@ -40,6 +42,7 @@ def read_dicomdir(path: Path) -> list[Path]:
             f"DICOMDIR {path} cannot be read ({type(error).__name__}); copy it again, or name the "
             "folder of the images instead"
         ) from error
+    images = [file for file in files if not is_other_object(file)]
     if not images:
         raise InputError(f"DICOMDIR {path} lists no image: name the folder of the images instead")
     return images

@@ -1,8 +1,15 @@
 """DICOMDIR as an input: the images that it lists, and nothing outside of its folder."""
 
+import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MediaStorageDirectoryStorage, generate_uid
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from medmask.errors import InputError
 from medmask.inference import find_images
@@ -52,6 +59,19 @@ def test_images_of_a_medium_in_its_order(medium):
     assert names == ["IMAGES/B", "IMAGES/A", "lower/c"]
     assert len(found.problems) == 1
     assert "GONE" in found.problems[0]
+
+
+def test_pictures_of_results_are_passed_over(medium, write_dicom):
+    """A medium that a PACS writes lists them as images."""
+    for name in ("IMAGES/A", "IMAGES/B"):
+        path = write_dicom(np.zeros((4, 4), np.uint8), name=name, Manufacturer="MedMask")
+        dataset = pydicom.dcmread(path)
+        if name == "IMAGES/B":
+            dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+        dataset.save_as(path)
+    records = [("IMAGE", ["IMAGES", "A"]), ("IMAGE", ["IMAGES", "B"])]
+    write_dicomdir(medium / "DICOMDIR", records)
+    assert find_images([medium / "DICOMDIR"]).paths == [medium / "IMAGES/A"]
 
 
 @pytest.mark.parametrize("file", [["..", "secret"], ["a/b"], [".", "x"]])
