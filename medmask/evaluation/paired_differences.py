@@ -19,6 +19,8 @@ from medmask.utils.json_files import finite_or_none
 BETTER, WORSE, NOT_SHOWN = "better", "worse", "not shown"
 STANDARD_ERRORS = 2.0
 """A mean difference beyond this many standard errors is a claim."""
+_ROUNDING = 1e-12
+"""Share of the largest value below which a difference is one of rounding: a sum in another order"""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class PairedDifference:
         mean: of the differences; NaN without a pair.
         standard_error: of the mean, sample standard deviation / sqrt(n); NaN below two pairs.
         t: mean / standard error, with n - 1 degrees of freedom; infinite where all differences are
-            the same, NaN where they are all 0 or there are fewer than two.
+            the same but for rounding, NaN where they are all 0 or there are fewer than two.
         num_pairs: n.
     """
 
@@ -77,13 +79,16 @@ def paired_difference(values: Sequence[float], controls: Sequence[float]) -> Pai
     Raises:
         ValueError: there are not as many of both.
     """
-    differences = np.array([a - b for a, b in zip(values, controls, strict=True)], dtype=np.float64)
-    differences = differences[np.isfinite(differences)]
-    n = len(differences)
+    pairs = np.array(list(zip(values, controls, strict=True)), dtype=np.float64).reshape(-1, 2)
+    pairs = pairs[np.isfinite(pairs).all(axis=1)]
+    n = len(pairs)
+    rounding = _ROUNDING * np.abs(pairs).max(initial=0.0)
+    differences = pairs[:, 0] - pairs[:, 1]
+    differences[np.abs(differences) <= rounding] = 0.0
     mean = float(differences.mean()) if n else math.nan
     if n < 2:
         return PairedDifference(mean, math.nan, math.nan, n)
-    deviation = 0.0 if np.ptp(differences) == 0 else float(differences.std(ddof=1))
+    deviation = 0.0 if np.ptp(differences) <= rounding else float(differences.std(ddof=1))
     error = deviation / math.sqrt(n)
     if error:
         t = mean / error

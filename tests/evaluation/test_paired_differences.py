@@ -72,6 +72,21 @@ def test_equal_differences_have_no_error(shift, t, verdict):
     assert found.verdict() == verdict
 
 
+def test_differences_that_only_rounding_tells_apart_are_equal():
+    values = [100 * (5 / 7 + i / 14) / 3 for i in range(8)]
+    controls = [100 * (4 / 7 + i / 14) / 3 for i in range(8)]
+    assert len({a - b for a, b in zip(values, controls, strict=True)}) > 1
+    found = paired_difference(values, controls)
+    assert (found.standard_error, found.t) == (0, math.inf)
+
+
+def test_difference_of_rounding_is_no_difference():
+    values = [0.1 + 0.2] * 8
+    assert values[0] > 0.3
+    found = paired_difference(values, [0.3] * 8)
+    assert (found.mean, found.verdict()) == (0, "not shown")
+
+
 def test_no_difference_at_all_shows_nothing():
     found = paired_difference([5.0] * 9, [5.0] * 9)
     assert (found.mean, found.standard_error) == (0, 0)
