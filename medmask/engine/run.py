@@ -14,12 +14,12 @@ from torch import nn
 
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.config.building import build
-from medmask.data.dataset_dicts import has_lesions
 from medmask.data.loaders import TrainLoader
 from medmask.engine.buffers import BufferBroadcast
 from medmask.engine.building import build_model, build_trainer
 from medmask.engine.evaluation import evaluate
 from medmask.engine.evaluation_hook import EvaluationHook, results_of
+from medmask.engine.labeled_images import tell_of_labeled_images
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.learning import LearningReport
 from medmask.engine.periodic_checkpointer import PeriodicCheckpointer
@@ -63,7 +63,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     learning = LearningReport(config, trainer.loss_hooks)
     learning.check()
     if isinstance(trainer.loader, TrainLoader):
-        _tell_of_labeled_images(trainer.loader, options)
+        tell_of_labeled_images(trainer.loader, config)
     checkpointer = MedMaskCheckpointer(
         trainer.model, options.output_dir, optimizer=trainer.optimizer, trainer=trainer
     )
@@ -112,18 +112,6 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
         raise StoppedBySignal(stop.number, _describe_stop(stop, checkpointer, config)) from None
     _save_final_weights(extra_models, options.output_dir)
     return results_of(evaluation.history[-1]) if comm.is_main_process() else {}
-
-
-def _tell_of_labeled_images(loader: TrainLoader, options: DictConfig) -> None:
-    """Log how often the run sees them, and warn where none has a lesion."""
-    batches = options.max_iter * options.gradient_accumulation
-    epochs = batches / loader.batches_per_epoch
-    logger.info(f"{counted(options.max_iter, 'iteration')}: {epochs:.1f} epochs of labeled images.")
-    if not any(map(has_lesions, loader.stream.dataset_dicts)):
-        logger.warning(
-            "No image of dataloader.train.dataset has a lesion, so the detector learns that "
-            "there are none: name a set with boxes."
-        )
 
 
 def collect_extra_models(loss_hooks: Sequence[LossHook]) -> dict[str, nn.Module]:
