@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from medmask.errors import InputError
 from medmask.modeling.simple_pyramid import SimplePyramid
 from medmask.modeling.timm_networks import create_feature_network, stage_modules
+from medmask.utils.failures import one_line
 
 BatchNormMode = Literal["train", "eval", "frozen"]
 _KEY = "model.backbone"
@@ -161,7 +162,8 @@ def build_timm_backbone(
 
     Raises:
         InputError: timm is not installed or does not know the name, the network gives no such
-            maps, or an option does not fit it.
+            maps, takes images of some sizes only or leaves out their border, or an option does not
+            fit it.
     """
     network = create_feature_network(name, network_options)
     info: Any = network.feature_info
@@ -171,8 +173,6 @@ def build_timm_backbone(
     last = _find_strides(name, reductions, own_strides)[-1]
     if last + 1 < len(reductions):
         network = create_feature_network(name, network_options, info.out_indices[: last + 1])
-    if gradient_checkpointing:
-        _checkpoint_gradients(network, name, batch_norm)
     backbone = TimmBackbone(
         network,
         name,
@@ -181,6 +181,9 @@ def build_timm_backbone(
         freeze_at=freeze_at,
         channels_last=channels_last,
     )
+    _check_maps(backbone)
+    if gradient_checkpointing:
+        _checkpoint_gradients(network, name, batch_norm)
     return SimplePyramid(backbone, strides, pyramid_channels) if is_plain else backbone
 
 
@@ -215,6 +218,31 @@ def _find_strides(name: str, reductions: Sequence[int], strides: Sequence[int]) 
             "levels do not fit: choose another network, such as one with patches of 16 pixels"
         )
     return [max(i for i, r in enumerate(reductions) if r == stride) for stride in strides]
+
+
+def _check_maps(backbone: TimmBackbone) -> None:
+    """Compute the maps of a small image once, for timm does not tell of what is refused here."""
+    height, width = (cells * backbone.size_divisibility for cells in (3, 5))
+    pixels = torch.zeros(1, 3, height, width, device=next(backbone.parameters()).device)
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            maps = backbone(pixels)
+    except Exception as error:  # of any kind, and often without a word
+        raise InputError(
+            f"{_KEY}: {backbone.name} takes images of some sizes only, and fails at {height} x "
+            f"{width} pixels ({one_line(error) or type(error).__name__}): choose another network"
+        ) from error
+    backbone.train()
+    for name, shape in backbone.output_shape().items():
+        size, cells = tuple(maps[name].shape[-2:]), (height // shape.stride, width // shape.stride)
+        if size != cells:
+            raise InputError(
+                f"{_KEY}: {backbone.name} leaves out the border of its images (its map of stride "
+                f"{shape.stride} has {size[0]} x {size[1]} cells of {height} x {width} pixels, not "
+                f"{cells[0]} x {cells[1]}), so places in its maps are not those in the image: "
+                "choose another network"
+            )
 
 
 def _checkpoint_gradients(network: nn.Module, name: str, batch_norm: BatchNormMode) -> None:

@@ -154,6 +154,11 @@ def id_of(backbone, name):
         (dict(gradient_checkpointing=True, batch_norm="train"), "statistics twice"),
         (dict(network_options={"no_such": 1}), "cannot build test_resnet .*no_such"),
         (dict(name="test_vit", network_options={"no_such": 1}), "cannot build test_vit .*no_such"),
+        (
+            dict(name="inception_v3"),
+            r"leaves out the border .* stride 8 has 9 x 17 .*, not 12 x 20",
+        ),
+        (dict(name="haloregnetz_b"), "images of some sizes only.* 96 x 160 pixels .AssertionError"),
     ],
 )
 def test_what_does_not_fit_is_told(options, message):
