@@ -220,7 +220,7 @@ class MedMaskTrainer(TrainerBase):
         step = self.model(batch, step=functools.partial(MedMask.supervised_step, **options))
         losses = {name: weight * loss for name, loss in step.losses.items()}
         for hook in self.loss_hooks:
-            losses = join_losses(losses, hook.output_losses(step))
+            losses = join_losses(losses, hook, hook.output_losses(step))
         if domain is Domain.TARGET:
             losses = {f"{name}_target": loss for name, loss in losses.items()}
         return losses
@@ -231,7 +231,7 @@ class MedMaskTrainer(TrainerBase):
             batch = hook.prepare_batch(batch)
         losses = self.supervised_losses(batch, Domain.SOURCE)
         for hook in self.loss_hooks:
-            losses = join_losses(losses, hook.step_losses())
+            losses = join_losses(losses, hook, hook.step_losses())
         return losses
 
     def _exchange(self, losses: dict[str, Tensor], gradient_norm: Tensor, data_time: float) -> None:

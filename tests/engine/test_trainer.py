@@ -238,11 +238,23 @@ def test_hooks_learn_the_length_of_the_run_before_it_starts():
     assert hook.length == 3
 
 
-def test_losses_of_one_name_are_refused():
-    class Impostor(LossHook):
-        def step_losses(self):
-            return {"loss_a": torch.zeros((), requires_grad=True)}
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ({"loss_a": torch.zeros(())}, "gives a loss loss_a, but another .* rename it"),
+        (None, "Faulty gives its losses as NoneType: return a dict"),
+        ({"loss_c": 0.5}, "gives loss_c as float: return a tensor"),
+        ({"loss_c": torch.zeros(3)}, r"gives loss_c as Tensor of shape \(3,\): .* such as a mean"),
+        ({"loss_c": torch.zeros(1)}, r"of shape \(1,\)"),
+    ],
+    ids=["a-name-twice", "no-dict", "no-tensor", "a-vector", "one-value"],
+)
+@pytest.mark.parametrize("method", ["output_losses", "step_losses"])
+def test_losses_of_a_hook_that_are_none_are_refused(method, losses, message):
+    class Faulty(LossHook):
+        pass
 
-    trainer = make_trainer(Regression(), loss_hooks=[Impostor()])
-    with pytest.raises(ValueError, match="two losses are called loss_a"):
+    setattr(Faulty, method, lambda *_: losses)
+    trainer = make_trainer(Regression(), loss_hooks=[Faulty()])
+    with pytest.raises(InputError, match=message):
         trainer.train(0, 1)
