@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from medmask.data.loaders import ResumableLoader
 from medmask.engine.gradient_accumulation import GradientAccumulation, join_losses
 from medmask.engine.metric_values import Metrics, latest_metrics
+from medmask.engine.missing_gradients import warn_of_missing_gradients
 from medmask.engine.step_failures import StepFailures
 from medmask.engine.step_snapshot import StepSnapshot
 from medmask.engine.stop_request import StopRequest
@@ -181,6 +182,8 @@ class MedMaskTrainer(TrainerBase):
         """Everything before the update, which is the first to change what must not be undone."""
         self.optimizer.zero_grad()
         losses = self._gradients.add(self._loaded, self._compute_losses)
+        if self.iter == self.start_iter:
+            warn_of_missing_gradients(self.detector)
         self.after_backward()
         self.grad_scaler.unscale_(self.optimizer)
         gradient_norm = nn.utils.clip_grad_norm_(

@@ -258,3 +258,17 @@ def test_losses_of_a_hook_that_are_none_are_refused(method, losses, message):
     trainer = make_trainer(Regression(), loss_hooks=[Faulty()])
     with pytest.raises(InputError, match=message):
         trainer.train(0, 1)
+
+
+def test_parameters_without_a_gradient_are_told_once(caplog):
+    model = Regression()
+    model.unused, model.frozen = nn.Linear(1, 1), nn.Linear(1, 1).requires_grad_(False)
+    make_trainer(model).train(0, 3)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "2 of 4 trained parameters" in warning
+    assert "unused.bias, unused.weight" in warning
+
+
+def test_nothing_is_told_where_all_parameters_have_a_gradient(caplog):
+    make_trainer(Regression()).train(0, 2)
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
