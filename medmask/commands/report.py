@@ -14,13 +14,16 @@ examples:
   Compare runs with the first, on the same patients:
     medmask report output/demo/source_only output/demo/alignment --output comparison.html
 
+  A teacher, or an average of weights, beside the trained model of its run:
+    medmask report output/demo/teaching output/demo/teaching/teacher
+
   Without pictures, for a data set that may not be passed on:
     medmask report output/inbreast/source_only --gallery 0
 
-RUN is the train.output_dir of a run. The page needs no network: it holds metrics with intervals,
-FROC and ROC curves, calibration, losses, what the stages learned, hits, misses and false positives
-in a table to sort, facts of the data sets, config and versions. What a run has not left is named,
-with the command that makes it.
+RUN is the train.output_dir of a run, or the folder in it of another model that it evaluated. The
+page needs no network: it holds metrics with intervals, FROC and ROC curves, calibration, losses,
+what the stages learned, hits, misses and false positives in a table to sort, facts of the data
+sets, config and versions. What a run has not left is named, with the command that makes it.
 """
 
 

@@ -39,7 +39,8 @@ def _without(run: RunFiles) -> list[Markup]:
     advice = "put that of its weights there"
     if run.weights is not None:
         advice = f"make it with medmask calibrate --checkpoint {run.weights} --dataset {dataset}"
-    return [missing(f"{UNCALIBRATED} {run.path} has no calibration.json: {advice}")]
+    whose = f" of its {run.model}" if run.model else ""
+    return [missing(f"{UNCALIBRATED} {run.home} has no calibration.json{whose}: {advice}")]
 
 
 def _of_run(run: RunFiles, path: Path) -> list[Markup]:
@@ -48,6 +49,8 @@ def _of_run(run: RunFiles, path: Path) -> list[Markup]:
     except InputError as error:
         return [missing(str(error))]
     counts, source = calibration.counts, calibration.source
+    if run.model and not source.weights_file.startswith(f"{run.model}_"):
+        return _without(run)
     return [
         note(
             f"Of {source.weights_file} (SHA-256 {source.weights_sha256[:HASH_LENGTH]}), on "
@@ -78,7 +81,7 @@ def _of_run(run: RunFiles, path: Path) -> list[Markup]:
 
 def _note_of_other_weights(run: RunFiles, calibration: CalibrationReport) -> list[Markup]:
     """Say where the weights of that name are no longer those that were calibrated."""
-    weights = run.path / calibration.source.weights_file
+    weights = run.home / calibration.source.weights_file
     if not weights.is_file() or hash_weights_file(weights) == calibration.source.weights_sha256:
         return []
     return [

@@ -38,12 +38,27 @@ def metrics_section(
     parts: list[Content] = [
         missing(each.reason) for each in evaluated if isinstance(each, Unevaluated)
     ]
+    parts += _other_models(runs)
     if named:
         parts += [_tiles(each) for each in named]
         parts.append(element("div", _froc_chart(named), _roc_charts(named), class_="charts"))
         parts += [_details(each) for each in named]
     parts += [_other_results(run) for run in runs]
     return Section("Results", "results", join(parts))
+
+
+def _other_models(runs: Sequence[RunFiles]) -> list[Markup]:
+    """Name the models of the runs, such as a teacher, that the page could show and does not."""
+    shown = {run.path.resolve() for run in runs}
+    return [
+        missing(
+            f"{run.label} has evaluated its {folder.name}, too, which is not shown here: medmask "
+            f"report {run.path} {folder}"
+        )
+        for run in runs
+        for folder in run.other_models()
+        if folder.resolve() not in shown
+    ]
 
 
 def _tiles(named: _Named) -> Markup:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from medmask.config.own_datasets import register_own_datasets
 from medmask.config.yaml_files import read_config_yaml
+from medmask.engine.learning import PREFIX
 from medmask.engine.progress import METRICS_FILE
 from medmask.engine.run_folder import CONFIG, EVALUATION_PREFIX
 from medmask.errors import InputError
@@ -28,13 +29,16 @@ _SIGNS = (METRICS_FILE, "evaluations.json", "evaluation.json", DETECTIONS)
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Content of the folder of a run.
+    """Content of the folder of a run, or of the folder in it of another model that it gave.
 
     Attributes:
         path: the folder.
         label: short, and different for each run of a report.
+        home: the folder of the run.
+        model: name of the other model, such as ``teacher``; "" for the trained one.
         metrics: of single iterations while training, in their order.
-        evaluations: while training, in their order.
+        evaluations: of the model while training, in their order; those of the trained one hold
+            results of others, too.
         evaluation: results of the last one, or of ``--eval-only`` where that came later.
         config: of what the detections come from, None if it is gone.
         ambiguous_datasets: names of its data sets that mean other files in another run or config.
@@ -46,6 +50,8 @@ class RunFiles:
 
     path: Path
     label: str
+    home: Path
+    model: str
     metrics: tuple[Values, ...]
     evaluations: tuple[Values, ...]
     evaluation: Values
@@ -58,10 +64,17 @@ class RunFiles:
 
     @property
     def weights(self) -> Path | None:
-        """The best weights of the run that are there, else the last; None if there are none."""
-        named = (self.path / "model_best.pth", self.path / "model_final.pth")
-        while_training = sorted(self.path.glob("model_[0-9]*.pth"), reverse=True)
+        """The best weights of the model that are there, else the last; None if there are none."""
+        name = self.model or "model"
+        named = (self.home / f"{name}_best.pth", self.home / f"{name}_final.pth")
+        while_training = sorted(self.home.glob(f"{name}_[0-9]*.pth"), reverse=True)
         return next((path for path in (*named, *while_training) if path.is_file()), None)
+
+    def other_models(self) -> list[Path]:
+        """Folders of the other models that the run has evaluated, each of which is a run, too."""
+        names = {name.partition("/")[0] for name in self.evaluation if name.count("/") > 1}
+        folders = (self.path / name for name in sorted(names) if f"{name}/" != PREFIX)
+        return [folder for folder in folders if (folder / DETECTIONS).exists()]
 
     def datasets(self, part: str) -> tuple[str, ...]:
         """The data sets that the config names for ``dataloader.train`` or another part."""
@@ -132,13 +145,14 @@ def _read_run(path: Path, label: str) -> RunFiles:
             f"{path} holds no run (none of {', '.join(_SIGNS)}): name the train.output_dir of a "
             "run of medmask train"
         )
-    evaluations = _read_evaluations(path / "evaluations.json")
+    home, model = _find_home(path)
+    evaluations = _of_model(model, _read_evaluations(home / "evaluations.json"))
     prefix = EVALUATION_PREFIX if _is_evaluated_later(path) else ""
     evaluation = evaluations[-1] if evaluations else {}
     if (path / "evaluation.json").exists() and (prefix or not evaluations):
         content = read_json(path / "evaluation.json", "evaluation")
         evaluation = _numbers(content, f"evaluation {path / 'evaluation.json'}")
-    config_path = path / f"{prefix}{CONFIG}"
+    config_path = home / f"{prefix}{CONFIG}"
     config, ambiguous_datasets = None, []
     if config_path.exists():
         config = read_config_yaml(config_path, any_target=True)
@@ -146,15 +160,42 @@ def _read_run(path: Path, label: str) -> RunFiles:
     return RunFiles(
         path=path,
         label=label,
-        metrics=_read_metrics(path / METRICS_FILE),
+        home=home,
+        model=model,
+        metrics=_read_metrics(home / METRICS_FILE),
         evaluations=evaluations,
         evaluation=evaluation,
         config=config,
         ambiguous_datasets=frozenset(ambiguous_datasets),
         config_text="" if config is None else config_path.read_text(encoding="utf-8"),
-        versions=_read_versions(path / f"{prefix}versions.json"),
+        versions=_read_versions(home / f"{prefix}versions.json"),
         detections=_if_there(path / DETECTIONS),
-        calibration=_if_there(path / "calibration.json"),
+        calibration=_if_there(home / "calibration.json"),
+    )
+
+
+def _find_home(path: Path) -> tuple[Path, str]:
+    """Find the folder of the run, and the name of the model where ``path`` is that of another."""
+    if any((path / sign).exists() for sign in (CONFIG, *_SIGNS[:-1])):
+        return path, ""
+    place = path.resolve() if path.name in ("", "..") else path
+    name, home = place.name, place.parent
+    known = _read_evaluations(home / "evaluations.json")
+    is_model = any(each.startswith(f"{name}/") for values in known for each in values)
+    return (home, name) if is_model and f"{name}/" != PREFIX else (path, "")
+
+
+def _of_model(model: str, evaluations: Sequence[Values]) -> tuple[Values, ...]:
+    """Keep the results of a model, by the names that those of the trained one have."""
+    if not model:
+        return tuple(evaluations)
+    return tuple(
+        {
+            name.removeprefix(f"{model}/"): value
+            for name, value in values.items()
+            if name == "iteration" or name.startswith((f"{model}/", PREFIX))
+        }
+        for values in evaluations
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -19,9 +20,14 @@ _SMOOTHED_OVER = 50  # parts of the whole run
 def training_section(runs: Sequence[RunFiles]) -> Section:
     """Charts of what each run logged, over its iterations."""
     parts: list[Content] = []
+    drawn: dict[Path, str] = {}
     for run in runs:
         if len(runs) > 1:
             parts.append(element("h3", run.label))
+        if run.home in drawn:
+            parts.append(note(f"Trained in the same run as {drawn[run.home]}."))
+            continue
+        drawn[run.home] = run.label
         parts.append(_charts(run))
         parts.append(_learning(run))
     return Section("Training", "training", join(parts))

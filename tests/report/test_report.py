@@ -282,6 +282,45 @@ def test_learning_of_a_stage_that_ended_before_the_run_is_shown(make_run, write)
     assert row in write(run)
 
 
+@pytest.fixture
+def taught_run(make_run):
+    """Makes a run that has evaluated its teacher, too."""
+    run, other = make_run("taught"), make_run("other", seed=1)
+    (run / "teacher").mkdir()
+    (other / "inference").rename(run / "teacher" / "inference")
+    evaluations = json.loads((run / "evaluations.json").read_text())
+    evaluations[-1] |= {"teacher/froc/R@0.3": 77.0, "teacher/bbox/AP": 5.5}
+    (run / "evaluations.json").write_text(json.dumps(evaluations))
+    (run / "teacher_final.pth").write_bytes(b"other weights")
+    return run
+
+
+def test_other_model_of_a_run_is_named(taught_run, write):
+    told = f"its teacher, too, which is not shown here: medmask report {taught_run} "
+    assert f"{told}{taught_run}/teacher" in write(taught_run)
+    assert told not in write(taught_run, taught_run / "teacher")
+
+
+def test_other_model_of_a_run_is_a_run(taught_run, write):
+    page = write(taught_run / "teacher")
+    result = json.loads((taught_run / "teacher" / "inference" / "froc.json").read_text())
+    assert f"<dt>CPM</dt><dd>{result['cpm']:.3f}</dd>" in page
+    assert '<td>froc/R@0.3</td><td class="number">77.00</td>' in page
+    assert '<td class="number">40.00</td>' not in page  # of the trained model
+    assert "Total loss" in page
+    assert "mae/r2" in page
+    assert "train: {seed: 0}" in page
+    advice = "no calibration.json of its teacher: make it with medmask calibrate --checkpoint "
+    assert f"{advice}{taught_run}/teacher_final.pth" in page
+
+
+def test_models_of_one_run_are_compared(taught_run, write):
+    page = write(taught_run, taught_run / "teacher")
+    assert "teacher minus taught" in page
+    assert "Trained in the same run as" in page
+    assert page.count("Total loss: loss over") == 1
+
+
 def test_folder_without_a_run(tmp_path, write):
     with pytest.raises(InputError, match="holds no run"):
         write(tmp_path)
