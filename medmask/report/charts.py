@@ -171,7 +171,7 @@ def _lines(series: Series, x_axis: Axis, y_axis: Axis) -> list[Markup]:
         _pixels(x_axis, y_axis, x=marks[:, 0], y=marks[:, 1]), marks, strict=True
     ):
         if np.isfinite([x, y]).all():
-            told = element("title", f"{series.label}: {mark[1]:.3f} at {mark[0]:g}")
+            told = element("title", f"{series.label}: {mark[1]:.4g} at {mark[0]:g}")
             parts.append(element("circle", told, cx=f"{x:.1f}", cy=f"{y:.1f}", r=3.5))
     return parts
 
