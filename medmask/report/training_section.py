@@ -11,8 +11,14 @@ from medmask.report.charts import Series, draw_chart, linear_axis
 from medmask.report.html import Content, Markup, element, join
 from medmask.report.run_files import RunFiles, Values
 from medmask.report.section import Section, decimal, fold, missing, note, table
+from medmask.stages.gradient_norms import DETECTION, group_of
 
 _RESULTS = ("froc/R@0.3", "froc/CPM", "froc/image_auc", "bbox/AP50")
+_KINDS = {
+    DETECTION: "Losses of detection",
+    f"{DETECTION}_target": "Losses of detection on pseudo labels",
+}
+_OTHER = "Losses of the stages"
 _MOST_LINES = 12
 _SMOOTHED_OVER = 50  # parts of the whole run
 
@@ -40,13 +46,16 @@ def _charts(run: RunFiles) -> Markup:
             "train and this train.output_dir, or name the folder of the training"
         )
     charts = [_results_chart(run.evaluations)]
-    losses = _names(run.metrics, lambda name: "loss" in name and name != "total_loss")
     if any("total_loss" in line for line in run.metrics):
         charts.append(_chart("Total loss", "loss", run.metrics, ["total_loss"]))
-    charts.append(_chart("Losses", "loss", run.metrics, losses))
+    losses = _names(run.metrics, lambda name: "loss" in name and name != "total_loss")
+    for title, names in _by(losses, lambda name: _KINDS.get(group_of(name), _OTHER)).items():
+        charts.append(_chart(title, "loss", run.metrics, names))
     charts.append(_chart("Learning rate", "learning rate", run.metrics, ["lr"], is_smooth=False))
     norms = _names(run.metrics, lambda name: name.startswith("gradient_norm/"))
-    charts.append(_chart("Gradients of each loss", "norm", run.metrics, norms, is_smooth=False))
+    for part, names in _by(norms, lambda name: name.rpartition("/")[2]).items():
+        title = f"Gradients of each loss in the {part}"
+        charts.append(_chart(title, "norm", run.metrics, names, is_smooth=False))
     return element("div", charts, class_="charts")
 
 
@@ -58,6 +67,14 @@ def _results_chart(evaluations: Sequence[Values]) -> Markup | None:
 def _names(lines: Sequence[Values], fits: Callable[[str], bool]) -> list[str]:
     names = dict.fromkeys(name for line in lines for name in line if fits(name))
     return sorted(names)
+
+
+def _by(names: Sequence[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    """Group names, each group being one chart."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(key(name), []).append(name)
+    return groups
 
 
 def _chart(

@@ -282,6 +282,28 @@ def test_learning_of_a_stage_that_ended_before_the_run_is_shown(make_run, write)
     assert row in write(run)
 
 
+def test_each_kind_of_loss_has_a_chart(make_run, write):
+    run = make_run()
+    own = [f"loss_expert_{number}" for number in range(3)]
+    supervised = [f"loss_{name}{end}" for name in ("box", "giou") for end in ("", "_proposals")]
+    names = [*own, *supervised, *(f"{name}_target" for name in supervised)]
+    norms = [f"gradient_norm/mae/{part}" for part in ("encoder", "decoder")]
+    values = dict.fromkeys([*names, *norms], 0.5)
+    lines = [{"iteration": i, **values} for i in (10, 11)]
+    with (run / "metrics.json").open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    charts = re.findall(r"<figure.*?</figure>", write(run), re.DOTALL)
+    shown = {}
+    for chart in charts:
+        title = re.search(r"<strong>(.*?)</strong>", chart)[1]
+        shown[title] = re.findall(r"<li[^>]*>(.*?)</li>", chart)
+    assert shown["Losses of detection"] == sorted([*supervised, "loss_class"])
+    assert shown["Losses of detection on pseudo labels"] == sorted(names[-4:])
+    assert shown["Losses of the stages"] == own
+    assert shown["Gradients of each loss in the encoder"] == ["gradient_norm/mae/encoder"]
+    assert shown["Gradients of each loss in the decoder"] == ["gradient_norm/mae/decoder"]
+
+
 @pytest.fixture
 def taught_run(make_run):
     """Makes a run that has evaluated its teacher, too."""
