@@ -1,6 +1,5 @@
 """Checking the values of a config before anything is made of them, all faults at once."""
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from omegaconf.errors import (
 )
 
 from medmask.config.keys import ARGUMENTS
-from medmask.config.targets import find_allowed_target, name_of_target
+from medmask.config.targets import find_allowed_target, name_of_target, parameters_of
 from medmask.config.train_keys import TRACKERS, TRAIN
 from medmask.config.tree import is_reference, iterate_keys, shorten, suggest
 from medmask.config.values import Value
@@ -173,7 +172,7 @@ def _argument_faults(node: Mapping, key: str) -> Iterator[str]:
     if target is None:
         return
     described = _described(target)
-    parameters, takes_any = _parameters(target)
+    parameters, takes_any = parameters_of(target)
     names = [name for name in node if name != "_target_"]
     for name in names:
         if name in described:
@@ -237,16 +236,3 @@ def _described(target: Callable[..., Any]) -> Mapping[str, Value]:
         return ARGUMENTS.get(target, {})
     except TypeError:  # not hashable
         return {}
-
-
-def _parameters(
-    target: Callable[..., Any],
-) -> tuple[Mapping[str, inspect.Parameter] | None, bool]:
-    """Named parameters of a callable (None if it does not tell); whether it takes others."""
-    try:
-        parameters = inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        return None, True
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    return {name: p for name, p in parameters.items() if p.kind in named}, takes_any

@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from medmask.config.chosen_parts import drop_former_settings, settings_of_chosen
 from medmask.config.own_datasets import register_own_datasets
 from medmask.config.targets import check_targets, iterate_targets
 from medmask.config.tree import iterate_keys, suggest
@@ -32,7 +33,8 @@ def load_config(
         path: a ``.py`` file, which is code and runs, or the ``config.yaml`` that a run left beside
             its results, in which nothing runs, see :func:`read_config_yaml`.
         overrides: ``key=value`` for keys that the config has, ``+key=value`` to add a key. A
-            ``_target_`` may name what a ``config.yaml`` may name.
+            ``_target_`` may name what a ``config.yaml`` may name; settings of the part that stood
+            there go if the new one has not got them.
         without: top-level keys of a ``config.yaml`` that are not needed, and so not checked, such
             as the loss hooks for prediction, where a stage of the user's own may be named.
 
@@ -129,21 +131,32 @@ def apply_overrides(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         InputError: an override would do nothing, names no key, or names code as ``_target_``.
     """
     named = frozenset(target for _, target in iterate_targets(config) if isinstance(target, str))
-    check_overrides(config, overrides)
+    keys = check_overrides(config, overrides)
+    former = settings_of_chosen(config, keys)
     try:
         LazyConfig.apply_overrides(config, list(overrides))
     except (OmegaConfBaseException, HydraException, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot set {' '.join(overrides)}: {reason}") from None
     check_targets(config, named)
+    drop_former_settings(config, former)
     return config
 
 
-def check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
-    """Raise :class:`InputError` for an override that would silently do nothing."""
+def check_overrides(config: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """Check that no override would silently do nothing.
+
+    Returns:
+        Their keys.
+
+    Raises:
+        InputError: one would.
+    """
+    keys = []
     for text in overrides:
         override = _parse_override(text)
         key = override.key_or_group
+        keys.append(key)
         if override.is_delete():
             raise InputError(f"cannot delete the config key {key}: overrides set values only")
         if override.is_sweep_override() or override.package is not None:
@@ -163,6 +176,7 @@ def check_overrides(config: DictConfig, overrides: Sequence[str]) -> None:
             continue
         hint = suggest(key, iterate_keys(config)) or "; see --help for how to list them"
         raise InputError(f"the config has no key {key}{hint} (+{key}=... adds a new key)")
+    return keys
 
 
 def _parse_override(text: str) -> Override:

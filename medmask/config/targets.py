@@ -8,7 +8,8 @@ model, an optimizer, a schedule, an augmentation, an evaluator or a loss hook, o
 
 import functools
 import importlib
-from collections.abc import Callable, Hashable, Iterator
+import inspect
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from detectron2.data.transforms import Augmentation, Transform
@@ -138,6 +139,19 @@ def iterate_targets(config: DictConfig) -> Iterator[tuple[str, Any]]:
 def name_of_target(target: Callable[..., Any]) -> str:
     """The name of a callable for errors."""
     return getattr(target, "__qualname__", None) or repr(target)
+
+
+def parameters_of(
+    target: Callable[..., Any],
+) -> tuple[Mapping[str, inspect.Parameter] | None, bool]:
+    """Named parameters of a callable (None if it does not tell); whether it takes others."""
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return None, True
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return {name: p for name, p in parameters.items() if p.kind in named}, takes_any
 
 
 def _look_up(name: str) -> Any:

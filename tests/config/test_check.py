@@ -7,10 +7,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from medmask.config.building import build
-from medmask.config.check import _exclusion_faults, _parameters, _raise, check_config
+from medmask.config.check import _exclusion_faults, _raise, check_config
 from medmask.config.keys import ARGUMENTS
 from medmask.config.loading import apply_overrides, load_config
-from medmask.config.targets import find_target, iterate_targets
+from medmask.config.targets import find_target, iterate_targets, parameters_of
 from medmask.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "medmask"
@@ -194,7 +194,7 @@ def test_configs_have_legal_values_and_every_setting_is_described(path):
 
 def test_table_describes_no_argument_that_does_not_exist():
     for target, described in ARGUMENTS.items():
-        parameters, takes_any = _parameters(target)
+        parameters, takes_any = parameters_of(target)
         assert takes_any or set(described) <= set(parameters), target
 
 

@@ -31,6 +31,22 @@ def test_overrides_are_applied(config_file):
     assert config.model.new == "x"
 
 
+STEPS = "lr_multiplier._target_=medmask.solver.StepSchedule"
+
+
+def test_part_that_is_chosen_by_name_takes_over_what_it_knows(config_file):
+    steps = [STEPS, "+lr_multiplier.values=[1,0.5]", "+lr_multiplier.milestones=[0.8]"]
+    schedule = load_config(config_file, steps).lr_multiplier
+    assert set(schedule) == {"_target_", "values", "milestones"}
+    linear = "lr_multiplier._target_=fvcore.common.param_scheduler.ConstantParamScheduler"
+    assert load_config(config_file, [linear]).lr_multiplier.value == 1.0
+
+
+def test_setting_that_is_given_stays_though_the_part_does_not_know_it(config_file):
+    schedule = load_config(config_file, [STEPS, "lr_multiplier.value=0.5"]).lr_multiplier
+    assert schedule.value == 0.5  # the check of the config names it
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
