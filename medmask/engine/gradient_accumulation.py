@@ -104,4 +104,4 @@ def join_losses(losses: Losses, hook: LossHook, more: Any) -> Losses:
             raise InputError(
                 f"{name} gives a loss {key}, but another one of the run is called so: rename it"
             )
-    return losses | more
+    return {**losses, **more}
