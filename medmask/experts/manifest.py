@@ -103,9 +103,11 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = read_hashed_json(path)
     except FileNotFoundError:
-        raise InputError(
-            f"{folder} holds no expert store: make one by medmask extract-embeddings"
-        ) from None
+        within = sorted(str(path.parent) for path in folder.glob(f"*/{MANIFEST}"))
+        advice = "make one by medmask extract-embeddings"
+        if within:  # which makes a store for each data set
+            advice = f"name those in it, such as {within[0]}"
+        raise InputError(f"{folder} holds no expert store: {advice}") from None
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} is not the manifest of an expert store, or was edited or damaged ({error}): "

@@ -138,6 +138,8 @@ def test_folders_that_hold_no_sound_store(records, write_store, tmp_path):
     with pytest.raises(InputError, match="holds no expert store"):
         ExpertStore(tmp_path)
     folder = write_store(records)
+    with pytest.raises(InputError, match=f"holds no expert store: name those in it, .*{folder}"):
+        ExpertStore(folder.parent)
     manifest = folder / "manifest.json"
     text = manifest.read_text()
     write_hashed_json(manifest, {"format_version": 2})
