@@ -1,4 +1,4 @@
-"""What the log of a run tells of the images that it learns from with boxes."""
+"""Facts on the images that a run learns from with boxes, for its log."""
 
 import logging
 from collections.abc import Sequence
