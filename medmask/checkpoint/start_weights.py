@@ -81,7 +81,8 @@ def choose_start_weights(
     check_weights(chosen, expected, source)
     new_names = (n for n in model.keys() - expected.keys() if not n.endswith(COUNTER))
     anew = sorted({_part(name) for name in new_names})
-    return StartWeights(chosen, _report(len(chosen), len(model), anew, unused))
+    num_taken = len(chosen.keys() & model.keys())  # frozen BatchNorm has no use for counters
+    return StartWeights(chosen, _report(num_taken, len(model), anew, unused))
 
 
 def _match_names(

@@ -54,6 +54,15 @@ def test_a_stage_goes_on_from_another_and_says_what_is_new(path, caplog):
     assert "unused is training_modules.autoencoder" in caplog.text
 
 
+def test_counters_that_frozen_batchnorm_has_not_are_not_counted(path, caplog):
+    save_weights(Detector(), path)
+    model = Detector()
+    del model.backbone[1].num_batches_tracked
+    caplog.set_level("INFO")
+    start(model, path)
+    assert "8 of the model's 8 parameters are taken" in caplog.text
+
+
 @pytest.mark.parametrize(
     "fault",
     [
