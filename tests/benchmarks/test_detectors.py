@@ -14,6 +14,7 @@ from real_mammograms.cells import BENCHMARKS, PEERS, Cell, make_cells, with_star
 from real_mammograms.order import RECORD, Order
 from real_mammograms.runner import Settings, run_cells, share_cores
 
+from medmask.checkpoint import load_tensor_file
 from medmask.config.yaml_files import write_config_yaml
 from medmask.engine.run_lock import lock_folder
 from medmask.errors import InputError
@@ -115,7 +116,7 @@ def test_a_stage_and_its_start_are_averaged(run, tmp_path):
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "out" / "mias2inbreast"
     first, stage, average = (
-        torch.load(folder / method / "imagenet" / "seed0" / "model_final.pth")["model"]
+        load_tensor_file(folder / method / "imagenet" / "seed0" / "model_final.pth")["model"]
         for method in ("medmask", "control_strong", "control_strong+start")
     )
     name = "transformer.decoder.class_heads.0.bias"
