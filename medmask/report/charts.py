@@ -167,11 +167,12 @@ def _lines(series: Series, x_axis: Axis, y_axis: Axis) -> list[Markup]:
     path = _path(line, is_steps=series.is_steps)
     parts.append(element("path", d=path, class_="line") if path else Markup())
     marks = np.empty((0, 2)) if series.points is None else series.points
+    form = ".3f" if y_axis.limits[1] > 0.1 else ".3g"  # learning rates are small
     for (x, y), mark in zip(
         _pixels(x_axis, y_axis, x=marks[:, 0], y=marks[:, 1]), marks, strict=True
     ):
         if np.isfinite([x, y]).all():
-            told = element("title", f"{series.label}: {mark[1]:.4g} at {mark[0]:g}")
+            told = element("title", f"{series.label}: {mark[1]:{form}} at {mark[0]:g}")
             parts.append(element("circle", told, cx=f"{x:.1f}", cy=f"{y:.1f}", r=3.5))
     return parts
 
