@@ -87,7 +87,7 @@ DATA: Mapping[Callable, Mapping[str, Value]] = {
     },
     build_test_loader: {
         "dataset": _DATASET.with_meaning(
-            "name or names of registered data sets; several are joined"
+            "name of a registered data set; several are joined, but the evaluators here judge one"
         ),
         "mapper": Part(meaning="turns a dataset dict into a sample"),
         "batch_size": WholeNumber(
