@@ -53,9 +53,9 @@ def test_calibration_is_that_of_the_file(make_run, write):
         diagram = page[page.index(f"<strong>Reliability of {kind}</strong>") :]
         diagram = diagram[: diagram.index("</figure>")]
         assert f"share {sign}" in diagram
-        marks = re.findall(r": ([0-9.e-]+) at ([0-9.e-]+)</title>", diagram)
+        marks = re.findall(r": ([0-9.]+) at ([0-9.e-]+)</title>", diagram)
         expected = [
-            (f"{y:.4g}", f"{x:g}")
+            (f"{y:.3f}", f"{x:g}")
             for bins in (before["bins"], after["bins"])
             for x, y in zip(bins["probability"], bins["observed"], strict=True)
         ]
