@@ -27,7 +27,7 @@ from real_mammograms.row_notes import row_notes
 from real_mammograms.rows import find_rows, measure_rows
 from real_mammograms.statistics import METRICS, compare, compare_seeds, over_seeds, summarize
 
-from medmask.engine.comparison.table import learning_table
+from medmask.engine.comparison.table import learning_table, learning_to_json
 from medmask.errors import InputError
 from medmask.evaluation.paired_differences import PairedDifference
 from medmask.evaluation.settings import DEFAULT_MIN_PAIRS
@@ -190,9 +190,12 @@ def main() -> None:
         )
     counts, samples = measure_rows(rows, options.bootstrap, fuse_seeds=options.fuse_seeds)
     ours = samples[names.index(options.ours)]
-    content, seed_differences = [], {}
+    content, seed_differences, learning = [], {}, {}
     for row, of_row in zip(rows, samples, strict=True):
         entry = row.facts() | {"figures": summarize(over_seeds(of_row))}
+        if not row.views:
+            learning[row.name] = row.learning()
+            entry["learning"] = learning_to_json(learning[row.name])
         if row.name != options.ours:
             entry["differences"] = dict(compare(over_seeds(ours), over_seeds(of_row)))
             if not options.fuse_seeds:
@@ -209,7 +212,6 @@ def main() -> None:
         text += f"\n{_differences(content, options.ours)}\n"
     if seed_differences:
         text += f"\n{_seed_differences(seed_differences, options.ours, options.min_pairs)}\n"
-    learning = {row.name: row.learning() for row in rows if not row.views}
     if any(learning.values()):
         text += f"\n{learning_table(learning)}"
     mixed = [sentence for row in rows if not row.views for sentence in row_notes(row)]

@@ -9,7 +9,6 @@ from medmask.config.difference import result_differences, result_values
 from medmask.config.yaml_files import read_config_yaml
 from real_mammograms.cell_config import CONFIG
 from real_mammograms.cells import Cell
-from real_mammograms.order import Order
 from real_mammograms.rows import Row
 
 _OF_A_SEED = ("train.seed", "train.init_checkpoint")
@@ -61,8 +60,8 @@ def _other_budgets(row: Row) -> list[str]:
     cells_by_minutes: dict[float | None, list[Cell]] = defaultdict(list)
     for _, cells in sorted(row.cells.items()):
         for cell in cells:
-            record = Order(cell, row.output, (row.test,), minutes=None).read_record()
-            cells_by_minutes[record["asked"]["minutes"]].append(cell)
+            minutes = row.order(cell).read_record()["asked"]["minutes"]
+            cells_by_minutes[minutes].append(cell)
     (first, of_first), *others = cells_by_minutes.items()
     return [
         f"{row.name}: {_named(cells)} trained for {_budget(minutes)}, and {_named(of_first[:1])} "
@@ -87,7 +86,7 @@ def _other_starts(row: Row) -> list[str]:
     """A sentence on the seeds whose start was trained again since."""
     seeds = []
     for seed, cells in sorted(row.cells.items()):
-        orders = [Order(cell, row.output, (row.test,), minutes=None) for cell in cells]
+        orders = [row.order(cell) for cell in cells]
         if any(order.has_other_start(order.read_record()) for order in orders):
             seeds.append(str(seed))
     if not seeds:

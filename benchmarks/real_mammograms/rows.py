@@ -1,7 +1,6 @@
 """The rows of the table: all seeds and folds of a method with a start."""
 
 import functools
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from medmask.evaluation import (
 )
 from medmask.utils.counts import counted
 from real_mammograms.cells import BENCHMARKS, METHODS, NUM_FOLDS, STARTS, Cell
-from real_mammograms.order import RECORD, detections_file
+from real_mammograms.order import Order, detections_file
 from real_mammograms.pooling import pool
 from real_mammograms.statistics import Samples, measure, patient_weights
 
@@ -59,7 +58,9 @@ class Row:
 
     def facts(self) -> dict[str, Any]:
         """Seeds, and the means over trainings of minutes and steps."""
-        records = [self._record(cell) for cells in self.cells.values() for cell in cells]
+        records = [
+            self.order(cell).read_record() for cells in self.cells.values() for cell in cells
+        ]
         return {
             "method": self.detections,
             "start": self.start,
@@ -74,14 +75,15 @@ class Row:
         Rows with folds, and records that tell nothing of it, have nothing.
         """
         learned = {
-            seed: self._record(cells[0]).get("learning", {})
+            seed: self.order(cells[0]).read_record().get("learning", {})
             for seed, cells in self.cells.items()
             if len(cells) == 1
         }
         return list(summarize_learning(learned))
 
-    def _record(self, cell: Cell) -> dict[str, Any]:
-        return json.loads((self.output / cell.name / RECORD).read_text(encoding="utf-8"))
+    def order(self, cell: Cell) -> Order:
+        """Make an order for a cell of the row, to read what its training has left."""
+        return Order(cell, self.output, (self.test,), minutes=None)
 
     def load(self, seeds: Sequence[int]) -> tuple[GroundTruth, Detections]:
         """Ground truth, and what models of these seeds detect together; all folds pooled."""

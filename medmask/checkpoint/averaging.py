@@ -82,7 +82,8 @@ def _fractions(shares: Sequence[float] | None, num_models: int) -> list[float]:
     for share in shares:
         if not 0 < share < math.inf:
             raise InputError(f"share {share:g} is not above 0: leave that model out")
-    return [share / math.fsum(shares) for share in shares]
+    total = math.fsum(shares)
+    return [share / total for share in shares]
 
 
 def _without_counters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -13,15 +13,17 @@ logger = logging.getLogger(__name__)
 _EXAMPLES = """
 examples:
   A stage, and the detector that it went on from:
-    medmask average-weights output/inbreast/source_only/average_final.pth \\
-        output/inbreast/image_labels/average_final.pth --output averaged.pth
-    medmask predict scans/ --checkpoint averaged.pth
+    medmask average-weights output/mias2inbreast/source_only/average_final.pth \\
+        output/mias2inbreast/image_labels/average_final.pth --output averaged.pth
+    medmask predict scans/ --checkpoint averaged.pth \\
+        --config-file output/mias2inbreast/source_only/config.yaml
 
   With more of the stage:
     medmask average-weights first.pth stage.pth --shares 0.3 0.7 --output averaged.pth
 
 What a stage learns of the images of one scanner, it may pay with what it knew of others; their
-average keeps much of both, and costs nothing when it detects. All files must be of one config, and
+average gets that back, and gives up a part of what was learned: where a stage gains much, it loses.
+Evaluate all three. It costs nothing when it detects. All files must be of one config, and
 of trainings that began with the same weights: detectors of two seeds have nothing to average, fuse
 what they detect instead (medmask fuse-detections). A calibration of one model does not fit.
 """

@@ -32,13 +32,18 @@ class PairedDifference:
         standard_error: of the mean, sample standard deviation / sqrt(n); NaN below two pairs.
         t: mean / standard error, with n - 1 degrees of freedom; infinite where all differences are
             the same but for rounding, NaN where they are all 0 or there are fewer than two.
-        num_pairs: n.
+        differences: of the pairs, in their order; those of rounding are 0.
     """
 
     mean: float
     standard_error: float
     t: float
-    num_pairs: int
+    differences: tuple[float, ...]
+
+    @property
+    def num_pairs(self) -> int:
+        """The number of pairs, n."""
+        return len(self.differences)
 
     def verdict(self, min_pairs: int = DEFAULT_MIN_PAIRS) -> str:
         """Tell whether the first of each pair is the better one.
@@ -87,11 +92,11 @@ def paired_difference(values: Sequence[float], controls: Sequence[float]) -> Pai
     differences[np.abs(differences) <= rounding] = 0.0
     mean = float(differences.mean()) if n else math.nan
     if n < 2:
-        return PairedDifference(mean, math.nan, math.nan, n)
+        return PairedDifference(mean, math.nan, math.nan, tuple(differences.tolist()))
     deviation = 0.0 if np.ptp(differences) <= rounding else float(differences.std(ddof=1))
     error = deviation / math.sqrt(n)
     if error:
         t = mean / error
     else:
         t = math.copysign(math.inf, mean) if mean else math.nan
-    return PairedDifference(mean, error, t, n)
+    return PairedDifference(mean, error, t, tuple(differences.tolist()))

@@ -247,7 +247,11 @@ def test_what_stages_have_learned_is_told(run_tool, output):
         order = Order(cell, output, ("heldout",), minutes=None)
         order.write_record(steps=10, minutes=0.5, learning=learned)
     what = ("--benchmark", "mias2inbreast", "--test", "heldout", "--bootstrap", 0)
-    result = run_tool("benchmarks/detectors_table.py", "--output", output, *what)
+    figures = output / "figures.json"
+    result = run_tool("benchmarks/detectors_table.py", "--output", output, *what, "--json", figures)
+    learning = {row["method"]: row["learning"] for row in json.loads(figures.read_text())["rows"]}
+    assert learning["medmask"] == {}
+    assert learning["retinanet"]["mae/R2_res5"]["num_better"] == 1
     assert "| retinanet/imagenet | mae/R2_res5 | 0.050 | 0.000 | 1 of 2 |" in result.stdout
     assert "| medmask/imagenet | mae" not in result.stdout  # its record does not tell
 

@@ -105,11 +105,11 @@ def test_no_difference_at_all_shows_nothing():
     ],
 )
 def test_claim_needs_two_standard_errors_and_eight_pairs(t, n, verdict):
-    assert PairedDifference(t, 1.0, t, n).verdict() == verdict
+    assert PairedDifference(t, 1.0, t, (t,) * n).verdict() == verdict
 
 
 def test_fewer_pairs_can_be_asked_for():
-    found = PairedDifference(3.0, 1.0, 3.0, 3)
+    found = PairedDifference(3.0, 1.0, 3.0, (2.0, 2.0, 5.0))
     assert found.verdict(3) == "better"
     assert found.verdict(4) == "not shown"
     with pytest.raises(InputError, match="no claim rests on 1"):

@@ -1,6 +1,6 @@
 """The differences of runs to their controls as a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -54,14 +54,11 @@ def draw_differences(rows: Sequence[RunSummary], metrics: Sequence[str], min_pai
     figure = Figure(figsize=(_WIDTH, height), dpi=160, layout=layout)
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    of_run = {row.run: row for row in rows}
     for axes, metric in zip(panels, metrics, strict=True):
         style_frame(axes, f"{short_name(metric)}: run minus control, points", grid="x")
         axes.axvline(0, color=INK, linewidth=1)
-        for place, (row, comparison) in enumerate(lines):
-            control = of_run[comparison.control].metrics[metric].values
-            pairs = _pair_differences(row.metrics[metric].values, control)
-            _draw_difference(axes, place, pairs, comparison.differences[metric], min_pairs)
+        for place, (_, comparison) in enumerate(lines):
+            _draw_difference(axes, place, comparison.differences[metric], min_pairs)
     panels[0].set_yticks(range(len(lines)), [_name(row, each) for row, each in lines])
     panels[0].set_ylim(len(lines) - 0.5, -0.5)
     _add_legend(figure)
@@ -87,17 +84,13 @@ def _name(row: RunSummary, comparison: ControlComparison) -> str:
     return plain_text(f"{row.run} – {comparison.control}")
 
 
-def _pair_differences(ours: Mapping[int, float], control: Mapping[int, float]) -> list[float]:
-    return [value - control[seed] for seed, value in ours.items() if seed in control]
-
-
-def _draw_difference(
-    axes: Axes, place: int, pairs: Sequence[float], difference: PairedDifference, min_pairs: int
-) -> None:
+def _draw_difference(axes: Axes, place: int, difference: PairedDifference, min_pairs: int) -> None:
     """Draw a line of a panel; without two pairs there is no standard error, and no bar."""
     color = _COLORS[difference.verdict(min_pairs)]
-    below = [place + _PAIRS_BELOW] * len(pairs)
-    axes.plot(pairs, below, "o", color=color, markersize=4, alpha=0.45, markeredgewidth=0)
+    below = [place + _PAIRS_BELOW] * difference.num_pairs
+    axes.plot(
+        difference.differences, below, "o", color=color, markersize=4, alpha=0.45, markeredgewidth=0
+    )
     error = STANDARD_ERRORS * difference.standard_error
     axes.plot([difference.mean - error, difference.mean + error], [place] * 2, color=color, lw=2.4)
     axes.plot([difference.mean], [place], "o", color=color, markersize=8, markeredgecolor="white")

@@ -168,15 +168,20 @@ def _row_to_json(row: RunSummary, min_pairs: int) -> dict[str, Any]:
             for name, metric in row.metrics.items()
         },
         "comparisons": [_comparison_to_json(each, min_pairs) for each in row.comparisons],
-        "learning": {
-            each.measure: {
-                "value": finite_or_none(each.value.mean),
-                "constant": finite_or_none(each.constant.mean),
-                "num_better": each.num_better,
-                "num_seeds": each.num_seeds,
-            }
-            for each in row.learning
-        },
+        "learning": learning_to_json(row.learning),
+    }
+
+
+def learning_to_json(measures: Sequence[LearningSummary]) -> dict[str, dict[str, float | None]]:
+    """Values that JSON has, by the name of the measure."""
+    return {
+        each.measure: {
+            "value": finite_or_none(each.value.mean),
+            "constant": finite_or_none(each.constant.mean),
+            "num_better": each.num_better,
+            "num_seeds": each.num_seeds,
+        }
+        for each in measures
     }
 
 
