@@ -73,11 +73,12 @@ def make_plan(
         pictures: the folder of the pictures, if images whose picture is gone are to be done again.
 
     Raises:
-        InputError: the parts hold images that are not in the list, or an image has changed since it
-            was done.
+        InputError: two images have the same id, the parts hold images that are not in the list, or
+            an image has changed since it was done.
     """
     left = array("Q")
     count, seen = 0, set()
+    ids: set[str] = set()
     digest = hashlib.blake2b(digest_size=12)
     for position, image in enumerate(_entries(images)):
         key = image.key
@@ -85,6 +86,11 @@ def make_plan(
         if key in seen:
             continue
         seen.add(key)
+        if image.image_id is not None:
+            image_id = str(image.image_id)  # as the tables of results tell it
+            if image_id in ids:
+                raise _same_id(images, image_id)
+            ids.add(image_id)
         is_done = parts.is_done(key)
         if is_done and isinstance(image, PredictionImage) and not image.is_archived:
             _check_unchanged(image, parts)
@@ -100,6 +106,16 @@ def make_plan(
 def _entries(images: Iterable[PredictionImage]) -> Iterable[PredictionImage | ManifestEntry]:
     """The images, those of manifests not made yet."""
     return images.entries() if isinstance(images, WorkList) else images
+
+
+def _same_id(images: Iterable[PredictionImage], image_id: str) -> InputError:
+    """The error of an id that several images have, whose results could not be told apart."""
+    names = {image.key: image.name for image in images if str(image.image_id) == image_id}
+    first, second, *_ = names.values()
+    return InputError(
+        f"images {first} and {second} have the same image_id {image_id}: give each an id of its "
+        "own, or another name to the column"
+    )
 
 
 def _has_picture(key: str, parts: PartsReader, pictures: Path) -> bool:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import sys
 import time
 from pathlib import Path
@@ -381,6 +382,21 @@ def test_manifest_is_predicted_on_and_gone_on_with(whole, images, tmp_path):
     assert [d["bbox"] for d in detections] == [d["bbox"] for d in expected]
     again = predict_images(BrightnessDetector(), work, output, options=options())
     assert (again.done_before, again.problems) == (30, ())
+
+
+@pytest.mark.parametrize("second", ["other.csv", "list.csv"])
+def test_two_images_of_one_id_are_refused_before_any_is_predicted_on(images, tmp_path, second):
+    """Detections of both would be told under the id, and counted as those of one image."""
+    rows = [f"{images[0].path},7", f"{images[1].path},8", f"{images[0].path},7"]
+    twice = f"{images[2].path},7"
+    for name in ("list.csv", "other.csv"):
+        lines = ["path,image_id", *rows, *([twice] if name == second else [])]
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    work = WorkList([tmp_path / "list.csv", tmp_path / "other.csv"])
+    words = f"{images[0].path} and {images[2].path} have the same image_id 7: give each"
+    with pytest.raises(InputError, match=re.escape(words)):
+        predict_images(BrightnessDetector(), work, tmp_path / "out", options=options())
+    assert not (tmp_path / "out" / "detections.json").exists()
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

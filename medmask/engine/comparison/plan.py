@@ -82,8 +82,8 @@ class Comparison:
         Returns:
             None if there is none: then only the seed is shared, and with it the order of images.
         """
-        origins = [each.name for each in self._origins(control)]
-        names = (each.name for each in self._origins(run))
+        origins = [each.name for each in self.origins(control)]
+        names = (each.name for each in self.origins(run))
         return next((name for name in names if name in origins), None)
 
     def counts_an_average(self, run: Run) -> bool:
@@ -92,7 +92,7 @@ class Comparison:
             run = self[run.start]
         return run.model != MODEL
 
-    def _origins(self, run: Run) -> Iterator[Run]:
+    def origins(self, run: Run) -> Iterator[Run]:
         """The run, the one that it starts from, and so on."""
         yield run
         while run.start is not None:

@@ -33,6 +33,8 @@ class RunResult:
     killed with the runner are not known"""
     start_sha256: str | None = None
     """of the weights that it started from; None if it started from no other run, or is not known"""
+    labeled_images: int | None = None
+    """seen in all its steps; 0 where no loss is of labels, None where it is not known"""
 
 
 Results = dict[str, dict[int, RunResult]]
@@ -84,7 +86,12 @@ def read_result(
             f"{file} was made before {run.config} changed: {'; '.join(differences)}; delete its "
             "folder to run again, or choose another --output"
         )
-    return RunResult(content["metrics"], float(content["minutes"]), content.get("start_sha256"))
+    return RunResult(
+        content["metrics"],
+        float(content["minutes"]),
+        content.get("start_sha256"),
+        _labeled_images(run, content.get("config_values")),
+    )
 
 
 def check_start(
@@ -163,8 +170,19 @@ def complete_run(
     start_sha256 = _start_sha256(run, folder)
     content = {"metrics": metrics, "minutes": minutes, "settings": list(settings)}
     content |= _identity(run) | {"start_sha256": start_sha256}
-    write_json(folder / RESULT, content | {"config_values": used_values(run, folder)})
-    return RunResult(metrics, minutes, start_sha256)
+    values = used_values(run, folder)
+    write_json(folder / RESULT, content | {"config_values": values})
+    return RunResult(metrics, minutes, start_sha256, _labeled_images(run, values))
+
+
+def _labeled_images(run: Run, config_values: dict[str, Any] | None) -> int | None:
+    """Steps times images in each, as the run's config has them."""
+    values = config_values or {}
+    weights = [values.get(f"model.criterion.{name}_weight") for name in ("class", "box", "giou")]
+    if run.adapt_batchnorm or weights == [0, 0, 0]:
+        return 0
+    steps, images = values.get("train.max_iter"), values.get("dataloader.train.total_batch_size")
+    return steps * images if type(steps) is int and type(images) is int else None
 
 
 def _start_sha256(run: Run, folder: Path) -> str | None:

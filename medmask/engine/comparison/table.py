@@ -14,6 +14,7 @@ from medmask.engine.comparison.summary import (
     RunSummary,
     summarize,
 )
+from medmask.engine.comparison.training_length import other_lengths
 from medmask.evaluation.paired_differences import STANDARD_ERRORS, PairedDifference
 from medmask.evaluation.settings import DEFAULT_MIN_PAIRS
 from medmask.utils.files import atomic_write
@@ -40,11 +41,13 @@ def write_tables(
         The Markdown.
     """
     rows = summarize(comparison, results)
+    notes = [each.describe() for each in other_lengths(comparison, results)]
     content = {
         "test_dataset": comparison.test_dataset,
         "metric": comparison.metric,
         "seeds": sorted({seed for by_seed in results.values() for seed in by_seed}),
         "min_pairs": min_pairs,
+        "notes": notes,
         "left_out": list(left_out),
         "rows": [_row_to_json(row, min_pairs) for row in rows],
         "results": {
@@ -54,8 +57,8 @@ def write_tables(
     }
     write_json(output_dir / "benchmark.json", content)
     markdown = to_markdown(comparison, rows, min_pairs)
-    if left_out:
-        markdown += "\nNot in the tables:\n\n" + "".join(f"- {each}\n" for each in left_out)
+    markdown += _list("Of other length than their controls", notes)
+    markdown += _list("Not in the tables", left_out)
     with atomic_write(output_dir / "benchmark.md", "w") as file:
         file.write(markdown)
     if any(row.comparisons for row in rows):
@@ -137,6 +140,11 @@ def _difference_cells(difference: PairedDifference, min_pairs: int) -> tuple[str
         str(difference.num_pairs),
         difference.verdict(min_pairs),
     )
+
+
+def _list(title: str, sentences: Sequence[str]) -> str:
+    items = "".join(f"- {each}\n" for each in sentences)
+    return f"\n{title}:\n\n{items}" if items else ""
 
 
 def _head(*columns: str) -> list[str]:
