@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
         folds=args.folds,
     )
     weights_sha256 = calibration.hash_weights_file(args.checkpoint)  # an empty name is none, too
-    output = args.output or args.checkpoint.with_name(CALIBRATION)
+    output = args.output or _beside(args.checkpoint)
     _check_arguments(args, output)  # makes the folders of what is written
     ground_truth = _read_ground_truth(args)
     detections, config = _find_detections(args, ground_truth)
@@ -142,6 +142,27 @@ def run(args: argparse.Namespace) -> None:
     if args.plot:
         calibration.plot_calibration(result, args.plot)
     print(f"\n{output}" + (f", {args.plot}" if args.plot else ""))
+
+
+def _beside(checkpoint: Path) -> Path:
+    """The file to write where none is named.
+
+    Raises:
+        InputError: it is the calibration of other weights, which are still there.
+    """
+    from medmask.calibration import read_calibration_report
+
+    output = checkpoint.with_name(CALIBRATION)
+    try:
+        calibrated = read_calibration_report(output).source.weights_file
+    except InputError:  # there is none that could be lost
+        return output
+    if calibrated != checkpoint.name and output.with_name(calibrated).exists():
+        raise InputError(
+            f"{output} is the calibration of {calibrated}: name another file with --output, and "
+            "with --calibration when you predict"
+        )
+    return output
 
 
 def _read_ground_truth(args: argparse.Namespace) -> "GroundTruth":

@@ -66,6 +66,25 @@ def test_from_detections_to_files(folder, capsys):
     assert "in 50.0% of the images" in output
 
 
+def test_calibration_of_other_weights_of_the_folder_is_not_replaced(folder, capsys):
+    assert run(*OPTIONS) == 0
+    before = Path("run/calibration.json").read_bytes()
+    Path("run/teacher_best.pth").write_bytes(b"other weights")
+    other = (*OPTIONS, "--checkpoint", "run/teacher_best.pth")
+    assert run(*other) == 2
+    words = "error: run/calibration.json is the calibration of model_best.pth: name another file"
+    assert words in capsys.readouterr().err
+    assert Path("run/calibration.json").read_bytes() == before
+    assert run(*other, "--output", "run/teacher.json") == 0
+    assert run(*OPTIONS, "--seed", "3") == 0  # its own is made anew
+    Path("run/model_best.pth").unlink()
+    assert run(*other) == 0
+    content = json.loads(Path("run/calibration.json").read_text())
+    assert content["source"]["weights_file"] == "teacher_best.pth"
+    Path("run/calibration.json").write_text("{")  # nothing that could be lost
+    assert run(*other) == 0
+
+
 def test_options_reach_the_calibration(folder):
     options = ("--method", "isotonic", "--fpi", "0.25", "--nms-iou", "none", "--iou", "0.5")
     assert run(*OPTIONS, *options, "--bootstrap", "0", "--seed", "3", "--output", "c.json") == 0
