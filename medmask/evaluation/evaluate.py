@@ -37,6 +37,8 @@ from medmask.evaluation.suppression import suppress_overlaps
 from medmask.utils.counts import counted
 
 _BAND_POINTS = 181
+_FEW_PATIENTS = 10
+"""Below so many, percentile intervals hold the truth clearly less often than they say."""
 
 
 def evaluate_detections(
@@ -61,6 +63,7 @@ def evaluate_detections(
         num_patients = int(images.patients.max()) + 1
         weights = draw_patients(num_patients, settings.bootstrap, settings.seed)
     intervals, band = _confidence(localizations, images.patients, weights, settings)
+    of_images = _classify(images, weights, settings.score)
     return FrocResult(
         settings=settings,
         counts=_count(ground_truth, breasts, len(detections), len(kept)),
@@ -70,9 +73,12 @@ def evaluate_detections(
         curve=froc_curve(localizations),
         band=band,
         categories=_by_category(ground_truth, localizations, settings.operating_points),
-        images=_classify(images, weights, settings.score),
+        images=of_images,
         breasts=None if breasts is None else _classify(breasts, weights, settings.score),
-        warnings=tuple(_warnings(ground_truth, images, breasts, settings)),
+        warnings=(
+            *_warnings(ground_truth, images, breasts, settings),
+            *_warn_of_intervals(images, intervals, of_images.auc_interval),
+        ),
     )
 
 
@@ -163,10 +169,33 @@ def _warnings(
             f"{without_patient} of {counted(total, 'image')} without a patient_id, resampled "
             "singly: the intervals are too narrow if several images are of one patient."
         )
-    if settings.bootstrap and not images.patients.any():
-        sentences.append("All images are of one patient, so the intervals have no meaning.")
     if breasts is None and any(side is not None for side in ground_truth.lateralities):
         sentences.append(
             "Breast-level metrics are left out: they need patient_id and laterality on every image."
+        )
+    return sentences
+
+
+def _warn_of_intervals(
+    images: ScoredUnits, intervals: np.ndarray | None, auc_interval: np.ndarray | None
+) -> list[str]:
+    """Tell where intervals look surer than they are; nothing without the bootstrap."""
+    if intervals is None or auc_interval is None:
+        return []
+    if not images.patients.any():
+        return ["All images are of one patient, so the intervals have no meaning."]
+    sentences = []
+    for kind, of_kind in (("with", images.labels), ("without", ~images.labels)):
+        patients = len(np.unique(images.patients[of_kind]))
+        if 0 < patients < _FEW_PATIENTS:
+            sentences.append(
+                f"The images {kind} a lesion are of only {counted(patients, 'patient')}, so the "
+                "intervals are too narrow: resamples of so few are too much alike."
+            )
+    lower, upper = np.vstack([intervals, auc_interval]).T
+    if (lower == upper).any():
+        sentences.append(
+            "Where both ends of an interval are equal, all resamples gave one value, which does "
+            "not say that other patients would."
         )
     return sentences

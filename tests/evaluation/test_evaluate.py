@@ -50,7 +50,7 @@ def test_result_of_a_small_set(small_case):
     assert result.breasts.auc == 0.75
     # Resamples are of patient a alone, of b alone, or of both.
     assert result.intervals.tolist() == [[0, 1], [0, 1], [1, 1]]
-    assert result.warnings == ()
+    assert ["only 2 patients" in sentence for sentence in result.warnings] == [True, True, False]
 
 
 def test_suppression_can_be_left_out(small_case):
@@ -138,6 +138,35 @@ def test_warns_of_what_is_undefined(build_case):
     assert "3 of 3 images without a patient_id" in text
     assert "Breast-level metrics are left out" in text
     assert result.curve.fpi[-1] == pytest.approx(1 / 3)
+
+
+def case_of_patients(build_case, num_patients, num_with_lesions):
+    """Two images of each patient, one of which has a lesion, found, in the first patients."""
+    images = range(0, 2 * num_with_lesions, 2)
+    return build_case(
+        2 * num_patients,
+        lesions=[(image, 0, *BOX) for image in images],
+        detections=[(image, 0, *BOX, 0.9) for image in images],
+        patients=[index // 2 for index in range(2 * num_patients)],
+    )
+
+
+@pytest.mark.parametrize(("num_with_lesions", "told"), [(1, "only 1 patient,"), (9, "only 9 pat")])
+def test_warns_of_few_patients_with_lesions(build_case, num_with_lesions, told):
+    case = case_of_patients(build_case, 44, num_with_lesions)
+    few, equal = evaluate_detections(*case).warnings
+    assert told in few
+    assert "with a lesion" in few
+    assert "both ends of an interval are equal" in equal
+    assert evaluate_detections(*case, EvaluationSettings(bootstrap=0)).warnings == ()
+
+
+def test_warns_of_intervals_of_one_value(build_case):
+    truth, detections = case_of_patients(build_case, 44, 12)
+    (equal,) = evaluate_detections(truth, detections).warnings  # all are found in all resamples
+    assert "both ends of an interval are equal" in equal
+    some = detections.select(np.arange(len(detections)) % 2 == 0)
+    assert evaluate_detections(truth, some).warnings == ()
 
 
 def test_warns_of_a_single_patient(build_case):
