@@ -31,7 +31,7 @@ from medmask.evaluation.results import (
     Counts,
     FrocResult,
 )
-from medmask.evaluation.settings import EvaluationSettings
+from medmask.evaluation.settings import CPM_POINTS, EvaluationSettings
 from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.evaluation.suppression import suppress_overlaps
 from medmask.utils.counts import counted
@@ -62,7 +62,7 @@ def evaluate_detections(
     if settings.bootstrap:
         num_patients = int(images.patients.max()) + 1
         weights = draw_patients(num_patients, settings.bootstrap, settings.seed)
-    intervals, band = _confidence(localizations, images.patients, weights, settings)
+    intervals, cpm_interval, band = _confidence(localizations, images.patients, weights, settings)
     of_images = _classify(images, weights, settings.score)
     return FrocResult(
         settings=settings,
@@ -70,6 +70,7 @@ def evaluate_detections(
         sensitivity=sensitivity_at(localizations, settings.operating_points),
         intervals=intervals,
         cpm=competition_performance_metric(localizations),
+        cpm_interval=cpm_interval,
         curve=froc_curve(localizations),
         band=band,
         categories=_by_category(ground_truth, localizations, settings.operating_points),
@@ -87,18 +88,22 @@ def _confidence(
     patients: np.ndarray,
     weights: np.ndarray | None,
     settings: EvaluationSettings,
-) -> tuple[np.ndarray | None, ConfidenceBand | None]:
-    """Intervals at the operating points, and the band of the curve."""
+) -> tuple[np.ndarray | None, np.ndarray | None, ConfidenceBand | None]:
+    """Intervals at the operating points, that of CPM, and the band of the curve."""
     if weights is None:
-        return None, None
+        return None, None, None
     points = len(settings.operating_points)
     shown = settings.positive_rates()
     band_fpi = np.geomspace(min(shown) / 2, max(shown) * 2, _BAND_POINTS)
-    rates = (*settings.operating_points, *band_fpi)
+    rates = (*settings.operating_points, *CPM_POINTS, *band_fpi)
     sensitivity = resampled_sensitivity(localizations, patients, weights, rates)
-    intervals = percentile_interval(sensitivity)
-    lower, upper = intervals[points:].T
-    return intervals[:points], ConfidenceBand(band_fpi, lower, upper)
+    at_points, at_cpm, on_band = np.split(sensitivity, [points, points + len(CPM_POINTS)], axis=1)
+    lower, upper = percentile_interval(on_band).T
+    return (
+        percentile_interval(at_points),
+        percentile_interval(at_cpm.mean(axis=1)),
+        ConfidenceBand(band_fpi, lower, upper),
+    )
 
 
 def _by_category(

@@ -19,10 +19,10 @@ def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> di
     """The result as JSON values.
 
     Fractions are in [0, 1]; what is undefined is null. ``fpi``, ``sensitivity`` and ``intervals``
-    have one entry for each operating point; ``intervals`` is null without the bootstrap. ``cpm`` is
-    the mean sensitivity at 1/8, 1/4, ... 8 false positives per image. ``curve`` holds the corners
-    of the exact staircase: the sensitivity at a rate of false positives is that of the last corner
-    whose ``fpi`` does not exceed it.
+    have one entry for each operating point; ``intervals`` and ``cpm_interval`` are null without the
+    bootstrap. ``cpm`` is the mean sensitivity at 1/8, 1/4, ... 8 false positives per image.
+    ``curve`` holds the corners of the exact staircase: the sensitivity at a rate of false positives
+    is that of the last corner whose ``fpi`` does not exceed it.
     """
     corners = result.curve.corners()
     content = {
@@ -30,6 +30,7 @@ def result_to_json(result: FrocResult, ap: AveragePrecision | None = None) -> di
         "sensitivity": result.sensitivity.tolist(),
         "intervals": _intervals_to_json(result.intervals),
         "cpm": result.cpm,
+        "cpm_interval": interval_to_json(result.cpm_interval),
         "counts": asdict(result.counts),
         "image_level": _classification_to_json(result.images),
         "breast_level": result.breasts and _classification_to_json(result.breasts),
@@ -58,7 +59,7 @@ def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
         *_other_rule(result.settings),
         "",
         _sensitivity_table(result),
-        f"CPM {decimal(result.cpm)}, the mean sensitivity at 1/8, 1/4, ... 8 FP/image",
+        _cpm_line(result),
         "",
         _classification_table(result),
     ]
@@ -67,6 +68,12 @@ def format_table(result: FrocResult, ap: AveragePrecision | None = None) -> str:
     if ap is not None:
         lines += ["", f"AP {decimal(ap.ap)}   AP50 {decimal(ap.ap50)}   AP75 {decimal(ap.ap75)}"]
     return "\n".join(lines)
+
+
+def _cpm_line(result: FrocResult) -> str:
+    is_known = interval_to_json(result.cpm_interval) is not None
+    shown = f" ({interval_text(result.cpm_interval)})" if is_known else ""
+    return f"CPM {decimal(result.cpm)}{shown}, the mean sensitivity at 1/8, 1/4, ... 8 FP/image"
 
 
 def _other_rule(settings: EvaluationSettings) -> list[str]:

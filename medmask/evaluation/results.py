@@ -73,6 +73,7 @@ class FrocResult:
         intervals: (K, 2) 95% intervals of the sensitivities, None without the bootstrap.
         cpm: competition performance metric, the mean sensitivity at 1/8, 1/4, ... 8 false positives
             per image (``CPM_POINTS``).
+        cpm_interval: (2,) its 95% interval, None without the bootstrap.
         curve: the exact curve.
         band: the curve's 95% band, None without the bootstrap.
         categories: each category by itself.
@@ -86,6 +87,7 @@ class FrocResult:
     sensitivity: np.ndarray
     intervals: np.ndarray | None
     cpm: float
+    cpm_interval: np.ndarray | None
     curve: FrocCurve
     band: ConfidenceBand | None
     categories: tuple[CategorySensitivity, ...]

@@ -73,7 +73,9 @@ def _tiles(named: _Named) -> Markup:
         tiles.append(
             (f"R@{_NAMED_RATE:g}", decimal(result.sensitivity[index]), interval_text(interval))
         )
-    tiles.append(("CPM", decimal(result.cpm), "mean sensitivity at 1/8 to 8 FPI"))
+    interval = interval_text(result.cpm_interval)
+    meaning = "mean sensitivity at 1/8 to 8 FPI"
+    tiles.append(("CPM", decimal(result.cpm), f"{interval}; {meaning}" if interval else meaning))
     levels = (("Image AUC", result.images), ("Breast AUC", result.breasts))
     tiles += [
         (name, decimal(level.auc), interval_text(level.auc_interval))

@@ -12,6 +12,9 @@ from medmask.evaluation import (
     result_to_json,
     write_json,
 )
+from medmask.evaluation.bootstrap import draw_patients, resampled_sensitivity
+from medmask.evaluation.matching import localize
+from medmask.evaluation.settings import CPM_POINTS
 from medmask.utils.counts import counted
 
 BOX = (0, 0, 40, 40)
@@ -104,6 +107,20 @@ def test_interval_and_band_hold_the_curve(random_case):
     np.testing.assert_array_equal(result.intervals, again.intervals)
 
 
+def test_interval_of_cpm_is_that_of_its_resamples(small_case):
+    truth, detections = small_case
+    settings = EvaluationSettings(nms_iou=None, bootstrap=300)
+    result = evaluate_detections(truth, detections, settings)
+    patients = truth.patient_groups()
+    weights = draw_patients(int(patients.max()) + 1, 300, settings.seed)
+    found = localize(truth, detections)
+    samples = resampled_sensitivity(found, patients, weights, CPM_POINTS).mean(axis=1)
+    low, high = np.nanquantile(samples, [0.025, 0.975])
+    np.testing.assert_allclose(result.cpm_interval, [low, high])
+    assert low < result.cpm <= high
+    assert f"CPM {result.cpm:.3f} ({low:.3f} to {high:.3f}), the mean" in format_table(result)
+
+
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("bootstrap", [0, 20])
 def test_any_result_is_strict_json_and_a_table(random_case, tmp_path, seed, bootstrap):
@@ -120,11 +137,17 @@ def test_any_result_is_strict_json_and_a_table(random_case, tmp_path, seed, boot
     if bootstrap:
         assert len(content["intervals"]) == 9
     else:
-        assert content["intervals"] is None
+        assert content["intervals"] is content["cpm_interval"] is None
     undefined = [value is None for value in content["sensitivity"]]
     assert undefined == [ground_truth.num_lesions == 0] * 9
     assert content["curve"]["score"][0] is None
     assert f"{counted(ground_truth.num_lesions, 'lesion')} in" in format_table(result, ap)
+
+
+def test_undefined_interval_of_cpm_is_left_out(build_case):
+    result = evaluate_detections(*build_case(2, [], []))
+    assert "CPM undefined, the mean" in format_table(result)
+    assert result_to_json(result)["cpm_interval"] is None
 
 
 def test_warns_of_what_is_undefined(build_case):

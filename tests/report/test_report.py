@@ -33,6 +33,8 @@ def test_figures_are_those_of_the_evaluation(make_run, write):
         row += f'<td class="number">{value:.3f}</td><td class="number">{low:.3f} to {high:.3f}</td>'
         assert row in page
     assert f"<dt>CPM</dt><dd>{result['cpm']:.3f}</dd>" in page
+    low, high = result["cpm_interval"]
+    assert f">{low:.3f} to {high:.3f}; mean sensitivity at 1/8 to 8 FPI<" in page
 
 
 def test_calibration_is_that_of_the_file(make_run, write):
