@@ -218,13 +218,13 @@ def main() -> None:
     if mixed:
         text += "\nTrainings that should not be in one row:\n\n"
         text += "".join(f"- {sentence}\n" for sentence in mixed)
-    print(text)
     if options.json:
         figures = {"test": test, "counts": counts, "rows": content, "mixed_configs": mixed}
         write_json(options.json, finite_values(figures))
     if options.markdown:
         with atomic_write(options.markdown, "w") as file:
             file.write(text)
+    print(text)
 
 
 if __name__ == "__main__":

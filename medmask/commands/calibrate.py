@@ -106,7 +106,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Calibrate, print the report, and write the files."""
+    """Calibrate, write the files, and print the report."""
     from medmask import calibration
     from medmask.utils.json_files import write_json
 
@@ -135,12 +135,13 @@ def run(args: argparse.Namespace) -> None:
         detections_sha256=calibration.hash_detections(detections),
     )
     result = calibration.calibrate_scores(ground_truth, detections, source, settings)
-    print(calibration.format_calibration(result))
-    for sentence in result.warnings:
-        print(f"\nnote: {sentence}")
+    # The files first: who reads the report may stop early, as `head` does.
     write_json(output, calibration.calibration_to_json(result))
     if args.plot:
         calibration.plot_calibration(result, args.plot)
+    print(calibration.format_calibration(result))
+    for sentence in result.warnings:
+        print(f"\nnote: {sentence}")
     print(f"\n{output}" + (f", {args.plot}" if args.plot else ""))
 
 

@@ -65,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluate, print the report, and write what is asked for."""
+    """Evaluate, write what is asked for, and print the report."""
     from medmask import evaluation
 
     settings = EvaluationSettings(
@@ -85,13 +85,14 @@ def run(args: argparse.Namespace) -> None:
     detections = evaluation.read_detections(args.detections, ground_truth)
     result = evaluation.evaluate_detections(ground_truth, detections, settings)
     ap = evaluation.average_precision(ground_truth, detections)
-    print(evaluation.format_table(result, ap))
-    for sentence in result.warnings:
-        print(f"\nnote: {sentence}")
+    # The files first: who reads the report may stop early, as `head` does.
     if args.json:
         evaluation.write_json(args.json, evaluation.result_to_json(result, ap))
     if args.plot:
         evaluation.plot_froc([(Path(args.detections).stem, result)], args.plot)
+    print(evaluation.format_table(result, ap))
+    for sentence in result.warnings:
+        print(f"\nnote: {sentence}")
 
 
 main = entry_point(make_parser, run)

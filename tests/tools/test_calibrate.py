@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,15 @@ def test_from_detections_to_files(folder, capsys):
     assert "60 images of 30 patients, 30 lesions in 30 images" in output
     assert "threshold at 0.5 and 1 and 2 and 4 is 0" in output
     assert "in 50.0% of the images" in output
+
+
+def test_reader_that_goes_away_loses_no_file(folder, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", buffering=1) as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        assert run(*OPTIONS) == 141
+    assert json.loads(Path("run/calibration.json").read_text())["counts"]["lesions"] == 30
 
 
 def test_calibration_of_other_weights_of_the_folder_is_not_replaced(folder, capsys):

@@ -80,6 +80,17 @@ def test_as_a_user_runs_it(write):
     assert Path("out/froc.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_reader_that_goes_away_loses_no_file(write, run_main, monkeypatch):
+    write()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", buffering=1) as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        assert run_main("--bootstrap", "0", "--json", "froc.json", "--plot", "froc.png") == 141
+    assert json.loads(Path("froc.json").read_text())["cpm"] > 0
+    assert Path("froc.png").stat().st_size > 0
+
+
 def test_options_reach_the_evaluation(write, run_main):
     write()
     options = ("--nms-iou", "none", "--bootstrap", "0", "--iou", "0.95", "--score", "0.65")
