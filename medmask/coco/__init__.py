@@ -17,7 +17,16 @@ from medmask.coco.image_check import name_problems
 from medmask.coco.reading import read_categories, read_coco
 from medmask.coco.run_length import decode_mask, encode_mask
 from medmask.coco.tables import AnnotationTable, CocoTables, image_label, is_length
-from medmask.coco.values import as_given, as_id, as_label, column, look_up, numbers, quadruples
+from medmask.coco.values import (
+    as_given,
+    as_id,
+    as_label,
+    column,
+    look_up,
+    numbers,
+    quadruples,
+    written_otherwise,
+)
 
 __all__ = [
     "AnnotationTable",
@@ -42,4 +51,5 @@ __all__ = [
     "quadruples",
     "read_categories",
     "read_coco",
+    "written_otherwise",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from medmask.coco.categories import map_categories
 from medmask.coco.tables import AnnotationTable
-from medmask.coco.values import find_duplicates
+from medmask.coco.values import find_duplicates, written_otherwise
 from medmask.utils.json_files import show
 
 OVERHANG_TOLERANCE = 1.0
@@ -133,13 +133,8 @@ def _is_outside(table: AnnotationTable) -> np.ndarray:
 
 def _advise_on_image_id(image_id: Any, known: set[Any]) -> str:
     """Point at an image whose id is the same but that one is text, and the other a number."""
-    other = str(image_id) if type(image_id) is int else _as_number(image_id)
-    return f", but one has {show(other)}: write ids one way" if other in known else ""
-
-
-def _as_number(image_id: Any) -> int | None:
-    is_number = isinstance(image_id, str) and image_id.isdecimal() and len(image_id) < 20
-    return int(image_id) if is_number else None
+    other = written_otherwise(image_id, known)
+    return "" if other is None else f", but one has {show(other)}: write ids one way"
 
 
 def _advise_on_box(table: AnnotationTable, index: int) -> str:

@@ -6,7 +6,7 @@ given"; whole numbers may be written as floats (``7.0``) and flags as ``false`` 
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from medmask.utils.json_files import show
 
 _SMALLEST_ID, _LARGEST_ID = -(2**63), 2**63 - 1
+_MOST_DIGITS = 20
+"""Text of so many digits is no number of 64 bits."""
 _TEXTS_FOR_NOTHING = {"", "nan", "none", "null", "nat", "<na>"}
 """Texts that tools write for an empty cell, in lower case."""
 
@@ -94,6 +96,20 @@ def look_up(values: Sequence, known: Sequence[Hashable]) -> np.ndarray:
         [index.get(v, -1) if type(v) is int or type(v) is str else -1 for v in values],
         dtype=np.int64,
     )
+
+
+def written_otherwise(id_: Any, known: Container[Hashable]) -> int | str | None:
+    """Find an id among the known that is text where ``id_`` is a number, or the other way round.
+
+    Returns:
+        The known one; None if there is none.
+    """
+    other: int | str | None = None
+    if type(id_) is int:
+        other = str(id_)
+    elif isinstance(id_, str) and id_.isdecimal() and len(id_) < _MOST_DIGITS:
+        other = int(id_)
+    return other if other is not None and other in known else None
 
 
 def find_duplicates(what: str, values: Iterable[Hashable]) -> Iterator[str]:

@@ -14,13 +14,13 @@ Two file names never mean the same image.
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Container, Hashable, Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
 
 import numpy as np
 
-from medmask.coco import as_given, as_id, class_of_name, column, look_up
+from medmask.coco import as_given, as_id, class_of_name, column, look_up, written_otherwise
 from medmask.evaluation.faults import Faults
 from medmask.evaluation.structures import GroundTruth, given_category_names
 from medmask.utils.json_files import show
@@ -141,12 +141,18 @@ class _References:
             return np.full(len(self.names), -1)
         indices = look_up(self.ids, known_ids)
         if (indices >= 0).any() or not any(self.names):
-            self._add(indices < 0, lambda i: f"{self.id_field} {show(self.ids[i])} is unknown")
+            among = frozenset(known_ids)
+            self._add(indices < 0, lambda i: self._describe_unknown(self.ids[i], among))
             self._check_against_ids(indices, known)
         else:
             indices = self._find_by_name(known)
         self._check_that_names_differ(indices, known)
         return indices
+
+    def _describe_unknown(self, id_: object, known_ids: Container[Hashable]) -> str:
+        other = written_otherwise(id_, known_ids)
+        advice = "" if other is None else f", but the annotations have {show(other)}: write it so"
+        return f"{self.id_field} {show(id_)} is unknown{advice}"
 
     def _find_by_name(self, known: _Names) -> np.ndarray:
         fitting = {name: known.find(name) if name else [] for name in set(self.names)}

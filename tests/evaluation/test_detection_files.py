@@ -183,7 +183,10 @@ def test_one_file_name_may_be_the_end_of_another(read):
         ({"annotations": IDS}, "are a JSON list"),
         ([IDS[0], "x"], "record 1 is not an object"),
         (with_fields([{"image_id": 8}, {}]), "record 0: image_id 8 is unknown"),
-        (with_fields([{"image_id": "7"}, {}]), 'image_id "7" is unknown'),
+        (
+            with_fields([{"image_id": "7"}, {}]),
+            'image_id "7" is unknown, but the annotations have 7: write it so',
+        ),
         (with_fields([{"image_id": True}, {}]), "image_id true is unknown"),
         (with_fields([{"image_id": [7]}, {}]), "image_id [7] is unknown"),
         (with_fields([{}, {"category_id": 9}]), "record 1: category_id 9 is unknown"),
