@@ -30,7 +30,8 @@ class MetricDifference:
         metric: its name.
         value: of the first, in [0, 1]; NaN where undefined.
         control: of the other.
-        interval: (2,) 95% interval of ``value - control``; NaN without resamples.
+        interval: (2,) 95% interval of ``value - control``; NaN without resamples, and where a
+            single patient has lesions.
     """
 
     metric: str
@@ -93,7 +94,10 @@ def compare_over_patients(
         For each detector but the first the differences of R@x at each operating point, CPM and
         image AUC.
     """
-    num_patients = int(ground_truth.patient_groups().max()) + 1
+    patients = ground_truth.patient_groups()
+    num_patients = int(patients.max()) + 1
+    # Resamples of one patient are all alike, and would make any difference look certain.
+    is_resampled = len(np.unique(patients[ground_truth.images_with_lesions()])) > 1
     weights = np.concatenate(
         [
             np.ones((1, num_patients), dtype=np.int64),
@@ -107,7 +111,7 @@ def compare_over_patients(
     comparisons = []
     for measured in others:
         intervals = np.full((len(names), 2), np.nan)
-        if settings.bootstrap:
+        if settings.bootstrap and is_resampled:
             intervals = percentile_interval(measured[1:] - control[1:])
         comparisons.append(
             [

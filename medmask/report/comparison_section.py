@@ -49,7 +49,8 @@ def comparison_section(
                 f"(seed {settings.seed}); a difference is marked where its 95% interval does not "
                 "hold 0. The intervals tell of other patients, not of other seeds: for those "
                 "train both several times (medmask run-benchmark). With this many figures one in "
-                "twenty is marked by chance."
+                "twenty is marked by chance. Where a single patient has lesions there are no "
+                "intervals."
             )
         )
     parts += [_config_differences(runs[0], run) for run in runs[1:]]

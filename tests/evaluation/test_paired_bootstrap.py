@@ -103,6 +103,19 @@ def test_a_detector_does_not_differ_from_itself():
     assert not without[0].excludes_zero
 
 
+@pytest.mark.parametrize("has_others", [False, True])
+def test_one_patient_with_lesions_shows_no_difference(has_others):
+    truth = make_set(0)
+    with_lesion = truth.images_with_lesions().tolist()
+    names = ("a" if each or not has_others else f"b{i}" for i, each in enumerate(with_lesion))
+    truth = replace(truth, patients=tuple(names))
+    (differences,) = compare_over_patients(truth, [detect(truth, 1), detect(truth, 2)], SETTINGS)
+    assert any(each.difference != 0 for each in differences)
+    for each in differences:
+        assert np.isnan(each.interval).all()
+        assert not each.excludes_zero
+
+
 @pytest.mark.parametrize("levels", [3, 1000])
 def test_area_below_the_roc_curve(levels):
     random = np.random.default_rng(levels)
