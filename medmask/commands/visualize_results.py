@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError("--operating-point and --calibration need each other")
     register_datasets_of_config(args.config_file)
     from medmask.calibration import read_calibration
+    from medmask.evaluation.error_analysis import describe_kinds
     from medmask.inference import draw_error_sheets, draw_results
 
     if args.errors_at is not None:
@@ -84,8 +85,7 @@ def run(args: argparse.Namespace) -> None:
             fpi=args.errors_at,
             num_tiles=args.num_images,
         )
-        told = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
-        print(f"{told}: {args.output}")
+        print(f"{describe_kinds(counts)}: {args.output}")
         return
     as_counted: dict[str, Any] = {}
     if args.calibration is not None:

@@ -1,6 +1,6 @@
 """Hits, misses and false positives at an operating point, to see what goes wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +10,11 @@ from medmask.evaluation.matching import localize
 from medmask.evaluation.settings import EvaluationSettings
 from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.evaluation.suppression import suppress_overlaps
+from medmask.utils.counts import counted
 
-KINDS = ("hits", "misses", "false_positives")
+SINGULAR = {"hits": "hit", "misses": "miss", "false_positives": "false positive"}
+"""Names of one finding of each kind."""
+KINDS = tuple(SINGULAR)
 
 
 @dataclass(frozen=True)
@@ -100,3 +103,10 @@ def find_errors(
 def count_kinds(findings: Sequence[Finding]) -> dict[str, int]:
     """Count the findings of each of :data:`KINDS`."""
     return {kind: sum(finding.kind == kind for finding in findings) for kind in KINDS}
+
+
+def describe_kinds(counts: Mapping[str, int]) -> str:
+    """Tell what :func:`count_kinds` counted: ``152 hits, 1 miss, 120 false positives``."""
+    return ", ".join(
+        counted(count, SINGULAR[kind], kind.replace("_", " ")) for kind, count in counts.items()
+    )

@@ -15,14 +15,14 @@ from medmask.errors import InputError
 from medmask.evaluation import GroundTruth, ground_truth_of, read_detections
 from medmask.evaluation.error_analysis import KINDS, Finding, count_kinds, find_errors
 from medmask.inference.drawing import GROUND_TRUTH_COLOR
-from medmask.inference.fonts import font_for
+from medmask.inference.fonts import Font, font_for
 from medmask.utils.files import check_output_folder
 from medmask.utils.json_files import finite_values, write_json
 from medmask.utils.png_files import write_png
 from medmask.utils.progress import with_progress
 
 _COLUMNS = 8
-_TILE, _CAPTION, _FONT_SIZE = 200, 32, 11  # pixels
+_TILE, _CAPTION, _GAP, _FONT_SIZE = 200, 32, 8, 11  # pixels
 _CONTEXT = 3.0  # side of what is shown, in sides of the box
 _LEAST_CONTEXT = 0.12  # of the longer side of the image
 _GRAY, _INK = 40, (220, 220, 220)
@@ -140,8 +140,8 @@ def _draw(
         _draw_box(view.pixels, view.place(box), GROUND_TRUTH_COLOR)
     if finding.kind == "false_positives":
         _draw_box(view.pixels, view.place(finding.box), _DETECTION_COLOR)
-    tile = np.full((_TILE + _CAPTION, _TILE, 3), _GRAY, np.uint8)
-    tile[:_TILE] = view.pixels
+    tile = np.full((_TILE + _CAPTION, _TILE + _GAP, 3), _GRAY, np.uint8)
+    tile[:_TILE, :_TILE] = view.pixels
     return _write_caption(tile, _caption(finding, dataset_dict, ground_truth))
 
 
@@ -162,8 +162,18 @@ def _write_caption(tile: np.ndarray, lines: Sequence[str]) -> np.ndarray:
     draw = ImageDraw.Draw(canvas)
     for number, text in enumerate(lines):
         position = (3, _TILE + 2 + 15 * number)
-        draw.text(position, text, fill=_INK, font=font_for(text, _FONT_SIZE))
+        font = font_for(text, _FONT_SIZE)
+        draw.text(position, _cut_to_fit(text, font), fill=_INK, font=font)
     return np.asarray(canvas)
+
+
+def _cut_to_fit(text: str, font: Font) -> str:
+    """The text, or as much of its start as the width of a tile has room for."""
+    shown = text
+    while shown and font.getlength(shown) > _TILE - 3:
+        text = text[:-1]
+        shown = f"{text}..."
+    return shown
 
 
 def _is_short(value: Any) -> bool:

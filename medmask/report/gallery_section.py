@@ -10,7 +10,13 @@ import numpy as np
 
 from medmask.data.dataset_dicts import read_dataset_image
 from medmask.errors import InputError
-from medmask.evaluation.error_analysis import Finding, count_kinds, find_errors
+from medmask.evaluation.error_analysis import (
+    SINGULAR,
+    Finding,
+    count_kinds,
+    describe_kinds,
+    find_errors,
+)
 from medmask.inference.drawing import resize
 from medmask.inference.error_sheets import view_around
 from medmask.report.evaluated_run import EvaluatedRun, Unevaluated
@@ -25,7 +31,6 @@ MOST_BYTES = 8 * 2**20
 _VIEW, _WHOLE = 256, 224  # pixels
 _JPEG_QUALITY = 82
 _MOST_FIELDS = 6
-_KIND_NAMES = {"hits": "hit", "misses": "miss", "false_positives": "false positive"}
 _NO_FIELDS = frozenset({"file_name", "annotations", "image_id", "height", "width"})
 
 
@@ -97,11 +102,10 @@ def _gallery(run: EvaluatedRun, label: str, fpi: float, num_each: int, budget: B
     ]
     gallery = _Gallery(run, _fields(run.dataset_dicts), budget)
     rows = [_row(gallery, each) for each in with_progress(shown, f"drawing {label}", "finding")]
-    totals = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items())
     told = [
-        f"At {counted(fpi, 'false positive')} per image: {totals}. Lesions are green, false "
-        "positives orange; the small picture shows where. Scores are as the detector gives them, "
-        "no probabilities. "
+        f"At {counted(fpi, 'false positive')} per image: {describe_kinds(counts)}. Lesions are "
+        "green, false positives orange; the small picture shows where. Scores are as the detector "
+        "gives them, no probabilities. "
     ]
     if num_each == 0:
         told.append("No pictures were asked for (--gallery 0).")
@@ -145,7 +149,7 @@ def _row(gallery: _Gallery, finding: Finding) -> Markup | None:
     file_name = (file_names[finding.image] if file_names else None) or str(record["image_id"])
     x0, y0, x1, y1 = finding.box
     side = float(np.sqrt(max(x1 - x0, 0) * max(y1 - y0, 0)))
-    kind = _KIND_NAMES[finding.kind]
+    kind = SINGULAR[finding.kind]
     class_name = gallery.run.ground_truth.category_names[finding.category]
     cells = [
         element("td", picture, class_="pictures"),
@@ -183,7 +187,7 @@ def _pictures(gallery: _Gallery, finding: Finding) -> Markup:
     view = view_around(image, finding.box, _VIEW)
     size = _VIEW / view.scale
     x, y = view.origin
-    name = _KIND_NAMES[finding.kind]
+    name = SINGULAR[finding.kind]
     return element(
         "div",
         _picture(

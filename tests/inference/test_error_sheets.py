@@ -7,6 +7,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from medmask.data import register_coco_dataset
 from medmask.errors import InputError
+from medmask.evaluation.error_analysis import describe_kinds
 from medmask.inference import draw_error_sheets
 
 
@@ -41,6 +42,8 @@ def test_pages_and_list(dataset, tmp_path):
     out = tmp_path / "out"
     counts = draw_error_sheets(dataset, str(tmp_path / "found.json"), out, fpi=0.5, num_tiles=5)
     assert counts == {"hits": 1, "misses": 1, "false_positives": 1}
+    assert describe_kinds(counts) == "1 hit, 1 miss, 1 false positive"
+    assert describe_kinds(counts | {"misses": 0}) == "1 hit, 0 misses, 1 false positive"
     colors = {"hits": (77, 255, 77), "misses": (77, 255, 77), "false_positives": (255, 160, 40)}
     for kind, color in colors.items():
         page = cv2.imread(str(out / f"{kind}.png"))[..., ::-1]
@@ -58,6 +61,23 @@ def test_pages_and_list(dataset, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["findings.json", "misses.png"]
     with pytest.raises(InputError, match="at least 1, got 0"):
         draw_error_sheets(dataset, str(tmp_path / "found.json"), out, fpi=0.5, num_tiles=0)
+
+
+def test_caption_stays_within_its_tile(dataset, tmp_path):
+    """A long name must not run into the next tile."""
+    content = json.loads((tmp_path / "set.json").read_text())
+    for image in content["images"]:
+        name = f"{'long_name_' * 9}{image['file_name']}"
+        (tmp_path / image["file_name"]).rename(tmp_path / name)
+        image["file_name"] = name
+    (tmp_path / "set.json").write_text(json.dumps(content))
+    out = tmp_path / "out"
+    draw_error_sheets(dataset, str(tmp_path / "found.json"), out, fpi=0.5, num_tiles=5)
+    page = cv2.imread(str(out / "hits.png"))
+    assert page.shape == (232, 208, 3)
+    gap, caption = page[:, 200:], page[200:, :200]
+    assert (gap == gap[0, 0]).all()
+    assert (caption != gap[0, 0]).any()
 
 
 def test_tool_draws_pages(run_tool, datasets, tmp_path):

@@ -83,12 +83,15 @@ def _runs_table(comparison: Comparison, rows: Sequence[RunSummary]) -> str:
         "",
         *_head("run", "seeds", *names, f"{names[0]} by seed", "minutes"),
     ]
+    all_seeds = {seed for row in rows for seed in row.metrics[comparison.metric].values}
     for row in rows:
-        by_seed = row.metrics[comparison.metric].values.values()
+        by_seed = row.metrics[comparison.metric].values
         values = (
             _with_error(row.metrics[m].mean, row.metrics[m].deviation) for m in comparison.metrics
         )
-        each = " / ".join(f"{value:.1f}" for value in by_seed)
+        each = " / ".join(f"{value:.1f}" for value in by_seed.values())
+        if by_seed.keys() != all_seeds:
+            each += f" (seeds {', '.join(map(str, by_seed))})"
         lines.append(_line(row.run, str(len(by_seed)), *values, each, f"{row.minutes:.1f}"))
     return "\n".join(lines) + "\n"
 

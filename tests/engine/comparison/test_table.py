@@ -102,6 +102,8 @@ def test_only_seeds_that_both_have_are_paired(tmp_path):
     markdown = write_tables(PLAN, found, tmp_path)
     assert "| taught | control | first | +2.0 ± 1.0 | 2.0 | 2 | not shown |" in markdown
     assert "| taught | 2 | 67.0 ± 5.7 |" in markdown
+    assert "| 71.0 / 63.0 (seeds 1, 2) | 2.0 |" in markdown
+    assert "| 50.0 / 70.0 / 60.0 | 2.0 |" in markdown
 
 
 def test_run_without_the_metric_is_left_out(tmp_path):
