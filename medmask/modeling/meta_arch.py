@@ -8,7 +8,6 @@ from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
 from detectron2.structures import ImageList, Instances
 from torch import Tensor, nn
-from torchvision.ops import box_convert
 
 from medmask.errors import InputError
 from medmask.layers import SinePositionEncoding
@@ -19,6 +18,7 @@ from medmask.modeling.multi_scale_tokens import MultiScaleTokens, make_padding_m
 from medmask.modeling.neck import MultiScaleNeck
 from medmask.modeling.postprocessing import select_detections, to_original_image
 from medmask.modeling.supervised_step import Domain, SupervisedStep
+from medmask.modeling.targets import prepare_targets
 from medmask.modeling.transformer import DeformableTransformer, TransformerOutput
 from medmask.modeling.weights import check_inference_weights
 
@@ -259,30 +259,9 @@ class MedMask(nn.Module):
         """Express the ground truth in the coordinates of the unpadded images.
 
         Raises:
-            InputError: an object has a class that the model does not know.
+            InputError: see :func:`medmask.modeling.targets.prepare_targets`.
         """
-        num_classes = self.transformer.num_classes
-        for x in batched_inputs:
-            classes = x["instances"].gt_classes
-            if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < num_classes:
-                raise InputError(
-                    f"{x.get('file_name', 'an image')} has objects of the classes "
-                    f"{sorted(set(classes.tolist()))}, but the model knows 0 to {num_classes - 1}: "
-                    "set model.transformer.num_classes (yacs: MODEL.MEDMASK.NUM_CLASSES)"
-                )
-        # All at once: a few operations a batch instead of a few an image.
-        instances = [x["instances"] for x in batched_inputs]
-        counts = [len(i) for i in instances]
-        sizes = torch.tensor([i.image_size[::-1] * 2 for i in instances])  # (w, h, w, h)
-        corners = torch.cat([i.gt_boxes.tensor for i in instances])
-        boxes = box_convert(corners, "xyxy", "cxcywh")
-        boxes /= sizes.repeat_interleave(torch.tensor(counts), dim=0).to(boxes.device)
-        labels = torch.cat([i.gt_classes for i in instances])
-        labels, boxes = labels.to(self.device), boxes.to(self.device)
-        return [
-            DetectionTarget(*target)
-            for target in zip(labels.split(counts), boxes.split(counts), strict=True)
-        ]
+        return prepare_targets(batched_inputs, self.transformer.num_classes, self.device)
 
 
 def _channels_of(backbone: Backbone, in_features: Sequence[str] | None) -> dict[str, int]:
