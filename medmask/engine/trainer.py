@@ -4,7 +4,6 @@ import contextlib
 import functools
 import math
 import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from medmask.engine.missing_gradients import warn_of_missing_gradients
 from medmask.engine.step_failures import StepFailures
 from medmask.engine.step_snapshot import StepSnapshot
 from medmask.engine.stop_request import StopRequest
+from medmask.engine.trainer_checks import check_loader, check_loss_hooks
 from medmask.engine.update_guard import UpdateGuard
 from medmask.errors import InputError
 from medmask.modeling import Domain, MedMask
@@ -79,7 +79,8 @@ class MedMaskTrainer(TrainerBase):
             raise InputError(
                 f"train.gradient_accumulation is {gradient_accumulation}, but must be at least 1"
             )
-        _check_loss_hooks(loss_hooks)
+        check_loader(loader)
+        check_loss_hooks(loss_hooks)
         self.model = model
         self.loader = loader
         self.optimizer = optimizer
@@ -285,14 +286,3 @@ class MedMaskTrainer(TrainerBase):
         self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
         self.update_guard.load_state_dict(state_dict["update_guard"])
         self.past_metrics = state_dict["metrics"]
-
-
-def _check_loss_hooks(loss_hooks: Sequence[LossHook]) -> None:
-    # Hooks that each train a module of another name are apart in checkpoints; their states, which
-    # Detectron2 keeps by the names of classes, are not.
-    kinds = Counter((type(hook), getattr(hook, "module_name", "")) for hook in loss_hooks)
-    names = Counter(type(hook).__qualname__ for hook in loss_hooks)
-    for hook in loss_hooks:
-        kind, name = (type(hook), getattr(hook, "module_name", "")), type(hook).__qualname__
-        if kinds[kind] > 1 or (names[name] > 1 and hook.state_dict()):
-            raise InputError(f"loss_hooks holds {names[name]} of {name}; a run can have one")

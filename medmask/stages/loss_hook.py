@@ -153,6 +153,18 @@ class LossHook(HookBase):
         """
 
     def before_train(self) -> None:
+        """Begin to draw batches.
+
+        Raises:
+            InputError: the trainer would never ask for the losses of this hook.
+        """
+        if not any(hook is self for hook in getattr(self.trainer, "loss_hooks", ())):
+            name = type(self).__name__
+            raise InputError(
+                f"{name} is a loss hook, and would add no loss as it was registered here: give it "
+                "to medmask.engine.MedMaskTrainer as one of its loss_hooks, built for the model, "
+                "instead of register_hooks; Detectron2's trainers know of no such losses"
+            )
         if self.loader is not None:
             start = self.trainer.start_iter * self.trainer.gradient_accumulation
             self._batches = iter(self.loader.iterate_from(start))

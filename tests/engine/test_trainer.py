@@ -49,6 +49,15 @@ def test_a_step_is_gradient_descent_on_the_sum_of_losses():
         torch.testing.assert_close(p, q - 0.01 * q.grad)
 
 
+def test_loader_that_cannot_be_resumed_is_refused():
+    """Such as Detectron2's own."""
+    model = Regression()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    loader = torch.utils.data.DataLoader([torch.zeros(1)])
+    with pytest.raises(InputError, match=r"is a DataLoader, .*build_train_loader"):
+        MedMaskTrainer(model, loader, optimizer, clip_gradient_norm=1.0)
+
+
 def test_long_gradients_are_clipped_and_their_norm_is_logged():
     model = Regression(factor=100.0)
     before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()

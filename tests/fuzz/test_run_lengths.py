@@ -73,6 +73,7 @@ class Simulation:
             max_iter=max_iter,
             gradient_accumulation=1,
             detector=nn.Linear(1, 1),
+            loss_hooks=[self.masking],
             model=lambda batch, step: RECONSTRUCTION,
             storage=SimpleNamespace(put_scalar=lambda *args, **options: None),
         )
