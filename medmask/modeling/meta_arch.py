@@ -146,13 +146,16 @@ class MedMask(nn.Module):
         """Load weights; a detector in evaluation mode takes whole ones only.
 
         Detectron2's ``DefaultPredictor`` loads into one, and would detect with what it starts with
-        where the file has nothing that fits.
+        where the file has nothing that fits. Parts that only training uses are passed over where
+        the detector has none, ``strict`` or not.
 
         Raises:
             InputError: in evaluation mode, a parameter is missing, does not fit or is not finite.
         """
         if not self.training:
             check_inference_weights(self, state_dict, "the weights' file")
+            own = self.state_dict()  # what else a file may hold is of no use, nor a mistake
+            state_dict = {name: x for name, x in state_dict.items() if name in own}
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     @property

@@ -319,3 +319,12 @@ def test_in_evaluation_mode_whole_weights_only_are_loaded(make_model):
     for faulty in (weights, other.state_dict(), {}):
         with pytest.raises(InputError, match="model"):
             model.load_state_dict(faulty, strict=False)
+
+
+def test_detector_in_evaluation_passes_parts_of_training_over(make_model):
+    """The weights of a later stage load by the plainest call there is."""
+    model = make_model().eval()
+    weights = {name: x + 1 for name, x in model.state_dict().items()}
+    model.load_state_dict(weights | {"training_modules.stage.weight": torch.zeros(1)})
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, weights[name]), name
