@@ -32,7 +32,8 @@ def ms_deform_attn(
 
     A location that is not finite samples nothing and gets no gradient. The operator can be
     differentiated once, backwards, with respect to value, sampling_locations and attention_weights.
-    It runs under torch.compile and torch.export.
+    It runs under torch.compile and torch.export. The transforms of torch.func that differentiate
+    need :func:`ms_deform_attn_pytorch` instead.
 
     Args:
         value: (N, S, M, D), the flattened maps of all levels, M heads of D channels.
@@ -49,13 +50,15 @@ def ms_deform_attn(
             one after the other; the sentence names the argument. Compiled for a GPU, the operator
             does not wait for the levels' sizes: there, a level that is not within the S tokens
             fails a device-side assertion.
-        NotImplementedError: A derivative in forward mode, or a second one, is asked for.
+        NotImplementedError: A derivative in forward mode, or a second one, or one of torch.func is
+            asked for.
     """
     _check_value(value, spatial_shapes, level_start_index, "sampling_locations", sampling_locations)
     shape = sampling_locations.shape[:-1]
     _check(value, "attention_weights", attention_weights, "(N, Q, M, L, P)", shape)
     dtype = accumulation_dtype(value.dtype)
-    return torch.ops.medmask.ms_deform_attn(
+    return _run(
+        "ms_deform_attn",
         value,
         spatial_shapes,
         level_start_index,
@@ -109,7 +112,8 @@ def ms_deform_attn_fused(
     N, Q, _, L, _ = shape
     size = 4 if reference_points.shape[-1] == 4 else 2
     _check(value, "reference_points", reference_points, f"(N, Q, L, {size})", (N, Q, L, size))
-    return torch.ops.medmask.ms_deform_attn_fused(
+    return _run(
+        "ms_deform_attn_fused",
         value,
         spatial_shapes,
         level_start_index,
@@ -117,6 +121,24 @@ def ms_deform_attn_fused(
         sampling_offsets,
         attention_logits,
     )
+
+
+def _run(name: str, *inputs: Tensor) -> Tensor:
+    """Call an operator; say what to do where PyTorch cannot differentiate it."""
+    operator = getattr(torch.ops.medmask, name)
+    if torch.compiler.is_compiling():
+        return operator(*inputs)
+    try:
+        return operator(*inputs)
+    except RuntimeError as error:
+        if "functorch transforms" not in str(error):
+            raise
+        raise NotImplementedError(
+            f"{name} cannot be differentiated by torch.func, which knows no operators of one's "
+            f"own: call medmask.layers.{name}_pytorch in its place (in "
+            "MultiScaleDeformableAttention, set sample to ms_deform_attn_fused_pytorch), or "
+            "differentiate by torch.autograd"
+        ) from None
 
 
 _FLOATING = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

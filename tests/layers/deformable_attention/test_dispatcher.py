@@ -13,6 +13,7 @@ from medmask.layers import (
     available_implementations,
     ms_deform_attn,
     ms_deform_attn_fused,
+    ms_deform_attn_fused_pytorch,
     ms_deform_attn_pytorch,
 )
 
@@ -55,6 +56,40 @@ def test_differentiating_forwards_is_refused(make_problem, make_fused_problem, o
         torch.func.jvp(
             lambda x: operator(value, *others[:-1], x, others[-1]), (offsets,), (offsets,)
         )
+
+
+@pytest.mark.parametrize("operator", [ms_deform_attn, ms_deform_attn_fused])
+def test_gradients_by_torch_func_are_refused(make_problem, make_fused_problem, operator):
+    value, *others = make_problem() if operator is ms_deform_attn else make_fused_problem()
+
+    def loss(x):
+        return operator(x, *others).sum()
+
+    message = rf"torch\.func.*medmask\.layers\.{operator.__name__}_pytorch"
+    with pytest.raises(NotImplementedError, match=message):
+        torch.func.grad(loss)(value)
+    with pytest.raises(NotImplementedError, match=message):
+        torch.func.grad(lambda x: torch.func.vmap(loss)(x).sum())(torch.stack([value, value]))
+
+
+def test_plain_implementation_gives_gradients_of_each_sample():
+    """As the refusal of the compiled one advises."""
+    model = Attend()
+    query, reference, memory = layer_inputs(num_queries=3)
+    expected = [
+        torch.autograd.grad(model(query[i : i + 1], reference[:1], memory[:1]).sum(), weight)[0]
+        for weight in [model.layer.sampling_offsets.weight]
+        for i in range(2)
+    ]
+    model.layer.sample = ms_deform_attn_fused_pytorch
+    parameters = dict(model.named_parameters())
+
+    def loss(values, query):
+        inputs = (query[None], reference[:1], memory[:1])
+        return torch.func.functional_call(model, values, inputs).sum()
+
+    gradients = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, query)
+    assert_close(gradients["layer.sampling_offsets.weight"], torch.stack(expected))
 
 
 class Attend(nn.Module):
