@@ -13,6 +13,7 @@ from medmask.data.dataset_dicts import box_corners, read_dataset_image
 from medmask.data.outlines import IGNORED, LesionMapDrawer
 from medmask.data.photometric import change_pixels
 from medmask.data.pixel_spacing import PixelSpacing, pixel_spacing_of, uses_pixel_spacing
+from medmask.errors import InputError
 
 _SLIVER = 1e-3
 """Pixels: rounding leaves this much of a box that a crop cut away at its very edge."""
@@ -64,6 +65,9 @@ class DetectionMapper:
         photometric: applied to the pixels after that; see
             :func:`build_photometric_augmentation`.
         lesion_map: draws the outlines of lesions, too, where there are boxes; None for no map.
+
+    Raises:
+        InputError: ``augmentation`` is no augmentation, such as a list of several.
     """
 
     def __init__(
@@ -74,6 +78,12 @@ class DetectionMapper:
         photometric: T.Augmentation | None = None,
         lesion_map: LesionMapDrawer | None = None,
     ) -> None:
+        if not callable(augmentation):
+            raise InputError(
+                f"the mapper's augmentation is a {type(augmentation).__name__}, but must be one "
+                "Augmentation of Detectron2: put several into "
+                "detectron2.data.transforms.AugmentationList"
+            )
         self.with_boxes = with_boxes
         self.augmentation = augmentation
         self.photometric = photometric

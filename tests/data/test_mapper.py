@@ -1,10 +1,12 @@
 import copy
+import itertools
 
 import cv2
 import detectron2.data.transforms as T
 import numpy as np
 import pytest
 import torch
+from detectron2.data import build_detection_train_loader
 from detectron2.structures import BoxMode
 from PIL import Image
 
@@ -44,6 +46,25 @@ def _bounds(image):
     if not len(xs):
         return None
     return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
+
+
+def test_several_augmentations_go_into_one():
+    flips = [T.RandomFlip(), T.RandomFlip()]
+    with pytest.raises(InputError, match=r"augmentation is a list.*AugmentationList"):
+        DetectionMapper(with_boxes=False, augmentation=flips)
+    DetectionMapper(with_boxes=False, augmentation=T.AugmentationList(flips))
+
+
+def test_loader_of_detectron2_gives_all_gray_levels_by_this_mapper(tmp_path):
+    """Detectron2's own mapper clips more than 8 bits to white, without a word."""
+    levels = np.linspace(0, 4095, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), levels)
+    dataset_dict = _dataset_dict(tmp_path / "deep.png", [[10, 20, 30, 40]])
+    mapper = DetectionMapper(with_boxes=True, augmentation=T.AugmentationList([]))
+    loader = build_detection_train_loader([dataset_dict], mapper=mapper, total_batch_size=1)
+    ((sample,),) = itertools.islice(loader, 1)
+    assert len(sample["image"].unique()) > 4000
+    assert sample["instances"].gt_boxes.tensor.tolist() == [[10, 20, 40, 60]]
 
 
 @pytest.mark.parametrize("flip_probability", [0, 1])
