@@ -37,8 +37,8 @@ def select_detections(
     """
     if not (logits.isfinite().all() and boxes.isfinite().all()):
         raise InputError(
-            "the model predicted boxes or scores that are not finite: its weights are broken, or "
-            "the training that left them has diverged"
+            "the model predicted boxes or scores that are not finite: its weights are broken, the "
+            "training that left them has diverged, or an image has values that are not finite"
         )
     scores = logits.float().sigmoid().flatten(1)  # (N, Q * classes)
     scores, pairs = scores.topk(min(max_detections, scores.shape[1]), dim=1)

@@ -328,3 +328,11 @@ def test_detector_in_evaluation_passes_parts_of_training_over(make_model):
     model.load_state_dict(weights | {"training_modules.stage.weight": torch.zeros(1)})
     for name, value in model.state_dict().items():
         assert torch.equal(value, weights[name]), name
+
+
+def test_image_of_values_that_are_not_finite_is_named_as_a_cause(make_model, make_input):
+    broken = make_input(64, 64)
+    broken["image"] = broken["image"].float()
+    broken["image"][0, 0, 0] = torch.nan
+    with pytest.raises(InputError, match="or an image has values that are not finite"):
+        make_model().eval()([broken])
