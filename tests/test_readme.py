@@ -1,5 +1,7 @@
 """The Python of README and docs does what it says."""
 
+import itertools
+import json
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +17,7 @@ from PIL import Image
 from medmask import add_medmask_config
 from medmask.config import load_config
 from medmask.config.yaml_files import write_config_yaml
+from medmask.data import register_coco_dataset
 
 ROOT = Path(__file__).parents[1]
 SMALL = ROOT / "configs" / "medmask" / "phantom" / "source_only.py"
@@ -98,7 +101,25 @@ def test_default_predictor(tmp_path, monkeypatch, pixels):
     add_medmask_config(cfg)
     cfg.MODEL.DEVICE = "cpu"
     torch.save({"model": build_model(cfg).state_dict()}, "converted.pth")
-    names = {"bgr_image": pixels}
-    exec(snippet("docs/getting_started.md", "DefaultPredictor(cfg)"), names)
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 16).save("scan.png")
+    names = {}
+    block = snippet("docs/getting_started.md", "DefaultPredictor(cfg)")
+    exec(block.replace("scan.dcm", "scan.png"), names)
+    assert names["bgr_image"].max() == 255
     assert names["outputs"]["instances"].image_size == (64, 48)
     assert len(names["outputs"]["instances"]) == 100
+
+
+def test_loader_of_detectron2(tmp_path, pixels):
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 16).save(tmp_path / "deep.png")
+    image = {"id": 1, "file_name": "deep.png", "height": 64, "width": 48}
+    categories = [{"id": 1, "name": "malignant"}]
+    file = tmp_path / "train.json"
+    file.write_text(json.dumps({"images": [image], "annotations": [], "categories": categories}))
+    register_coco_dataset("page_loader_train", str(file), str(tmp_path), ["malignant"])
+    names = {}
+    block = snippet("docs/extending.md", "build_detection_train_loader")
+    exec(block.replace("phantom_film_train", "page_loader_train"), names)
+    (batch,) = itertools.islice(names["loader"], 1)
+    assert len(batch) == 8
+    assert len(batch[0]["image"].unique()) > 200  # neither black nor white
