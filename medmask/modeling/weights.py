@@ -138,9 +138,9 @@ def _printable(text: str) -> str:
 def _advice(faults: WeightFaults) -> str:
     if all(name.startswith(CLASS_HEADS) for name in faults.names):
         return (
-            "set model.transformer.num_classes as in the file, choose its classes with "
-            "medmask convert-checkpoint --class-rows, or, to train new class heads, set "
-            "train.fresh_class_heads=True"
+            "set model.transformer.num_classes (yacs: MODEL.MEDMASK.NUM_CLASSES) as in the file, "
+            "choose its classes with medmask convert-checkpoint --class-rows, or, to train new "
+            "class heads, set train.fresh_class_heads=True"
         )
     if all(name.startswith(TRAINING_MODULES) for name in faults.names):
         return (
