@@ -48,13 +48,7 @@ def read(raw: Path) -> Contents:
     """
     table = find_file(raw, *_TABLES)
     contents = Contents(sources=[table])
-    labels: dict[tuple[str, str], Row] = {}
-    for row in read_sheet(table, _COLUMNS, _OPTIONAL):
-        with collect(contents.problems):
-            row.text("LeftRight")
-            patient, side = row.identifier("ID1"), row.choice("LeftRight", _SIDES)
-            assert side is not None  # as there is a text
-            labels[patient, side] = row
+    labels = _read_labels(table, contents.problems)
     paths = sorted(list_files(raw, contents.problems, ".dcm"))
     if not paths:
         raise InputError(f"{raw} has no files that end with .dcm; give the folder of the download")
@@ -74,6 +68,30 @@ def read(raw: Path) -> Contents:
             f"{missing[0]}; complete the download"
         )
     return contents
+
+
+def _read_labels(table: Path, problems: list[str]) -> dict[tuple[str, str], Row]:
+    """The row of each breast by its patient and side, unless two rows contradict each other."""
+    labels: dict[tuple[str, str], Row] = {}
+    contradicted = set()
+    for row in read_sheet(table, _COLUMNS, _OPTIONAL):
+        with collect(problems):
+            row.text("LeftRight")
+            patient, side = row.identifier("ID1"), row.choice("LeftRight", _SIDES)
+            assert side is not None  # as there is a text
+            first = labels.setdefault((patient, side), row)
+            if _classification(first) != _classification(row):
+                contradicted.add((patient, side))
+                raise row.fault(
+                    "classification",
+                    f"is not that of line {first.line}, of the same breast, so that its images get "
+                    "no label; correct one of them",
+                )
+    return {breast: row for breast, row in labels.items() if breast not in contradicted}
+
+
+def _classification(row: Row) -> str:
+    return (row["classification"] or "").lower()
 
 
 def _read_header(path: Path) -> _Header:

@@ -81,6 +81,18 @@ def test_table_saved_as_csv(raw):
     assert len(read(raw).images) == 5
 
 
+def test_rows_of_one_breast_that_contradict_each_other(raw):
+    malignant = ["D1-0001", "R", 44, 2, "mass", "Malignant", None]
+    same = ["D2-0001", "L", 64, 2, "mass", "malignant", None]
+    write_xlsx(raw / TABLE, {"Sheet1": [*ROWS, malignant, same]})
+    contents = read(raw)
+    (problem,) = contents.problems
+    assert "line 4: its classification 'Malignant' is not that of line 2" in problem
+    images = {image.name: image for image in contents.images}
+    assert images["D1-0001_R_CC"].malignant is None
+    assert images["D2-0001_L_CC"].malignant is True
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
