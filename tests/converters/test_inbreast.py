@@ -75,6 +75,16 @@ def test_table_that_was_saved_from_the_spreadsheet(release):
     assert "line 5: its File Name '115 cases' has no file in AllDICOMs" in unknown
 
 
+def test_suffixes_in_capitals(release):
+    """Without its file of findings, an image counts as one that shows none."""
+    raw = release((1, "2", [roi("Mass", SQUARE)]), (2, "2", [roi("Mass", SQUARE)]))
+    for path in (raw / "AllXML/1.xml", *(raw / "AllDICOMs").glob("2_*")):
+        path.rename(path.with_suffix(path.suffix.upper()))
+    contents = read(raw)
+    assert contents.problems == []
+    assert [len(image.lesions) for image in contents.images] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("given", "view"), [("ML", "MLO"), ("ml", "MLO"), ("MLO", "MLO"), ("CC", "CC"), ("FB", "FB")]
 )

@@ -74,7 +74,12 @@ def _find_dicoms(folder: Path) -> dict[str, Path]:
 
 def _find_outlines(folder: Path) -> dict[str, Path]:
     """The file with the findings of an image, by its number."""
-    outlines = {path.stem: path for path in sorted(folder.glob("*.xml")) if path.stem[0] != "."}
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    outlines = {
+        path.stem: path
+        for path in paths
+        if path.suffix.lower() == ".xml" and not path.name.startswith(".")
+    }
     if not outlines:
         raise InputError(
             f"{folder} has no XML files, without which no lesion is known; give the folder of the "
