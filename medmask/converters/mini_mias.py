@@ -4,6 +4,7 @@
 2n - 1 is the right and film 2n the left breast of patient n; all views are MLO.
 """
 
+import codecs
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -21,9 +22,10 @@ from medmask.converters.contract import (
 )
 from medmask.errors import InputError
 from medmask.images.limits import check_image_size
+from medmask.utils.counts import counted
 
 _INDEX = "Info.txt"
-_NAME = re.compile(r"mdb(\d{3})")
+_NAME = re.compile(r"(mdb\d{3})(?!\d)", re.IGNORECASE)
 _SIDE = 1024  # pixels, of every image
 _SPACING_MM = 0.2
 _TISSUES = {"F": "fatty", "G": "fatty-glandular", "D": "dense-glandular"}
@@ -43,19 +45,30 @@ def read(raw: Path) -> Contents:
     """List the films of ``Info.txt``."""
     index = raw / _INDEX
     contents = Contents(sources=[index])
-    for name, lines in _read_lines(index, contents.problems).items():
-        path = raw / f"{name}.pgm"
-        if not path.is_file():
+    lines_of_films = _read_lines(index)
+    paths = _find_films(raw)
+    for name, lines in lines_of_films.items():
+        path = paths.get(name)
+        if path is None:
             contents.left_out.append(LeftOut(name, "its file is missing"))
-            contents.problems.append(f"image {path} of {index} is missing; copy it from the set")
+            contents.problems.append(
+                f"image {raw / name}.pgm of {index} is missing; copy it from the set"
+            )
             continue
         try:
-            contents.images.append(_describe(path, lines))
+            contents.images.append(_describe(path, name, lines))
         except _NoPosition:
             contents.left_out.append(LeftOut(name, "its lesion has no position"))
         except ValueError as error:
             contents.left_out.append(LeftOut(name, "its line cannot be read"))
             contents.problems.append(f"index {index}: {error}; copy it again")
+    unlisted = sorted(paths.keys() - lines_of_films.keys())
+    contents.left_out.extend(LeftOut(name, f"it is not in {_INDEX}") for name in unlisted)
+    if unlisted:
+        contents.problems.append(
+            f"not in {index}: {counted(len(unlisted), 'film')}, the first is {unlisted[0]}; it may "
+            "be cut off, copy it again"
+        )
     return contents
 
 
@@ -83,10 +96,19 @@ class _NoPosition(Exception):
     """A lesion is known but not where: the film is neither positive nor negative."""
 
 
-def _read_lines(index: Path, problems: list[str]) -> dict[str, list[list[str]]]:
+def _find_films(raw: Path) -> dict[str, Path]:
+    """The file of each film by its name, whatever the case of its letters."""
+    return {
+        path.stem.lower(): path
+        for path in sorted(raw.iterdir())
+        if path.suffix.lower() == ".pgm" and _NAME.fullmatch(path.stem) and path.is_file()
+    }
+
+
+def _read_lines(index: Path) -> dict[str, list[list[str]]]:
     """The words of each line of a film, by its name; a film has a line for each lesion."""
     try:
-        text = index.read_text(encoding="latin-1")
+        text = index.read_bytes().removeprefix(codecs.BOM_UTF8).decode("latin-1")
     except OSError as error:
         raise InputError(
             f"{index} cannot be read ({error.strerror}); give the folder that holds Info.txt and "
@@ -94,22 +116,23 @@ def _read_lines(index: Path, problems: list[str]) -> dict[str, list[list[str]]]:
         ) from None
     lines: dict[str, list[list[str]]] = defaultdict(list)
     for words in map(str.split, text.splitlines()):
-        if words and _NAME.fullmatch(words[0]):
-            lines[words[0]].append(words)
+        match = _NAME.match(words[0]) if words else None
+        if match:
+            lines[match[1].lower()].append(words)
     if not lines:
         raise InputError(f"{index} lists no films (mdb001 and so on); it is not that of mini-MIAS")
     return dict(sorted(lines.items()))
 
 
-def _describe(path: Path, lines: list[list[str]]) -> SourceImage:
-    number = int(path.stem[3:])
+def _describe(path: Path, name: str, lines: list[list[str]]) -> SourceImage:
+    number = int(name.removeprefix("mdb"))
     tissue = lines[0][1] if len(lines[0]) > 1 else ""
     if tissue not in _TISSUES:
-        raise ValueError(f"the tissue of {path.stem} is {tissue!r}, none of {', '.join(_TISSUES)}")
+        raise ValueError(f"the tissue of {name} is {tissue!r}, none of {', '.join(_TISSUES)}")
     lesions = tuple(_to_lesion(words) for words in lines if words[2:3] != [_NORMAL])
     return SourceImage(
         path=path,
-        name=path.stem,
+        name=name,
         patient_id=f"mias{(number + 1) // 2:03d}",
         laterality="R" if number % 2 else "L",
         view="MLO",

@@ -81,6 +81,28 @@ def test_all_problems_are_told_at_once(tmp_path):
         assert words in problem
 
 
+def test_an_index_that_an_editor_has_written(raw):
+    """With a byte order mark, other line ends, capitals and commas; no line may get lost."""
+    expected = [(image.name, image.lesions) for image in read(raw).images]
+    lines = [*LINES[:1], LINES[1].replace("mdb005", "MDB005,"), *LINES[2:]]
+    (raw / "Info.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    (raw / "mdb005.pgm").rename(raw / "MDB005.PGM")
+    contents = read(raw)
+    assert not contents.problems
+    assert [(image.name, image.lesions) for image in contents.images] == expected
+    assert len(contents.images[0].lesions) == 2
+
+
+def test_an_index_that_is_cut_off(raw):
+    (raw / "Info.txt").write_text("\n".join(LINES[:3]))
+    (raw / "._mdb005.pgm").touch()
+    contents = read(raw)
+    assert [image.name for image in contents.images] == ["mdb005", "mdb006"]
+    (problem,) = contents.problems
+    assert "4 films, the first is mdb059; it may be cut off" in problem
+    assert LeftOut("mdb144", "it is not in Info.txt") in contents.left_out
+
+
 @pytest.mark.parametrize("position", ["1 2 0", "1 2 -3", "1 -2 3", "2000 2 3", "1 2 " + "9" * 400])
 def test_circles_that_are_in_no_image(tmp_path, position):
     contents = read(write_mini_mias(tmp_path, [f"mdb001 G CIRC B {position}", "mdb002 G NORM"]))
