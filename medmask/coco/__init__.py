@@ -18,6 +18,7 @@ from medmask.coco.reading import read_categories, read_coco
 from medmask.coco.run_length import decode_mask, encode_mask
 from medmask.coco.tables import AnnotationTable, CocoTables, image_label, is_length
 from medmask.coco.values import (
+    as_flag,
     as_given,
     as_id,
     as_label,
@@ -31,6 +32,7 @@ from medmask.coco.values import (
 __all__ = [
     "AnnotationTable",
     "CocoTables",
+    "as_flag",
     "as_given",
     "as_id",
     "as_label",

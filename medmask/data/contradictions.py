@@ -1,10 +1,15 @@
-"""Contradictions in annotation files, which no reader stops at: lesions that stand twice."""
+"""Contradictions in annotation files: lesions that stand twice, and labels that deny lesions.
+
+No reader has to stop at them, but training and evaluation go wrong without a word.
+"""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from medmask.coco import CocoTables
+from medmask.coco import CocoTables, as_flag, class_of_name, image_label
+
+_MALIGNANT = "malignant"
 
 
 def copy_problems(tables: CocoTables) -> Iterator[str]:
@@ -28,6 +33,31 @@ def copy_problems(tables: CocoTables) -> Iterator[str]:
                 f"{table.label(row)} has the box and the category of {table.label(before)}: remove "
                 "one of them, for a lesion is found once"
             )
+
+
+def denial_problems(tables: CocoTables) -> Iterator[str]:
+    """Find images that are labeled to show no lesion, or none that is malignant, but have one.
+
+    Args:
+        tables: the content of an annotation file.
+
+    Yields:
+        One sentence for each label, of the fields ``lesion`` and ``malignant`` of image records.
+    """
+    table = tables.annotations
+    classes = [class_of_name(str(category["name"])) for category in tables.categories]
+    told: set[tuple[int, str]] = set()
+    for row in _lesions(tables):
+        index, category = int(table.image_indices[row]), int(table.category_indices[row])
+        is_malignant = category >= 0 and classes[category] == _MALIGNANT
+        image = tables.images[index]
+        for field in ("lesion", _MALIGNANT) if is_malignant else ("lesion",):
+            if field in image and as_flag(image[field]) == 0 and (index, field) not in told:
+                told.add((index, field))
+                yield (
+                    f"{image_label(image)} has the label '{field}' {str(image[field]).lower()}, "
+                    f"which {table.label(row)} contradicts: correct one of them"
+                )
 
 
 def _lesions(tables: CocoTables) -> list[int]:

@@ -11,7 +11,7 @@ from detectron2.data import MetadataCatalog
 
 from medmask.coco import check_content, image_label, is_length, name_problems
 from medmask.data.catalog import CocoMetadata, check_registered
-from medmask.data.contradictions import copy_problems
+from medmask.data.contradictions import copy_problems, denial_problems
 from medmask.data.dataset_dicts import advise_on_turned_size
 from medmask.data.outlines import outline_problems
 from medmask.data.pixel_spacing import spacing_problems
@@ -113,6 +113,7 @@ def inspect_dataset(
         return DatasetReport(name, problems)
     problems += outline_problems(tables)
     problems += copy_problems(tables)
+    problems += denial_problems(tables)
     problems += spacing_problems(tables.images)
     problems += _size_problems(tables.images, Path(image_root), name)
     annotations = tables.annotations

@@ -106,6 +106,19 @@ def test_tree_is_carried_over_at_a_smaller_size(write, tmp_path):
     assert (tmp_path / "out" / "images" / "01.png").is_file()
 
 
+@pytest.mark.parametrize("field", ["malignant", "lesion"])
+def test_label_that_denies_what_is_marked(write, field):
+    raw = write(annotations=[box_of(1), box_of(2, 3)], fields={field: False})
+    contents = read(raw)
+    denied = {"malignant": {"01"}, "lesion": {"01", "02"}}[field]  # 02 is benign
+    assert names(contents.images) == {f"{n:02d}" for n in range(1, 13)} - denied
+    assert {left.name for left in contents.left_out} == {f"{name}.png" for name in denied}
+    assert len(contents.problems) == len(denied)
+    assert (
+        f"has the label '{field}' false, which its annotations contradict" in (contents.problems[0])
+    )
+
+
 def test_labels_of_images_are_told_or_by_boxes(write, tmp_path):
     raw = write(numbers=range(1, 9), annotations=[box_of(1), box_of(2, 3)])
     path = raw / "annotations" / "instances_all.json"

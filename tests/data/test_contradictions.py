@@ -1,7 +1,9 @@
-"""Lesions that stand in an annotation file twice."""
+"""Lesions that stand in an annotation file twice, and labels of images that deny them."""
+
+import pytest
 
 from medmask.coco import CocoTables
-from medmask.data.contradictions import copy_problems
+from medmask.data.contradictions import copy_problems, denial_problems
 from medmask.data.dataset_report import inspect_dataset
 
 
@@ -26,3 +28,21 @@ def test_what_is_no_copy(coco_content):
         *(first | {"id": number, "bbox": None} for number in (28, 29)),
     ]
     assert list(copy_problems(CocoTables(coco_content))) == []
+
+
+@pytest.mark.parametrize("value", [False, 0, 0.0])
+def test_labels_that_deny_a_lesion(coco_content, write_tree, value):
+    coco_content["images"][0] |= {"malignant": value, "lesion": value}  # two lesions
+    coco_content["images"][2] |= {"malignant": value, "lesion": value}  # none
+    report = inspect_dataset("mine", *write_tree(coco_content))
+    lesion, malignant = report.problems
+    assert lesion.startswith("image 1 (1.png) has the label 'lesion' ")
+    assert "which annotation 11 (image 1) contradicts" in lesion
+    assert malignant.startswith("image 1 (1.png) has the label 'malignant' ")
+
+
+def test_labels_that_deny_nothing(coco_content):
+    coco_content["categories"] = [{"id": 7, "name": "benign"}]
+    coco_content["images"][0] |= {"malignant": False, "lesion": True}
+    coco_content["images"][1] |= {"malignant": None, "lesion": None}
+    assert list(denial_problems(CocoTables(coco_content))) == []

@@ -111,19 +111,39 @@ def _to_image(
     if "patient_id" in fields:
         fields["patient_id"] = str(fields["patient_id"])
     label = f"image {record['file_name']} of {path}"
-    malignant = as_label(record, "malignant", label)
+    malignant, lesion = (as_label(record, field, label) for field in ("malignant", "lesion"))
+    _check_labels(malignant, lesion, lesions, label)
     carried = [name for name in record if name not in (*_FIELDS, *_NOT_CARRIED)]
     return SourceImage(
         path=file,
         name=_without_suffix(file.relative_to(folder)).as_posix(),
         pixel_spacing_mm=_spacing(record.get("pixel_spacing_mm"), label),
         malignant=any_malignant(lesions) if malignant is None and lesions else malignant,
-        lesion=as_label(record, "lesion", label),
+        lesion=lesion,
         attributes={name: finite_values(record[name]) for name in carried},
         lesions=tuple(lesions),
         split=split,
         **fields,
     )
+
+
+def _check_labels(
+    malignant: bool | None, lesion: bool | None, lesions: Sequence[Lesion], label: str
+) -> None:
+    """Refuse labels of an image that deny what is marked on it."""
+    denied = [
+        field
+        for field, is_denied in (
+            ("lesion", lesion is False and bool(lesions)),
+            ("malignant", malignant is False and any(each.malignant for each in lesions)),
+        )
+        if is_denied
+    ]
+    if denied:
+        raise InputError(
+            f"{label} has the label '{denied[0]}' false, which its annotations contradict: correct "
+            "one of them"
+        )
 
 
 def _without_suffix(path: PurePath) -> PurePath:
