@@ -84,6 +84,6 @@ def check_size(file: Path, image: Mapping[str, Any], index: Path) -> None:
     if told != (width, height):
         raise InputError(
             f"image {file} is {width} x {height} (width x height), but {index} says "
-            f"{told[0]} x {told[1]}; its boxes would be wrong: take the images that belong to the "
-            "annotations"
+            f"{told[0]:g} x {told[1]:g}; its boxes would be wrong: take the images that belong to "
+            "the annotations"
         )

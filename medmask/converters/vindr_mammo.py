@@ -23,7 +23,12 @@ from medmask.converters.contract import (
     SourceImage,
 )
 from medmask.converters.list_cells import read_names
-from medmask.converters.problems import collect, leave_out_if_faulty, missing_files
+from medmask.converters.problems import (
+    check_size,
+    collect,
+    leave_out_if_faulty,
+    missing_files,
+)
 from medmask.converters.raw_files import find_file
 from medmask.converters.tables import Row, read_table
 from medmask.utils.counts import counted
@@ -115,6 +120,8 @@ def _add_image(
         )
     row.text("split")  # has to be given: without those of the set, all would be divided anew
     lesions = [_to_lesion(finding, width, height) for finding in findings]
+    if any(lesion is not None for lesion in lesions):
+        check_size(path, {"width": width, "height": height}, row.path)
     contents.images.append(
         SourceImage(
             path=path,

@@ -213,3 +213,17 @@ def test_an_image_without_a_split_does_not_divide_the_set_anew(write_set):
 def test_a_folder_that_is_not_the_set(tmp_path):
     with pytest.raises(InputError, match=r"has no breast-level_annotations\.csv"):
         CONVERTER.read(tmp_path)
+
+
+def test_image_of_another_size_than_its_boxes(write_set):
+    """A copy that somebody has reduced."""
+    sizes = {"height": 10 * HEIGHT, "width": 10 * WIDTH}
+    raw = write_set(
+        [breast_of("a", breast_birads="BI-RADS 5", **sizes), breast_of("b", **sizes)],
+        [finding_of("a", "['Mass']", "BI-RADS 5"), finding_of("b", "['No Finding']", **NO_BOX)],
+    )
+    contents = read(raw)
+    assert [image.name for image in contents.images] == ["exam1/b"]
+    (problem,) = contents.problems
+    assert "is 50 x 60 (width x height), but" in problem
+    assert "says 500 x 600; its boxes would be wrong" in problem
