@@ -106,8 +106,8 @@ def _find_files(raw: Path, problems: list[str]) -> _Files:
     for path in list_files(raw, problems, ".dcm", ".png"):
         if path.suffix.lower() == ".dcm":
             files.images.setdefault(path.name, path)
-        elif path.name.endswith(_MASK):
-            files.masks.setdefault(path.name.removesuffix(_MASK), path)
+        elif path.name.lower().endswith(_MASK):
+            files.masks.setdefault(path.name[: -len(_MASK)], path)
     return files
 
 

@@ -134,6 +134,13 @@ def test_damaged_mask(raw):
     assert f"mask {mask} cannot be read" in problem
 
 
+def test_mask_whose_suffix_is_in_capitals(raw):
+    mask = raw / "anon_annotations_nonhidden/00075_20990909_L_CC_1_mask.png"
+    mask.rename(mask.with_suffix(".PNG"))
+    contents = read(raw)
+    assert "00075_20990909_L_CC_1" in {image.name for image in contents.images}
+
+
 def test_incomplete_downloads(raw):
     (raw / "Batch_1" / "00075_20990909_L_CC_1.dcm").unlink()
     contents = read(raw)
