@@ -11,8 +11,9 @@ from typing import Any
 
 from medmask.converters.contract import Contents, Converter, LeftOut, MarkedLesions, SourceImage
 from medmask.converters.problems import leave_out_if_faulty, missing_files
-from medmask.converters.raw_files import find_file
+from medmask.converters.raw_files import find_file, list_files
 from medmask.converters.tables import Row, read_table
+from medmask.utils.counts import counted
 
 _COLUMNS = ("patient_id", "image_id", "laterality", "view", "cancer")
 _FLAG_COLUMNS = ("biopsy", "invasive", "implant", "difficult_negative_case")
@@ -29,11 +30,13 @@ def read(raw: Path) -> Contents:
     table = find_file(raw, "train.csv")
     contents = Contents(sources=[table])
     missing: list[Path] = []
+    listed: set[Path] = set()
     for row in read_rows(table):
         with leave_out_if_faulty(contents, row.place):
-            fields = describe(row)
-            patient, image_id = fields["patient_id"], row.identifier("image_id")
+            patient, image_id = row.identifier("patient_id"), row.identifier("image_id")
             path = raw / "train_images" / patient / f"{image_id}.dcm"
+            listed.add(path)
+            fields = describe(row)
             name = f"{patient}/{image_id}"
             unusable = _UNUSABLE_PATIENTS.get(patient) or _UNUSABLE_IMAGES.get(image_id)
             if unusable:
@@ -44,7 +47,19 @@ def read(raw: Path) -> Contents:
                 missing.append(path)
                 contents.left_out.append(LeftOut(name, "its file is missing"))
     contents.problems.extend(missing_files(missing, len(contents.images) + len(missing), table))
+    files = list_files(raw / "train_images", contents.problems, ".dcm")
+    contents.problems.extend(_unlisted([path for path in files if path not in listed], table))
     return contents
+
+
+def _unlisted(paths: list[Path], table: Path) -> list[str]:
+    """Tell of files that the table has no row of, in one sentence or none."""
+    if not paths:
+        return []
+    return [
+        f"not in {table}: {counted(len(paths), 'image')}, the first is {paths[0]}; the table may "
+        "be cut off, copy it again"
+    ]
 
 
 def read_rows(table: Path) -> Iterator[Row]:

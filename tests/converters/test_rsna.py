@@ -54,6 +54,18 @@ def write_set(tmp_path, write_dicom):
     return write
 
 
+def test_a_table_that_is_cut_off(write_set):
+    raw = write_set(row_of(1), row_of(2, laterality="X"), row_of(3))
+    table = raw / "train.csv"
+    table.write_text("\n".join(table.read_text().splitlines()[:3]))
+    contents = read(raw)
+    assert [image.name for image in contents.images] == ["10006/1"]
+    side, unlisted = contents.problems
+    assert "line 3: its laterality" in side
+    assert "1 image, the first is" in unlisted
+    assert "10006/3.dcm; the table may be cut off" in unlisted
+
+
 def test_images_carry_what_the_table_says(write_set):
     site_1 = {"site_id": 1, "BIRADS": 0.0, "density": "C", "implant": 1.0, "age": None}
     raw = write_set(
