@@ -49,6 +49,7 @@ def read(raw: Path) -> Contents:
     missing: list[str] = []
     for film in group_films(regions):
         absent = [place.folder for place in film.copies if not files.at((place,))]
+        absent += [each.cutouts[0].folder for each in film.regions if not files.at(each.cutouts)]
         if absent:
             missing += absent
             reason = f"its DICOM file is missing ({absent[0]})"
@@ -62,8 +63,8 @@ def read(raw: Path) -> Contents:
                 contents.images.append(_source_image(film, *located))
     if missing:
         contents.problems.append(
-            f"{counted(len(missing), 'folder of films is', 'folders of films are')} missing in "
-            f"{raw}, the first is {missing[0]}; complete the download"
+            f"{counted(len(missing), 'folder is', 'folders are')} missing in {raw}, the first is "
+            f"{missing[0]}; complete the download"
         )
     return contents
 

@@ -160,8 +160,18 @@ def test_incomplete_downloads(raw):
         "P_00004_LEFT_CC": "its DICOM file is missing (Calc-Training_P_00004_LEFT_CC)",
     }
     (no_film,) = contents.problems
-    assert "1 folder of films is missing" in no_film
+    assert "1 folder is missing" in no_film
     assert "the first is Calc-Training_P_00004_LEFT_CC; complete the download" in no_film
+
+
+def test_folder_of_mask_and_crop_that_is_missing(raw):
+    for path in (raw / "CBIS-DDSM/Mass-Training_P_00002_RIGHT_MLO_1").rglob("*.dcm"):
+        path.unlink()
+    contents = read(raw)
+    (left,) = contents.left_out
+    assert left.reason == "its DICOM file is missing (Mass-Training_P_00002_RIGHT_MLO_1)"
+    (problem,) = contents.problems
+    assert "the first is Mass-Training_P_00002_RIGHT_MLO_1; complete the download" in problem
 
 
 def test_all_tables_are_needed(raw):
