@@ -71,10 +71,11 @@ def _to_region(
     box = np.concatenate([near * scale, (far - near) * scale]).round(_DECIMALS)
     if not (box[2:] > 0).all():
         raise InputError("a lesion lies outside of the image, or has no area")
+    inside = (np.clip(polygon, 0, limit) for polygon in polygons)
     written = tuple(
-        tuple((np.clip(polygon, 0, limit) * scale).round(_DECIMALS).ravel().tolist())
-        for polygon in polygons
-        if len(polygon) >= 3
+        tuple((polygon * scale).round(_DECIMALS).ravel().tolist())
+        for polygon in inside
+        if has_area(polygon)
     )
     x, y, width, height = box.tolist()
     return Region((x, y, width, height), written)

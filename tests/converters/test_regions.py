@@ -102,3 +102,12 @@ def test_picture_in_the_place_of_a_mask(write_mask):
 def test_empty_mask(write_mask):
     with pytest.raises(InputError, match=r"mask\.png is empty"):
         find_regions(Lesion(mask=write_mask(np.zeros((20, 20), np.uint8))), (20, 20), (20, 20))
+
+
+def test_a_polygon_beside_the_image_is_not_written():
+    """Cut off, it would be a corner of the image, several times."""
+    square = np.array([(10, 10), (30, 10), (30, 30), (10, 30)], float)
+    lesion = Lesion(outlines=(square, square + 500), box=(10, 10, 30, 30))
+    (region,) = find_regions(lesion, (80, 100), (80, 100))
+    assert region.box == (10, 10, 20, 20)
+    assert region.polygons == (tuple(square.ravel()),)
