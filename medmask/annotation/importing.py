@@ -10,7 +10,7 @@ from medmask.annotation.corrections import KEPT, Correction, correct
 from medmask.annotation.cvat import REVIEWED
 from medmask.annotation.manifest import MANIFEST, Manifest, read_manifest
 from medmask.annotation.merging import merge_into_set
-from medmask.annotation.reader_annotations import ReaderAnnotations
+from medmask.annotation.reader_annotations import ReaderAnnotations, drop_copies
 from medmask.annotation.reading import read_annotations
 from medmask.coco import check_class_names
 from medmask.errors import InputError
@@ -74,7 +74,7 @@ def import_annotations(
         OSError: the set cannot be written.
     """
     manifest = read_manifest(export / MANIFEST)
-    found = read_annotations(annotations, all_reviewed=all_reviewed)
+    found = drop_copies(read_annotations(annotations, all_reviewed=all_reviewed))
     if classes is not None:
         check_class_names(classes)
     names = manifest.classes if classes is None else tuple(classes)

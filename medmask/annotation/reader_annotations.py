@@ -1,8 +1,10 @@
 """Drawings of readers, whatever the tool: shapes on pictures that were looked at or not."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 
 from medmask.annotation.shapes import Shape
+from medmask.utils.counts import counted
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,24 @@ class ReaderAnnotations:
 
     images: tuple[ReaderImage, ...]
     notes: tuple[str, ...] = ()
+
+
+def drop_copies(found: ReaderAnnotations) -> ReaderAnnotations:
+    """Take a shape once that lies on itself several times, as one pasted where it was copied.
+
+    Returns:
+        The annotations without copies, and with a note on each image that had some.
+    """
+    images, notes = [], list(found.notes)
+    for image in found.images:
+        shapes = tuple({_identity(shape): shape for shape in image.shapes}.values())
+        num_copies = len(image.shapes) - len(shapes)
+        if num_copies:
+            copies = counted(num_copies, "copy", "copies")
+            notes.append(f"image {image.name}: {copies} of a shape at its very place left out")
+        images.append(replace(image, shapes=shapes) if num_copies else image)
+    return ReaderAnnotations(tuple(images), tuple(notes))
+
+
+def _identity(shape: Shape) -> Hashable:
+    return shape.label, shape.box, tuple(points.tobytes() for points in shape.polygons)

@@ -106,6 +106,23 @@ def test_moved_added_and_deleted_boxes(export, run):
     assert added == ("added", "malignant", [0, 0, 48, 32])
 
 
+def test_a_copy_at_the_very_place_is_one_lesion(export, run):
+    """Tools paste a copied shape where it was, so that nobody sees two."""
+    content = export.submit_all()
+    first = content[0]["annotations"][0]["result"]
+    polygon = {
+        **{key: first[0][key] for key in ("original_width", "original_height")},
+        "type": "polygonlabels",
+        "value": {"points": [[60, 10], [80, 10], [80, 20]], "polygonlabels": ["malignant"]},
+    }
+    first += [first[0] | {"id": "copy"}, polygon, polygon | {"id": "copy of the polygon"}]
+    summary, found = run(content)
+    assert summary.lesions == {"kept": 3, "added": 1, "deleted": 0}
+    (note,) = summary.notes
+    assert "2 copies of a shape at its very place left out" in note
+    assert sorted(map(len, found.values())) == [0, 0, 1, 3]
+
+
 def test_polygon_is_an_outline_in_stored_pixels(make_export, tmp_path):
     export = make_export(max_size=64)  # half the size
     content = export.submit_all()
