@@ -23,6 +23,7 @@ from medmask.utils.progress import with_progress
 logger = logging.getLogger(__name__)
 
 _DIRECTORY_FILE = "DICOMDIR"  # the table of contents of a DICOM medium
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _SIDES = {"L": "L", "R": "R"}
 
 
@@ -66,7 +67,8 @@ def read(raw: Path) -> Contents:
 
 
 def _find_dicom_files(raw: Path, contents: Contents) -> Iterator[Path]:
-    """DICOM files, by name and contents; other images are left out."""
+    """DICOM files, by name and contents; other images are left out, and archives a problem."""
+    archives: list[Path] = []
     for path in list_files(raw, contents.problems):
         try:
             if path.name.upper() == _DIRECTORY_FILE:
@@ -76,8 +78,15 @@ def _find_dicom_files(raw: Path, contents: Contents) -> Iterator[Path]:
             elif path.suffix.lower() in IMAGE_SUFFIXES:
                 name = valid_unicode(path.relative_to(raw).as_posix())
                 contents.left_out.append(LeftOut(name, "it is no DICOM file"))
+            elif path.suffix.lower() in _ARCHIVES:
+                archives.append(path)
         except OSError as error:
             contents.problems.append(f"file {path} cannot be read ({error.strerror})")
+    if archives:
+        contents.problems.append(
+            f"not looked into: {counted(len(archives), 'archive')}, the first is {archives[0]}; "
+            "unpack them in the folder, or move them out of it"
+        )
 
 
 def _name(path: Path, taken: set[str]) -> str:

@@ -42,6 +42,18 @@ def test_mammograms_of_any_name(tmp_path, write_dicom):
     assert (bare.patient_id, bare.laterality, bare.scanner) == (None, None, None)
 
 
+def test_archives_are_told(tmp_path, write_dicom):
+    """Exports of hospitals come as one archive a study."""
+    write_dicom(PIXELS, name="raw/study1/1.dcm")
+    for name in ("study2.zip", "study3.ZIP", "._study2.zip"):
+        (tmp_path / "raw" / name).write_bytes(b"PK\3\4")
+    contents = read(tmp_path / "raw")
+    assert [image.name for image in contents.images] == ["study1/1"]
+    (problem,) = contents.problems
+    assert "2 archives, the first is" in problem
+    assert "study2.zip; unpack them" in problem
+
+
 def test_files_that_differ_in_their_suffix_alone_are_images_of_their_own(tmp_path, write_dicom):
     for number, name in enumerate(["a", "a.dcm", "a.DCM", "b/a.dcm", "c.1.dcm"]):
         write_dicom(PIXELS + number, name=f"raw/{name}")
