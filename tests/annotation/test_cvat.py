@@ -369,6 +369,14 @@ class TestCoco:
             run(json.dumps(content), all_reviewed=True)
 
 
+@pytest.mark.parametrize("folder", ["batch 1/", "batch 1\\", "C:\\batch\\"])
+def test_folders_before_the_names_of_pictures(run, task, folder):
+    task.tag(0)
+    task.image(0).set("name", folder + task.image(0).get("name"))
+    summary, _ = run(task)
+    assert summary.reviewed == 1
+
+
 def test_label_studio_tells_what_was_reviewed(export, run):
     with pytest.raises(InputError, match="leave out --all-reviewed"):
         run(json.dumps(export.submit_all()), all_reviewed=True)
