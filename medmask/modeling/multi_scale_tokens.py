@@ -96,10 +96,13 @@ def make_padding_mask(
     """Mask of a padded batch: (N, H, W) bool, True outside each image.
 
     Args:
-        image_sizes: (height, width) of each image in pixels.
+        image_sizes: (height, width) of each image in pixels; constants of a trace, as the sizes of
+            all maps are, which holds for images of these sizes alone.
         padded: (H, W) of the batch.
         device: of the mask; the CPU if None.
     """
+    if torch.jit.is_tracing():  # as where Detectron2 counts operations; sizes are tensors then
+        image_sizes = [(int(height), int(width)) for height, width in image_sizes]
     # A blocking copy would wait for the backbone.
     heights, widths = torch.tensor(image_sizes).to(device, non_blocking=True).unbind(1)
     rows = torch.arange(padded[0], device=device) >= heights[:, None]  # (N, H)

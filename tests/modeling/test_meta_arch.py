@@ -1,6 +1,7 @@
 import pytest
 import torch
 from detectron2.structures import ImageList, pairwise_iou
+from detectron2.utils.analysis import FlopCountAnalysis
 from torch.testing import assert_close
 
 from medmask.errors import InputError
@@ -259,6 +260,17 @@ def test_tokens_beyond_an_image_are_padding(make_model, make_input):
     assert mask.shape == (8, 12)
     assert mask[:, 10:].all()
     assert not mask[:, :10].any()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_operations_are_counted_as_detectron2_counts_them(make_model, make_input):
+    model = make_model().eval()
+    sample = make_input(64, 96)
+    counted = FlopCountAnalysis(model, [{"image": sample["image"]}]).unsupported_ops_warnings(False)
+    own = FlopCountAnalysis(model.backbone, torch.zeros(1, 3, 64, 96))
+    own.unsupported_ops_warnings(False)
+    assert counted.by_module()["model.backbone"] == own.total() > 0
+    assert counted.by_module()["model.transformer"] > 0
 
 
 def test_step_goes_through_forward_and_returns_what_it_likes(make_model, make_input):
