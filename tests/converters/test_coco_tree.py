@@ -361,3 +361,19 @@ def test_names_lose_suffixes_of_images_alone(write):
     (raw / "images" / "a").mkdir()
     (raw / "images" / "01.png").rename(raw / "images" / "a" / "1.2.840")
     assert names(read(raw).images) == {"a/1.2.840"}
+
+
+def test_files_that_differ_in_their_suffix_are_images_of_their_own(write):
+    raw = write(numbers=[1, 2, 3])
+    path = raw / "annotations" / "instances_all.json"
+    content = json.loads(path.read_text())
+    content["images"][1]["file_name"] = "01.tif"
+    path.write_text(json.dumps(content))
+    (raw / "images" / "02.png").rename(raw / "images" / "01.tif")
+    contents = read(raw)
+    assert {image.name: image.path.name for image in contents.images} == {
+        "01": "01.png",
+        "01.tif": "01.tif",
+        "03": "03.png",
+    }
+    assert contents.problems == []

@@ -63,6 +63,7 @@ def read(raw: Path) -> Contents:
                 replace(image, split=split_of.get(os.path.relpath(image.path, folder)))
                 for image in contents.images
             ]
+    contents.images[:] = _keep_suffixes(contents.images)
     _warn_of_meanings(contents.images, raw)
     return contents
 
@@ -168,6 +169,17 @@ def _tell_apart(images: Sequence[SourceImage]) -> list[SourceImage]:
     if len({image.name for image in images}) == len({image.path for image in images}):
         return list(images)
     return [replace(image, name=f"{image.split}_{image.name}") for image in images]
+
+
+def _keep_suffixes(images: Sequence[SourceImage]) -> list[SourceImage]:
+    """Leave the suffix in names of files that another file of their folder differs from by it."""
+    first: dict[str, Path] = {}
+    names = []
+    for image in images:
+        other = first.setdefault(image.name, image.path)
+        is_taken = other != image.path and other.parent == image.path.parent
+        names.append(f"{image.name}{image.path.suffix}" if is_taken else image.name)
+    return [replace(image, name=name) for image, name in zip(images, names, strict=True)]
 
 
 def _warn_of_meanings(images: Sequence[SourceImage], raw: Path) -> None:
