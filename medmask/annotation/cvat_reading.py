@@ -4,7 +4,7 @@ CVAT does not tell which images a reader has looked at. The tag ``reviewed`` doe
 it counts as one that nobody has seen.
 """
 
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
 from medmask.annotation.cvat import REVIEWED
@@ -70,7 +70,7 @@ def _size(element: Element) -> tuple[int, int]:
 
 def picture_name(text: str) -> str:
     """The name of a picture without folders, which Windows parts by a backslash, and suffix."""
-    return PureWindowsPath(text).stem
+    return PurePosixPath(text.replace("\\", "/")).stem
 
 
 def _read_shape(element: Element, name: str, notes: list[str]) -> Shape:
