@@ -22,7 +22,8 @@ def add_mrt(loss_hooks, unlabeled_pairs):
     """Add all parts of the masked retraining teacher, as published, to stage 2, in place.
 
     Beside the teacher, with pseudo labels of full weight, and the discriminators: masked
-    autoencoding in the first third of the run, and selective retraining at half of it.
+    autoencoding in the first third of the run, and selective retraining at half of it, which harms
+    in so few steps (docs/results_phantoms.md).
     """
     add_teacher(loss_hooks, unlabeled_pairs)
     loss_hooks["teacher"].loss_weight = 1.0
