@@ -20,9 +20,9 @@ from medmask.converters.contract import (
     MarkedLesions,
     SourceImage,
 )
+from medmask.converters.problems import unlisted_files
 from medmask.errors import InputError
 from medmask.images.limits import check_image_size
-from medmask.utils.counts import counted
 
 _INDEX = "Info.txt"
 _NAME = re.compile(r"(mdb\d{3})(?!\d)", re.IGNORECASE)
@@ -64,11 +64,7 @@ def read(raw: Path) -> Contents:
             contents.problems.append(f"index {index}: {error}; copy it again")
     unlisted = sorted(paths.keys() - lines_of_films.keys())
     contents.left_out.extend(LeftOut(name, f"it is not in {_INDEX}") for name in unlisted)
-    if unlisted:
-        contents.problems.append(
-            f"not in {index}: {counted(len(unlisted), 'film')}, the first is {unlisted[0]}; it may "
-            "be cut off, copy it again"
-        )
+    contents.problems.extend(unlisted_files(unlisted, "film", index))
     return contents
 
 

@@ -68,6 +68,22 @@ def missing_files(missing: list[Path], count: int, index: Path) -> list[str]:
     ]
 
 
+def unlisted_files(names: Sequence[object], noun: str, index: Path) -> list[str]:
+    """Tell of files of a download that its index has no row of, in one sentence or none.
+
+    Args:
+        names: of those files.
+        noun: what one of them is.
+        index: file that should list them.
+    """
+    if not names:
+        return []
+    return [
+        f"not in {index}: {counted(len(names), noun)}, the first is {names[0]}; the table may be "
+        "cut off, copy it again"
+    ]
+
+
 def check_size(file: Path, image: Mapping[str, Any], index: Path) -> None:
     """Refuse an image whose boxes are in pixels of another size.
 

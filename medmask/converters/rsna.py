@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from medmask.converters.contract import Contents, Converter, LeftOut, MarkedLesions, SourceImage
-from medmask.converters.problems import leave_out_if_faulty, missing_files
+from medmask.converters.problems import leave_out_if_faulty, missing_files, unlisted_files
 from medmask.converters.raw_files import find_file, list_files
 from medmask.converters.tables import Row, read_table
-from medmask.utils.counts import counted
 
 _COLUMNS = ("patient_id", "image_id", "laterality", "view", "cancer")
 _FLAG_COLUMNS = ("biopsy", "invasive", "implant", "difficult_negative_case")
@@ -48,18 +47,9 @@ def read(raw: Path) -> Contents:
                 contents.left_out.append(LeftOut(name, "its file is missing"))
     contents.problems.extend(missing_files(missing, len(contents.images) + len(missing), table))
     files = list_files(raw / "train_images", contents.problems, ".dcm")
-    contents.problems.extend(_unlisted([path for path in files if path not in listed], table))
+    unlisted = [path for path in files if path not in listed]
+    contents.problems.extend(unlisted_files(unlisted, "image", table))
     return contents
-
-
-def _unlisted(paths: list[Path], table: Path) -> list[str]:
-    """Tell of files that the table has no row of, in one sentence or none."""
-    if not paths:
-        return []
-    return [
-        f"not in {table}: {counted(len(paths), 'image')}, the first is {paths[0]}; the table may "
-        "be cut off, copy it again"
-    ]
 
 
 def read_rows(table: Path) -> Iterator[Row]:

@@ -99,7 +99,7 @@ def test_an_index_that_is_cut_off(raw):
     contents = read(raw)
     assert [image.name for image in contents.images] == ["mdb005", "mdb006"]
     (problem,) = contents.problems
-    assert "4 films, the first is mdb059; it may be cut off" in problem
+    assert "4 films, the first is mdb059; the table may be cut off" in problem
     assert LeftOut("mdb144", "it is not in Info.txt") in contents.left_out
 
 
