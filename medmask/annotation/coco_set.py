@@ -11,7 +11,7 @@ from medmask.errors import InputError
 from medmask.images import is_dicom
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
-from medmask.images.dicom.view import read_view
+from medmask.images.dicom.view import read_side, read_view
 
 
 def make_coco_set(
@@ -130,14 +130,9 @@ def _header_fields(path: Path, notes: list[str]) -> dict[str, str]:
     return fields
 
 
-def _side(elements: Elements) -> str:
-    side = elements.text("ImageLaterality") or elements.text("Laterality")
-    return side if side in ("L", "R") else ""
-
-
 _HEADER_FIELDS: dict[str, Callable[[Elements], str]] = {
     "patient_id": lambda elements: elements.identifier("PatientID"),
-    "laterality": _side,
+    "laterality": read_side,
     "view": read_view,
 }
 

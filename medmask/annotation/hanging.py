@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medmask.images import is_dicom
 from medmask.images.dicom.parsing import open_dicom
-from medmask.images.dicom.view import read_view
+from medmask.images.dicom.view import read_side, read_view
 
 _OPPOSITE = {"A": "P", "P": "A", "L": "R", "R": "L", "H": "F", "F": "H"}
 _FROM_ABOVE = ("CC", "XCCL", "XCCM", "FB")
@@ -25,11 +25,11 @@ def find_hanging(path: Path) -> tuple[int, bool] | None:
         return None
     with open_dicom(path) as file:
         elements = file.elements
-        side = elements.text("ImageLaterality") or elements.text("Laterality")
-        view = read_view(elements).upper()
+        side = read_side(elements)
+        view = read_view(elements)
         orientation = elements.value("PatientOrientation")
     letters = [str(x)[:1].upper() for x in orientation] if _is_pair(orientation) else []
-    if side not in ("L", "R") or not view or not letters or not _OPPOSITE.keys() >= set(letters):
+    if not side or not view or not letters or not _OPPOSITE.keys() >= set(letters):
         return None
     return _turns_to((letters[0], letters[1]), _hung(side, view))
 

@@ -15,7 +15,7 @@ from medmask.images.dicom.description import has_burned_in_text
 from medmask.images.dicom.elements import Elements
 from medmask.images.dicom.parsing import open_dicom
 from medmask.images.dicom.reading import describe_pixels, is_for_processing
-from medmask.images.dicom.view import read_view
+from medmask.images.dicom.view import read_side, read_view
 from medmask.utils.counts import counted
 from medmask.utils.json_files import valid_unicode
 from medmask.utils.progress import with_progress
@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 _DIRECTORY_FILE = "DICOMDIR"  # the table of contents of a DICOM medium
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
-_SIDES = {"L": "L", "R": "R"}
 
 
 def read(raw: Path) -> Contents:
@@ -158,14 +157,13 @@ def _hash_pixels(path: Path) -> bytes:
 
 
 def _describe(path: Path, name: str, elements: Elements) -> SourceImage:
-    side = elements.text("ImageLaterality") or elements.text("Laterality")
     maker, model = elements.text("Manufacturer"), elements.text("ManufacturerModelName")
     return SourceImage(
         path=path,
         name=name,
         patient_id=elements.identifier("PatientID") or None,
         study_date=elements.text("StudyDate") or None,
-        laterality=_SIDES.get(side.upper()),
+        laterality=read_side(elements) or None,
         view=read_view(elements) or None,
         scanner=" ".join(filter(None, (maker, model))) or None,
     )

@@ -95,7 +95,7 @@ def advise_on_turned_size(size: tuple[int, int], record: dict[str, Any]) -> str:
     """Say what makes an image's (height, width) the other way round in the annotation file."""
     if size != (record["width"], record["height"]):
         return ""
-    return " (the sides are exchanged: an image is turned as its EXIF orientation says)"
+    return " (the sides are exchanged; an image with an EXIF orientation is turned as that says)"
 
 
 def box_corners(annotations: Sequence[dict[str, Any]]) -> np.ndarray:

@@ -245,7 +245,18 @@ class MedMask(nn.Module):
         return self.transformer.flatten(maps, positions, padding_masks)
 
     def preprocess_image(self, batched_inputs: list[dict]) -> ImageList:
-        """Normalize the images and pad them to one size."""
+        """Normalize the images and pad them to one size.
+
+        Raises:
+            InputError: the detector has been cast to another type than float32.
+        """
+        if self.pixel_mean.dtype != torch.float32:
+            name = str(self.pixel_mean.dtype).removeprefix("torch.")
+            raise InputError(
+                f"the detector has been cast to {name}, but its boxes need float32: leave the "
+                "detector in float32 and call it under torch.autocast, which computes in half "
+                "precision where that is safe"
+            )
         # a batch takes the type of its first image, and bytes would round the others
         images = [x["image"].to(self.device).float() for x in batched_inputs]
         batch = ImageList.from_tensors(images, self.backbone.size_divisibility)

@@ -87,6 +87,13 @@ def test_view_by_its_code(tmp_path, write_dicom, position, code, view):
     assert [image.view for image in contents.images] == [view]
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")  # of pydicom, which writes it
+def test_side_and_view_in_small_letters(tmp_path, write_dicom):
+    write_dicom(PIXELS, name="raw/a.dcm", ImageLaterality="r", ViewPosition="mlo")
+    (image,) = read(tmp_path / "raw").images
+    assert (image.laterality, image.view) == ("R", "MLO")
+
+
 def test_backslash_in_an_identifier_of_a_patient_is_a_part_of_it(tmp_path, write_dicom):
     """The standard forbids it, and pydicom takes it for two values."""
     write_dicom(PIXELS, name="raw/a.dcm", PatientID=["A", "17"])

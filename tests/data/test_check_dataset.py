@@ -53,7 +53,10 @@ def test_turned_photograph_is_told(coco_content, write_tree):
     Image.open(image_root / "1.png").save(image_root / "1.png", exif=exif)
     (problem,) = inspect_dataset("mine", json_file, image_root).problems
     assert "is 80 x 100" in problem
-    assert "(the sides are exchanged: an image is turned as its EXIF orientation says)" in problem
+    assert (
+        "(the sides are exchanged; an image with an EXIF orientation is turned as that says)"
+        in problem
+    )
 
 
 def test_faults_that_training_would_stop_at_are_told(coco_content, write_tree):

@@ -214,6 +214,15 @@ def test_mixed_precision_comes_near_full_precision(make_model, make_input, two_s
     assert torch.cosine_similarity(a, b, dim=0) > 0.95
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_detector_cast_to_another_type_is_refused(make_model, make_input, dtype):
+    model = make_model().to(dtype)
+    name = str(dtype).removeprefix("torch.")
+    for training in (True, False):
+        with pytest.raises(InputError, match=f"cast to {name}, .* under torch.autocast"):
+            model.train(training)([make_input(64, 64, [BOX])])
+
+
 @pytest.mark.slow
 @VARIANTS
 def test_two_images_are_learned_by_heart(make_model, make_input, two_stage):

@@ -1,4 +1,8 @@
-"""The view of a breast that a DICOM file states (PS3.3 C.8.11.5 and C.8.11.7, PS3.16 CID 4014)."""
+"""The breast that a DICOM file says it shows, and the view of it.
+
+See PS3.3 C.8.11.5 and C.8.11.7, and PS3.16 CID 4014. Code strings are capitals (PS3.5 6.2); small
+letters, which some programs write, are read as these.
+"""
 
 from medmask.images.dicom.elements import Elements
 
@@ -16,6 +20,19 @@ _VIEWS = {
 }
 
 
+def read_side(elements: Elements) -> str:
+    """Read the breast: Image Laterality, or Laterality, which is that of the series.
+
+    Returns:
+        L or R; empty where neither is stated, as where both breasts are.
+
+    Raises:
+        InputError: an element holds several values.
+    """
+    side = (elements.text("ImageLaterality") or elements.text("Laterality")).upper()
+    return side if side in ("L", "R") else ""
+
+
 def read_view(elements: Elements) -> str:
     """Read the view: View Position, or the code that mammograms have to have.
 
@@ -25,7 +42,7 @@ def read_view(elements: Elements) -> str:
     Raises:
         InputError: an element cannot be understood.
     """
-    return elements.text("ViewPosition") or read_coded_view(elements)
+    return elements.text("ViewPosition").upper() or read_coded_view(elements)
 
 
 def read_coded_view(elements: Elements) -> str:
