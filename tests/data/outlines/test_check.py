@@ -11,10 +11,10 @@ WIDTH, HEIGHT = 20, 30
 SQUARE = [2, 3, 9.5, 3, 9.5, 8, 2, 8]
 
 
-def problems_of(*segmentations, **image):
+def problems_of(*segmentations, box=None, **image):
     image = {"id": 7, "width": WIDTH, "height": HEIGHT} | image
     annotations = [
-        {"id": number, "image_id": 7, "category_id": 1, "segmentation": segmentation}
+        {"id": number, "image_id": 7, "category_id": 1, "segmentation": segmentation, "bbox": box}
         for number, segmentation in enumerate(segmentations)
     ]
     categories = [{"id": 1, "name": "malignant"}]
@@ -65,3 +65,39 @@ def test_faults_are_named(segmentation, words):
 
 def test_images_of_unknown_size_are_another_problem():
     assert not problems_of([[2, 3]], width=None)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "reach"),
+    [
+        ([[20, 30, 50, 30, 50, 70]], "from (20, 30) to (50, 70)"),
+        ([[20, 30, 50, 30, 40, 40], [40, 60, 40, 70, 30, 70]], "from (20, 30) to (50, 70)"),
+        # of 100 rows: column 2 from row 30 to 79, columns 3 to 31 whole
+        (run_lengths(230, 50, 20, 2900, 6800, size=(100, 100)), "from (2, 0) to (32, 100)"),
+    ],
+)
+def test_outline_elsewhere_than_its_box(segmentation, reach):
+    x0, y0, x1, y1 = map(float, reach.replace("from (", "").replace(") to (", ", ")[:-1].split(","))
+    width, height = x1 - x0, y1 - y0
+    image = dict(width=100, height=100)
+    for box in (
+        [x0, y0, width, height],
+        [x0 - 8, y0 - 8, width + 16, height + 16],  # a margin
+        *(None, [1, 2, -3, 4]),  # another problem
+    ):
+        assert not problems_of(segmentation, box=box, **image)
+    for box in (
+        [70, 10, 9, 9],  # of another lesion
+        [x0, y0, width / 2, height / 2],  # of another scale
+        [x0 / 2, y0 / 2, width / 2, height / 2],
+        [x0, y0, 2 * width, 2 * height],
+    ):
+        (problem,) = problems_of(segmentation, box=box, **image)
+        shown = f"but the box from ({box[0]:g}, {box[1]:g}) to "
+        assert f"faulty: it reaches {reach}, {shown}" in problem
+        assert "of another lesion or another scale; correct it" in problem
+
+
+def test_box_with_a_margin_around_a_small_outline():
+    assert not problems_of([SQUARE], box=[-1, 0, 14, 11])
+    assert problems_of([SQUARE], box=[2, 3, 14, 24])
