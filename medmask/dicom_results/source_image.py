@@ -73,8 +73,9 @@ class SourceImage:
     def side(self) -> str | None:
         """``L``, ``R`` or ``B`` for both breasts; None if the header does not tell."""
         for keyword in ("ImageLaterality", "Laterality"):
-            if self.header.get(keyword) in _SIDES:
-                return str(self.header.get(keyword))
+            side = _capitals(self.header.get(keyword))
+            if side in _SIDES:
+                return side
         return None
 
     @property
@@ -127,14 +128,14 @@ def read_source_image(
         if _value(path, header, "SamplesPerPixel") is None:
             header.SamplesPerPixel = 1  # as the reader of the pixels takes it
         _check_formats(path, header)
-        side = _value(path, header, "ImageLaterality")
+        side = _capitals(_value(path, header, "ImageLaterality"))
     if frame is not None or size.frames > 1:
         raise InputError(
             f"image {path} holds several frames: DICOM results are written for single-frame images"
         )
     if header.PatientSex not in _SEXES:
         raise _fault(path, "PatientSex", "must be empty, M, F or O")
-    if side not in (None, "", *_SIDES):
+    if side not in ("", *_SIDES):
         raise _fault(path, "ImageLaterality", "must be L, R or B")
     if header.SamplesPerPixel != 1:
         raise InputError(f"image {path} has colors: DICOM results are written for radiographs")
@@ -171,6 +172,11 @@ def _use_unicode(path: Path, header: "Dataset") -> None:
             "results need it; correct the element or export the image again"
         ) from None
     header.SpecificCharacterSet = _UNICODE
+
+
+def _capitals(side: Any) -> str:
+    """Code strings are capitals (PS3.5 6.2); small letters, which some programs write, are read."""
+    return str(side or "").strip().upper()
 
 
 def _value(path: Path, header: "Dataset", keyword: str) -> Any:
