@@ -53,7 +53,9 @@ def secondary_capture(image: SourceImage, number: int, identity: Identity) -> Da
     )
     capture.Laterality = image.series_side
     capture.PatientOrientation = image.header.get("PatientOrientation")
-    capture.BurnedInAnnotation = image.header.get("BurnedInAnnotation") or "NO"
+    capture.BurnedInAnnotation = image.header.get("BurnedInAnnotation")
+    if not capture.BurnedInAnnotation:  # the drawn boxes tell no patient, but the image may
+        del capture.BurnedInAnnotation
     capture.BodyPartExamined = "BREAST"
     capture.DerivationDescription = (
         f"boxes of {ALGORITHM_NAME} {identity.version} drawn in, {NOT_FOR_CLINICAL_USE}"

@@ -24,3 +24,14 @@ def test_side_in_small_letters(predictions, phantom_studies, header_of, tmp_path
     assert pydicom.dcmread(capture).Laterality == "R"
     (report,) = (tmp_path / "out").rglob("cad_report.dcm")
     assert "Right breast" in str(pydicom.dcmread(report))
+
+
+@pytest.mark.parametrize("stated", [None, "NO", "YES"])
+def test_picture_says_no_more_of_burned_in_text_than_its_image(
+    predictions, phantom_studies, header_of, tmp_path, stated
+):
+    path = header_of(phantom_studies[0], BurnedInAnnotation=stated)
+    one = replace(predictions, images=(ScoredImage(path, ()),))
+    write_results(one, tmp_path / "out", ResultOptions(objects=("capture",)))
+    (capture,) = (tmp_path / "out").rglob("*.dcm")
+    assert pydicom.dcmread(capture).get("BurnedInAnnotation") == stated
