@@ -3,7 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterable, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -92,11 +93,12 @@ def score_study(study: StudyFolder, detector: Detector, options: NodeOptions) ->
 
 
 def _log_problems(
-    study: str, problems: Iterable[str], images: Iterable[str], left: Collection[str]
+    study: str, problems: Iterable[str], images: Mapping[str, Path], left: Collection[str]
 ) -> None:
     """Say which images have problems; the sentences themselves may quote the header."""
     for problem in problems:
-        uid = next((uid for uid in images if uid in problem), None)
+        # by the name of the file, as the identifier of one image may begin that of another
+        uid = next((x for x, path in images.items() if f"{os.sep}{path.name}" in problem), None)
         named = f"study {study}" if uid is None else f"image {uid} of study {study}"
         what = "is left to be tried again" if uid in left else "is set aside"
         logger.warning(f"{named} {what}: the study's status.json says why")

@@ -177,6 +177,20 @@ def test_memory_that_runs_out_for_the_results_again_and_again(spool, phantoms, m
     assert "memory ran out while its results were written in the last" in status.problems[-1]
 
 
+def test_log_names_the_image_that_is_set_aside(spool, phantoms, tmp_path, caplog):
+    paths = []
+    for place, uid in enumerate(("1.2.3.1", "1.2.3.10")):
+        dataset = pydicom.dcmread(phantoms[place])
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+        if uid == "1.2.3.10":
+            dataset.BitsStored = 20
+        paths.append(tmp_path / f"{uid}.dcm")
+        dataset.save_as(paths[-1])
+    assert score_study(store(spool, *paths), CenterDetector(), OPTIONS)
+    assert "image 1.2.3.10 of study" in caplog.text
+    assert "image 1.2.3.1 of study" not in caplog.text
+
+
 def test_damaged_image_is_not_tried_again(spool, phantoms):
     study = store(spool, *phantoms[:2])
     path = next(iter(study.images().values()))
