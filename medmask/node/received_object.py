@@ -25,6 +25,7 @@ _TAGS = (
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "Modality",
+    "PresentationIntentType",
     "NumberOfFrames",
     "Rows",
     "Columns",
@@ -63,7 +64,8 @@ def identify(
         instance_uid: Affected SOP Instance UID of the message.
 
     Raises:
-        RefusedObject: it is no mammogram of one frame, or not what the message says.
+        RefusedObject: it is no mammogram of one frame for presentation, or not what the message
+            says.
     """
     header = _read_header(encoded, syntax)
     name = f"object {instance_uid}" if _is_uid(instance_uid) else "an object"
@@ -79,6 +81,11 @@ def identify(
             )
     if values["Modality"] != "MG":
         raise RefusedObject(WRONG_CLASS, f"{name} is refused: it is no mammogram (Modality MG)")
+    if str(values["PresentationIntentType"] or "").strip().upper() == "FOR PROCESSING":
+        raise RefusedObject(
+            WRONG_CLASS,
+            f"{name} is refused: it is raw values for processing; send the image for presentation",
+        )
     if not (values["Rows"] and values["Columns"]):
         raise RefusedObject(NOT_UNDERSTOOD, f"{name} is refused: it has no Rows or no Columns")
     if str(values["NumberOfFrames"] or 1).strip() != "1":

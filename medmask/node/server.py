@@ -14,9 +14,7 @@ from pydicom.uid import (
     AllTransferSyntaxes,
     ComputedRadiographyImageStorage,
     DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
     DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -39,9 +37,7 @@ logger = logging.getLogger(__name__)
 
 IMAGE_CLASSES = (
     DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
     DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
     ComputedRadiographyImageStorage,
     SecondaryCaptureImageStorage,
 )

@@ -13,7 +13,7 @@ from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import (
     MPEG2MPML,
-    DigitalMammographyXRayImageStorageForProcessing,
+    DigitalXRayImageStorageForPresentation,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -37,6 +37,8 @@ def images_of(node_folder):
     [
         ("CT", None, "are not taken: CT Image Storage"),
         ("report", None, "are not taken: Comprehensive SR"),
+        ("raw", None, "are not taken: Digital Mammography X-Ray Image Storage - For Processing"),
+        ("raw by intent", WRONG_CLASS, "it is raw values for processing"),
         ("chest", WRONG_CLASS, "it is no mammogram (Modality MG)"),
         ("frames", WRONG_CLASS, "it has several frames"),
         ("no size", NOT_UNDERSTOOD, "it has no Rows or no Columns"),
@@ -90,10 +92,10 @@ def test_video_is_not_taken(start_node, client, phantoms, caplog):
     caplog.set_level("INFO")
     node = start_node(quiet_seconds=60)
     dataset = pydicom.dcmread(phantoms[0])
-    dataset.SOPClassUID = DigitalMammographyXRayImageStorageForProcessing
+    dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
     dataset.file_meta.TransferSyntaxUID = MPEG2MPML
     assert client(node).send([phantoms[0], dataset]) == [SUCCESS, None]
-    assert "are not taken: Digital Mammography" in caplog.text
+    assert "are not taken: Digital X-Ray" in caplog.text
 
 
 def test_full_disk(start_node, client, phantoms, tmp_path, caplog):
