@@ -57,7 +57,8 @@ class OpenClipExpert:
 
         Raises:
             InputError: open_clip is not installed, the hub is out of reach, or there is no such
-                model or checkpoint, or the checkpoint does not fit the model.
+                model or checkpoint, or the checkpoint does not fit the model, or the model's config
+                has code of its own run.
         """
         open_clip = import_open_clip()
         model = _create_model(open_clip, name, checkpoint).eval().requires_grad_(False)
@@ -239,7 +240,21 @@ def _explain(error: Exception, name: str, checkpoint: str | None) -> InputError:
 def _create_tokenizer(open_clip: ModuleType, name: str) -> Callable[[Sequence[str]], torch.Tensor]:
     """Turns K texts into (K, L) int64 tokens."""
     try:
+        if _asks_for_code(open_clip.get_model_config(name)):
+            raise InputError(
+                f"the tokenizer of expert '{name}' would run code that comes with the model "
+                f"(tokenizer_kwargs.trust_remote_code in its {_CONFIG}), which could do anything: "
+                "remove that entry, or choose another expert"
+            )
         return open_clip.get_tokenizer(name)
+    except InputError:
+        raise
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"the tokenizer of expert '{name}' cannot be loaded ({reason})") from error
+
+
+def _asks_for_code(config: dict[str, Any] | None) -> bool:
+    """Tell whether a model's config has transformers run code from the folder or the hub."""
+    options = ((config or {}).get("text_cfg") or {}).get("tokenizer_kwargs") or {}
+    return bool(options.get("trust_remote_code"))

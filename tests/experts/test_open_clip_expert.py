@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -98,6 +99,26 @@ def test_checkpoint_that_could_run_code_is_refused(tiny_clip, tmp_path):
     torch.save({"state_dict": {}, "hook": print}, tmp_path / "code.pt")
     with pytest.raises(InputError, match=r"cannot be loaded from checkpoint .*code\.pt"):
         OpenClipExpert(f"local-dir:{tiny_clip}", str(tmp_path / "code.pt"))
+
+
+def test_tokenizer_that_would_run_code_is_refused(tiny_clip, tmp_path):
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    shutil.copytree(tiny_clip, tmp_path, dirs_exist_ok=True)
+    content = json.loads((tmp_path / "open_clip_config.json").read_text())
+    content["model_cfg"]["text_cfg"] |= {
+        "hf_tokenizer_name": "someone/some-bert",
+        "tokenizer_kwargs": {"trust_remote_code": True},
+    }
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(content))
+    names = {"auto_map": {"AutoTokenizer": ["code.Own", "code.Own"]}, "tokenizer_class": "Own"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(names))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    (tmp_path / "code.py").write_text(
+        f"from transformers import BertTokenizerFast as Own\nopen({str(tmp_path / 'ran')!r}, 'w')\n"
+    )
+    with pytest.raises(InputError, match=r"run code .*tokenizer_kwargs\.trust_remote_code in its "):
+        OpenClipExpert(f"local-dir:{tmp_path}")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_damaged_checkpoint(tiny_clip, tmp_path):
