@@ -43,12 +43,14 @@ def decompress_frame(
         Exception: whatever a decoder raises.
     """
     from pydicom.encaps import encapsulate, get_frame
-    from pydicom.uid import JPEGExtended12Bit, JPEGTransferSyntaxes
+    from pydicom.uid import JPEG2000TransferSyntaxes, JPEGExtended12Bit, JPEGTransferSyntaxes
 
     assert file.pixels is not None
     decoder = _find_decoder(file)
     file.stream.seek(file.pixels.offset)
     data = get_frame(file.stream, frame, number_of_frames=size.frames, **_offset_table(file))
+    if file.syntax in JPEG2000TransferSyntaxes and find_codestream(data) < 0:
+        raise ValueError("the JPEG 2000 data do not begin with a codestream or as JP2")
     _check_codestream_size(file, size, data)
     damage = damage_of_codestream(data)
     if damage is not None:

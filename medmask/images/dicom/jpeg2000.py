@@ -9,6 +9,7 @@ import struct
 
 import numpy as np
 
+_JP2, _CODESTREAM_BOX = b"\0\0\0\x0cjP  \r\n\x87\n", b"jp2c"
 _START, _SIZE = b"\xff\x4f", b"\xff\x51"
 _EXTENDED, _CODING_STYLE, _TILE_PART, _DATA, _END = 0xFF50, 0xFF52, 0xFF90, 0xFF93, 0xFFD9
 _HAS_MARKERS = 0b110  # of Scod: markers may stand between the packets
@@ -16,8 +17,21 @@ _LAST_BYTE = 0x8F  # that 0xFF is followed by in packets; from here on, it makes
 
 
 def find_codestream(data: bytes) -> int:
-    """Find where a codestream begins, perhaps within a file of JP2; -1 if there is none."""
-    return data.find(_START + _SIZE, 0, 512)
+    """Find where a codestream begins, perhaps within a file of JP2; -1 if there is none.
+
+    In JP2 it is a box behind others, such as color profiles of any length (annex I).
+    """
+    position = 0
+    if data.startswith(_JP2):
+        while (box := data[position : position + 16])[4:8] != _CODESTREAM_BOX:
+            length = int.from_bytes(box[:4], "big")
+            if length == 1:  # it does not fit, and stands behind the kind
+                length = int.from_bytes(box[8:], "big")
+            if length < 8 or position + length >= len(data):
+                return -1
+            position += length
+        position += 16 if box[:4] == b"\0\0\0\1" else 8
+    return position if data.startswith(_START + _SIZE, position) else -1
 
 
 def damage_of_codestream(data: bytes) -> str | None:

@@ -10,7 +10,8 @@ from PIL import Image, features
 
 from medmask.errors import InputError
 from medmask.images.dicom import read_dicom
-from medmask.images.dicom.jpeg2000 import damage_of_codestream
+from medmask.images.dicom.decompression import codestream_size
+from medmask.images.dicom.jpeg2000 import damage_of_codestream, find_codestream
 
 pytestmark = pytest.mark.skipif(
     not features.check("jpg_2000"), reason="Pillow is built without JPEG 2000"
@@ -122,8 +123,29 @@ def test_missing_tiles_of_a_file_are_refused(tmp_path):
     assert read_dicom(write(TILES)).shape == SHAPE
     with pytest.raises(InputError, match=r"scan\.dcm cannot be decoded \(tiles .* are missing\)"):
         read_dicom(write(TILES[:LAST] + END))
+    with pytest.raises(InputError, match="do not begin with a codestream or as JP2"):
+        read_dicom(write(b"\r\n\x87\n" + TILES))
 
 
 def test_data_of_other_encoders_are_sound():
     for syntax in ("JPEG2000Lossless", "JPEG2000"):
         assert damage_of_codestream(compressed_frame(DEEP, syntax, 12)) is None
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["length", "long length"])
+def test_codestream_behind_long_boxes(is_long):
+    """As JP2 with a color profile has it; its size and its damage are looked at all the same."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        if is_long:
+            return struct.pack(">L4sQ", 1, kind, 16 + len(content)) + content
+        return struct.pack(">L4s", 8 + len(content), kind) + content
+
+    start = b"\0\0\0\x0cjP  \r\n\x87\n" + box(b"ftyp", b"jp2 ") + box(b"jp2h", bytes(3000))
+    data = start + box(b"jp2c", TILES)
+    assert data[find_codestream(data) :] == TILES
+    assert codestream_size(data) == SHAPE
+    assert damage_of_codestream(data) is None
+    assert "missing" in damage_of_codestream(start + box(b"jp2c", TILES[:LAST] + END))
+    for cut in (len(start), len(start) + 3, 20, 12):
+        assert find_codestream(data[:cut]) == -1
