@@ -7,6 +7,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from medmask.images.raster.marks import MarkedImage
 
 _END = b"\xff\xd9"
+_SCAN = b"\xff\xda"
+_MOST_SCANS = 100  # encoders write up to about ten
 # libjpeg reads a few bytes ahead; these are no valid code, so they decode to next to nothing
 _READ_AHEAD = b"\xff\x00" * 16
 
@@ -64,7 +66,14 @@ def scan_ends(data: bytes) -> list[int]:
 
     Returns:
         The positions of the markers behind them; empty where the file is cut off before its end.
+
+    Raises:
+        OSError: it has so many scans, each a pass over all pixels, that it was made to take hours.
     """
+    # not as the markers are followed below, since libjpeg passes over bytes between them
+    num_scans = data.count(_SCAN)
+    if num_scans > _MOST_SCANS:
+        raise OSError(f"it has {num_scans} scans, and an image has at most {_MOST_SCANS}")
     ends: list[int] = []
     position = 2
     while position + 4 <= len(data) or data[position : position + 2] == _END:

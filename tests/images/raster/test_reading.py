@@ -198,6 +198,19 @@ def test_jpeg_with_fewer_rows_than_promised(tmp_path, pixels, progressive, promi
             read_image(path)
 
 
+@pytest.mark.parametrize("between", [b"", b"x"], ids=["sound", "with a byte between"])
+def test_jpeg_of_very_many_scans(tmp_path, between):
+    """Each scan is a pass over all pixels, so that a small file could take hours."""
+    path = save(tmp_path / "scan.jpg", GRAY, progressive=True)
+    content = path.read_bytes()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    path.write_bytes(content[:-2] + last * 5 + content[-2:])
+    assert read_image(path).shape == (*GRAY.shape, 3)
+    path.write_bytes(content[:-2] + between + last * 200 + content[-2:])
+    with pytest.raises(InputError, match=r"scan\.jpg cannot be read \(it has 20\d scans, "):
+        read_image(path)
+
+
 @pytest.mark.parametrize("rows", [20, 44, 80])
 @pytest.mark.parametrize(
     "options", [{}, {"strip_size": 28 * 8}, {"compression": "tiff_lzw"}, LZW_STRIPS]
