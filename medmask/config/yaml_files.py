@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,10 @@ _Dumper.add_implicit_resolver(
 
 
 def _read_text(path: Path) -> str:
-    _check_size(path.stat().st_size)
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for its other end
+        raise ValueError("it is not a file, but a folder, a pipe or a device")
+    _check_size(status.st_size)
     return path.read_text(encoding="utf-8")  # UnicodeDecodeError is a ValueError
 
 

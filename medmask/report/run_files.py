@@ -215,6 +215,11 @@ def _read_metrics(path: Path) -> tuple[Values, ...]:
     """The lines of a metrics file; the last may be cut off, as of a run that was killed."""
     if not path.exists():
         return ()
+    if not path.is_file():  # to open a pipe would wait for its other end
+        raise InputError(
+            f"metrics {path} are not a file, but a folder, a pipe or a device: remove it to go on "
+            "without them"
+        )
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     values = []
     for number, line in enumerate(lines, 1):

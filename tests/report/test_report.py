@@ -181,6 +181,15 @@ def test_broken_files_are_named(make_run, write, file, content, words):
     assert file.rpartition("/")[2] in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["metrics.json", "config.yaml"])
+def test_pipes_in_the_place_of_files_are_not_waited_for(make_run, write, name):
+    run = make_run()
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    with pytest.raises(InputError, match=f"{re.escape(name)} .*not a file, but a folder, a pipe"):
+        write(run)
+
+
 def test_gallery_has_limits(make_run, write, monkeypatch):
     run = make_run()
     shown = write(run, gallery=1)
