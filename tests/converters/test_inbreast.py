@@ -205,8 +205,9 @@ def test_all_problems_are_told_at_once(release):
         plistlib.dumps({"Image": []}),
         plistlib.dumps([1]),
         plistlib.dumps({"Images": [{"ROIs": [{"Name": 5, "Point_px": []}]}]}),
+        plistlib.dumps({"Images": [{"ROIs": [roi("Mass", [(1, 1), ("1e999", 9), (5, 3)])]}]}),
     ],
-    ids=["empty", "cut", "entity", "cut-list", "other-keys", "list", "number"],
+    ids=["empty", "cut", "entity", "cut-list", "other-keys", "list", "number", "infinite"],
 )
 def test_damaged_outlines(release, content):
     raw = release((1, "1", None), (2, "5", [roi("Mass", SQUARE)]))

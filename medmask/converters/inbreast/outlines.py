@@ -1,5 +1,6 @@
 """Findings of an INbreast image: an XML property list of regions that were drawn with OsiriX."""
 
+import math
 import plistlib
 import re
 from dataclasses import dataclass, field
@@ -104,7 +105,10 @@ def _points(roi: dict[str, Any]) -> np.ndarray:
         match = _POINT.fullmatch(text.strip())
         if match is None:
             raise ValueError(f"the point {text[:40]!r} is not (x, y)")
-        points.append((float(match[1]), float(match[2])))
+        point = float(match[1]), float(match[2])
+        if not all(map(math.isfinite, point)):
+            raise ValueError(f"the point {text[:40]!r} is beyond all numbers")
+        points.append(point)
     return np.array(points, np.float64).reshape(-1, 2)
 
 
