@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from medmask.converters.tables import Row
 
-_NAMES = re.compile(r"\[\s*((?:'[^']*'|\"[^\"]*\")(?:\s*,\s*(?:'[^']*'|\"[^\"]*\"))*)?\s*,?\s*\]")
+_QUOTED = r"(?:'[^']*'|\"[^\"]*\")"
+# no spaces in a row that could be split in several ways: the time would be their square
+_NAMES = re.compile(rf"\[\s*(?:{_QUOTED}\s*(?:,\s*{_QUOTED}\s*)*(?:,\s*)?)?\]")
 _NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _NUMBERS = re.compile(r"[-+0-9.eE,\s()\[\]]*")
 

@@ -45,18 +45,17 @@ def read_sheet(
         yield from read_table(path, columns, optional)
         return
     rows = _read_rows(path, sheet)
-    _, header = next(rows, (1, []))
+    _, first = next(rows, (1, {}))
+    header = [first.get(index, "") for index in range(max(first, default=-1) + 1)]
     indices = find_columns(path, header, columns, optional)
     for line, cells in rows:
-        values = {
-            name: read_cell(cells[i]) if i < len(cells) else None for name, i in indices.items()
-        }
+        values = {name: read_cell(cells.get(index, "")) for name, index in indices.items()}
         if any(value is not None for value in values.values()):
             yield Row(path, line, {**dict.fromkeys(optional), **values})
 
 
-def _read_rows(path: Path, sheet: str | None) -> Iterator[tuple[int, list[str]]]:
-    """(number from 1, cells) of each row that the file holds."""
+def _read_rows(path: Path, sheet: str | None) -> Iterator[tuple[int, dict[int, str]]]:
+    """(number from 1, its cells by their column) of each row that the file holds."""
     try:
         with zipfile.ZipFile(path) as archive:
             texts = _shared_texts(path, archive)
@@ -99,15 +98,16 @@ def _shared_texts(path: Path, archive: zipfile.ZipFile) -> list[str]:
     return [_text(item) for item in items]
 
 
-def _read_cells(row: ElementTree.Element, texts: list[str]) -> list[str]:
-    cells: list[str] = []
+def _read_cells(row: ElementTree.Element, texts: list[str]) -> dict[int, str]:
+    cells: dict[int, str] = {}
+    end = 0  # behind the last cell so far
     for cell in row.iter(f"{_MAIN}c"):
         reference = _REFERENCE.fullmatch(cell.get("r", ""))
-        index = _column_index(reference[1]) if reference else len(cells)
+        index = _column_index(reference[1]) if reference else end
         if index >= _MOST_COLUMNS:
             raise ValueError("a cell beyond the last column of the format")
-        cells.extend([""] * (index + 1 - len(cells)))
         cells[index] = _cell_text(cell, texts)
+        end = max(end, index + 1)
     return cells
 
 
@@ -116,6 +116,8 @@ def _cell_text(cell: ElementTree.Element, texts: list[str]) -> str:
         return _text(cell)
     value = cell.findtext(f"{_MAIN}v") or ""
     if cell.get("t") == "s":
+        if int(value) < 0:  # which Python would count from the end
+            raise ValueError("a cell names a shared text by a negative number")
         return texts[int(value)]
     if cell.get("t") is None or cell.get("t") == "n":  # a number, which may end with .0
         return re.sub(r"\.0+$", "", value)
@@ -140,15 +142,25 @@ def _column_index(letters: str) -> int:
 def _parse(path: Path, archive: zipfile.ZipFile, part: str) -> ElementTree.Element:
     """Parse one XML file of the archive.
 
-    Its size is limited before it is unpacked, and entities, by which a small file can ask for all
-    memory, are refused.
+    Its size is limited before it is unpacked, and document types, by which a small file can ask for
+    all memory, are refused.
     """
     if archive.getinfo(part).file_size > _LARGEST_PART:
         raise InputError(f"spreadsheet {path} has a part of more than 64 MB; save it as .csv")
     with archive.open(part) as file:
         content = file.read(_LARGEST_PART + 1)
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+    builder = _BuilderWithoutDocumentType(path)
+    return ElementTree.fromstring(content, ElementTree.XMLParser(target=builder))
+
+
+class _BuilderWithoutDocumentType(ElementTree.TreeBuilder):
+    """Refuses a document type, in whatever encoding it is written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def doctype(self, *_: str | None) -> None:
         raise InputError(
-            f"spreadsheet {path} has XML with entities, which is refused; save it as .csv"
+            f"spreadsheet {self._path} has XML with entities, which is refused; save it as .csv"
         )
-    return ElementTree.fromstring(content)

@@ -1,5 +1,6 @@
 """Lists in the cells of tables; what is no list is refused, and nothing is evaluated."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ def test_names(text, names):
 def test_what_are_no_names(text):
     with pytest.raises(InputError, match="no list of names"):
         read_names(cell(text), "a")
+
+
+@pytest.mark.parametrize("start", ["[", "['a'", "['a',"])
+def test_long_rows_of_spaces_take_no_time(start):
+    begin = time.process_time()
+    with pytest.raises(InputError, match="no list of names"):
+        read_names(cell(start + " " * 50_000 + "x"), "a")
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import time
 import zipfile
 
 import pytest
@@ -73,12 +74,40 @@ def test_damaged_spreadsheets(path):
     assert refused > 100
 
 
-def test_entities_are_refused(path):
+def replace_part(path, part, content):
+    """Put other bytes in the place of a part of a spreadsheet."""
+    with zipfile.ZipFile(path) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    with zipfile.ZipFile(path, "w") as target:
+        for name, before in parts.items():
+            target.writestr(name, content if name == part else before)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_entities_are_refused(path, encoding):
     write_xlsx(path, {"first": TABLE})
-    bomb = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]><x>&a;</x>'
-    damaged = path.with_name("bomb.xlsx")
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(damaged, "w") as target:
-        for name in source.namelist():
-            target.writestr(name, bomb if name == "xl/workbook.xml" else source.read(name))
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]><x>&a;</x>'
+    replace_part(path, "xl/workbook.xml", bomb.encode(encoding))
     with pytest.raises(InputError, match="entities"):
-        read(damaged, ["ID1"])
+        read(path, ["ID1"])
+
+
+def test_shared_texts_are_not_counted_from_the_end(path):
+    write_xlsx(path, {"first": TABLE})
+    with zipfile.ZipFile(path) as archive:
+        sheet = archive.read("xl/worksheets/sheet1.xml").replace(b"<v>3</v>", b"<v>-3</v>")
+    replace_part(path, "xl/worksheets/sheet1.xml", sheet)
+    with pytest.raises(InputError, match="negative number"):
+        read(path, ["ID1"])
+
+
+def test_rows_far_to_the_right_take_no_memory(path):
+    write_xlsx(path, {"first": TABLE})
+    with zipfile.ZipFile(path) as archive:
+        sheet = archive.read("xl/worksheets/sheet1.xml")
+    row = b'<row><c r="XFD9"><v>1</v></c><c r="A9"><v>7</v></c></row>'
+    sheet = sheet.replace(b"</sheetData>", row * 20_000 + b"</sheetData>")
+    replace_part(path, "xl/worksheets/sheet1.xml", sheet)
+    begin = time.process_time()
+    assert len(read(path, ["ID1"])) == 20_002
+    assert time.process_time() - begin < 2
