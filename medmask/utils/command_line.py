@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import select
 import signal
 import sys
@@ -13,6 +14,9 @@ from typing import Any
 from medmask.utils.failures import Failure, describe_failure
 from medmask.utils.parent import end_with_calling_tool
 from medmask.utils.signals import raise_on_stop_signal
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that move the cursor, color, delete or turn round; tabs and line ends are left"""
 
 
 def command_line_tool(main: Callable[..., int | None]) -> Callable[..., None]:
@@ -43,7 +47,7 @@ def command_line_tool(main: Callable[..., int | None]) -> Callable[..., None]:
             _drop_what_cannot_be_printed()
             if failure.sentence:
                 with contextlib.suppress(OSError):
-                    print(failure.sentence, file=sys.stderr)
+                    print(_without_controls(failure.sentence), file=sys.stderr)
         sys.exit(status)
 
     return run
@@ -54,6 +58,11 @@ def _print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _without_controls(text: str) -> str:
+    """Escape what acts on a terminal: names and texts of files may hold anything."""
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def _flush_stdout() -> None:

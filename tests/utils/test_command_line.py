@@ -39,6 +39,15 @@ def test_input_error_is_printed_as_it_is(capsys):
     assert (status, words) == (2, "error: train.device is 'tpu'\n")
 
 
+def test_names_of_files_do_not_act_on_the_terminal(capsys):
+    name = "a\x1b[2J\x1b]0;title\x07\x9b1m\u202egnp.größe"
+    status, words = run(capsys, raising(InputError(f"{name}:\n\tis missing")))
+    shown = r"a\x1b[2J\x1b]0;title\x07\x9b1m\u202egnp.größe"
+    assert (status, words) == (2, f"error: {shown}:\n\tis missing\n")
+    status, words = run(capsys, raising(FileNotFoundError(2, "No such file", "\x1b[31m")))
+    assert r"error: \x1b[31m: no such file" in words
+
+
 @pytest.mark.parametrize(
     "number", ["ENOSPC", "EACCES", "EROFS", "ENOTDIR", "EISDIR", "EMFILE", "ENAMETOOLONG", "EIO"]
 )
