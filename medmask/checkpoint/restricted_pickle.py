@@ -5,9 +5,11 @@ pickles make it crash; so nothing of numpy's own is called while a pickle is rea
 """
 
 import collections
+import os
 import pickle
+import pickletools
 import re
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -82,6 +84,7 @@ def load_array_pickle(path: str) -> Any:
     read_start(path)
     try:
         with open(path, "rb") as file:
+            _check_numbering(file)
             content = _ArrayUnpickler(file, encoding="latin1").load()
         return _with_arrays(content, depth=2)
     except InputError as error:
@@ -91,6 +94,17 @@ def load_array_pickle(path: str) -> Any:
             f"checkpoint {path} cannot be read as a pickle: it is damaged, cut off, or no "
             "checkpoint"
         ) from None
+
+
+def _check_numbering(file: BinaryIO) -> None:
+    """Refuse numbers of values beyond their count: the unpickler makes room for all up to them."""
+    size = os.fstat(file.fileno()).st_size
+    for operation, number, _ in pickletools.genops(file):
+        if operation.name in ("PUT", "LONG_BINPUT") and number is not None and number > size:
+            raise InputError(
+                "it numbers more values than it can hold; it is damaged, copy it again"
+            )
+    file.seek(0)
 
 
 def _with_arrays(content: Any, depth: int) -> Any:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from medmask.checkpoint import MedMaskCheckpointer, save_weights
+from medmask.checkpoint.restricted_pickle import load_array_pickle
 from medmask.errors import InputError
 
 
@@ -206,3 +207,12 @@ def test_what_is_not_finite_is_not_saved(tmp_path, value):
                 save_weights(model, tmp_path / "weights.pth")
         tensor.copy_(kept)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("number", [b"r\xff\xff\xff\x0f", b"p268435455\n"], ids=["binary", "text"])
+def test_pickle_that_numbers_values_beyond_all_takes_no_memory(tmp_path, number):
+    """A dozen bytes would take gigabytes."""
+    path = tmp_path / "backbone.pkl"
+    path.write_bytes(b"\x80\x02}" + number + b".")
+    with pytest.raises(InputError, match=r"backbone\.pkl was not loaded: it numbers more values"):
+        load_array_pickle(str(path))
