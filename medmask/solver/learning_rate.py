@@ -17,7 +17,8 @@ def bound_to_run(schedule: ParamScheduler, max_iter: int) -> ParamScheduler:
     """A schedule that is asked for the iterations of a run alone.
 
     Detectron2 asks for the rate after the last iteration, too, when all is done but not yet saved,
-    and fvcore's constant and stepped schedules then raise.
+    and fvcore's constant and stepped schedules then raise. What it gives are plain numbers, as the
+    rate goes into checkpoints, which hold none of numpy's.
 
     Args:
         schedule: multiplier of the learning rate over the share of the run that is done.
@@ -47,7 +48,7 @@ class _BoundToRun(ParamScheduler):
         self.end = end
 
     def __call__(self, where: float) -> float:
-        return self.schedule(min(where, self.end))
+        return float(self.schedule(min(where, self.end)))
 
 
 class StepSchedule(ParamScheduler):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from detectron2.engine import TrainerBase, hooks
@@ -64,6 +65,16 @@ def test_run_ends_well_whatever_fvcore_says_of_its_end(schedule):
 def test_schedule_that_would_fail_on_the_way_is_refused_at_the_start(schedule, words):
     with pytest.raises(InputError, match=rf"lr_multiplier {words}"):
         bound_to_run(schedule, 8)
+
+
+@pytest.mark.parametrize(
+    "schedule", [lambda where: np.cos(where), lambda where: torch.tensor(1 - where)]
+)
+def test_rates_are_plain_numbers_whatever_a_schedule_computes_with(schedule):
+    """A checkpoint with numpy's numbers is one that cannot be loaded."""
+    trainer = Trainer(bound_to_run(schedule, 8))
+    trainer.train(0, 8)
+    assert {type(rate) for rate in trainer.rates} == {float}
 
 
 @pytest.mark.parametrize("stop", [3, 8, 9])
