@@ -61,17 +61,21 @@ class MedMaskCheckpointer(DetectionCheckpointer):
         The file appears complete or not at all, whenever the process dies.
 
         Raises:
-            InputError: a weight, or a moment of the optimizer, is NaN or infinite; nothing is
-                written. All processes raise it.
+            InputError: a weight, or a moment of the optimizer, is NaN or infinite, or a state
+                cannot be kept; nothing is written. All processes raise it.
             OSError: the file cannot be written (in other processes an InputError tells so).
         """
         content = {"model": self.model.state_dict()}
         is_writer = self.save_dir and self.save_to_disk
+        failure: Exception | None = None
         if is_writer:
-            content |= {key: x.state_dict() for key, x in self.checkpointables.items()}
+            try:
+                content |= {key: x.state_dict() for key, x in self.checkpointables.items()}
+            except InputError as error:
+                failure = error
+        raise_together(failure)
         refuse_non_finite(content, name)
         random_states = comm.gather(get_random_state())
-        failure = None
         if is_writer:
             content |= extra
             content["random_states"] = random_states

@@ -39,7 +39,7 @@ def check_training_state(
         if fault is None and isinstance(checkpointable, torch.optim.Optimizer):
             fault = _find_optimizer_fault(content[name], checkpointable)
         elif fault is None:
-            fault = _find_difference(content[name], checkpointable.state_dict())
+            fault = find_difference(content[name], checkpointable.state_dict())
         if fault is not None:
             raise InputError(f"{source} (entry '{name}') {fault}: {_ADVICE}")
     if "iteration" in content:
@@ -70,7 +70,7 @@ def _check_iteration(value: Any, source: str) -> None:
         raise InputError(f"{source} has no number of iterations done: {_ADVICE}")
 
 
-def _find_difference(state: Any, ours: Any, name: str = "") -> str | None:
+def find_difference(state: Any, ours: Any, name: str = "") -> str | None:
     """Describe how a state differs in build from ours at the start; the end of a sentence.
 
     A state may have more keys, and anything where ours has nothing yet.
@@ -82,11 +82,19 @@ def _find_difference(state: Any, ours: Any, name: str = "") -> str | None:
             path = f"{name}.{key}" if name else str(key)
             if key not in state:
                 return f"lacks {path}"
-            fault = _find_difference(state[key], value, path)
+            fault = find_difference(state[key], value, path)
             if fault:
                 return fault
         return None
-    return None if _is_alike(state, ours) else f"has a {type(state).__name__} as {name}"
+    return None if _is_alike(state, ours) else f"has {_kind(state)} as {name}"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a Tensor of {value.dtype} and shape {tuple(value.shape)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return f"a {type(value).__name__}"
 
 
 def _find_optimizer_fault(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> str | None:

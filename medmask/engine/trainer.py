@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from medmask.data.loaders import ResumableLoader
 from medmask.engine.gradient_accumulation import GradientAccumulation, join_losses
+from medmask.engine.hook_states import HookStates
 from medmask.engine.metric_values import Metrics, latest_metrics
 from medmask.engine.missing_gradients import warn_of_missing_gradients
 from medmask.engine.step_failures import StepFailures
@@ -99,6 +100,7 @@ class MedMaskTrainer(TrainerBase):
         self.past_metrics: Metrics = {}
         self._gradients = GradientAccumulation(model, self.grad_scaler, amp_dtype, self.loss_hooks)
         self._failures = StepFailures(self.stop_request)
+        self._hook_states = HookStates()
         self.register_hooks(self.loss_hooks)
 
     @property
@@ -141,6 +143,7 @@ class MedMaskTrainer(TrainerBase):
         self.max_iter = max_iter
         for hook in self.loss_hooks:
             hook.set_run_length(max_iter)
+        self._hook_states.begin(self.loss_hooks)
 
     def before_train(self) -> None:
         self.model.train()
@@ -151,6 +154,11 @@ class MedMaskTrainer(TrainerBase):
         if self.start_iter < self.max_iter:
             self._load(self.start_iter)
             self._failures.raise_together()
+
+    def after_step(self) -> None:
+        super().after_step()
+        if self.iter == self.start_iter:
+            self._hook_states.check(self.loss_hooks)  # not hours later, at the first checkpoint
 
     def run_step(self) -> None:
         """Take an iteration: a labeled batch (or several, whose gradients are averaged), an update.
@@ -266,6 +274,7 @@ class MedMaskTrainer(TrainerBase):
         self.storage.put_scalars(total_loss=total, **mean, **self.update_guard.metrics())
 
     def state_dict(self) -> dict[str, Any]:
+        self._hook_states.check(self.loss_hooks)
         return super().state_dict() | {
             "grad_scaler": self.grad_scaler.state_dict(),
             "update_guard": self.update_guard.state_dict(),

@@ -95,7 +95,7 @@ def test_whole(run, checkpoint):
         ),
         (
             lambda x: x["trainer"]["hooks"]["Teacher"]["teacher"].update(w=torch.zeros(3)),
-            "Tensor as hooks.Teacher.teacher.w",
+            r"shape \(3,\) as hooks.Teacher.teacher.w",
         ),
         (
             lambda x: x["trainer"]["hooks"]["Teacher"]["teacher"]["w"].fill_(float("nan")),

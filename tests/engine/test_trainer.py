@@ -1,5 +1,7 @@
 import copy
+from collections import deque
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -166,6 +168,13 @@ class OtherHook(ExampleHook):
     pass
 
 
+class Stateful(LossHook):
+    """Adds no loss."""
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+
 def test_losses_of_hooks_join_the_step():
     model = Regression()
     expected = copy.deepcopy(model)
@@ -204,6 +213,44 @@ def test_checkpoint_of_a_run_with_other_hooks_is_refused():
     other = make_trainer(Regression(), loss_hooks=[OtherHook(Stream())])
     with pytest.raises(InputError, match="no state of the loss hook OtherHook"):
         other.load_state_dict(trainer.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("at_start", "later", "message"),
+    [
+        (0.0, np.mean([1, 2]), r"seen as a numpy\.float64, which cannot be read .*: give tensors"),
+        ([], [deque([1])], r"seen\.0 as a collections\.deque"),
+        (0.0, torch.ones(()), r"has a Tensor of torch\.float32 and shape \(\) as seen"),
+        (torch.ones(0, 4), torch.ones(2, 4), r"shape \(2, 4\) as seen\).* what grows goes into a"),
+        (0.0, float("nan"), r"has nan as seen"),
+    ],
+    ids=["number-of-numpy", "deque", "number-to-tensor", "grown", "nan"],
+)
+def test_state_that_no_run_could_be_resumed_from_ends_the_run_at_once(at_start, later, message):
+    class Faulty(Stateful):
+        def after_step(self):
+            self.seen = later
+
+    hook = Faulty()
+    hook.seen = at_start
+    trainer = make_trainer(Regression(), loss_hooks=[hook])
+    with pytest.raises(InputError, match=rf"Faulty\.state_dict .*{message}"):
+        trainer.train(0, 5)
+    assert trainer.iter == 0
+    with pytest.raises(InputError, match=message):  # a checkpoint
+        trainer.state_dict()
+
+
+def test_state_that_grows_in_a_list_is_kept():
+    class Growing(Stateful):
+        def after_step(self):
+            self.seen = [*self.seen, torch.ones(2)]
+
+    hook = Growing()
+    hook.seen = []
+    trainer = make_trainer(Regression(), loss_hooks=[hook])
+    trainer.train(0, 3)
+    assert len(trainer.state_dict()["hooks"][Growing.__qualname__]["seen"]) == 3
 
 
 def test_two_hooks_of_a_class_are_refused():
