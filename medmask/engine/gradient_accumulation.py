@@ -2,14 +2,12 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from medmask.errors import InputError
 from medmask.stages.loss_hook import LossHook
 
 Batch = list[dict]
@@ -73,35 +71,3 @@ class GradientAccumulation:
         if isinstance(self._model, DistributedDataParallel):
             return self._model.no_sync()
         return contextlib.nullcontext()
-
-
-def join_losses(losses: Losses, hook: LossHook, more: Any) -> Losses:
-    """Join the losses of a batch and those that a hook adds.
-
-    Args:
-        losses: so far.
-        hook: which may be the user's own.
-        more: what it gave.
-
-    Raises:
-        InputError: that is no dict of scalars, or one of them has the name of another loss, which
-            would get lost.
-    """
-    name = type(hook).__name__
-    if not isinstance(more, Mapping):
-        raise InputError(
-            f"{name} gives its losses as {type(more).__name__}: return a dict of name -> loss, "
-            "{} for none"
-        )
-    for key, loss in more.items():
-        if not isinstance(loss, Tensor) or loss.dim():
-            shape = f" of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else ""
-            raise InputError(
-                f"{name} gives {key} as {type(loss).__name__}{shape}: return a tensor without "
-                "dimensions, such as a mean"
-            )
-        if key in losses:
-            raise InputError(
-                f"{name} gives a loss {key}, but another one of the run is called so: rename it"
-            )
-    return {**losses, **more}

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medmask.data.loaders import ResumableLoader
-from medmask.engine.gradient_accumulation import GradientAccumulation, join_losses
+from medmask.engine.gradient_accumulation import GradientAccumulation
+from medmask.engine.hook_losses import check_same_losses, join_losses
 from medmask.engine.hook_states import HookStates
 from medmask.engine.metric_values import Metrics, latest_metrics
 from medmask.engine.missing_gradients import warn_of_missing_gradients
@@ -253,6 +254,7 @@ class MedMaskTrainer(TrainerBase):
         values = torch.stack([x.float() for x in (*losses.values(), gradient_norm)])
         own = dict(zip(names, values.tolist(), strict=True))
         everybody = tell_everybody((own, data_time, self._failures.message()))
+        check_same_losses([values for values, *_ in everybody])
         self._failures.share([failure for *_, failure in everybody])
         mean = {name: sum(m[name] for m, *_ in everybody) / len(everybody) for name in names}
         total = sum(mean[name] for name in losses)

@@ -299,11 +299,21 @@ def test_hooks_learn_the_length_of_the_run_before_it_starts():
     [
         ({"loss_a": torch.zeros(())}, "gives a loss loss_a, but another .* rename it"),
         (None, "Faulty gives its losses as NoneType: return a dict"),
+        ({"c": torch.zeros(())}, "gives a loss c, but names of losses begin .* call it loss_c"),
+        ({"gradient_norm": torch.zeros(())}, "call it loss_gradient_norm"),
         ({"loss_c": 0.5}, "gives loss_c as float: return a tensor"),
         ({"loss_c": torch.zeros(3)}, r"gives loss_c as Tensor of shape \(3,\): .* such as a mean"),
         ({"loss_c": torch.zeros(1)}, r"of shape \(1,\)"),
     ],
-    ids=["a-name-twice", "no-dict", "no-tensor", "a-vector", "one-value"],
+    ids=[
+        "a-name-twice",
+        "no-loss-by-name",
+        "a-metric",
+        "no-dict",
+        "no-tensor",
+        "a-vector",
+        "one-value",
+    ],
 )
 @pytest.mark.parametrize("method", ["output_losses", "step_losses"])
 def test_losses_of_a_hook_that_are_none_are_refused(method, losses, message):
@@ -313,6 +323,17 @@ def test_losses_of_a_hook_that_are_none_are_refused(method, losses, message):
     setattr(Faulty, method, lambda *_: losses)
     trainer = make_trainer(Regression(), loss_hooks=[Faulty()])
     with pytest.raises(InputError, match=message):
+        trainer.train(0, 1)
+
+
+def test_losses_that_the_processes_do_not_share_are_refused(monkeypatch):
+    """Such as one of a hook that adds it where the batch has lesions."""
+    monkeypatch.setattr(
+        "medmask.engine.trainer.tell_everybody",
+        lambda message: [message, ({"loss_a": 1.0, "gradient_norm": 1.0}, 0.0, None)],
+    )
+    trainer = make_trainer(Regression())
+    with pytest.raises(InputError, match=r"process 1 of 2 has no loss_b .*0 \* parameter\.sum"):
         trainer.train(0, 1)
 
 
