@@ -15,12 +15,14 @@ from medmask.checkpoint import MedMaskCheckpointer, save_weights
 from medmask.config.building import build, build_part
 from medmask.engine.building import autocast, build_model
 from medmask.engine.evaluation_hook import write_results
+from medmask.engine.evaluation_results import to_numbers
 from medmask.engine.evaluators import build_evaluators
 from medmask.engine.memory import release_freed_memory
 from medmask.engine.run_checks import check_classes
 from medmask.errors import InputError
 from medmask.modeling import MedMask
 from medmask.stages.adabn import adapt_batchnorm
+from medmask.utils.shared_failure import raise_together
 
 
 class OneByOne(nn.Module):
@@ -53,6 +55,9 @@ def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, 
 
     Returns:
         Nested dicts of numbers in the main process; ``{}`` in others.
+
+    Raises:
+        InputError: an evaluator gives what is no number; in all processes.
     """
     if name:
         config = copy.deepcopy(config)
@@ -61,9 +66,15 @@ def evaluate(config: DictConfig, model: nn.Module, name: str = "") -> dict[str, 
     loader = build(config, "dataloader.test")
     evaluator = DatasetEvaluators(build_evaluators(config))
     with autocast(config):
-        results = inference_on_dataset(OneByOne(model), loader, evaluator) or {}
+        found = inference_on_dataset(OneByOne(model), loader, evaluator) or {}
+    results, problem = {}, None
     if comm.is_main_process():
-        print_csv_format(results)
+        try:
+            results = to_numbers(found)
+            print_csv_format(results)
+        except InputError as error:
+            problem = error
+    raise_together(problem)
     return results
 
 

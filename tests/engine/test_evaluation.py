@@ -1,5 +1,8 @@
 """Parts of an evaluation by themselves; whole ones are in tests/tools."""
 
+import contextlib
+
+import numpy as np
 import pytest
 from detectron2.evaluation.evaluator import inference_context
 from torch import nn
@@ -30,3 +33,13 @@ def test_an_evaluation_returns_memory_before_its_loader_starts_processes(monkeyp
     with pytest.raises(LoaderIsBuiltError):
         evaluate(None, nn.Identity())
     assert calls == ["release", "dataloader.test"]
+
+
+def test_results_of_an_evaluator_are_numbers_that_files_take(monkeypatch):
+    monkeypatch.setattr(evaluation, "build", lambda *_: [])
+    monkeypatch.setattr(evaluation, "build_evaluators", lambda _: [])
+    monkeypatch.setattr(evaluation, "autocast", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(
+        evaluation, "inference_on_dataset", lambda *_: {"own": {"a": np.float32(0.5)}}
+    )
+    assert type(evaluate(None, nn.Identity())["own"]["a"]) is float
