@@ -52,6 +52,27 @@ def check_best_metric(name: str, evaluators: Iterable[DatasetEvaluator]) -> None
         )
 
 
+def check_result_names(evaluators: Iterable[DatasetEvaluator]) -> None:
+    """Check that no two evaluators give results of one name, at which the evaluation would fail.
+
+    Args:
+        evaluators: of the run. What those of a kind that is not known here give is not known.
+
+    Raises:
+        InputError: two do.
+    """
+    given_by: dict[str, str] = {}
+    for evaluator in evaluators:
+        kind = type(evaluator).__name__
+        for group in {name.partition("/")[0] for name in _metrics_of(evaluator) or ()}:
+            if group in given_by:
+                raise InputError(
+                    f"dataloader.evaluator holds {given_by[group]} and {kind}, which both give "
+                    f"results named {group}/...: leave one out"
+                )
+            given_by[group] = kind
+
+
 def check_annotations(evaluators: Iterable[DatasetEvaluator]) -> None:
     """Check that Detectron2's ``COCOEvaluator`` can use its annotation file.
 

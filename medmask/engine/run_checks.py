@@ -18,7 +18,12 @@ from medmask.data.broken_images import find_broken_images
 from medmask.data.catalog import check_registered
 from medmask.data.loaders import load_dataset_dicts
 from medmask.engine.device import select_device
-from medmask.engine.evaluators import build_evaluators, check_annotations, check_best_metric
+from medmask.engine.evaluators import (
+    build_evaluators,
+    check_annotations,
+    check_best_metric,
+    check_result_names,
+)
 from medmask.engine.run_folder import RunMode
 from medmask.engine.tracking import check_trackers
 from medmask.errors import InputError
@@ -56,6 +61,7 @@ def check_run(
     _check_evaluated_set(config)
     evaluators = build_evaluators(config)
     check_annotations(evaluators)
+    check_result_names(evaluators)
     if is_training:
         check_best_metric(config.train.best_metric, evaluators)
     problem = None

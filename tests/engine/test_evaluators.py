@@ -5,9 +5,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
 
 from medmask.data import register_coco_dataset
-from medmask.engine.evaluators import check_annotations, check_best_metric
+from medmask.engine.evaluators import check_annotations, check_best_metric, check_result_names
 from medmask.errors import InputError
-from medmask.evaluation import AveragePrecisionEvaluator
+from medmask.evaluation import AveragePrecisionEvaluator, FROCEvaluator
 
 NAME = "set_of_detectron2s_evaluator"
 ANNOTATION = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25}
@@ -59,3 +59,10 @@ def test_our_own_evaluator_takes_what_the_loader_takes(build):
     check_best_metric("bbox/AP50", [evaluator])
     with pytest.raises(InputError, match="choose one of bbox/AP, bbox/AP50, bbox/AP75"):
         check_best_metric("bbox/AP60", [evaluator])
+
+
+def test_two_evaluators_whose_results_have_one_name_are_refused(build):
+    ours = build(AveragePrecisionEvaluator, {**ANNOTATION, "iscrowd": 0})
+    check_result_names([ours, FROCEvaluator(NAME)])
+    with pytest.raises(InputError, match=r"holds AverageP\w+ and COCOE\w+, .* bbox/\.\.\.: leave"):
+        check_result_names([ours, COCOEvaluator(NAME, tasks=("bbox",))])
