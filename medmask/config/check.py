@@ -11,9 +11,11 @@ from omegaconf.errors import (
 )
 
 from medmask.config.keys import ARGUMENTS
+from medmask.config.loading import REQUIRED
+from medmask.config.own_datasets import KEY as OWN_DATASETS
 from medmask.config.targets import find_allowed_target, name_of_target, parameters_of
 from medmask.config.train_keys import TRACKERS, TRAIN
-from medmask.config.tree import is_reference, iterate_keys, shorten, suggest
+from medmask.config.tree import is_group, is_reference, iterate_keys, names_in, shorten, suggest
 from medmask.config.values import Value
 from medmask.errors import InputError
 from medmask.solver.optimizer import build_parameter_groups
@@ -23,6 +25,12 @@ from medmask.stages.exclusive_options import EXCLUSIONS
 PARTS = ("model", "optimizer", "lr_multiplier", "dataloader.train", "dataloader.test")
 GIVEN_BY_RUN = {build_parameter_groups: {"model"}}
 """Arguments that no config holds."""
+GROUPS = {
+    "": (*REQUIRED, "loss_hooks", OWN_DATASETS),
+    "dataloader.": ("train", "test", "evaluator"),
+}
+"""Names that a run reads, by the beginning of their keys."""
+_MISNAMED = 0.85
 MAX_SHOWN = 10
 
 
@@ -32,7 +40,7 @@ def check_config(config: DictConfig) -> None:
     Raises:
         InputError: names the keys at fault and what they may hold.
     """
-    _raise([*_train_faults(config), *_part_faults(config)])
+    _raise([*_misnamed_faults(config), *_train_faults(config), *_part_faults(config)])
     _raise([*_exclusion_faults(config), *_expert_faults(config)])
 
 
@@ -59,6 +67,20 @@ def _raise(faults: Sequence[str]) -> None:
 
 class _OfReference(str):
     """The fault of a value that is a reference to another key."""
+
+
+def _misnamed_faults(config: DictConfig) -> Iterator[str]:
+    """Of groups that nothing reads, and whose names are nearly those that a run reads.
+
+    Others may be the page's own, such as what it refers to, or what it has imported.
+    """
+    for prefix, known in GROUPS.items():
+        group = config._get_node(prefix.rstrip(".")) if prefix else config
+        for name in names_in(group) if is_group(group) else ():
+            hint = suggest(str(name), known, likeness=_MISNAMED)
+            if hint and name not in known:
+                own = "" if prefix else "; if it is the page's own, begin its name with _"
+                yield f"the config has no use for {prefix}{name}{hint}{own}"
 
 
 def _train_faults(config: DictConfig) -> Iterator[str]:

@@ -65,7 +65,13 @@ def shorten(value: Any) -> str:
     return _repr.repr(plain)
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about a name that is not known: the nearest that is, if any is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+def suggest(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """The end of a sentence about a name that is not known: the nearest that is, if any is near.
+
+    Args:
+        name: as it is given.
+        known: names.
+        likeness: of what is near, at least; 1 is equality.
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return f"; did you mean {near[0]}?" if near else ""

@@ -46,6 +46,9 @@ WRONG = {
     "train.init_checkpoint": ("5", "[a]", "true", "???"),
     "train": ("null", "5", "[]"),
     "+train.sede": ("1",),
+    "+loss_hook": ("{}", "1"),
+    "+optimiser": ("{}",),
+    "+dataloader.evaluators": ("[]",),
     "+train.amp.typo": ("1",),
     "dataloader.train.dataset": ("null", "''", "5", "[]", "true", "{a: b}", "???", "[a,null]"),
     "dataloader.test.dataset": ("null", "''", "5", "[]", "???"),
@@ -128,6 +131,8 @@ WRONG = {
 }
 
 LEGAL = {
+    "+loader": ("{}",),  # of the page's own
+    "+dataloader.unlabeled": ("{}",),
     "train.max_iter": ("1", "1000000"),
     "train.seed": ("0", "4294967295"),
     "train.device": ("auto", "cpu", "cuda", "cuda:1"),
