@@ -128,6 +128,12 @@ def build_commands() -> dict:
     class OptionalBuildExtension(BuildExtension):
         """Goes on without the CUDA kernels, or without the extension, where they do not compile."""
 
+        def finalize_options(self) -> None:
+            super().finalize_options()
+            # Without ninja, an operator that is newer than its .cpp and .cu files would be kept,
+            # whatever has changed in headers, settings or PyTorch.
+            self.force = True
+
         def build_extensions(self) -> None:
             try:
                 super().build_extensions()

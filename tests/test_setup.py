@@ -1,4 +1,4 @@
-"""What is built of the operator, and what is refused; nothing is compiled."""
+"""What is built of the operator, and what is refused; no kernel is compiled."""
 
 import importlib.util
 import shutil
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import setuptools
+from torch.utils import cpp_extension
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,3 +77,34 @@ def test_wish_of_another_word_is_refused(setup, monkeypatch):
     monkeypatch.setenv("MEDMASK_CUDA", "yes")
     with pytest.raises(SystemExit, match="must be 0 or 1, but is 'yes'"):
         setup.extensions()
+
+
+@pytest.fixture
+def build(setup, monkeypatch, tmp_path):
+    """Builds an extension of one source and one header in place, without ninja."""
+    if not shutil.which("c++"):
+        pytest.skip("there is no C++ compiler")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cpp_extension, "is_ninja_available", lambda: False)
+    (tmp_path / "operator.cpp").write_text('#include "operator.h"\n')
+    build_ext = setup.build_commands()["build_ext"]
+
+    def run(header):
+        (tmp_path / "operator.h").write_text(header)
+        extension = setuptools.Extension("operator", ["operator.cpp"])
+        command = build_ext(setuptools.Distribution({"ext_modules": [extension]}))
+        command.inplace = True
+        command.ensure_finalized()
+        command.run()
+        return [path.read_bytes() for path in sorted(tmp_path.rglob("operator*.so"))]
+
+    return run
+
+
+def test_operator_is_built_again_where_a_header_has_changed(build):
+    built, installed = build('extern "C" int first() { return 1; }')
+    assert built == installed
+    assert b"first" in built
+    built, installed = build('extern "C" int second() { return 2; }')
+    assert built == installed
+    assert b"second" in built
