@@ -134,6 +134,18 @@ def build_commands() -> dict:
             # whatever has changed in headers, settings or PyTorch.
             self.force = True
 
+        def run(self) -> None:
+            outputs = [path for extension in self.extensions for path in self._outputs(extension)]
+            super().run()
+            if not self.extensions:  # what an earlier build left would be taken for this one's
+                for path in outputs:
+                    path.unlink(missing_ok=True)
+
+        def _outputs(self, extension: setuptools.Extension) -> list[Path]:
+            """The extension's file in the build folder, and where it is built in place, there."""
+            built = Path(self.build_lib, self.get_ext_filename(extension.name))
+            return [built, Path(self.get_ext_fullpath(extension.name))]
+
         def build_extensions(self) -> None:
             try:
                 super().build_extensions()

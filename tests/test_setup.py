@@ -108,3 +108,9 @@ def test_operator_is_built_again_where_a_header_has_changed(build):
     built, installed = build('extern "C" int second() { return 2; }')
     assert built == installed
     assert b"second" in built
+
+
+def test_operator_that_does_not_compile_leaves_no_earlier_one(build, capsys):
+    assert len(build("")) == 2
+    assert build("#error this is no header") == []
+    assert "the slower pure-PyTorch one will be used" in capsys.readouterr().err
