@@ -60,8 +60,8 @@ def _load_extension() -> str | None:
         importlib.import_module("medmask.layers._C")
     except ModuleNotFoundError:
         return "it is not built"
-    except ImportError as error:  # built against another version of PyTorch
-        return f"it does not load ({error})"
+    except ImportError as error:  # built against another version of PyTorch, or of other sources
+        return f"it does not load ({str(error).splitlines()[0]})"
     return None
 
 

@@ -185,3 +185,34 @@ def test_without_the_extension_it_runs_and_says_once_how_to_build_it(make_proble
     output = ms_deform_attn_pytorch(*inputs)
     expected = (output.detach(), *torch.autograd.grad(output.sum(), inputs[0]))
     assert_close(torch.load(tmp_path / "problem.pt", weights_only=True), expected)
+
+
+WITH_EXTENSION_OF_OTHER_SOURCES = """
+import logging
+logging.basicConfig(format="%(levelname)s %(message)s")
+import torch
+define = torch.library.define
+
+def define_with_one_more(name, schema, **options):
+    schema = schema.replace("Tensor attention_logits", "Tensor attention_logits, int more")
+    define(name, schema, **options)
+
+torch.library.define = define_with_one_more
+from medmask.layers import available_implementations, ms_deform_attn
+assert available_implementations() == ("pytorch",)
+level, start, center = torch.tensor([[1, 1]]), torch.tensor([0]), torch.full((1,) * 5 + (2,), 0.5)
+output = ms_deform_attn(torch.ones((1,) * 4), level, start, center, torch.ones((1,) * 5))
+assert output.item() == 1
+"""
+
+
+def test_extension_of_other_sources_is_not_used_and_said():
+    """Its operators have other arguments; an exception on loading it would end the process."""
+    if "cpu" not in available_implementations():
+        pytest.skip("the extension is not built")
+    command = [sys.executable, "-c", WITH_EXTENSION_OF_OTHER_SOURCES]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    (warning,) = (line for line in result.stderr.splitlines() if "WARNING" in line)
+    assert "does not load (it was built from other sources: " in warning
+    assert "`pip install --no-build-isolation .`" in warning

@@ -5,7 +5,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
-#include <torch/library.h>
 
 #include <algorithm>
 #include <tuple>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "../inputs.h"
+#include "../registration.h"
 #include "head_rows.h"
 #include "kernels.h"
 
@@ -239,11 +239,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> ms_deform_attn_fused_
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(medmask, CPU, library) {
-  library.impl("ms_deform_attn", ms_deform_attn);
-  library.impl("ms_deform_attn_backward", ms_deform_attn_backward);
-  library.impl("ms_deform_attn_fused", ms_deform_attn_fused);
-  library.impl("ms_deform_attn_fused_backward", ms_deform_attn_fused_backward);
+TORCH_LIBRARY_IMPL(medmask, CPU, registered) {
+  register_kernels(registered, [](torch::Library& library) {
+    library.impl("ms_deform_attn", ms_deform_attn);
+    library.impl("ms_deform_attn_backward", ms_deform_attn_backward);
+    library.impl("ms_deform_attn_fused", ms_deform_attn_fused);
+    library.impl("ms_deform_attn_fused_backward", ms_deform_attn_fused_backward);
+  });
 }
 
 }  // namespace medmask

@@ -12,12 +12,12 @@
 #include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
-#include <torch/library.h>
 
 #include <algorithm>
 #include <tuple>
 
 #include "../inputs.h"
+#include "../registration.h"
 #include "kernels.h"
 
 namespace medmask {
@@ -198,11 +198,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> ms_deform_attn_fused_
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(medmask, CUDA, library) {
-  library.impl("ms_deform_attn", ms_deform_attn);
-  library.impl("ms_deform_attn_backward", ms_deform_attn_backward);
-  library.impl("ms_deform_attn_fused", ms_deform_attn_fused);
-  library.impl("ms_deform_attn_fused_backward", ms_deform_attn_fused_backward);
+TORCH_LIBRARY_IMPL(medmask, CUDA, registered) {
+  register_kernels(registered, [](torch::Library& library) {
+    library.impl("ms_deform_attn", ms_deform_attn);
+    library.impl("ms_deform_attn_backward", ms_deform_attn_backward);
+    library.impl("ms_deform_attn_fused", ms_deform_attn_fused);
+    library.impl("ms_deform_attn_fused_backward", ms_deform_attn_fused_backward);
+  });
 }
 
 }  // namespace medmask
