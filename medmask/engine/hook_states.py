@@ -65,7 +65,8 @@ def _without_values(state: Any) -> Any:
     if isinstance(state, Mapping):
         return {key: _without_values(value) for key, value in state.items()}
     if isinstance(state, list | tuple):
-        return type(state)([_without_values(value) for value in state])
+        values = [_without_values(value) for value in state]
+        return values if isinstance(state, list) else tuple(values)
     return state
 
 
