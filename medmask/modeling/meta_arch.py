@@ -248,9 +248,9 @@ class MedMask(nn.Module):
         """Normalize the images and pad them to one size.
 
         Raises:
-            InputError: the detector has been cast to another type than float32.
+            InputError: the detector has been cast to half precision.
         """
-        if self.pixel_mean.dtype != torch.float32:
+        if self.pixel_mean.dtype in (torch.float16, torch.bfloat16):
             name = str(self.pixel_mean.dtype).removeprefix("torch.")
             raise InputError(
                 f"the detector has been cast to {name}, but its boxes need float32: leave the "

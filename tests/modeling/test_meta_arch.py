@@ -214,8 +214,8 @@ def test_mixed_precision_comes_near_full_precision(make_model, make_input, two_s
     assert torch.cosine_similarity(a, b, dim=0) > 0.95
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_detector_cast_to_another_type_is_refused(make_model, make_input, dtype):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_detector_cast_to_half_precision_is_refused(make_model, make_input, dtype):
     model = make_model().to(dtype)
     name = str(dtype).removeprefix("torch.")
     for training in (True, False):
