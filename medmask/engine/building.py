@@ -1,5 +1,7 @@
 """The detector and the trainer of a config, with its devices, processes and precision."""
 
+import warnings
+
 import torch
 from detectron2.utils import comm
 from omegaconf import DictConfig
@@ -32,6 +34,8 @@ def distribute(model: nn.Module) -> nn.Module:
         return model
     # Detectron2's create_ddp_model names a GPU even where the model is on the CPU.
     devices = [comm.get_local_rank()] if torch.cuda.is_available() else None
+    if devices is None:  # channels come last there, and gradients of 1 x 1 kernels are copied
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
 
 

@@ -199,6 +199,7 @@ class TrainingRuns:
             command = [*command, "--num-gpus=2"]
         done = self.run(command)
         assert done.returncode == 0, done.stderr
+        assert "Grad strides" not in done.stderr, done.stderr  # a warning of no use to users
 
     @staticmethod
     def losses(output: Path) -> dict[int, dict[str, float]]:
