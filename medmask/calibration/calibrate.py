@@ -24,6 +24,7 @@ from medmask.calibration.thresholds import OperatingPoint, find_operating_points
 from medmask.errors import InputError
 from medmask.evaluation.bootstrap import draw_patients
 from medmask.evaluation.classification import ScoredUnits, score_images
+from medmask.evaluation.interval_warnings import warn_of_few_patients
 from medmask.evaluation.matching import Localizations, localize
 from medmask.evaluation.structures import Detections, GroundTruth
 from medmask.evaluation.suppression import suppress_overlaps
@@ -93,9 +94,10 @@ def calibrate_scores(
         operating_points=points,
         warnings=(
             *_warn_of_patients(ground_truth, counts),
+            *_warn_of_intervals(images, counts, settings),
             *_warn_of_units("detections that hit a lesion", counts.hits_calibrated, settings),
-            *_warn_of_units("images with a lesion", counts.images_with_lesions, settings),
-            *_warn_of_slopes(calibrated[0], calibrated[1]),
+            *_warn_of_images(counts, settings),
+            *_warn_of_slopes(calibrated[0], calibrated[1], counts),
             *_warn_of_points(points),
         ),
     )
@@ -146,6 +148,13 @@ def _warn_of_patients(ground_truth: GroundTruth, counts: CalibrationCounts) -> l
     return []
 
 
+def _warn_of_intervals(
+    images: ScoredUnits, counts: CalibrationCounts, settings: CalibrationSettings
+) -> list[str]:
+    has_intervals = settings.evaluation.bootstrap and counts.patients > 1
+    return warn_of_few_patients(images) if has_intervals else []
+
+
 def _warn_of_units(kind: str, positives: int, settings: CalibrationSettings) -> list[str]:
     if positives < _FEW_POSITIVES:
         return [f"The number of {kind} is only {positives}, so their probabilities are rough."]
@@ -157,9 +166,27 @@ def _warn_of_units(kind: str, positives: int, settings: CalibrationSettings) -> 
     return []
 
 
-def _warn_of_slopes(detections: ScoreCalibration, images: ScoreCalibration) -> list[str]:
+def _warn_of_images(counts: CalibrationCounts, settings: CalibrationSettings) -> list[str]:
+    without_lesion = counts.images - counts.images_with_lesions
+    if not without_lesion:
+        return [
+            "All images have a lesion, so nothing tells which scores images without one get, and "
+            "any image will get a high probability: calibrate on a set with both kinds."
+        ]
+    return [
+        *_warn_of_units("images with a lesion", counts.images_with_lesions, settings),
+        *_warn_of_units("images without a lesion", without_lesion, settings),
+    ]
+
+
+def _warn_of_slopes(
+    detections: ScoreCalibration, images: ScoreCalibration, counts: CalibrationCounts
+) -> list[str]:
     sentences = []
-    for kind, part in (("detections", detections), ("images", images)):
+    parts = [("detections", detections)]
+    if counts.images_with_lesions < counts.images:
+        parts.append(("images", images))
+    for kind, part in parts:
         calibrator = part.calibrator
         if isinstance(calibrator, LogisticCalibrator) and calibrator.slope == 0:
             sentences.append(
@@ -173,9 +200,10 @@ def _warn_of_points(points: tuple[OperatingPoint, ...]) -> list[str]:
     sentences = []
     loose = [point for point in points if not point.is_reached]
     if loose:
+        rate = counted(float(f"{loose[0].attained_fpi:.3g}"), "false positive")
         sentences.append(
-            f"All detections together have {loose[0].attained_fpi:.3g} false positives per image, "
-            f"so the threshold at {_join(loose)} is 0."
+            f"All detections together have {rate} per image, so the threshold at {_join(loose)} "
+            "is 0."
         )
     strict = [point for point in points if not np.isfinite(point.threshold)]
     if strict:

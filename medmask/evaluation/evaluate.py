@@ -23,6 +23,7 @@ from medmask.evaluation.froc import (
     froc_curve,
     sensitivity_at,
 )
+from medmask.evaluation.interval_warnings import warn_of_few_patients
 from medmask.evaluation.matching import Localizations, localize
 from medmask.evaluation.results import (
     CategorySensitivity,
@@ -37,8 +38,6 @@ from medmask.evaluation.suppression import suppress_overlaps
 from medmask.utils.counts import counted
 
 _BAND_POINTS = 181
-_FEW_PATIENTS = 10
-"""Below so many, percentile intervals hold the truth clearly less often than they say."""
 
 
 def evaluate_detections(
@@ -189,14 +188,7 @@ def _warn_of_intervals(
         return []
     if not images.patients.any():
         return ["All images are of one patient, so the intervals have no meaning."]
-    sentences = []
-    for kind, of_kind in (("with", images.labels), ("without", ~images.labels)):
-        patients = len(np.unique(images.patients[of_kind]))
-        if 0 < patients < _FEW_PATIENTS:
-            sentences.append(
-                f"The images {kind} a lesion are of only {counted(patients, 'patient')}, so the "
-                "intervals are too narrow: resamples of so few are too much alike."
-            )
+    sentences = warn_of_few_patients(images)
     lower, upper = np.vstack([intervals, auc_interval]).T
     if (lower == upper).any():
         sentences.append(

@@ -78,6 +78,26 @@ def test_edges(make_set, source, tmp_path):
             assert "FP/image" in format_calibration(result)
 
 
+def test_intervals_of_few_patients_are_called_too_narrow(make_set, source):
+    found = [(i, i % 2 == 0, 0.4 + i / 1000) for i in range(100)]
+    case = make_set(100, found, patients=[i // 2 % 9 for i in range(100)])
+    result = calibrate_scores(*case, source, CalibrationSettings(QUICK))
+    assert "images with a lesion are of only 9 patients, so the intervals" in text_of(result)
+    assert "images without a lesion are of only 9 patients" in text_of(result)
+    settings = CalibrationSettings(EvaluationSettings(operating_points=(4.0,), bootstrap=0))
+    assert "intervals" not in text_of(calibrate_scores(*case, source, settings))
+    enough = make_set(100, found, patients=[i // 2 % 10 for i in range(100)])
+    assert "intervals" not in text_of(calibrate_scores(*enough, source, CalibrationSettings(QUICK)))
+
+
+@pytest.mark.parametrize(("without", "told"), [(0, "All images have a lesion"), (5, "is only 5,")])
+def test_few_images_without_a_lesion_are_told(make_set, source, without, told):
+    found = [(i, i >= without, 0.4 + i / 1000) for i in range(40)]
+    result = calibrate_scores(*make_set(40, found), source, CalibrationSettings(QUICK))
+    assert told in text_of(result)
+    assert "scores of images" not in text_of(result)
+
+
 def test_nothing_to_calibrate_on_is_refused(make_set, source):
     with pytest.raises(InputError, match="some set has no lesion"):
         calibrate_scores(*make_set(2, [(0, False, 0.5)]), source)
