@@ -32,6 +32,8 @@ from medmask.errors import InputError
 
 MODEL = "model"
 CPM = "froc/CPM"
+_PERCENTAGES = ("froc/", "bbox/")
+"""groups of metrics that this project's evaluators give in percent"""
 _KINDS: dict[type, str] = {str: "text", list: "list of texts", dict: "dict that is not empty"}
 
 
@@ -115,6 +117,11 @@ class Comparison:
             needs = (known[name].start, *known[name].controls)
             queue += [other for other in needs if other is not None and other not in wanted]
         return replace(self, runs=tuple(run for run in self.runs if run.name in wanted))
+
+
+def is_percentage(metric: str) -> bool:
+    """Tell whether a metric is in percent; what stages have learned, say, is in shares."""
+    return metric.startswith(_PERCENTAGES)
 
 
 def short_name(metric: str) -> str:

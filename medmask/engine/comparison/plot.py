@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from medmask.engine.comparison.plan import short_name
+from medmask.engine.comparison.plan import is_percentage, short_name
 from medmask.engine.comparison.summary import ControlComparison, RunSummary
 from medmask.evaluation.paired_differences import (
     BETTER,
@@ -33,7 +33,7 @@ def plot_differences(
 
     Args:
         rows: at least one has a control.
-        metrics: of the panels, in percent.
+        metrics: of the panels.
         min_pairs: pairs that a verdict other than "not shown" needs.
         path: the file to write.
     """
@@ -55,7 +55,8 @@ def draw_differences(rows: Sequence[RunSummary], metrics: Sequence[str], min_pai
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
-        style_frame(axes, f"{short_name(metric)}: run minus control, points", grid="x")
+        points = ", points" if is_percentage(metric) else ""
+        style_frame(axes, f"{short_name(metric)}: run minus control{points}", grid="x")
         axes.axvline(0, color=INK, linewidth=1)
         for place, (_, comparison) in enumerate(lines):
             _draw_difference(axes, place, comparison.differences[metric], min_pairs)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medmask.engine.comparison.plan import Comparison, short_name
+from medmask.engine.comparison.plan import Comparison, is_percentage, short_name
 from medmask.engine.comparison.plot import plot_differences
 from medmask.engine.comparison.run_result import Results
 from medmask.engine.comparison.summary import (
@@ -79,7 +79,8 @@ def to_markdown(comparison: Comparison, rows: Sequence[RunSummary], min_pairs: i
 def _runs_table(comparison: Comparison, rows: Sequence[RunSummary]) -> str:
     names = [short_name(metric) for metric in comparison.metrics]
     lines = [
-        f"On {comparison.test_dataset}, in percent: mean over seeds ± standard deviation.",
+        f"On {comparison.test_dataset}, {_units(comparison.metrics)}: mean over seeds ± standard "
+        "deviation.",
         "",
         *_head("run", "seeds", *names, f"{names[0]} by seed", "minutes"),
     ]
@@ -87,9 +88,10 @@ def _runs_table(comparison: Comparison, rows: Sequence[RunSummary]) -> str:
     for row in rows:
         by_seed = row.metrics[comparison.metric].values
         values = (
-            _with_error(row.metrics[m].mean, row.metrics[m].deviation) for m in comparison.metrics
+            _with_error(m, row.metrics[m].mean, row.metrics[m].deviation)
+            for m in comparison.metrics
         )
-        each = " / ".join(f"{value:.1f}" for value in by_seed.values())
+        each = " / ".join(_figure(comparison.metric, value) for value in by_seed.values())
         if by_seed.keys() != all_seeds:
             each += f" (seeds {', '.join(map(str, by_seed))})"
         lines.append(_line(row.run, str(len(by_seed)), *values, each, f"{row.minutes:.1f}"))
@@ -113,7 +115,7 @@ def _differences_table(comparison: Comparison, rows: Sequence[RunSummary], min_p
         for each in row.comparisons:
             cells: list[str] = []
             for metric in comparison.metrics:
-                cells += _difference_cells(each.differences[metric], min_pairs)
+                cells += _difference_cells(metric, each.differences[metric], min_pairs)
             start = each.shared_start or "none, the seed alone"
             lines.append(_line(row.run, each.control, start, *cells))
     return "\n".join(lines) + "\n"
@@ -136,9 +138,11 @@ def learning_table(learning: Mapping[str, Sequence[LearningSummary]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _difference_cells(difference: PairedDifference, min_pairs: int) -> tuple[str, str, str, str]:
+def _difference_cells(
+    metric: str, difference: PairedDifference, min_pairs: int
+) -> tuple[str, str, str, str]:
     return (
-        _with_error(difference.mean, difference.standard_error, "+"),
+        _with_error(metric, difference.mean, difference.standard_error, "+"),
         "" if math.isnan(difference.t) else f"{difference.t:.1f}",
         str(difference.num_pairs),
         difference.verdict(min_pairs),
@@ -158,11 +162,23 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _with_error(value: float, error: float, sign: str = "") -> str:
+def _units(metrics: Sequence[str]) -> str:
+    others = [short_name(metric) for metric in metrics if not is_percentage(metric)]
+    if not others:
+        return "in percent"
+    as_given = f"{', '.join(others)} as the run gives it"
+    return as_given if len(others) == len(metrics) else f"in percent, {as_given}"
+
+
+def _with_error(metric: str, value: float, error: float, sign: str = "") -> str:
     if math.isnan(value):
         return ""
-    text = f"{value:{sign}.1f}"
-    return text if math.isnan(error) else f"{text} ± {error:.1f}"
+    text = _figure(metric, value, sign)
+    return text if math.isnan(error) else f"{text} ± {_figure(metric, error)}"
+
+
+def _figure(metric: str, value: float, sign: str = "") -> str:
+    return f"{value:{sign}{'.1f' if is_percentage(metric) else '.3g'}}"
 
 
 def _row_to_json(row: RunSummary, min_pairs: int) -> dict[str, Any]:

@@ -72,6 +72,19 @@ def test_differences_are_paired_by_seed(tmp_path):
     assert (tmp_path / "benchmark.md").read_text() == markdown
 
 
+def test_what_is_no_percentage_keeps_its_unit_and_its_digits(tmp_path):
+    learned = "learning/masks/dice"
+    plan = Comparison("some_test", R, (learned,), PLAN.runs)
+    found = {
+        name: {seed: RunResult({R: 50.0, learned: dice + seed / 1000}, 2.0) for seed in range(8)}
+        for name, dice in {"first": 0.3, "control": 0.412, "taught": 0.437}.items()
+    }
+    markdown = write_tables(plan, found, tmp_path)
+    assert "On some_test, in percent, dice as the run gives it: mean over seeds" in markdown
+    assert "| taught | 8 | 50.0 ± 0.0 | 0.441 ± 0.00245 |" in markdown
+    assert "| +0.025 ± 0 | inf | 8 | better |" in markdown
+
+
 def test_few_seeds_show_nothing_unless_they_are_asked_for(tmp_path):
     found = results(first=[40.0] * 3, control=[60, 50, 70], taught=[50.0, 41, 60.5])
     assert "| taught | control | first | -9.5 ± 0.3 | -32.9 | 3 | not shown |" in write_tables(
