@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from medmask.config.tree import iterate_values, raw_value
 from medmask.evaluation.paired_bootstrap import MetricDifference, compare_over_patients
+from medmask.evaluation.settings import EvaluationSettings
 from medmask.report.evaluated_run import EvaluatedRun, Unevaluated
 from medmask.report.html import Content, Markup, element, join
 from medmask.report.run_files import RunFiles
@@ -18,9 +19,18 @@ _DEFAULT_RESAMPLES = 1000
 
 
 def comparison_section(
-    runs: Sequence[RunFiles], evaluated: Sequence[EvaluatedRun | Unevaluated]
+    runs: Sequence[RunFiles],
+    evaluated: Sequence[EvaluatedRun | Unevaluated],
+    bootstrap: int | None = None,
 ) -> Section | None:
-    """A table for each run but the first; None for one run alone."""
+    """A table for each run but the first; None for one run alone.
+
+    Args:
+        runs: their files.
+        evaluated: their evaluations.
+        bootstrap: resamples of the patients that were asked for, 0 for no intervals; None takes as
+            many as the evaluations did, the usual number where these did none.
+    """
     if len(runs) < 2:
         return None
     first = evaluated[0]
@@ -36,25 +46,32 @@ def comparison_section(
         else:
             same.append((run, each))
     if same:
-        settings = replace(first.settings, bootstrap=first.settings.bootstrap or _DEFAULT_RESAMPLES)
+        settings = first.settings
+        if bootstrap is None and not settings.bootstrap:
+            settings = replace(settings, bootstrap=_DEFAULT_RESAMPLES)
         comparisons = compare_over_patients(
             first.ground_truth, [first.detections, *(each.detections for _, each in same)], settings
         )
         for (run, _), differences in zip(same, comparisons, strict=True):
             parts.append(element("h3", f"{run.label} minus {runs[0].label}"))
             parts.append(_differences_table(differences))
-        parts.append(
-            note(
-                f"Both runs on the same {counted(settings.bootstrap, 'resample')} of the patients "
-                f"(seed {settings.seed}); a difference is marked where its 95% interval does not "
-                "hold 0. The intervals tell of other patients, not of other seeds: for those "
-                "train both several times (medmask run-benchmark). With this many figures one in "
-                "twenty is marked by chance. Where a single patient has lesions there are no "
-                "intervals."
-            )
-        )
+        parts.append(note(_describe_intervals(settings)))
     parts += [_config_differences(runs[0], run) for run in runs[1:]]
     return _section(join(parts))
+
+
+def _describe_intervals(settings: EvaluationSettings) -> str:
+    if not settings.bootstrap:
+        return (
+            "No intervals were asked for (--bootstrap 0), so nothing tells which differences hold."
+        )
+    return (
+        f"Both runs on the same {counted(settings.bootstrap, 'resample')} of the patients (seed "
+        f"{settings.seed}); a difference is marked where its 95% interval does not hold 0. The "
+        "intervals tell of other patients, not of other seeds: for those train both several times "
+        "(medmask run-benchmark). With this many figures one in twenty is marked by chance. Where "
+        "a single patient has lesions there are no intervals."
+    )
 
 
 def _section(content: Markup) -> Section:

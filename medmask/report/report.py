@@ -42,7 +42,7 @@ def write_report(
     evaluated = evaluate_runs(runs, options.dataset, options.bootstrap)
     sections = [
         metrics_section(runs, evaluated),
-        comparison_section(runs, evaluated),
+        comparison_section(runs, evaluated, options.bootstrap),
         calibration_section(runs),
         training_section(runs),
         gallery_section(runs, evaluated, fpi=options.fpi, num_each=options.gallery),

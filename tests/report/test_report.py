@@ -211,6 +211,15 @@ def test_runs_are_compared_over_patients(make_run, write):
         write(other, other)
 
 
+def test_no_resamples_give_no_intervals_of_differences(make_run, write):
+    runs = make_run("a"), make_run("b", seed=1)
+    page = write(*runs, bootstrap=0)
+    compared = page[page.index('id="comparison"') : page.index('id="calibration"')]
+    assert "No intervals were asked for (--bootstrap 0)" in compared
+    assert not re.search(r"\d to -?\d", compared)
+    assert "Both runs on the same 20 resamples" in write(*runs, bootstrap=20)
+
+
 def test_set_that_runs_mean_different_files_by_is_told(make_run, write, datasets):
     name, film = "own_set_of_a_report", datasets / "phantom" / "film"
 
