@@ -63,7 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--bootstrap",
         type=int,
         metavar="N",
-        help="resamples of the patients for the 95%% intervals, 0 for none (default: as in the evaluation)",
+        help="resamples of the patients for the 95%% intervals, 0 for none (default: as in the "
+        "evaluation)",
     )
     parser.add_argument("--title", metavar="TEXT", help="of the page (default: the runs' names)")
     return parser

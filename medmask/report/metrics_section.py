@@ -115,7 +115,8 @@ def _froc_chart(named: Sequence[_Named]) -> Markup:
 def _froc_series(named: _Named, limits: tuple[float, float]) -> Series:
     result = named.run.result
     corners = result.curve.corners()
-    shown = corners.fpi <= limits[1]
+    first, end = np.searchsorted(corners.fpi, limits, side="right")
+    shown = slice(first - 1, end)  # from the corner that holds at the lower limit
     found = corners.sensitivity[shown]
     x = np.append(np.maximum(corners.fpi[shown], limits[0]), limits[1])
     y = np.append(found, found[-1])

@@ -37,6 +37,13 @@ def test_figures_are_those_of_the_evaluation(make_run, write):
     assert f">{low:.3f} to {high:.3f}; mean sensitivity at 1/8 to 8 FPI<" in page
 
 
+def test_froc_curve_begins_at_the_sensitivity_of_the_lowest_rate(make_run, write):
+    page = write(make_run())
+    curve = re.search(r'<path d="([^"]+)" class="line"', page[page.index("<title>FROC:") :])[1]
+    assert curve.startswith("M52.0 ")
+    assert "H52.0" not in curve  # no rise from 0 at the edge
+
+
 def test_calibration_is_that_of_the_file(make_run, write):
     run = make_run()
     page = write(run)
