@@ -135,12 +135,12 @@ class LearningReport:
 
 
 def to_table(measures: Mapping[str, LearningMeasure]) -> str:
-    """Write a table: measure, value, constant, and whether the value beats it."""
+    """Write a table: measure, value, constant, and whether the value is above it beyond chance."""
     rows = [
         [name, *_figures(x.value, x.constant), "yes" if x.beats_constant else "NO"]
         for name, x in measures.items()
     ]
-    header = ["measure", "value", "constant", "beats it"]
+    header = ["measure", "value", "constant", "beyond chance"]
     return tabulate(rows, header, "github", disable_numparse=True)
 
 
@@ -153,7 +153,10 @@ def _describe(names: Sequence[str], measures: Mapping[str, LearningMeasure]) -> 
     ]
     parts = []
     if below:
-        parts.append(f"not above a constant answer (in brackets): {', '.join(below)}")
+        parts.append(
+            "not above a constant answer (in brackets) by more than chance gives: "
+            f"{', '.join(below)}"
+        )
     if nothing:
         parts.append(f"nothing to measure by: {', '.join(nothing)}")
     return f"On held-out images {'; '.join(parts)}"

@@ -70,10 +70,12 @@ def test_values_and_constants_are_results_and_a_table(make_report, caplog):
         "learning/bad_constant": 0.01,
         "learning/bad_beats_constant": 0.0,
     }
-    assert "| good      | 0.400   | 0.000      | yes        |" in caplog.text
-    assert "| bad       | 0.020   | 0.010      | NO         |" in caplog.text
+    assert "| good      | 0.400   | 0.000      | yes             |" in caplog.text
+    assert "| bad       | 0.020   | 0.010      | NO              |" in caplog.text
     assert not [r for r in caplog.records if r.levelno == logging.WARNING]  # it may still learn
-    assert "| unknown   | none    | 0.000      | NO         |" in to_table({"unknown": UNKNOWN})
+    assert "| unknown   | none    | 0.000      | NO              |" in to_table(
+        {"unknown": UNKNOWN}
+    )
 
 
 def test_one_warning_at_the_end_names_all_that_have_not_learned(make_report, caplog):
@@ -81,7 +83,7 @@ def test_one_warning_at_the_end_names_all_that_have_not_learned(make_report, cap
     with caplog.at_level(logging.WARNING, "medmask"):
         make_report(*hooks).measure(10)
     (warning,) = caplog.messages
-    assert "bad is 0.020 (0.010); nothing to measure by: unknown." in warning
+    assert "by more than chance gives: bad is 0.020 (0.010); nothing to measure by: unk" in warning
     assert "good" not in warning
     assert "late" not in warning
 
