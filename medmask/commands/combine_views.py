@@ -5,6 +5,7 @@ and loses where the other breast has one at the same place. Scores change, boxes
 """
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from medmask.commands.dataset_config import (
@@ -109,9 +110,15 @@ def run(args: argparse.Namespace) -> None:
     without = frames.count(None) - needed.count(None)
     print(
         f"{args.output}: {counted(len(combined), 'box', 'boxes')}; {count} of "
-        f"{counted(len(images), 'image')} with other views"
-        + (f", {without} of which show no breast" if without else "")
+        f"{counted(len(images), 'image')} with other views, {_count(related.ipsilateral)} with one "
+        f"of the same breast and {_count(related.contralateral)} with one of the other"
+        + (f"; {without} of them show no breast" if without else "")
     )
+
+
+def _count(related: Sequence[Sequence[int]]) -> int:
+    """Count the images that are related to any."""
+    return sum(bool(others) for others in related)
 
 
 def _images(args: argparse.Namespace) -> "tuple[GroundTruth, list[dict[str, Any]]]":

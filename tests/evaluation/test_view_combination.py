@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import cv2
 import numpy as np
@@ -246,8 +247,27 @@ def test_the_command_writes_what_evaluations_read(exam, capsys):
     confirmed, other, alone = call(exam, *truth)
     assert alone < 0.4 < confirmed
     assert confirmed == pytest.approx(other)
-    assert "3 boxes; 2 of 2 images with other views" in capsys.readouterr().out
+    told = (
+        "2 of 2 images with other views, 2 with one of the same breast and 0 with one of the other"
+    )
+    assert f"3 boxes; {told}\n" in capsys.readouterr().out
     assert call(exam, *truth, "--ipsilateral-weight", "0") == [0.4] * 3
+
+
+def test_the_command_tells_of_exams_that_are_parted(exam, capsys):
+    """One breast's views are of two exams, by dates that are written in two ways."""
+    content = json.loads((exam / "truth.json").read_text())
+    left = content["images"]
+    right = [record | {"id": record["id"] + 2, "laterality": "R"} for record in left]
+    for record in right:
+        record["file_name"] = f"R{record['view']}.png"
+        shutil.copy(exam / f"{record['view']}.png", exam / record["file_name"])
+    for record in left + right:
+        record["study_date"] = {"CC": "2026-01-02", "MLO": "20260102"}[record["view"]]
+    (exam / "truth.json").write_text(json.dumps(content | {"images": left + right}))
+    call(exam, "--annotations", str(exam / "truth.json"), "--images", str(exam))
+    told = "0 with one of the same breast and 4 with one of the other"
+    assert f"4 of 4 images with other views, {told}\n" in capsys.readouterr().out
 
 
 def test_the_command_refuses_images_of_another_size(exam):
