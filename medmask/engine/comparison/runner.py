@@ -143,7 +143,7 @@ def read_results(
 
     Returns:
         The results, and a sentence on each that no table shows: one that was made otherwise, is
-        damaged, or has no value of the metric.
+        damaged, or has no value of the metric; and on metrics beside it that a run does not have.
     """
     configs = RunConfigs()
     results: Results = {}
@@ -168,6 +168,7 @@ def read_results(
                     f"{folder / RESULT} has no value of {comparison.metric}, which is undefined "
                     "where nothing can be found, as on a test set without lesions"
                 )
+        problems += _absent_beside(run, comparison, list(results[run.name].values()))
     return results, problems
 
 
@@ -225,8 +226,21 @@ def _check_options(run: Run, options: Sequence[str]) -> None:
 def _check_metric(run: Run, comparison: Comparison, result: RunResult) -> None:
     """Refuse a metric that no evaluation gave: the run would be missing from the table."""
     if comparison.metric not in result.metrics:
-        known = (name for name in result.metrics if not name.startswith(PREFIX))
         raise InputError(
             f"run '{run.name}' has no result '{comparison.metric}', which the plan names as its "
-            f"metric; it has {', '.join(known) or 'none'}"
+            f"metric; it has {_evaluated(result)}"
         )
+
+
+def _absent_beside(run: Run, comparison: Comparison, results: Sequence[RunResult]) -> Iterator[str]:
+    """Tell of metrics whose column stays empty, such as those that the plan misspells."""
+    for metric in comparison.beside:
+        if results and not any(metric in result.metrics for result in results):
+            yield (
+                f"run '{run.name}' has no result '{metric}', which the plan shows beside its "
+                f"metric; it has {_evaluated(results[0])}"
+            )
+
+
+def _evaluated(result: RunResult) -> str:
+    return ", ".join(name for name in result.metrics if not name.startswith(PREFIX)) or "none"

@@ -340,6 +340,15 @@ def test_results_without_a_value_are_told(folder):
     assert "taught/seed0/result.json has no value of froc/R@0.3, which is undefined" in problem
 
 
+def test_metric_beside_that_no_evaluation_gives_is_told(folder):
+    (folder / "benchmark.py").write_text(PLAN.replace("runs=", 'beside=["froc/CPN"], runs=', 1))
+    run(folder, seeds=(0, 1))
+    _, problems = read_results(load_comparison(folder / "benchmark.py"), folder / "output")
+    told = "has no result 'froc/CPN', which the plan shows beside its metric; it has froc/R@0.3, "
+    assert len(problems) == 4  # one of each run
+    assert f"run 'first' {told}" in problems[0]
+
+
 def test_file_that_is_no_result_is_named(folder):
     run(folder, seeds=(0,))
     (folder / "output/first/seed0/result.json").write_text("{}")
