@@ -1,6 +1,5 @@
 """The images that results are about: what their headers must tell, and which are refused."""
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,13 @@ from medmask.images import is_dicom, split_frame_path
 from medmask.images.dicom.description import read_frame_size
 from medmask.images.dicom.parsing import open_dicom
 from medmask.utils.counts import counted
+from medmask.utils.dicom_uids import is_uid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 _IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_IDENTIFIER = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*", re.ASCII)
-"""Folders and files are named by them: one such as ``../x`` would lead out of the output."""
+"""Folders and files are named by them."""
 _NEEDED = (
     *_IDENTIFIERS,
     "Rows",
@@ -117,7 +116,7 @@ def read_source_image(
             if _value(path, header, keyword) in (None, ""):
                 raise _fault(path, keyword, "is missing or empty")
         for keyword in _IDENTIFIERS:
-            if not _IDENTIFIER.fullmatch(str(_value(path, header, keyword))):
+            if not is_uid(_value(path, header, keyword)):
                 raise _fault(path, keyword, "must be numbers and dots, 64 characters at most")
         size = read_frame_size(file.elements)
         if beyond_ascii or _value(path, header, "SpecificCharacterSet") not in _CHARACTER_SETS:

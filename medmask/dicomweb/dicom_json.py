@@ -1,14 +1,11 @@
 """DICOM's JSON (PS3.18 annex F), of which an archive may send anything."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from medmask.dicomweb.errors import RefusedError
-
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
-_LONGEST_UID = 64
+from medmask.utils.dicom_uids import is_uid
 
 JsonDataset = Mapping[str, Any]
 """A dataset: elements by their tag, eight hexadecimal digits."""
@@ -57,9 +54,4 @@ def identifier(dataset: JsonDataset, tag: str) -> str | None:
 def uid(dataset: JsonDataset, tag: str) -> str | None:
     """A unique identifier; None if there is none, or it is not one and could be, say, a path."""
     found = text(dataset, tag)
-    return found if found is not None and is_uid(found) else None
-
-
-def is_uid(candidate: str) -> bool:
-    """Tell whether a text is a unique identifier; leading zeros, which many write, may be."""
-    return len(candidate) <= _LONGEST_UID and bool(_UID.fullmatch(candidate))
+    return found if is_uid(found) else None

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 
-from medmask.dicomweb.dicom_json import JsonDataset, identifier, is_uid, text, values
+from medmask.dicomweb.dicom_json import JsonDataset, identifier, text, values
 from medmask.errors import InputError
+from medmask.utils.dicom_uids import is_uid
 
 MAMMOGRAPHY = "MG"
 

@@ -3,12 +3,12 @@
 No sentence tells a value of the header, which may be the patient's, but for unique identifiers.
 """
 
-import re
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from medmask.errors import InputError
+from medmask.utils.dicom_uids import is_uid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 OUT_OF_RESOURCES, WRONG_CLASS, NOT_UNDERSTOOD = 0xA700, 0xA900, 0xC000
 """Status of a refusal (PS3.4 B.2.3)."""
 
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
-_LONGEST_UID = 64
 _TAGS = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -68,14 +66,14 @@ def identify(
             says.
     """
     header = _read_header(encoded, syntax)
-    name = f"object {instance_uid}" if _is_uid(instance_uid) else "an object"
+    name = f"object {instance_uid}" if is_uid(instance_uid) else "an object"
     values = {keyword: _value(header, keyword, name) for keyword in _TAGS}
     if values["SOPClassUID"] != class_uid or values["SOPInstanceUID"] != instance_uid:
         raise RefusedObject(
             WRONG_CLASS, f"{name} is refused: its SOP Class or Instance UID is not that of C-STORE"
         )
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        if not _is_uid(values[keyword]):
+        if not is_uid(values[keyword]):
             raise RefusedObject(
                 NOT_UNDERSTOOD, f"{name} is refused: its {keyword} is missing or no identifier"
             )
@@ -91,10 +89,6 @@ def identify(
     if str(values["NumberOfFrames"] or 1).strip() != "1":
         raise RefusedObject(WRONG_CLASS, f"{name} is refused: it has several frames")
     return ObjectIdentity(str(values["StudyInstanceUID"]), str(values["SOPInstanceUID"]))
-
-
-def _is_uid(value: Any) -> bool:
-    return bool(value) and len(value) <= _LONGEST_UID and _UID.fullmatch(value) is not None
 
 
 def _read_header(encoded: BytesIO, syntax: "UID") -> "Dataset":

@@ -161,7 +161,7 @@ class TestIdentification:
         with pytest.raises(RefusedObject, match="is not that of C-STORE"):
             self.identify(dataset, instance_uid=generate_uid())
 
-    @pytest.mark.parametrize("uid", ["", "..", "../../x", "1.2.3" * 20, "1..2", "/"])
+    @pytest.mark.parametrize("uid", ["", "..", "../../x", "1.2.3" * 20, "1..2", "/", "1.2\\1.3"])
     def test_identifiers_that_are_none(self, dataset, uid):
         dataset["StudyInstanceUID"]._value = uid  # pydicom sets no such value
         with pytest.raises(RefusedObject, match="StudyInstanceUID is missing or no identifier"):
