@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import itertools
 import re
 import subprocess
 import sys
@@ -16,6 +17,8 @@ PAGES = sorted(
     page
     for page in (
         ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "MODEL_CARD.md",
         *(ROOT / "docs").glob("*.md"),
         ROOT / "benchmarks" / "README.md",
         ROOT / "configs" / "README.md",
@@ -37,9 +40,10 @@ def without_code(text):
     return re.sub(r"^```.*?^```|\$\$.*?\$\$|\$[^$]*\$", "", text, flags=re.M | re.S)
 
 
-def anchors(page):
-    """The anchors of a page's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", without_code(page.read_text()), re.M)
+def anchors(page, level=None):
+    """The anchors of a page's headings, of all or of one level, as GitHub makes them."""
+    marks = "#+" if level is None else "#" * level
+    headings = re.findall(rf"^{marks} (.+)$", without_code(page.read_text()), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -63,6 +67,21 @@ def test_links_lead_somewhere(page):
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+def test_contents_name_every_section(page):
+    """Of pages that begin with links to their own sections."""
+    text = page.read_text()
+    linked = set(re.findall(r"\]\(#([\w-]+)\)", text.split("\n## ")[0]))
+    if len(linked) > 3:
+        assert anchors(page, level=2) <= linked
+
+
+def test_tables_end_before_text(page):
+    """GitHub takes a line right below a table for its last row."""
+    lines = page.read_text().splitlines()
+    for row, below in itertools.pairwise(lines):
+        assert not row.startswith("|") or not below or below.startswith("|"), below
 
 
 def test_paths_exist(page):
