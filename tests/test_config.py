@@ -126,7 +126,7 @@ def test_default_predictor_detects_in_an_image_file_and_visualizer_draws(config,
     instances = predictor(image)["instances"]
     assert instances.image_size == (90, 130)
     assert 0 < len(instances) <= 7
-    # The weights of the file, the colours in the order of training, and the test size.
+    # The weights of the file, the colors in the order of training, and the test size.
     resized = predictor.aug.get_transform(image).apply_image(image[:, :, ::-1])
     assert min(resized.shape[:2]) == 64
     pixels = torch.from_numpy(resized.astype("float32").transpose(2, 0, 1))

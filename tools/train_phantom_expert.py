@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train an expert in miniature: a tiny CLIP that has learnt from generated phantoms.
+"""Train an expert in miniature: a tiny CLIP that has learned from generated phantoms.
 
 The same as ``medmask train-phantom-expert``; ``--help`` says more.
 """

@@ -67,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--model",
         default=BIOMED_CLIP,
         metavar="NAME",
-        help="an open_clip model: a name, hf-hub:ORGANISATION/MODEL or local-dir:FOLDER; or a "
+        help="an open_clip model: a name, hf-hub:ORGANIZATION/MODEL or local-dir:FOLDER; or a "
         "network of timm: timm://NAME, or package://NAME for weights in an installed package "
         "(default %(default)s)",
     )

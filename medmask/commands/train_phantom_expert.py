@@ -1,4 +1,4 @@
-"""Train an expert in miniature: a tiny CLIP that has learnt from generated phantoms.
+"""Train an expert in miniature: a tiny CLIP that has learned from generated phantoms.
 
 It stands in for a foundation model where none is at hand; training takes minutes on two CPU cores.
 Its phantoms have another seed than the benchmark's, so it has seen no image of the benchmark.

@@ -85,7 +85,7 @@ class FROCEvaluator(DetectionEvaluator):
         return [f"froc/{name}" for name in names]
 
     def summarize(self, detections: Detections) -> OrderedDict[str, dict[str, float]]:
-        """Analyse the detections of all images.
+        """Analyze the detections of all images.
 
         Returns:
             ``{"froc": {metric: percentage}}``.

@@ -200,7 +200,7 @@ def _check_offered(open_clip: ModuleType, name: str, checkpoint: str | None) -> 
     if open_clip.get_model_config(name) is None:
         raise InputError(
             f"open_clip has no model '{name}': choose one of open_clip.list_models(), or give "
-            f"{_HUB}ORGANISATION/MODEL or {_LOCAL}FOLDER"
+            f"{_HUB}ORGANIZATION/MODEL or {_LOCAL}FOLDER"
         )
     offered = open_clip.list_pretrained_tags_by_model(name)
     if checkpoint not in offered:

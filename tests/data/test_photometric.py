@@ -58,8 +58,8 @@ def test_boxes_stay():
 @DTYPES
 def test_grey_image_has_neither_hue_nor_saturation(dtype):
     image = make_image(dtype, channels=1)
-    colours = RandomColorJitter(brightness=0, contrast=0, saturation=0.9, hue=0.5)
-    for augmentation in (colours, Grayscale()):
+    colors = RandomColorJitter(brightness=0, contrast=0, saturation=0.9, hue=0.5)
+    for augmentation in (colors, Grayscale()):
         np.testing.assert_allclose(change(image, augmentation), image, atol=1e-4)
     changed = change(image, build_photometric_augmentation(**ALWAYS))
     assert (changed == changed[..., :1]).all()
@@ -101,8 +101,8 @@ def test_factors_fill_their_range():
 def test_grey_is_luminance():
     image = make_image(np.float32)
     expected = image @ [0.299, 0.587, 0.114]
-    grey = change(image, Grayscale())
-    np.testing.assert_allclose(grey, np.repeat(expected[..., None], 3, axis=2), atol=0.1)
+    gray = change(image, Grayscale())
+    np.testing.assert_allclose(gray, np.repeat(expected[..., None], 3, axis=2), atol=0.1)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 2.0])
@@ -160,8 +160,8 @@ def test_probabilities():
     image = make_image(np.uint8)
     never = dict.fromkeys(ALWAYS, 0.0)
     np.testing.assert_array_equal(change(image, build_photometric_augmentation(**never)), image)
-    grey = build_photometric_augmentation(**never | {"grayscale_probability": 0.2})
-    changed = sum(not np.array_equal(change(image, grey, p), image) for p in range(200))
+    gray = build_photometric_augmentation(**never | {"grayscale_probability": 0.2})
+    changed = sum(not np.array_equal(change(image, gray, p), image) for p in range(200))
     assert 25 < changed < 55
 
 

@@ -26,7 +26,7 @@ def encoder():
 
 
 def test_every_token_looks_around_its_own_center_on_every_level(encoder):
-    """Centres counted in unpadded cells and placed on the padded maps; two images of two sizes."""
+    """Centers counted in unpadded cells and placed on the padded maps; two images of two sizes."""
     sizes, extents = [(4, 6), (2, 3)], [[(4, 6), (2, 3)], [(2, 3), (1, 2)]]
     masks = [torch.ones(2, h, w, dtype=torch.bool) for h, w in sizes]
     for image in range(2):

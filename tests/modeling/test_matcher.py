@@ -135,7 +135,7 @@ def match_one_to_many_slowly(costs, inside, k):
 
 
 class TestOneToManyMatcher:
-    CENTRE = DetectionTarget(torch.zeros(1, dtype=torch.int64), boxes_around((0.5, 0.5), size=0.4))
+    CENTER = DetectionTarget(torch.zeros(1, dtype=torch.int64), boxes_around((0.5, 0.5), size=0.4))
 
     @pytest.mark.parametrize("k", [1, 3, 100])
     @pytest.mark.parametrize("seed", range(5))
@@ -164,11 +164,11 @@ class TestOneToManyMatcher:
     def test_takes_the_cheapest_anchors_inside_and_none_outside(self):
         anchors = boxes_around((0.5, 0.5), (0.4, 0.6), (0.65, 0.5), (0.75, 0.5), (0.5, 0.9))[None]
         costs = [[3.0], [1.0], [2.0], [0.0], [0.0]]
-        assert match_given(OneToManyMatcher, costs, self.CENTRE, 2, anchors=anchors) == {
+        assert match_given(OneToManyMatcher, costs, self.CENTER, 2, anchors=anchors) == {
             (1, 0),
             (2, 0),
         }
-        assert match_given(OneToManyMatcher, costs, self.CENTRE, 9, anchors=anchors) == {
+        assert match_given(OneToManyMatcher, costs, self.CENTER, 9, anchors=anchors) == {
             (0, 0),
             (1, 0),
             (2, 0),
@@ -176,18 +176,18 @@ class TestOneToManyMatcher:
 
     def test_ties_give_as_many_matches_as_asked_for(self):
         anchors = boxes_around(*[(0.5, 0.5)] * 5)[None]
-        assert len(match_given(OneToManyMatcher, [[1.0]] * 5, self.CENTRE, 3, anchors=anchors)) == 3
+        assert len(match_given(OneToManyMatcher, [[1.0]] * 5, self.CENTER, 3, anchors=anchors)) == 3
 
     def test_object_that_holds_every_anchor_takes_as_many_as_any_other(self):
         anchors = boxes_around((0.4, 0.4), (0.5, 0.5), (0.6, 0.6))[None]
         costs = [[2.0], [1.0], [3.0]]
-        assert match_given(OneToManyMatcher, costs, self.CENTRE, 2, anchors=anchors) == {
+        assert match_given(OneToManyMatcher, costs, self.CENTER, 2, anchors=anchors) == {
             (0, 0),
             (1, 0),
         }
 
     def test_contested_prediction_goes_where_it_is_cheapest(self):
-        targets = DetectionTarget(torch.zeros(2, dtype=torch.int64), self.CENTRE.boxes.repeat(2, 1))
+        targets = DetectionTarget(torch.zeros(2, dtype=torch.int64), self.CENTER.boxes.repeat(2, 1))
         anchors = boxes_around((0.5, 0.5), (0.45, 0.5), (0.55, 0.5))[None]
         costs = [[1.0, 2.0], [5.0, 4.0], [6.0, 7.0]]
         pairs = match_given(OneToManyMatcher, costs, targets, 2, anchors=anchors)
@@ -215,7 +215,7 @@ class TestOneToManyMatcher:
         def match(*candidates):
             candidates = torch.tensor([candidates])
             return match_given(
-                OneToManyMatcher, costs, self.CENTRE, 2, anchors=anchors, candidates=candidates
+                OneToManyMatcher, costs, self.CENTER, 2, anchors=anchors, candidates=candidates
             )
 
         assert match(False, True, True, True) == {(1, 0)}
@@ -224,14 +224,14 @@ class TestOneToManyMatcher:
 
     def test_predictions_stand_for_themselves_without_anchors(self):
         boxes = boxes_around((0.5, 0.5), (0.9, 0.9))[None]
-        matches = OneToManyMatcher(MatchingCost(), 2)(torch.zeros(1, 2, 1), boxes, [self.CENTRE])
+        matches = OneToManyMatcher(MatchingCost(), 2)(torch.zeros(1, 2, 1), boxes, [self.CENTER])
         assert pairs_of(matches, 0) == {(0, 0)}
 
     def test_predictions_that_are_not_numbers_do_not_stop_it(self):
         nan = torch.full((1, 3, 4), torch.nan)
         anchors = boxes_around(*[(0.5, 0.5)] * 3)[None]
         matcher = OneToManyMatcher(MatchingCost(), 2)
-        assert len(pairs_of(matcher(nan[..., :1], nan, [self.CENTRE], anchors), 0)) == 2
+        assert len(pairs_of(matcher(nan[..., :1], nan, [self.CENTER], anchors), 0)) == 2
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_losses_are_finite_and_reach_every_parameter(
 
 @VARIANTS
 def test_every_parameter_has_an_effect(make_model, make_input, two_stage):
-    """A gradient that is there may be zero; in a fresh model zero-initialised layers do that."""
+    """A gradient that is there may be zero; in a fresh model zero-initialized layers do that."""
     model = make_model(two_stage=two_stage)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
@@ -150,7 +150,7 @@ def test_padding_reaches_predictions_only_through_the_maps(make_model):
     assert_close(alone.logits, padded.logits, rtol=0, atol=1e-4)
 
 
-def test_images_are_normalised_before_they_are_padded(make_model, make_input):
+def test_images_are_normalized_before_they_are_padded(make_model, make_input):
     model = make_model()
     batch = [make_input(10, 30), make_input(20, 15)]
     images = model.preprocess_image(batch)

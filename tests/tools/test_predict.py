@@ -68,8 +68,8 @@ def test_path_array_and_batch_give_the_same_detections(predictor, phantoms):
     assert alone.scores.tolist() == sorted(alone.scores.tolist(), reverse=True)
     from_array = predictor(read_image(paths[0]))["instances"]
     assert torch.equal(alone.scores, from_array.scores)
-    grey = predictor(read_image(paths[0])[:, :, 0])["instances"]
-    assert torch.equal(alone.scores, grey.scores)
+    gray = predictor(read_image(paths[0])[:, :, 0])["instances"]
+    assert torch.equal(alone.scores, gray.scores)
     batch = predictor([str(path) for path in paths])
     assert len(batch) == 4
     torch.testing.assert_close(batch[0]["instances"].scores, alone.scores, rtol=1e-3, atol=1e-4)
@@ -127,7 +127,7 @@ def test_tool_writes_pictures_and_json_and_survives_a_bad_file(run_folder, phant
     assert len(overlays) == 5
     overlay = cv2.imread(str(overlays[0]))
     assert min(overlay.shape[:2]) == 600
-    # detections are drawn in colour on a grey image
+    # detections are drawn in color on a gray image
     assert np.ptp(overlay, axis=2).max() > 50
 
 

@@ -157,7 +157,7 @@ def test_a_weight_that_is_no_number_shows_in_its_query_and_head_only(implementat
     assert torch.equal(output, expected)
 
 
-def test_weights_of_zero_give_zero_but_can_be_learnt(implementation, make_problem):
+def test_weights_of_zero_give_zero_but_can_be_learned(implementation, make_problem):
     inputs = make_problem()
     inputs[4].zero_()
     output, grad_value, grad_locations, grad_weights = implementation.gradients(inputs)

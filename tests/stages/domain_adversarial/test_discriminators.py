@@ -38,7 +38,7 @@ def test_every_position_gets_two_logits(discriminators, features):
 
 
 def test_tokens_keep_their_order(discriminators, features):
-    """A token's logits depend on its own neighbourhood: three 3x3 convolutions reach 3 cells."""
+    """A token's logits depend on its own neighborhood: three 3x3 convolutions reach 3 cells."""
     before = discriminators(**features).encoder
     with torch.no_grad():
         features["memory_maps"][1][0, 1, 2] += 1
