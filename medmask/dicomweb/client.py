@@ -102,6 +102,9 @@ class DicomwebClient:
 
         Returns:
             A DICOM file; nobody has looked at it yet.
+
+        Raises:
+            RefusedError: the archive does not give it, or something else.
         """
         answer = self.connection.get(name.path, _ANY_SYNTAX)
         try:

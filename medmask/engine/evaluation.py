@@ -87,6 +87,9 @@ def evaluate_checkpoint(
         config: of the run.
         adapt_batchnorm_to: name of a data set whose images, as the test loader gives them, lend
             the model their BatchNorm statistics first; the model is kept in ``model_adabn.pth``.
+
+    Raises:
+        InputError: no weights are named, they do not fit the config, or its classes not its data.
     """
     if not config.train.init_checkpoint:
         raise InputError("--eval-only needs the weights: add train.init_checkpoint=FILE")

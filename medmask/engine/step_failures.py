@@ -59,6 +59,9 @@ class StepFailures:
 
         Args:
             is_last: raise what came since then, too, as nothing is shared any more.
+
+        Raises:
+            BaseException: the failure, of whatever kind; none if there is none.
         """
         self._note_signal()
         failure = self._shared or (self._own if is_last else None)

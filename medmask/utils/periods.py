@@ -14,11 +14,14 @@ Period = int | float
 
 
 def check_period(period: Period, key: str) -> None:
-    """Raise an InputError unless ``period`` is iterations or a share of some run.
+    """Check that a period is iterations or a share of some run.
 
     Args:
         period: as the config gives it.
         key: of the config.
+
+    Raises:
+        InputError: it is neither.
     """
     is_number = isinstance(period, int | float) and not isinstance(period, bool)
     if not (is_number and (0 < period < 1 or (isinstance(period, int) and period >= 1))):
