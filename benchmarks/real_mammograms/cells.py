@@ -1,6 +1,6 @@
 """The cells of the comparison: a method, trained on a benchmark from a start, with a seed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -194,6 +194,6 @@ def with_starts(cells: Sequence[Cell]) -> list[Cell]:
     return list(ordered)
 
 
-def ready(cells: Sequence[Cell], done: Sequence[Cell]) -> Iterator[Cell]:
-    """Those whose start is done."""
-    return (cell for cell in cells if cell.before is None or cell.before in done)
+def is_ready(cell: Cell, done: Sequence[Cell]) -> bool:
+    """Tell whether the cell that this one starts from, if any, is done."""
+    return cell.before is None or cell.before in done

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -12,9 +11,10 @@ from medmask.errors import InputError
 from medmask.utils.child_tools import ChildTools
 from medmask.utils.counts import counted
 from medmask.utils.job_progress import JobProgress
+from medmask.utils.job_queue import do_jobs
 from medmask.utils.openmp import usable_cores
 from real_mammograms.cell_config import config_changes
-from real_mammograms.cells import AVERAGES, BENCHMARKS, STAGES, Cell, ready
+from real_mammograms.cells import AVERAGES, BENCHMARKS, STAGES, Cell, is_ready
 from real_mammograms.order import LOG, RECORD, Order, detections_file
 
 _BENCHMARKS_FOLDER = str(Path(__file__).parents[1])
@@ -83,8 +83,6 @@ def run_cells(
     for cores in share_cores(settings.jobs):
         free_cores.put(cores)
     children = ChildTools()
-    running: dict[Future[None], Cell] = {}
-    failures: list[InputError] = []
 
     def work(cell: Cell) -> None:
         cores = free_cores.get()
@@ -93,25 +91,19 @@ def run_cells(
         finally:
             free_cores.put(cores)
 
-    with children.passing_signals_on(), ThreadPoolExecutor(settings.jobs) as pool:
-        while True:
-            for cell in list(ready(waiting, done))[: settings.jobs - len(running)]:
-                waiting.remove(cell)
-                running[pool.submit(work, cell)] = cell
-            if not running:  # what waits still, waits for one that failed
-                break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                cell = running.pop(future)
-                try:
-                    future.result()
-                except InputError as error:
-                    failures.append(error)
-                    progress.tell(f"{cell.name}: {error}")
-                    continue
-                done.append(cell)
-                progress.tell(_describe(orders[cell]))
-    if failures:
-        raise failures[0]
+    def note(cell: Cell, _: None) -> None:
+        done.append(cell)
+        progress.tell(_describe(orders[cell]))
+
+    with children.passing_signals_on():
+        do_jobs(
+            waiting,
+            work,
+            at_once=settings.jobs,
+            may_begin=lambda cell: is_ready(cell, done),
+            on_result=note,
+            on_failure=lambda cell, error: progress.tell(f"{cell.name}: {error}"),
+        )
 
 
 def share_cores(jobs: int) -> list[tuple[int, ...]]:

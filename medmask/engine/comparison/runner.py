@@ -7,7 +7,6 @@ its last checkpoint. What counts is the last weights of a run: the test images c
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +24,7 @@ from medmask.engine.learning import PREFIX
 from medmask.errors import InputError
 from medmask.utils.child_tools import ChildTools
 from medmask.utils.job_progress import JobProgress
+from medmask.utils.job_queue import do_jobs
 from medmask.utils.openmp import usable_cores
 from medmask.utils.overrides import as_override
 
@@ -36,6 +36,9 @@ _DECIDED_BY = {
     "dataloader.test.dataset": "the plan's test_dataset",
 }
 _DECIDED_BY_START = {"train.init_checkpoint": "the plan's start"}
+
+_Job = tuple[Run, int]
+"""A run at a seed."""
 
 
 def run_comparison(
@@ -70,30 +73,17 @@ def run_comparison(
             trained again, or a setting is one that the plan decides; then nothing is done.
         StoppedBySignal: a signal came; runs that were under way have saved what they had done.
     """
+    results, waiting = _find_results(comparison, seeds, output_dir, options)
     threads = os.environ.get(_THREADS, str(max(1, usable_cores() // jobs)))
     children = ChildTools()
-    configs = RunConfigs()
-    results: Results = {run.name: {} for run in comparison.runs}
-    waiting: list[tuple[Run, int]] = []
-    for run in comparison.runs:
-        _check_options(run, options)
-        for seed in seeds:
-            settings = _settings(run, comparison, options)
-            folder = _folder(output_dir, run.name, seed)
-            result = read_result(run, folder, settings, configs)
-            if result is None:
-                waiting.append((run, seed))
-            else:
-                weights = _start_weights(run, comparison, seed, output_dir)
-                is_due = run.start is not None and seed not in results[run.start]
-                check_start(result, folder, weights, is_due=is_due)
-                _check_metric(run, comparison, result)
-                results[run.name][seed] = result
     progress = JobProgress(len(waiting), jobs, report)
-    running: dict[Future[RunResult], tuple[Run, int]] = {}
-    failures: list[InputError] = []
 
-    def work(run: Run, seed: int) -> RunResult:
+    def may_begin(job: _Job) -> bool:
+        run, seed = job
+        return run.start is None or seed in results[run.start]
+
+    def work(job: _Job) -> RunResult:
+        run, seed = job
         settings = _settings(run, comparison, options)
         command = [*tool, *_arguments(run, comparison, seed, output_dir), *settings]
 
@@ -104,31 +94,53 @@ def run_comparison(
         _check_metric(run, comparison, result)
         return result
 
-    with children.passing_signals_on(), ThreadPoolExecutor(jobs) as pool:
-        while True:
-            ready = [
-                (run, seed)
-                for run, seed in waiting
-                if run.start is None or seed in results[run.start]
-            ]
-            for run, seed in ready[: jobs - len(running)]:
-                waiting.remove((run, seed))
-                running[pool.submit(work, run, seed)] = run, seed
-            if not running:  # what waits still, waits for a run that failed
-                break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                run, seed = running.pop(future)
-                try:
-                    results[run.name][seed] = future.result()
-                except InputError as error:
-                    failures.append(error)
-                    progress.tell(f"{run.name}, seed {seed}: {error}")
-                    continue
-                minutes = results[run.name][seed].minutes
-                progress.tell(f"{run.name}, seed {seed}: {minutes:.1f} minutes")
-    if failures:
-        raise failures[0]
+    def keep(job: _Job, result: RunResult) -> None:
+        run, seed = job
+        results[run.name][seed] = result
+        progress.tell(f"{run.name}, seed {seed}: {result.minutes:.1f} minutes")
+
+    def tell_of_failure(job: _Job, error: InputError) -> None:
+        run, seed = job
+        progress.tell(f"{run.name}, seed {seed}: {error}")
+
+    with children.passing_signals_on():
+        do_jobs(
+            waiting,
+            work,
+            at_once=jobs,
+            may_begin=may_begin,
+            on_result=keep,
+            on_failure=tell_of_failure,
+        )
     return results
+
+
+def _find_results(
+    comparison: Comparison, seeds: Sequence[int], output_dir: Path, options: Sequence[str]
+) -> tuple[Results, list[_Job]]:
+    """Read the results that are there, and list the runs that have none.
+
+    Raises:
+        InputError: as :func:`run_comparison`, before anything is done.
+    """
+    configs = RunConfigs()
+    results: Results = {run.name: {} for run in comparison.runs}
+    waiting: list[_Job] = []
+    for run in comparison.runs:
+        _check_options(run, options)
+        settings = _settings(run, comparison, options)
+        for seed in seeds:
+            folder = _folder(output_dir, run.name, seed)
+            result = read_result(run, folder, settings, configs)
+            if result is None:
+                waiting.append((run, seed))
+                continue
+            weights = _start_weights(run, comparison, seed, output_dir)
+            is_due = run.start is not None and seed not in results[run.start]
+            check_start(result, folder, weights, is_due=is_due)
+            _check_metric(run, comparison, result)
+            results[run.name][seed] = result
+    return results, waiting
 
 
 def read_results(
