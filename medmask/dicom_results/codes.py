@@ -4,11 +4,12 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from medmask.dicom_results.source_image import SourceImage
+from medmask.images.dicom.view import BOTH_BREASTS, to_capitals
 
 SIDES = {
     "L": codes.SCT.LeftBreast,
     "R": codes.SCT.RightBreast,
-    "B": codes.SCT.BothBreasts,
+    BOTH_BREASTS: codes.SCT.BothBreasts,
 }
 """CID 6022."""
 
@@ -64,4 +65,4 @@ def view_code(image: SourceImage) -> Code | None:
     ):
         item = sequence[0]
         return Code(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
-    return _VIEWS.get(str(image.header.get("ViewPosition") or "").strip().upper())
+    return _VIEWS.get(to_capitals(image.header.get("ViewPosition")))

@@ -9,6 +9,7 @@ from medmask.errors import InputError
 from medmask.images import is_dicom, split_frame_path
 from medmask.images.dicom.description import read_frame_size
 from medmask.images.dicom.parsing import open_dicom
+from medmask.images.dicom.view import to_capitals, to_side
 from medmask.utils.counts import counted
 from medmask.utils.dicom_uids import is_uid
 
@@ -40,7 +41,6 @@ _NAMES = ("PatientName", "ReferringPhysicianName")
 _CHARACTER_SETS = (None, "ISO_IR 100", _UNICODE)
 """Those that results keep; highdicom takes neither sets of several parts nor empty ones."""
 _SEXES = ("", "M", "F", "O")
-_SIDES = ("L", "R", "B")
 _TOLERANCE = 2.0  # pixels by which rounding may place a box outside of the image
 
 
@@ -71,11 +71,8 @@ class SourceImage:
     @property
     def side(self) -> str | None:
         """``L``, ``R`` or ``B`` for both breasts; None if the header does not tell."""
-        for keyword in ("ImageLaterality", "Laterality"):
-            side = _capitals(self.header.get(keyword))
-            if side in _SIDES:
-                return side
-        return None
+        sides = (to_side(self.header.get(keyword)) for keyword in ("ImageLaterality", "Laterality"))
+        return next(filter(None, sides), None)
 
     @property
     def series_side(self) -> str:
@@ -127,14 +124,14 @@ def read_source_image(
         if _value(path, header, "SamplesPerPixel") is None:
             header.SamplesPerPixel = 1  # as the reader of the pixels takes it
         _check_formats(path, header)
-        side = _capitals(_value(path, header, "ImageLaterality"))
+        side = to_capitals(_value(path, header, "ImageLaterality"))
     if frame is not None or size.frames > 1:
         raise InputError(
             f"image {path} holds several frames: DICOM results are written for single-frame images"
         )
     if header.PatientSex not in _SEXES:
         raise _fault(path, "PatientSex", "must be empty, M, F or O")
-    if side not in ("", *_SIDES):
+    if side and not to_side(side):
         raise _fault(path, "ImageLaterality", "must be L, R or B")
     if header.SamplesPerPixel != 1:
         raise InputError(f"image {path} has colors: DICOM results are written for radiographs")
@@ -171,11 +168,6 @@ def _use_unicode(path: Path, header: "Dataset") -> None:
             "results need it; correct the element or export the image again"
         ) from None
     header.SpecificCharacterSet = _UNICODE
-
-
-def _capitals(side: Any) -> str:
-    """Code strings are capitals (PS3.5 6.2); small letters, which some programs write, are read."""
-    return str(side or "").strip().upper()
 
 
 def _value(path: Path, header: "Dataset", keyword: str) -> Any:

@@ -1,10 +1,11 @@
 """The breast that a DICOM file says it shows, and the view of it.
 
-See PS3.3 C.8.11.5 and C.8.11.7, and PS3.16 CID 4014. Code strings are capitals (PS3.5 6.2); small
-letters, which some programs write, are read as these.
+See PS3.3 C.8.11.5 and C.8.11.7, and PS3.16 CID 4014.
 """
 
 from medmask.images.dicom.elements import Elements
+
+BOTH_BREASTS = "B"
 
 _VIEWS = {
     **dict.fromkeys(("399162004", "R-10242"), "CC"),  # in SNOMED CT, and SNOMED-RT of older files
@@ -29,8 +30,23 @@ def read_side(elements: Elements) -> str:
     Raises:
         InputError: an element holds several values.
     """
-    side = (elements.text("ImageLaterality") or elements.text("Laterality")).upper()
-    return side if side in ("L", "R") else ""
+    side = to_side(elements.text("ImageLaterality") or elements.text("Laterality"))
+    return "" if side == BOTH_BREASTS else side
+
+
+def to_side(code: object) -> str:
+    """Read a value of one of these elements.
+
+    Returns:
+        L, R, or B for both breasts; empty for anything else.
+    """
+    side = to_capitals(code)
+    return side if side in ("L", "R", BOTH_BREASTS) else ""
+
+
+def to_capitals(code: object) -> str:
+    """Read a code string, which is capitals (PS3.5 6.2) but where programs write small letters."""
+    return str(code or "").strip().upper()
 
 
 def read_view(elements: Elements) -> str:
@@ -42,7 +58,7 @@ def read_view(elements: Elements) -> str:
     Raises:
         InputError: an element cannot be understood.
     """
-    return elements.text("ViewPosition").upper() or read_coded_view(elements)
+    return to_capitals(elements.text("ViewPosition")) or read_coded_view(elements)
 
 
 def read_coded_view(elements: Elements) -> str:
