@@ -26,10 +26,9 @@ def check_archive(path: str | os.PathLike) -> None:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             fault = _find_fault(entries, os.path.getsize(path))
-            for entry in entries if fault is None else ():
-                with archive.open(entry) as file:
-                    while file.read(_BLOCK):  # compares the checksum at the end
-                        pass
+            if fault is None:
+                for entry in entries:
+                    _read(archive, entry)
     except MemoryError:
         raise
     except Exception:  # bytes of any kind come in, so any error comes out
@@ -39,6 +38,13 @@ def check_archive(path: str | os.PathLike) -> None:
             f"checkpoint {path} is damaged or cut off ({fault}): copy or download it again, or use "
             "another one"
         )
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Read an entry to its end, where its checksum is compared."""
+    with archive.open(entry) as file:
+        while file.read(_BLOCK):
+            pass
 
 
 def _find_fault(entries: list[zipfile.ZipInfo], size: int) -> str | None:

@@ -36,24 +36,17 @@ def read(raw: Path) -> Contents:
     for path in with_progress(paths, "headers", "file", stays=False):
         name = _name(path.relative_to(raw), names)
         try:
-            with open_dicom(path) as file:
-                elements = file.elements
-                reason = _why_not(elements)
-                if reason is None:
-                    describe_pixels(file)  # a file that is cut off must not pass for the first copy
-                    reason = _why_a_copy(elements, path, copies)
-                if reason:
-                    contents.left_out.append(LeftOut(name, reason))
-                else:
-                    contents.images.append(_describe(path, name, elements))
-                    names.add(name)
-                    if has_burned_in_text(elements):
-                        with_writing.append(name)
+            image, has_writing = _read_image(path, name, copies)
         except (InputError, OSError) as error:
-            contents.left_out.append(
-                LeftOut(name, "its file is damaged, or its header has a fault")
-            )
+            image = LeftOut(name, "its file is damaged, or its header has a fault")
             contents.problems.append(str(error))
+        if isinstance(image, LeftOut):
+            contents.left_out.append(image)
+            continue
+        contents.images.append(image)
+        names.add(name)
+        if has_writing:
+            with_writing.append(name)
     if with_writing:
         logger.warning(
             "%s writing in the pixels, by the Burned In Annotation (first %s), which may name the "
@@ -63,6 +56,23 @@ def read(raw: Path) -> Contents:
             with_writing[0],
         )
     return contents
+
+
+def _read_image(path: Path, name: str, copies: "_Copies") -> tuple[SourceImage | LeftOut, bool]:
+    """Read what is listed of a file, and whether there is writing in its pixels.
+
+    Raises:
+        InputError: the file is damaged, or its header has a fault.
+        OSError: it cannot be read.
+    """
+    with open_dicom(path) as file:
+        reason = _why_not(file.elements)
+        if reason is None:
+            describe_pixels(file)  # a file that is cut off must not pass for the first copy
+            reason = _why_a_copy(file.elements, path, copies)
+        if reason is not None:
+            return LeftOut(name, reason), False
+        return _describe(path, name, file.elements), has_burned_in_text(file.elements)
 
 
 def _find_dicom_files(raw: Path, contents: Contents) -> Iterator[Path]:

@@ -169,10 +169,8 @@ def _csv_rows(path: Path) -> Iterator[_Row]:
             # a cell that is always empty stands for each column that there is not
             places = [names.index(name) if name in names else width for name in _COLUMNS]
             take = itemgetter(*places)
-            for cells in lines:
+            for cells in filter(None, lines):
                 if len(cells) != width:
-                    if not cells:
-                        continue
                     raise InputError(
                         f"manifest {path}, row {lines.line_num}: has "
                         f"{counted(len(cells), 'cell')}, but the first row has {width}"

@@ -3,8 +3,9 @@
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from medmask.calibration import AppliedCalibration
 from medmask.errors import InputError
@@ -101,13 +102,7 @@ def predict_images(
     _check_folder(output_dir, options, overwrite)
     if "parquet" in options.formats:
         import_pyarrow("writing Parquet")  # not found missing after the work
-    settings = engine.settings() | {
-        "score_threshold": options.score_threshold,
-        "overlays": options.overlays,
-        "calibration": calibration and calibration.settings(),
-        "category_ids": list(labels.category_ids),
-        "category_names": list(labels.names),
-    }
+    settings = engine.settings() | _settings_of_results(options, labels, calibration)
     with open_part(output_dir, options.shard) as part:
         remove_abandoned_files(output_dir)
         if overwrite:
@@ -125,23 +120,12 @@ def predict_images(
         writer = _Writer(output_dir, part, parts, names)
         work = PredictionWork(options, labels, calibration)
         left = plan.images_left(images)
-        statuses: Counter = Counter()
-        problems: list[str] = []
-        failed: list[str] = []
         seconds = StageSeconds()
         with (
             PredictionProgress(plan.images, plan.done_before, report=report) as progress,
             contextlib.closing(engine.predict(left, len(plan.left), work, seconds)) as predictions,
         ):
-            for prediction in predictions:
-                with seconds.measure("writing"):
-                    record = writer.write(prediction)
-                statuses[record.status] += 1
-                if record.error is not None:
-                    problems.append(record.error)
-                if record.status == FAILED:
-                    failed.append(record.path)
-                progress.count(record.status)
+            outcome = _write_all(predictions, writer, progress, seconds)
         part.finish(
             images=plan.images,
             listed=plan.listed,
@@ -151,8 +135,42 @@ def predict_images(
     if options.shard.count == 1:
         write_results(output_dir, read_records(parts, images), labels, options.formats)
     return PredictionSummary(
-        plan.images, plan.done_before, tuple(problems), tuple(failed), statuses, seconds
+        images=plan.images,
+        done_before=plan.done_before,
+        problems=tuple(outcome.problems),
+        failed=tuple(outcome.failed),
+        statuses=outcome.statuses,
+        seconds=seconds,
     )
+
+
+def _settings_of_results(
+    options: PredictionOptions, labels: ClassLabels, calibration: AppliedCalibration | None
+) -> dict[str, Any]:
+    """List what decides on records and pictures besides the detector."""
+    return {
+        "score_threshold": options.score_threshold,
+        "overlays": options.overlays,
+        "calibration": calibration and calibration.settings(),
+        "category_ids": list(labels.category_ids),
+        "category_names": list(labels.names),
+    }
+
+
+@dataclass
+class _Outcome:
+    """What has become of the images of this run so far; see :class:`PredictionSummary`."""
+
+    statuses: Counter = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def count(self, record: PredictionRecord) -> None:
+        self.statuses[record.status] += 1
+        if record.error is not None:
+            self.problems.append(record.error)
+        if record.status == FAILED:
+            self.failed.append(record.path)
 
 
 class _Writer:
@@ -173,6 +191,21 @@ class _Writer:
                 file.write(prediction.picture)
         self._parts.note(record, self._part.path, self._part.append(record))
         return record
+
+
+def _write_all(
+    predictions: Iterable[Prediction],
+    writer: _Writer,
+    progress: PredictionProgress,
+    seconds: StageSeconds,
+) -> _Outcome:
+    outcome = _Outcome()
+    for prediction in predictions:
+        with seconds.measure("writing"):
+            record = writer.write(prediction)
+        outcome.count(record)
+        progress.count(record.status)
+    return outcome
 
 
 def _check_labels(wanted: ClassLabels, known: ClassLabels) -> None:
