@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import medmask.utils.parent
+import medmask.utils.parent_process
 from medmask.utils.child_tools import ChildTools
 from medmask.utils.signals import StoppedBySignal
 
@@ -18,7 +18,8 @@ CHILD = """
 import pathlib, runpy, signal, sys, time
 
 def save(number, frame):
-    pathlib.Path("saved").write_text(str(number))
+    pathlib.Path("saving").write_text(str(number))
+    pathlib.Path("saving").rename("saved")
     sys.exit(128 + number)
 
 for number in (signal.SIGINT, signal.SIGTERM):
@@ -42,7 +43,7 @@ def child(tmp_path, monkeypatch):
     """The command of a tool that saves when it is asked to stop."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "child.py").write_text(CHILD)
-    return ["child.py", medmask.utils.parent.__file__]
+    return ["child.py", medmask.utils.parent_process.__file__]
 
 
 def wait_for(file):
@@ -96,7 +97,8 @@ import multiprocessing, os, pathlib, runpy, sys, time
 
 def become_worker():
     runpy.run_path(sys.argv[1])["become_worker"]()
-    pathlib.Path("ready").write_text(str(os.getpid()))
+    pathlib.Path("starting").write_text(str(os.getpid()))
+    pathlib.Path("starting").rename("ready")
 
 if __name__ == "__main__":
     with multiprocessing.get_context("forkserver").Pool(1, initializer=become_worker) as pool:
