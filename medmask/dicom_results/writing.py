@@ -1,5 +1,6 @@
 """Results of all studies as files, whatever one of them does."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -103,17 +104,14 @@ def write_results(
         images = list(_read_images(predictions, options, problems))
         studies, contradictions = group_studies(images)
         problems += contradictions
-        written = before = done = 0
+        files: Counter[bool] = Counter()  # by whether they were missing
+        done = 0
         for study in with_progress(
             studies, "writing", "study", "studies", show_progress=show_progress
         ):
             try:
                 for planned in _plan(study, output_dir / study.uid, identity, options):
-                    if _is_written(planned):
-                        before += 1
-                    else:
-                        _write(planned, identity.made)
-                        written += 1
+                    files[_write_if_missing(planned, identity.made)] += 1
                 done += 1
             except InputError as error:
                 problems.append(str(error))
@@ -123,7 +121,13 @@ def write_results(
                 problems.append(_describe(study, error))
                 if is_out_of_memory(error):
                     failed.append(study.uid)
-    return ResultsSummary(done, written, before, tuple(problems), tuple(failed))
+    return ResultsSummary(
+        studies=done,
+        written=files[True],
+        there_before=files[False],
+        problems=tuple(problems),
+        failed=tuple(failed),
+    )
 
 
 def _describe(study: Study, error: Exception) -> str:
@@ -177,6 +181,14 @@ def _plan(
                 uid = identity.object_uid(kind, [image])
                 path = folder / f"{name}_{image.uid}.dcm"
                 yield _Planned(path, uid, partial(make_one, image, number, identity))
+
+
+def _write_if_missing(planned: _Planned, made: datetime) -> bool:
+    """Write an object, and tell whether it was missing."""
+    if _is_written(planned):
+        return False
+    _write(planned, made)
+    return True
 
 
 def _is_written(planned: _Planned) -> bool:
