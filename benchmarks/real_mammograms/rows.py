@@ -1,10 +1,10 @@
 """The rows of the table: all seeds and folds of a method with a start."""
 
 import functools
+import itertools
 import statistics
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,27 +113,32 @@ def find_rows(
         InputError: the benchmark has no such test, or some folds of a seed are missing.
     """
     Cell(benchmark, METHODS[0], STARTS[0], 0, label, 0).test_set(test)
-    folds = range(NUM_FOLDS) if BENCHMARKS[benchmark].has_folds else (None,)
     rows = []
-    for start in STARTS:
-        for method in METHODS:
-            any_cell = Cell(benchmark, method, start, 0, label)
-            folder = (output / any_cell.name).parent
-            found: dict[int, list[Cell]] = defaultdict(list)
-            for seed in _seeds_in(folder, seeds):
-                for fold in folds:
-                    cell = Cell(benchmark, method, start, seed, label, fold)
-                    if detections_file(output / cell.name, test).is_file():
-                        found[seed].append(cell)
-            for seed, cells in found.items():
-                if len(cells) < len(folds):
-                    raise InputError(
-                        f"{folder / f'seed{seed}'} has detections of {len(cells)} of {len(folds)} "
-                        "folds: finish them, or name other --seeds"
-                    )
-            if found:
-                rows.append(Row(method, start, test, output, dict(found)))
+    for start, method in itertools.product(STARTS, METHODS):
+        cells = _find_cells(Cell(benchmark, method, start, 0, label), output, test, seeds)
+        if cells:
+            rows.append(Row(method, start, test, output, cells))
     return rows
+
+
+def _find_cells(
+    any_cell: Cell, output: Path, test: str, seeds: Sequence[int] | None
+) -> dict[int, list[Cell]]:
+    """The cells of a row that were tested, by their seed: of each fold, where there are folds."""
+    folder = (output / any_cell.name).parent
+    folds = range(NUM_FOLDS) if BENCHMARKS[any_cell.benchmark].has_folds else (None,)
+    found = {}
+    for seed in _seeds_in(folder, seeds):
+        cells = [replace(any_cell, seed=seed, fold=fold) for fold in folds]
+        tested = [cell for cell in cells if detections_file(output / cell.name, test).is_file()]
+        if 0 < len(tested) < len(cells):
+            raise InputError(
+                f"{folder / f'seed{seed}'} has detections of {len(tested)} of {len(cells)} "
+                "folds: finish them, or name other --seeds"
+            )
+        if tested:
+            found[seed] = tested
+    return found
 
 
 def _seeds_in(folder: Path, seeds: Sequence[int] | None) -> list[int]:
