@@ -13,7 +13,6 @@ nothing is timed:
 """
 
 import argparse
-import re
 import statistics
 import sys
 import time
@@ -22,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from detectron2.config import instantiate
-from options import make_parser, positive, write_figures
+from options import image_size, make_parser, positive, write_figures
 
 from medmask.config import load_config
 from medmask.errors import InputError
@@ -49,18 +48,11 @@ RunGraph = Callable[[np.ndarray, np.ndarray], Arrays]
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser(__doc__, _EXAMPLES)
     parser.add_argument("--config-file", default=_CONFIG, help=f"default {_CONFIG}")
-    parser.add_argument("--size", type=_image_size, default=(256, 192), metavar="HxW")
+    parser.add_argument("--size", type=image_size, default=(256, 192), metavar="HxW")
     parser.add_argument("--batch-size", type=positive, default=1, help="images (default 1)")
     parser.add_argument("--threads", type=positive, default=2, help="of each side (default 2)")
     parser.add_argument("opts", nargs="*", metavar="KEY=VALUE", help="settings of the config")
     return parser
-
-
-def _image_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HxW in pixels, such as 1024x768")
-    return int(match[1]), int(match[2])
 
 
 def _pytorch_side(model: torch.nn.Module) -> Run:

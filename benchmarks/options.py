@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, but is {text}")
     return int(text)
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """Parse a height and a width in pixels, such as 800x1333."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HxW in pixels, such as 800x1333")
+    return int(match[1]), int(match[2])
 
 
 def write_figures(path: Path | None, content: dict[str, Any]) -> None:

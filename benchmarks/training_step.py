@@ -21,14 +21,13 @@ does nothing else, had resident at once (without the loader's worker processes).
 
 import argparse
 import contextlib
-import re
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-from options import make_parser, positive, write_figures
+from options import image_size, make_parser, positive, write_figures
 
 from medmask.utils.command_line import command_line_tool
 from medmask.utils.counts import counted
@@ -69,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=positive, help="images (default: the config's)")
     parser.add_argument(
         "--synthetic",
-        type=_image_size,
+        type=image_size,
         metavar="HxW",
         help="noise of H x W pixels with a lesion each, instead of the config's data",
     )
@@ -79,13 +78,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("opts", nargs="*", metavar="KEY=VALUE", help="settings of the config")
     return parser
-
-
-def _image_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HxW in pixels, such as 800x1333")
-    return int(match[1]), int(match[2])
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Other detectors on the images that ours sees: the same pixels, at the same size."""
 
-import os
 import re
 import subprocess
 import time
@@ -15,13 +14,13 @@ from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
 from detectron2.structures import Instances
 from real_mammograms.peers import LEVELS, build_retinanet
+from real_mammograms.yolo import yolo_environment
 
 from medmask.errors import InputError
 from medmask.inference import MedMaskPredictor
 
 _STRIDE = 32  # of YOLO: sides are multiples of it
 _ANCHORS = (16.0, 32.0, 64.0, 128.0)  # pixels; speed does not depend on them
-_OTHER_ENVIRONMENT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 _SPEED = re.compile(
     r"Speed: ([0-9.]+)ms preprocess, ([0-9.]+)ms inference, ([0-9.]+)ms postprocess"
 )
@@ -102,8 +101,7 @@ def time_yolo(
         "project": folder,
     }
     command = [program, "detect", "predict", *(f"{k}={v}" for k, v in settings.items())]
-    environment = {k: v for k, v in os.environ.items() if k not in _OTHER_ENVIRONMENT}
-    environment["OMP_NUM_THREADS"] = str(threads)
+    environment = yolo_environment() | {"OMP_NUM_THREADS": str(threads)}
     start = time.perf_counter()
     try:
         result = subprocess.run(

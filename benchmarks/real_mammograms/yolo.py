@@ -31,8 +31,7 @@ from real_mammograms.order import Order, detections_file
 from real_mammograms.yolo_files import read_detections, write_description, write_images
 
 _STRIDE = 32
-_OTHER_ENVIRONMENT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-"""Variables that would lead the other environment's Python to our packages."""
+_OF_OUR_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
 def train(order: Order, config: DictConfig) -> None:
@@ -121,6 +120,11 @@ def _side(samples: list[dict]) -> int:
     return _STRIDE * math.ceil(longest / _STRIDE)
 
 
+def yolo_environment() -> dict[str, str]:
+    """The environment variables without those that would lead YOLO's Python to our packages."""
+    return {name: text for name, text in os.environ.items() if name not in _OF_OUR_PYTHON}
+
+
 def _call(order: Order, mode: str, **settings: object) -> None:
     """Call the command line.
 
@@ -131,9 +135,8 @@ def _call(order: Order, mode: str, **settings: object) -> None:
         raise InputError("yolo11n needs --yolo, the program of its own environment; see --help")
     settings |= {"project": _folder(order), "exist_ok": True, "device": "cpu"}
     command = [order.yolo, "detect", mode, *(f"{name}={value}" for name, value in settings.items())]
-    environment = {k: v for k, v in os.environ.items() if k not in _OTHER_ENVIRONMENT}
     try:
-        process = subprocess.Popen(command, env=environment, cwd=order.folder)
+        process = subprocess.Popen(command, env=yolo_environment(), cwd=order.folder)
     except OSError as error:
         raise InputError(f"--yolo {order.yolo} cannot be run: {error.strerror}") from None
     try:

@@ -19,6 +19,7 @@ OVERHANG_TOLERANCE = 1.0
 """Pixels by which a box may reach beyond its image."""
 _FEW_BOXES = 2
 """So many are too little evidence of a fault that all boxes of a file have."""
+_MOST_IDS = 10  # in one message
 
 
 def annotation_problems(
@@ -196,6 +197,6 @@ def _each(
         yield f"{table.label(index)}: {describe(index)}"
 
 
-def _some(ids: Sequence[Any], most: int = 10) -> str:
-    more = f" and {len(ids) - most} more" if len(ids) > most else ""
-    return ", ".join(map(show, ids[:most])) + more
+def _some(ids: Sequence[Any]) -> str:
+    more = f" and {len(ids) - _MOST_IDS} more" if len(ids) > _MOST_IDS else ""
+    return ", ".join(map(show, ids[:_MOST_IDS])) + more

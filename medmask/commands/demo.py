@@ -23,6 +23,7 @@ from medmask.commands.entry_point import entry_point, examples_parser
 from medmask.commands.registry import as_tool
 from medmask.commands.repository import find_in_repository
 from medmask.errors import InputError
+from medmask.phantom.options import DOMAINS
 from medmask.utils.overrides import as_override, as_value
 from medmask.utils.signals import StoppedBySignal
 
@@ -33,7 +34,6 @@ STAGES = {
     "expert": "3, distillation of the expert",
     "alignment": "4, alignment of film and ffdm",
 }
-DOMAINS = ("film", "ffdm")
 LABELED = "phantom_film_train"
 LATER_STEPS = 250
 """of the stages after the first, fewer than in their configs: the demo must end"""

@@ -14,7 +14,6 @@ study failed, 2 if the run could not start or go on.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from medmask.calibration.settings import UNCALIBRATED
@@ -139,12 +138,13 @@ def run(args: argparse.Namespace) -> int:
     stored = read_operating_point(args)
     from medmask.dicomweb.client import DicomwebClient
     from medmask.pacs.round_trip import make_round_trip
+    from medmask.utils.progress import print_line
 
     predictor = load_detector(args)
     calibration = apply_calibration(stored, args, predictor)
     options = RoundTripOptions(results, args.store, args.keep_images, calibration)
     summary = make_round_trip(
-        DicomwebClient(connection), predictor, study_filter, args.output, options, _report
+        DicomwebClient(connection), predictor, study_filter, args.output, options, print_line
     )
     print_problems(summary.problems)
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
@@ -155,10 +155,6 @@ def run(args: argparse.Namespace) -> int:
     )
     print(UNCALIBRATED if calibration is None else calibration.describe())
     return 1 if summary.problems or summary.statuses["failed"] else 0
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 main = entry_point(make_parser, run)

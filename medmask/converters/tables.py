@@ -159,9 +159,9 @@ def read_table(
         yield Row(path, line, {**dict.fromkeys(optional), **values})
 
 
-def read_header(path: str | os.PathLike, *, delimiter: str = ",") -> list[str]:
-    """Read the names of the columns of a CSV file; arguments and errors as :func:`read_table`."""
-    _, header = next(_records(Path(path), delimiter), (1, []))
+def read_header(path: str | os.PathLike) -> list[str]:
+    """Read the names of the columns of a CSV file; errors as :func:`read_table`."""
+    _, header = next(_records(Path(path), ","), (1, []))
     return [name.strip() for name in header]
 
 

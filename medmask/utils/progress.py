@@ -54,7 +54,7 @@ class Progress:
         """
         self._title, self._total, self._unit, self._units = title, total, unit, units
         self._done_before, self._show_progress = done_before, show_progress
-        self._report, self._clock = report or _print, clock
+        self._report, self._clock = report or print_line, clock
         self._last_report = clock()
         self._done = 0
         self._first: tuple[float, int] | None = None  # time and number of the first that were done
@@ -144,5 +144,6 @@ def with_progress(
             progress.advance()
 
 
-def _print(line: str) -> None:
+def print_line(line: str) -> None:
+    """Print a line at once, beside what is printed as a result."""
     print(line, file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ def test_identifiers(uid):
 
 @pytest.mark.parametrize(
     "other",
-    ["", "..", "../1", "1..2", ".1", "1.", "1.2 ", "1.2\n", "1" * 65, "١", None, 12, ["1.2", "1.3"]],
+    ["", "..", "../1", "1..2", ".1", "1.", "1.2 ", "1.2\n", "1" * 65, "١", None, 12, ["1"]],
 )
 def test_anything_else(other):
     assert not is_uid(other)
