@@ -159,7 +159,7 @@ def _settings_of_results(
 
 @dataclass
 class _Outcome:
-    """What has become of the images of this run so far; see :class:`PredictionSummary`."""
+    """The outcome of the run so far; see :class:`PredictionSummary`."""
 
     statuses: Counter = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
