@@ -24,7 +24,7 @@ from medmask.engine.building import build_model, build_trainer
 from medmask.engine.memory import keep_freed_memory
 from medmask.errors import InputError
 from medmask.layers import ms_deform_attn_fused_pytorch
-from medmask.utils.parent import become_worker
+from medmask.utils.parent_process import become_worker
 from step_timing.clock import StepClock, time_sections
 from step_timing.stepping import ready_to_step, use_random_images
 

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     inputs = {f"--detections {path}": path for path in args.detections}
     check_output_files({"--annotations": args.annotations} | inputs, {"--output": args.output})
     if args.annotations is None:
-        ground_truth = evaluation.read_told_set(args.detections)
+        ground_truth = evaluation.read_implied_set(args.detections)
     else:
         ground_truth = evaluation.read_ground_truth(args.annotations)
     models = [evaluation.read_detections(path, ground_truth) for path in args.detections]

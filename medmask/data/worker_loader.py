@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from medmask.errors import InputError
 from medmask.utils.failures import describe_os_error
-from medmask.utils.parent import leave_terminal_to_parent
+from medmask.utils.parent_process import leave_terminal_to_parent
 
 Batch = list[dict[str, Any]]
 Sample = TypeVar("Sample")

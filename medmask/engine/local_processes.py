@@ -20,7 +20,7 @@ from typing import Any
 
 from medmask.errors import InputError
 from medmask.utils.failures import describe_failure
-from medmask.utils.parent import end_with_parent
+from medmask.utils.parent_process import end_with_parent
 from medmask.utils.shared_failure import FailedElsewhere, to_message
 from medmask.utils.signals import (
     STOP_SIGNALS,

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from medmask.evaluation.froc_evaluator import FROCEvaluator
     from medmask.evaluation.fusion import fuse_detections
     from medmask.evaluation.ground_truth import read_ground_truth
+    from medmask.evaluation.implied_sets import read_implied_set
     from medmask.evaluation.plot import plot_froc
     from medmask.evaluation.related_views import RelatedViews, find_related_views
     from medmask.evaluation.report import format_table, result_to_json
     from medmask.evaluation.results import FrocResult
     from medmask.evaluation.settings import OPERATING_POINTS, EvaluationSettings, ViewSettings
     from medmask.evaluation.structures import Detections, GroundTruth
-    from medmask.evaluation.told_sets import read_told_set
     from medmask.evaluation.view_combination import combine_views
     from medmask.utils.json_files import write_json
 
@@ -52,7 +52,7 @@ __all__ = [
     "plot_froc",
     "read_detections",
     "read_ground_truth",
-    "read_told_set",
+    "read_implied_set",
     "result_to_json",
     "write_json",
 ]
@@ -81,7 +81,7 @@ __getattr__, __dir__ = lazy_exports(
         "plot_froc": "medmask.evaluation.plot",
         "read_detections": "medmask.evaluation.detection_files",
         "read_ground_truth": "medmask.evaluation.ground_truth",
-        "read_told_set": "medmask.evaluation.told_sets",
+        "read_implied_set": "medmask.evaluation.implied_sets",
         "result_to_json": "medmask.evaluation.report",
         "write_json": "medmask.utils.json_files",
     },

@@ -13,7 +13,7 @@ import torch
 from medmask.inference.image_reader import Fault, ImageReader, ReadImage
 from medmask.inference.prediction_images import FileState, PredictionImage, file_state
 from medmask.inference.prediction_record import FAILED
-from medmask.utils.parent import become_worker
+from medmask.utils.parent_process import become_worker
 
 _AHEAD = 3  # images for each worker that are read, or being read, before the model takes them
 

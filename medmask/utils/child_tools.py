@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
-from medmask.utils.parent import PARENT_VARIABLE
+from medmask.utils.parent_process import PARENT_VARIABLE
 from medmask.utils.signals import StoppedBySignal, handle_stop_signals
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from medmask.utils.failures import Failure, describe_failure
-from medmask.utils.parent import end_with_calling_tool
+from medmask.utils.parent_process import end_with_calling_tool
 from medmask.utils.signals import raise_on_stop_signal
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

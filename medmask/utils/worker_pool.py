@@ -9,7 +9,7 @@ from typing import TypeVar
 import cv2
 
 from medmask.errors import InputError
-from medmask.utils.parent import become_worker
+from medmask.utils.parent_process import become_worker
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

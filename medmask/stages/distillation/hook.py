@@ -8,10 +8,7 @@ from torch import Tensor
 from medmask.errors import InputError
 from medmask.experts import ExpertStore, join_patch_moments
 from medmask.modeling import Domain, MedMask, SupervisedStep
-from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
-from medmask.stages.distillation.dense import DENSE_LOSSES, DenseDistillation
-from medmask.stages.distillation.embedding_space import SPACES, make_space
-from medmask.stages.distillation.fit import (
+from medmask.stages.distillation.compatibility import (
     check_breast_crop,
     check_offers,
     check_same_expert,
@@ -19,6 +16,9 @@ from medmask.stages.distillation.fit import (
     class_index,
     levels_of_strides,
 )
+from medmask.stages.distillation.contrastive_losses import ContrastiveLoss
+from medmask.stages.distillation.dense import DENSE_LOSSES, DenseDistillation
+from medmask.stages.distillation.embedding_space import SPACES, make_space
 from medmask.stages.distillation.heads import ExpertDistillation, WordClasses
 from medmask.stages.distillation.held_out import HeldOutStores
 from medmask.stages.distillation.normal_queries import (

@@ -1,4 +1,4 @@
-"""The images and categories that detections themselves tell, where no annotation file is at hand.
+"""The images and categories that detections imply, where no annotation file is at hand.
 
 Images without a detection stay unknown, so that nothing can be counted on such a set; but
 detections of several models can be put together.
@@ -46,7 +46,7 @@ class _Told(NamedTuple):
     names: tuple[str | None, ...]
 
 
-def read_told_set(paths: Sequence[str | os.PathLike]) -> GroundTruth:
+def read_implied_set(paths: Sequence[str | os.PathLike]) -> GroundTruth:
     """Gather the images and categories of several files of detections on the same images.
 
     Ids decide where all records have one, and names where none has. Ids and names go together one
