@@ -46,6 +46,11 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
 
     Returns:
         The results of the last evaluation (in the main process).
+
+    Raises:
+        InputError: a setting makes no sense, weights do not fit, or the training cannot go on; see
+            :meth:`MedMaskTrainer.train`.
+        StoppedBySignal: a signal came; the iteration that was under way is complete and saved.
     """
     options = config.train
     check_classes(config)
@@ -53,9 +58,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
     checkpoint_period = to_iterations(
         options.checkpointer.period, options.max_iter, "train.checkpointer.period"
     )
-    if comm.is_main_process():
-        for path in remove_abandoned_files(options.output_dir):
-            logger.info(f"Removed {path}, which a killed process had not finished.")
+    _remove_abandoned_files(options.output_dir)
     schedule = bound_to_run(build(config, "lr_multiplier", ParamScheduler), options.max_iter)
     model = build_model(config)
     trainer = build_trainer(config, model)
@@ -91,18 +94,14 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
             evaluation,
         ]
     )
-    start_iter = 0
     if resume and checkpointer.resume():
         start_iter = trainer.iter + 1
     else:
+        start_iter = 0
         MedMaskCheckpointer(model).load_start_weights(
             options.init_checkpoint, fresh_class_heads=options.fresh_class_heads
         )
-    if start_iter >= options.max_iter:
-        logger.info(
-            f"Nothing to do: {start_iter} of "
-            f"{counted(options.max_iter, 'iteration is', 'iterations are')} done."
-        )
+    _tell_if_done(start_iter, options.max_iter)
     if comm.is_main_process():
         writers = build_writers(config, start_iter, trainer.past_metrics, resume=resume)
         trainer.register_hooks([MetricWriters(writers, period=options.log_period)])
@@ -130,6 +129,18 @@ def collect_extra_models(loss_hooks: Sequence[LossHook]) -> dict[str, nn.Module]
                 )
             models[name] = model
     return models
+
+
+def _remove_abandoned_files(output_dir: str) -> None:
+    if comm.is_main_process():
+        for path in remove_abandoned_files(output_dir):
+            logger.info(f"Removed {path}, which a killed process had not finished.")
+
+
+def _tell_if_done(start_iter: int, max_iter: int) -> None:
+    if start_iter >= max_iter:
+        iterations = counted(max_iter, "iteration is", "iterations are")
+        logger.info(f"Nothing to do: {start_iter} of {iterations} done.")
 
 
 def _evaluate_or_stop(
