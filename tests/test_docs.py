@@ -52,12 +52,6 @@ def page(request):
     return request.param
 
 
-def test_tables_end_with_an_empty_line(page):
-    """GitHub takes a line right after a table for another row of it."""
-    text = without_code(page.read_text())
-    assert re.findall(r"^\|.*\n(?!\||\n|\Z).*", text, re.M) == []
-
-
 def test_links_lead_somewhere(page):
     for link in LINK.findall(without_code(page.read_text())):
         if link.startswith(("http://", "https://")):
