@@ -15,6 +15,9 @@ from medmask.utils.failures import Failure, describe_failure
 from medmask.utils.parent_process import end_with_calling_tool
 from medmask.utils.signals import raise_on_stop_signal
 
+_STDERR = 2
+"""Number of the file, the last of the standard streams"""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that move the cursor, color, delete or turn round; tabs and line ends are left"""
 
@@ -31,6 +34,7 @@ def command_line_tool(main: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(main)
     def run(*args: Any, **kwargs: Any) -> None:
+        _replace_closed_streams()
         _print_any_name()
         try:
             with raise_on_stop_signal():
@@ -51,6 +55,19 @@ def command_line_tool(main: Callable[..., int | None]) -> Callable[..., None]:
         sys.exit(status)
 
     return run
+
+
+def _replace_closed_streams() -> None:
+    """Have streams that the caller closed, as by ``>&-``, lead nowhere.
+
+    Otherwise files that are opened would take their numbers, and with them what C libraries print.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
 
 
 def _print_any_name() -> None:

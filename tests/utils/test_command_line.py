@@ -192,3 +192,29 @@ def test_output_to_a_full_disk_is_one_sentence():
     assert done.returncode == 2
     assert "no space left on device" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+CLOSED = """
+import os, sys
+from medmask.utils.command_line import command_line_tool
+
+@command_line_tool
+def main():
+    print("a line")
+    print("another one", file=sys.stderr)
+    with open(sys.argv[1], "wb", buffering=0) as file:
+        os.write(2, b"of a C library")
+        file.write(b"work")
+    return 3
+
+main()
+"""
+
+
+@pytest.mark.parametrize("closing", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error_and_no_file_takes_their_place(tmp_path, closing):
+    command = [sys.executable, "-c", CLOSED, tmp_path / "file"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", f'"$@" {closing}', "sh", *command], env=environment)
+    assert done.returncode == 3
+    assert (tmp_path / "file").read_bytes() == b"work"
