@@ -12,8 +12,8 @@ name and renamed, so that it is there as a whole or not at all.
 
 import functools
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,6 @@ from medmask.experts.manifest import StoreSettings
 from medmask.experts.patch_statistics import patch_moments
 from medmask.experts.preprocessing import ExpertView
 from medmask.utils.failures import one_line
-from medmask.utils.files import current_umask
 
 PARTIAL_PREFIX = ".partial-"
 
@@ -86,7 +85,8 @@ def write_shard(
         arrays = _to_arrays(dataset_dicts, embeddings, settings)
     _check_finite(arrays, dataset_dicts, settings.dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=folder.parent))
+    partial = folder.parent / f"{PARTIAL_PREFIX}{secrets.token_hex(8)}"
+    partial.mkdir()
     try:
         for name, array in arrays.items():
             _save(partial / name, array)
@@ -95,7 +95,6 @@ def write_shard(
             partial / _DESCRIPTION,
             {"settings": settings.fingerprint(), "checksums": checksums},
         )
-        partial.chmod(0o777 & ~current_umask())
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

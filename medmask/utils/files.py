@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import socket
 import stat
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 _TEMPORARY = re.compile(r"\..+\.((?P<machine>[0-9a-f]{8})-)?(?P<process>\d+)\.[a-z0-9_]{8}\.part")
-"""Name of a file that is being written: final name, machine, process, mkstemp's characters."""
+"""Name of a file that is being written: final name, machine, process, random characters."""
 
 _ABANDONED_SECONDS = 24 * 3600.0
 """Age of a file of another machine, whose processes nobody here can see"""
@@ -48,14 +49,13 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
         # of the name only what leaves room for the rest within the 255 bytes of a name
         prefix = f".{path.name[:40]}.{_this_machine()}-{os.getpid()}."
         with _all_errors_name(path):
-            descriptor, temporary = tempfile.mkstemp(".part", prefix, path.parent)
-        _being_written.add(Path(temporary))
+            descriptor, temporary = _create(path.parent.absolute(), prefix)
+        _being_written.add(temporary)
         try:
             with os.fdopen(descriptor, mode, encoding=encoding) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~current_umask())
             os.replace(temporary, path)
             sync_folder(path.parent)
         except BaseException:
@@ -63,7 +63,18 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
                 os.unlink(temporary)
             raise
         finally:
-            _being_written.discard(Path(temporary))
+            _being_written.discard(temporary)
+
+
+def _create(folder: Path, prefix: str) -> tuple[int, Path]:
+    """Open a new file with the permissions that new files get.
+
+    The operating system applies the umask: to read it is to change it, for all threads at once.
+    """
+    while True:
+        path = folder / f"{prefix}{secrets.token_hex(4)}.part"
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), path
 
 
 def write_all(file: RawIOBase, data: bytes) -> None:
@@ -175,7 +186,7 @@ def _is_abandoned(path: Path, match: re.Match) -> bool:
         return time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
     process = int(match["process"])
     if process == os.getpid():  # in containers the killed process often had the same number
-        return path not in _being_written
+        return path.absolute() not in _being_written
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -200,10 +211,3 @@ def _has_ended(process: int) -> bool:
 def _this_machine() -> str:
     """Eight hexadecimal digits that tell machines, and containers, of a shared folder apart."""
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-
-
-def current_umask() -> int:
-    """The permissions that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -73,6 +73,19 @@ def test_error_names_no_temporary_file():
         pass
 
 
+def test_permissions_are_those_that_the_umask_leaves(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    try:
+        # a thread that reads the umask by changing it opens what other threads write to everybody
+        with monkeypatch.context() as patch:
+            patch.delattr(os, "umask")
+            with atomic_write(tmp_path / "report.html") as file:
+                file.write(b"of a patient")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o640
+
+
 def _die_while_writing(path):
     with atomic_write(path) as file:
         file.write(b"half")
