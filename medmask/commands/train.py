@@ -58,7 +58,8 @@ def make_parser() -> argparse.ArgumentParser:
         dest="mode",
         action="store_const",
         const="overwrite",
-        help="first remove the files of the run in train.output_dir, and nothing else there",
+        help="replace the run in train.output_dir: its files, and no others, are set aside, and "
+        "removed when the first step is complete; if none is, they come back",
     )
     mode.add_argument(
         "--eval-only",

@@ -19,6 +19,7 @@ from medmask.engine.buffers import BufferBroadcast
 from medmask.engine.building import build_model, build_trainer
 from medmask.engine.evaluation import evaluate
 from medmask.engine.evaluation_hook import EvaluationHook, results_of
+from medmask.engine.former_run import FormerRunRemoval
 from medmask.engine.labeled_images import tell_of_labeled_images
 from medmask.engine.last_step_checkpointer import LastStepCheckpointer
 from medmask.engine.learning import LearningReport
@@ -88,6 +89,7 @@ def train(config: DictConfig, resume: bool) -> dict[str, Any]:
             hooks.LRScheduler(trainer.optimizer, schedule),
             # before all that write files or evaluate, so that no fault there can lose work
             LastStepCheckpointer(checkpointer),
+            FormerRunRemoval(Path(options.output_dir)),
             PeriodicCheckpointer(
                 checkpointer, checkpoint_period, max_to_keep=options.checkpointer.max_to_keep
             ),

@@ -19,6 +19,7 @@ from medmask.checkpoint.resume_file import CHECKPOINTS, LAST, has_checkpoint
 from medmask.config.difference import config_differences
 from medmask.config.own_datasets import with_own_datasets
 from medmask.config.yaml_files import read_config_yaml, write_config_yaml
+from medmask.engine.former_run import keep_former_run, set_aside
 from medmask.engine.run_lock import lock_folder
 from medmask.errors import InputError
 from medmask.utils.shared_failure import raise_together
@@ -48,7 +49,7 @@ RUN_FILES = (
     "versions.json",
     "pictures/reconstruction_*.png",
 )
-"""Files that a run leaves, besides those of :func:`_files_of_model`; ``--overwrite`` removes these
+"""Files that a run leaves, besides those of :func:`_files_of_model`; ``--overwrite`` replaces these
 and no others."""
 _EVALUATOR_FILES = (
     "coco_instances_results.json",
@@ -69,7 +70,7 @@ class RunMode(enum.Enum):
     RESUME = "resume"
     """train on from the last checkpoint, or from the start if there is none and no result"""
     OVERWRITE = "overwrite"
-    """train in place of the run that the folder holds"""
+    """train in place of the run that the folder holds, which is gone after the first step"""
     EVALUATE = "evaluate"
     """evaluate weights, perhaps beside the run that they come from"""
 
@@ -111,6 +112,7 @@ def open_run_folder(config: DictConfig, mode: RunMode) -> Iterator[RunFolder]:
             try:
                 path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(lock_folder(path))
+                stack.enter_context(keep_former_run(path, lambda: _files_of_run(path)))
                 folder = _prepare(path, config, mode)
             except (InputError, OSError) as error:
                 problem = error
@@ -140,7 +142,7 @@ def _prepare(path: Path, config: DictConfig, mode: RunMode) -> RunFolder:
     if mode is RunMode.EVALUATE:
         return RunFolder(path, EVALUATION_PREFIX if _find(path, TRAINING_FILES) else "")
     if mode is RunMode.OVERWRITE:
-        _remove_run(path, config)
+        _set_run_aside(path, config)
     elif mode is RunMode.NEW:
         _check_unused(path)
     elif has_checkpoint(path):
@@ -203,12 +205,8 @@ def _last_evaluation(path: Path) -> dict[str, Any]:
     return last if isinstance(last, dict) else {}
 
 
-def _remove_run(path: Path, config: DictConfig) -> None:
-    models = {**dict.fromkeys(EXTRA_MODELS), **dict.fromkeys(_evaluated_models(path))}
-    patterns = [*RUN_FILES, *(f"inference/{name}" for name in _EVALUATOR_FILES)]
-    for model in models:
-        patterns += _files_of_model(model)
-    files = _find(path, patterns)
+def _set_run_aside(path: Path, config: DictConfig) -> None:
+    files = _files_of_run(path)
     start = config.train.get("init_checkpoint")
     if start and os.path.realpath(start) in map(os.path.realpath, files):
         raise InputError(
@@ -216,12 +214,25 @@ def _remove_run(path: Path, config: DictConfig) -> None:
             f"train.output_dir {path}: choose another train.output_dir, or move those weights"
         )
     for file in files:
-        logger.info(f"Removing {file} (--overwrite)")
-        file.unlink()
+        logger.info(f"Replacing {file} (--overwrite)")
+    models = _models(path)
+    set_aside(path, files)
     extra = [folder for model in models for folder in (f"{model}/inference", model)]
     for folder in ("inference", "pictures", *extra):
         with contextlib.suppress(OSError):  # it is not there, or holds something of the user's
             (path / folder).rmdir()
+
+
+def _files_of_run(path: Path) -> list[Path]:
+    patterns = [*RUN_FILES, *(f"inference/{name}" for name in _EVALUATOR_FILES)]
+    for model in _models(path):
+        patterns += _files_of_model(model)
+    return list(dict.fromkeys(_find(path, patterns)))
+
+
+def _models(path: Path) -> list[str]:
+    """Name the models that a run may have given besides the trained one."""
+    return list(dict.fromkeys([*EXTRA_MODELS, *_evaluated_models(path)]))
 
 
 def _files_of_model(model: str) -> list[str]:

@@ -84,6 +84,18 @@ def test_broken_image_costs_no_complete_step(training_runs, command, whole, tmp_
     training_runs.check_same(output, whole)
 
 
+def test_run_that_cannot_start_does_not_cost_the_run_that_it_would_replace(
+    training_runs, command, whole, tmp_path
+):
+    output, weights = tmp_path / "output", tmp_path / "weights.pth"
+    shutil.copytree(whole, output)
+    weights.write_bytes(b"no weights")
+    before = {x: x.read_bytes() for x in output.rglob("*") if x.is_file()}
+    order = command(output, f"train.init_checkpoint={weights}", "--overwrite")
+    training_runs.check_refusal(order, "weights.pth cannot be read")
+    assert {x: x.read_bytes() for x in output.rglob("*") if x.is_file()} == before
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of its own; gives the folder and a function that sets its size in MiB."""
