@@ -127,7 +127,12 @@ def _prepare(output: Path, *, overwrite: bool) -> str:
     remove_abandoned_files(output)
     pictures = list((output / SHARED / IMAGES).glob("*.png"))
     manifest = output / MANIFEST
-    if (manifest.exists() or pictures) and not overwrite:
+    if pictures and not manifest.exists() and not overwrite:  # it is written last
+        raise InputError(
+            f"{output} holds pictures of an export that did not end: write it anew with "
+            "--overwrite, or choose another folder"
+        )
+    if manifest.exists() and not overwrite:
         raise InputError(
             f"{output} holds an export already, which readers may have begun with: choose another "
             "folder, or replace it with --overwrite"

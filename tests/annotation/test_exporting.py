@@ -175,7 +175,7 @@ class TestRepeating:
 
     def test_is_refused_after_a_kill(self, export, predictions):
         (export.folder / MANIFEST).unlink()
-        with pytest.raises(InputError, match="holds an export already"):
+        with pytest.raises(InputError, match="holds pictures of an export that did not end"):
             export_annotations(predictions, export.folder)
 
     def test_overwriting_keeps_names_and_leaves_no_picture(self, export, predictions):
