@@ -22,6 +22,7 @@ from medmask.config.yaml_files import read_config_yaml, write_config_yaml
 from medmask.engine.former_run import keep_former_run, set_aside
 from medmask.engine.run_lock import lock_folder
 from medmask.errors import InputError
+from medmask.utils.files import atomic_write
 from medmask.utils.shared_failure import raise_together
 
 logger = logging.getLogger(__name__)
@@ -125,10 +126,12 @@ def write_config(config: DictConfig, folder: RunFolder) -> None:
     config = with_own_datasets(config)
     path = folder.record_path(CONFIG)
     if path.exists() and not folder.record_prefix and has_checkpoint(folder.path):
-        before = path.read_bytes()
+        before, kept = path.read_bytes(), _next_name(folder.path)
+        with atomic_write(kept) as file:  # first, so that a kill loses neither
+            file.write(before)
         lost = write_config_yaml(config, path)
-        if path.read_bytes() != before:
-            _next_name(folder.path).write_bytes(before)
+        if path.read_bytes() == before:
+            kept.unlink()
     else:
         lost = write_config_yaml(config, path)
     if lost:

@@ -9,7 +9,7 @@ from detectron2.config import LazyConfig
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from medmask.config import load_config
-from medmask.config.yaml_files import read_config_yaml
+from medmask.config.yaml_files import read_config_yaml, write_config_yaml
 from medmask.data import register_coco_dataset
 from medmask.engine import RunMode, open_run_folder
 from medmask.engine.former_run import ASIDE
@@ -185,6 +185,19 @@ def test_resumed_run_may_change_this(run, make_config, override):
     before = (run / "config.yaml").read_bytes()
     resume(make_config(override))
     assert (run / "config.yaml").read_bytes() != before
+    assert (run / "config_before_resume_1.yaml").read_bytes() == before
+
+
+def test_kill_after_the_new_config_is_written_loses_no_former_one(run, make_config, monkeypatch):
+    before = (run / "config.yaml").read_bytes()
+
+    def write_and_die(config, path):
+        write_config_yaml(config, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medmask.engine.run_folder.write_config_yaml", write_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        resume(make_config("train.max_iter=500"))
     assert (run / "config_before_resume_1.yaml").read_bytes() == before
 
 
